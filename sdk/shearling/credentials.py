@@ -1,0 +1,91 @@
+"""Where the configuration of S3 comes from: the environment, Lambda's endpoint, or boto3."""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.request
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from shearling.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from obstore.store import S3Config, S3Credential
+
+_DEFAULT_REGION = "us-east-1"
+
+
+def s3_configuration() -> tuple[S3Config, Callable[[], S3Credential] | None]:
+    """Return obstore's configuration and credential provider, as boto3 would find them.
+
+    Keys in the environment, which a Lambda function always has, are used without importing boto3:
+    its import and first client cost ten times what the rest of a start costs.
+
+    Raises:
+        StoreError: there are no credentials; the message says where to put them.
+    """
+    environment = os.environ
+    if "AWS_CONTAINER_AUTHORIZATION_TOKEN" in environment:  # SnapStart
+        return _configuration(), _container_credentials
+    if "AWS_ACCESS_KEY_ID" in environment and "AWS_PROFILE" not in environment:
+        config = _configuration()
+        config["access_key_id"] = environment["AWS_ACCESS_KEY_ID"]
+        config["secret_access_key"] = environment.get("AWS_SECRET_ACCESS_KEY", "")
+        if token := environment.get("AWS_SESSION_TOKEN"):
+            config["session_token"] = token
+        return config, None
+    return _boto3_configuration()
+
+
+def _configuration(region: str | None = None, endpoint: str | None = None) -> S3Config:
+    environment = os.environ
+    region = region or environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")
+    endpoint = (
+        endpoint or environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL")
+    )
+    config: S3Config = {"region": region or _DEFAULT_REGION}
+    if endpoint:
+        # Path style: a custom endpoint seldom has a host name for every bucket.
+        config["endpoint"] = endpoint
+        config["virtual_hosted_style_request"] = False
+    return config
+
+
+def _boto3_configuration() -> tuple[S3Config, Callable[[], S3Credential]]:
+    import boto3
+    from botocore.exceptions import BotoCoreError
+    from obstore.auth.boto3 import Boto3CredentialProvider
+
+    try:
+        session = boto3.Session()
+        if session.get_credentials() is None:
+            raise StoreError(
+                "no AWS credentials found: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
+                "AWS_SECRET_ACCESS_KEY, or run `aws configure` or `aws sso login`"
+            )
+        client = session.client("s3", region_name=session.region_name or _DEFAULT_REGION)
+    except BotoCoreError as error:
+        raise StoreError(f"AWS credentials could not be loaded: {error}") from error
+    custom = (
+        None if client.meta.endpoint_url.endswith(".amazonaws.com") else client.meta.endpoint_url
+    )
+    return _configuration(client.meta.region_name, custom), Boto3CredentialProvider(session)
+
+
+def _container_credentials() -> S3Credential:
+    # After a restore from a snapshot Lambda gives credentials here, not in variables.
+    request = urllib.request.Request(  # noqa: S310 - the URL is Lambda's own
+        os.environ["AWS_CONTAINER_CREDENTIALS_FULL_URI"],
+        headers={"Authorization": os.environ["AWS_CONTAINER_AUTHORIZATION_TOKEN"]},
+    )
+    with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+        document = json.load(answer)
+    return {
+        "access_key_id": document["AccessKeyId"],
+        "secret_access_key": document["SecretAccessKey"],
+        "token": document["Token"],
+        "expires_at": datetime.fromisoformat(document["Expiration"]),
+    }

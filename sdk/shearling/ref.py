@@ -1,0 +1,82 @@
+"""Names of bundles: models, versions, aliases, and refs such as `fraud:7@sha256:...`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from shearling.errors import InvalidRefError
+
+_MODEL = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
+_ALIAS = re.compile(r"[a-z][a-z0-9-]{0,47}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_VERSION = re.compile(r"[1-9][0-9]{0,9}")
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """One bundle, named beyond doubt: `str(pin)` is `fraud:7@sha256:<hex>`."""
+
+    model: str
+    version: int
+    digest: str
+
+    def __str__(self) -> str:
+        return f"{self.model}:{self.version}@{self.digest}"
+
+    @classmethod
+    def parse(cls, text: str) -> Pin:
+        """Read `fraud:7@sha256:<hex>`; anything less is an InvalidRefError."""
+        ref = Ref.parse(text)
+        if not isinstance(ref.selector, int) or ref.digest is None:
+            raise InvalidRefError(f"{text!r} is not pinned: write <model>:<version>@sha256:<hex>")
+        return cls(ref.model, ref.selector, ref.digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """What a person writes: a model and perhaps a version, an alias, or a pin.
+
+    Attributes:
+        selector: a version's number, an alias, or None for the newest version.
+    """
+
+    model: str
+    selector: int | str | None = None
+    digest: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Ref:
+        """Read `fraud`, `fraud:7`, `fraud:prod` or `fraud:7@sha256:<hex>`."""
+        name, at, digest = text.partition("@")
+        model, colon, selector = name.partition(":")
+        check_model(model)
+        if at and not (_DIGEST.fullmatch(digest) and _VERSION.fullmatch(selector)):
+            raise InvalidRefError(
+                f"ref {text!r}: a pin is <model>:<version>@sha256:<64 hex digits>"
+            )
+        if not colon:
+            return cls(model)
+        if _VERSION.fullmatch(selector):
+            return cls(model, int(selector), digest or None)
+        return cls(model, check_alias(selector))
+
+
+def check_model(name: str) -> str:
+    """Return the name of a model, or raise InvalidRefError with what is allowed."""
+    if not _MODEL.fullmatch(name):
+        raise InvalidRefError(
+            f"model {name!r}: a name has 1 to 48 of a-z, 0-9 and '-', "
+            "and starts with a letter or digit"
+        )
+    return name
+
+
+def check_alias(name: str) -> str:
+    """Return the name of an alias, or raise InvalidRefError with what is allowed."""
+    if not _ALIAS.fullmatch(name) or name == "latest":
+        raise InvalidRefError(
+            f"alias {name!r}: a name has 1 to 48 of a-z, 0-9 and '-', starts with a letter, "
+            "and is not 'latest'"
+        )
+    return name
