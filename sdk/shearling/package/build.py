@@ -1,0 +1,237 @@
+"""Builds a package: wheels and our own modules, pruned, compiled, zipped, measured."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections import defaultdict
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from shearling.errors import PackageError
+from shearling.package.archive import write_zip
+from shearling.package.interpreters import compile_tree, find_python, python_release
+from shearling.package.prune import is_own_left_out, is_pruned, unimported_tests
+from shearling.package.report import PackageItem, PackageReport
+from shearling.package.target import Architecture, Kind, Target
+from shearling.package.wheels import Installed, choose_wheels, install_wheels, installed, needed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Set as AbstractSet
+
+#: What Lambda takes: code and layers together, unzipped.
+UNZIPPED_LIMIT = 262_144_000
+_DIRECT_UPLOAD_LIMIT = 50 * 1024 * 1024
+_OWN_PACKAGES = ("shearling", "shearling_runtime")
+
+
+def build_package(  # noqa: PLR0913 - one keyword for each choice a caller has
+    kind: Kind,
+    *,
+    python: str = "3.13",
+    architecture: Architecture = "x86_64",
+    output: Path,
+    requirements: Sequence[str] = (),
+    progress: Callable[[str], None] = lambda _: None,
+    unzipped_limit: int = UNZIPPED_LIMIT,
+) -> PackageReport:
+    """Build the zip of a function and write it to `output`.
+
+    The same inputs give the same bytes, on any machine that has the same Python to compile with.
+
+    Args:
+        kind: `runtime` (the inference function) or `control` (the releaser).
+        python: major and minor version of the Lambda runtime.
+        architecture: of the Lambda function.
+        output: the zip; replaced only by one that is complete and within the limits.
+        requirements: of a model that is kept as a pickle: names and versions.
+        progress: called with a sentence at each step.
+        unzipped_limit: what is refused, in bytes.
+
+    Raises:
+        PackageError: no wheel for that Python and architecture, conflicting requirements, or
+            larger than Lambda takes; then the message has the itemised report.
+    """
+    target = Target(kind=kind, python=python, architecture=architecture)
+    if requirements and kind != "runtime":
+        raise PackageError("a model's requirements belong into a runtime package")
+    wheels = choose_wheels(kind, requirements)
+    with tempfile.TemporaryDirectory(prefix="shearling-package-") as directory:
+        content = _Content(Path(directory, "content"), target)
+        progress(f"Getting wheels for Python {python} on {architecture}")
+        install_wheels(wheels, target, content.root)
+        progress("Leaving out what never runs")
+        found = installed(content.root)
+        content.claim(found)
+        kept = needed(found, wheels)
+        content.prune(keep=kept)
+        content.add_own_modules()
+        compiled_by, notes = _compile(content.root, python, progress)
+        notes = [*_notes(target, kept - wheels.pinned), *wheels.notes, *notes]
+        if content.size > unzipped_limit and content.leave_out_sources():
+            notes.append("sources left out, to fit: tracebacks have line numbers, but no lines.")
+        progress(f"Zipping {output.name}")
+        return _write(content, output, compiled_by, notes, unzipped_limit)
+
+
+def own_files(kind: Kind) -> dict[PurePosixPath, Path]:
+    """Return our own modules of a package: where each goes, and where it is here."""
+    found = {}
+    for package in _OWN_PACKAGES:
+        spec = find_spec(package)
+        if spec is None or not spec.submodule_search_locations:
+            raise PackageError(f"{package} is not installed: a function package needs it")
+        for source in spec.submodule_search_locations:
+            for path in Path(source).rglob("*"):
+                name = PurePosixPath(package, *path.relative_to(source).parts)
+                if path.is_file() and not is_own_left_out(name, kind):
+                    found[name] = path
+    return found
+
+
+@dataclass(slots=True)
+class _Content:
+    """The files of a package, and to which distribution each belongs."""
+
+    root: Path
+    target: Target
+    versions: dict[str, str] = field(default_factory=dict)
+    owners: dict[PurePosixPath, str] = field(default_factory=dict)
+    pruned: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+    @property
+    def files(self) -> list[PurePosixPath]:
+        paths = (path for path in self.root.rglob("*") if path.is_file())
+        return sorted(PurePosixPath(path.relative_to(self.root)) for path in paths)
+
+    @property
+    def size(self) -> int:
+        return sum((self.root / name).stat().st_size for name in self.files)
+
+    def claim(self, found: Iterable[Installed]) -> None:
+        """Note to which distribution each file belongs."""
+        for distribution in found:
+            self.versions[distribution.name] = distribution.version
+            self.owners.update(dict.fromkeys(distribution.files, distribution.name))
+
+    def prune(self, *, keep: AbstractSet[str]) -> None:
+        """Delete what is not of the distributions to keep, and of those what never runs."""
+        tests = unimported_tests(self.root)
+        for name in self.files:
+            owner = self.owners.setdefault(name, name.parts[0])
+            if (
+                owner not in keep
+                or is_pruned(name, self.target.kind)
+                or not tests.isdisjoint(name.parents)
+            ):
+                self._delete(name)
+
+    def add_own_modules(self) -> None:
+        for name, source in own_files(self.target.kind).items():
+            path = self.root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, path)
+            self.owners[name] = name.parts[0]
+
+    def leave_out_sources(self) -> bool:
+        """Keep of each compiled module only that, where Python finds it without its source."""
+        compiled = [name for name in self.files if name.suffix == ".pyc"]
+        for name in compiled:
+            source = _source_of(name)
+            self._delete(source)
+            (self.root / name).rename((self.root / source).with_suffix(".pyc"))
+        return bool(compiled)
+
+    def items(self, zipped: dict[PurePosixPath, int]) -> tuple[PackageItem, ...]:
+        """Return each distribution's share, the largest first."""
+        sizes: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
+        for name, zipped_bytes in zipped.items():
+            share = sizes[self.owners[_source_of(name)]]
+            share[0] += (self.root / name).stat().st_size
+            share[1] += zipped_bytes
+        items = (
+            PackageItem(
+                name=owner,
+                version=self.versions.get(owner, ""),
+                unzipped_bytes=sizes[owner][0],
+                zipped_bytes=sizes[owner][1],
+                pruned_bytes=self.pruned[owner],
+            )
+            for owner in {*sizes, *self.pruned}
+        )
+        return tuple(sorted(items, key=lambda item: (-item.unzipped_bytes, item.name)))
+
+    def _delete(self, name: PurePosixPath) -> None:
+        path = self.root / name
+        self.pruned[self.owners[name]] += path.stat().st_size
+        path.unlink()
+
+
+def _source_of(name: PurePosixPath) -> PurePosixPath:
+    """Return the module that a compiled one was made from; any other file is its own source."""
+    if name.suffix != ".pyc":
+        return name
+    directory = name.parent.parent if name.parent.name == "__pycache__" else name.parent
+    return directory / f"{name.name.split('.')[0]}.py"
+
+
+def _compile(
+    root: Path, python: str, progress: Callable[[str], None]
+) -> tuple[str | None, list[str]]:
+    interpreter = find_python(python)
+    if interpreter is None:
+        return None, [f"not compiled: no Python {python} here; the function starts slower."]
+    progress(f"Compiling with {interpreter}")
+    failed = compile_tree(root, interpreter)
+    release = python_release(interpreter)
+    return release, [
+        f"compiled by Python {release}.",
+        *([f"not compilable, and left as they are: {', '.join(failed)}."] if failed else []),
+    ]
+
+
+def _notes(target: Target, unpinned: AbstractSet[str]) -> Iterator[str]:
+    if not target.runs_on_aws:
+        yield (
+            f"for the emulator only: Lambda's python{target.python} is Amazon Linux 2, where "
+            "current wheels do not run."
+        )
+    if unpinned:
+        yield f"not pinned, so another day's package may differ: {', '.join(sorted(unpinned))}."
+
+
+def _write(
+    content: _Content, output: Path, compiled_by: str | None, notes: list[str], limit: int
+) -> PackageReport:
+    unzipped = content.size
+    output.parent.mkdir(parents=True, exist_ok=True)
+    # Beside the output, so that replacing it is atomic: Terraform may be reading it.
+    partial = output.with_name(f".{output.name}.{os.getpid()}")
+    try:
+        zipped = write_zip(partial, content.root, content.files)
+        if partial.stat().st_size > _DIRECT_UPLOAD_LIMIT:
+            notes.append("over 50 MB zipped: only by way of S3, as our Terraform module does it.")
+        report = PackageReport(
+            target=content.target,
+            path=output,
+            sha256=hashlib.sha256(partial.read_bytes()).hexdigest(),
+            unzipped_bytes=unzipped,
+            zipped_bytes=partial.stat().st_size,
+            compiled_by=compiled_by,
+            items=content.items(zipped),
+            notes=tuple(notes),
+        )
+        if unzipped > limit:
+            raise PackageError(
+                f"{output.name} would be {unzipped:,} bytes unzipped and Lambda takes {limit:,}: "
+                f"push the model as ONNX, or with fewer requirements\n{report}"
+            )
+        partial.replace(output)
+    finally:
+        partial.unlink(missing_ok=True)
+    return report

@@ -1,0 +1,67 @@
+"""What a package is for: its kind, Python and architecture, as pip and Lambda name them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from shearling.errors import PackageError
+
+Kind = Literal["runtime", "control"]
+Architecture = Literal["x86_64", "arm64"]
+
+_OLDEST_PYTHON = (3, 11)
+_OLDEST_PYTHON_ON_AWS = (3, 12)
+# Amazon Linux 2023 has glibc 2.34. pip takes each tag literally: a wheel for an older glibc is
+# found only if that older tag is named too.
+_NEWEST_GLIBC = 34
+_OLDEST_GLIBC = {"x86_64": 5, "aarch64": 17}
+_LEGACY_TAGS = {
+    "x86_64": ("manylinux2014_x86_64", "manylinux2010_x86_64", "manylinux1_x86_64"),
+    "aarch64": ("manylinux2014_aarch64",),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A validated kind, Python (`3.13`) and architecture."""
+
+    kind: Kind
+    python: str
+    architecture: Architecture
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise PackageError(f"kind {self.kind!r}: a package is 'runtime' or 'control'")
+        if self.architecture not in get_args(Architecture):
+            raise PackageError(f"architecture {self.architecture!r}: Lambda has x86_64 and arm64")
+        if not re.fullmatch(r"3\.[0-9]{1,2}", self.python):
+            raise PackageError(f"python {self.python!r}: write major and minor, as in 3.13")
+        if self._version < _OLDEST_PYTHON:
+            raise PackageError(f"python {self.python}: Shearling runs on 3.11 and newer")
+
+    @property
+    def runs_on_aws(self) -> bool:
+        """False where the Lambda runtime is Amazon Linux 2, too old for current wheels."""
+        return self._version >= _OLDEST_PYTHON_ON_AWS
+
+    @property
+    def pip_arguments(self) -> list[str]:
+        """The options that make pip choose wheels for this target instead of for this machine."""
+        machine = "aarch64" if self.architecture == "arm64" else "x86_64"
+        glibcs = range(_NEWEST_GLIBC, _OLDEST_GLIBC[machine] - 1, -1)
+        tags = [f"manylinux_2_{glibc}_{machine}" for glibc in glibcs]
+        abis = [f"cp{self.python.replace('.', '')}", "abi3", "none"]
+        return [
+            "--only-binary=:all:",
+            "--implementation=cp",
+            f"--python-version={self.python}",
+            *(f"--abi={abi}" for abi in abis),
+            *(f"--platform={tag}" for tag in (*tags, *_LEGACY_TAGS[machine])),
+        ]
+
+    @property
+    def _version(self) -> tuple[int, int]:
+        major, minor = self.python.split(".")
+        return int(major), int(minor)

@@ -1,0 +1,189 @@
+"""Installs wheels for another machine into a directory, at the versions that are pinned."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.metadata import distributions
+from importlib.resources import files
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from shearling.errors import PackageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from shearling.package.target import Kind, Target
+
+_ROOTS: dict[Kind, tuple[str, ...]] = {
+    "runtime": ("numpy", "obstore", "onnxruntime", "orjson"),
+    "control": ("boto3", "obstore"),
+}
+# Required by metadata, imported by nothing that a function runs (a test imports without them).
+_UNUSED: dict[str, frozenset[str]] = {
+    "obstore": frozenset({"typing-extensions"}),
+    "onnxruntime": frozenset({"flatbuffers", "packaging", "protobuf"}),
+}
+_OWN = "shearling"
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+# A name with versions and markers. No options and no addresses: requirements come from a bundle,
+# and what they name is to come from the index that this machine's pip is set up with.
+_REQUIREMENT = re.compile(
+    _NAME.pattern + r" *(?:\[[\w ,.-]*\])? *(?:[<>=!~][\w .,*+!<>=~-]*)?(?:;[^\n/]*)?"
+)
+_UNSATISFIED = re.compile(r"ERROR: No matching distribution found for (.+)")
+_CONFLICT = re.compile(r"ERROR: Cannot install (.+?) because these package versions have")
+_ADDRESS = re.compile(r"\w+://\S+")
+
+
+@dataclass(frozen=True, slots=True)
+class WheelSet:
+    """What goes into a package from the index.
+
+    Attributes:
+        requirements: what pip is asked for.
+        constraints: lines `name==version` for everything else that may come along.
+        notes: how a model's own requirements changed what is used.
+    """
+
+    requirements: tuple[str, ...]
+    constraints: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def names(self) -> set[str]:
+        """The normalised names of the requirements."""
+        return {name_of(requirement) for requirement in self.requirements}
+
+    @property
+    def pinned(self) -> set[str]:
+        """The normalised names of what is the same on every day."""
+        return {name_of(line) for line in (*self.constraints, *self.requirements) if "==" in line}
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """A distribution under a directory: its normalised name and what its metadata says."""
+
+    name: str
+    version: str
+    requires: frozenset[str]
+    files: frozenset[PurePosixPath]
+
+
+def name_of(requirement: str) -> str:
+    """Return the normalised name of the distribution that a requirement names."""
+    match = _NAME.match(requirement)
+    if match is None:
+        raise PackageError(f"requirement {requirement!r}: not a name and a version")
+    return re.sub(r"[-_.]+", "-", match[0]).lower()
+
+
+def choose_wheels(kind: Kind, model_requirements: Sequence[str]) -> WheelSet:
+    """Join our pins and a model's requirements; where both name a distribution, the model wins."""
+    wanted = {name_of(line): line for line in map(_checked, model_requirements)}
+    notes = []
+    if wanted.pop(_OWN, None) is not None:
+        notes.append("shearling itself is copied from the installed one, whatever the model pins.")
+    # Objects pickled by value are rebuilt by cloudpickle, whether or not the model names it.
+    roots = (*_ROOTS[kind], "cloudpickle") if wanted else _ROOTS[kind]
+    constraints = []
+    for pin in _pins():
+        chosen = wanted.get(name_of(pin), pin)
+        if chosen != pin:
+            notes.append(f"{chosen}, as the model requires, instead of {pin}.")
+        elif name_of(pin) not in wanted:
+            constraints.append(pin)
+    return WheelSet(
+        requirements=(*(root for root in roots if root not in wanted), *wanted.values()),
+        constraints=tuple(constraints),
+        notes=tuple(notes),
+    )
+
+
+def install_wheels(wheels: WheelSet, target: Target, root: Path) -> None:
+    """Install them under `root`; one clear error if the index has no such wheels."""
+    constraints = root.with_name("constraints.txt")
+    constraints.write_text("".join(f"{line}\n" for line in wheels.constraints))
+    options = ["--quiet", "--no-input", "--no-compile", "--disable-pip-version-check"]
+    done = subprocess.run(  # noqa: S603 - pip, with arguments that are checked above
+        [
+            *(sys.executable, "-m", "pip", "install", *options),
+            *(f"--target={root}", f"--constraint={constraints}"),
+            *target.pip_arguments,
+            *wheels.requirements,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        # A user's or a Makefile's own constraints are no input of a package; indexes are.
+        env={**os.environ, "PIP_CONSTRAINT": "", "PIP_USER": "0"},
+    )
+    if done.returncode != 0:
+        raise PackageError(_explain(done.stderr, target))
+
+
+def installed(root: Path) -> list[Installed]:
+    """Return the distributions that are installed under `root`."""
+    return [
+        Installed(
+            name=name_of(found.metadata["Name"]),
+            version=found.version,
+            # Markers and extras are not evaluated: pip has, and only what it installed is there.
+            requires=frozenset(map(name_of, found.requires or ())),
+            # Scripts are recorded as `../../bin/x`, where a plain installation would have them.
+            files=frozenset(
+                PurePosixPath(*(part for part in path.parts if part != ".."))
+                for path in found.files or ()
+            ),
+        )
+        for found in distributions(path=[str(root)])
+    ]
+
+
+def needed(installed: Sequence[Installed], wheels: WheelSet) -> set[str]:
+    """Return the names of those distributions that are reached from the requirements."""
+    required = {found.name: found.requires for found in installed}
+    pending, reached = set(wheels.names), set[str]()
+    while pending:
+        name = pending.pop()
+        if name in required and name not in reached:
+            reached.add(name)
+            pending |= required[name] - _UNUSED.get(name, frozenset())
+    return reached
+
+
+def _checked(requirement: str) -> str:
+    line = requirement.strip()
+    if not _REQUIREMENT.fullmatch(line):
+        raise PackageError(
+            f"requirement {requirement!r}: a function package takes names and versions only, "
+            "as in 'scikit-learn==1.6.1'; no addresses, paths or options"
+        )
+    return line
+
+
+def _pins() -> Iterable[str]:
+    text = files("shearling").joinpath("function-constraints.txt").read_text("utf-8")
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+
+def _explain(output: str, target: Target) -> str:
+    where = f"Python {target.python} on {target.architecture}"
+    if "No module named pip" in output:
+        return f"pip is missing: run `{Path(sys.executable).name} -m ensurepip` in this environment"
+    if unsatisfied := _UNSATISFIED.search(output):
+        return (
+            f"no wheel of {unsatisfied[1].strip()} for {where}, and packages are made from wheels "
+            "only: require a version that has one, choose another Python or architecture, and "
+            "check that pip reaches its index"
+        )
+    if conflict := _CONFLICT.search(output):
+        return f"these requirements exclude each other: {conflict[1]}. Push the model with others"
+    errors = [line for line in output.splitlines() if line.startswith("ERROR:")]
+    reason = _ADDRESS.sub("<address>", " ".join(errors) or output.strip()[-500:])
+    return f"pip could not install the wheels for {where}: {reason}"
