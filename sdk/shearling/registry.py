@@ -130,6 +130,11 @@ class Registry:
             store = open_store(name)
         self.store = store
 
+    @classmethod
+    def at(cls, registry: str | os.PathLike[str] | Registry | None) -> Registry:
+        """Return a registry itself, or open the one that a URI or SHEARLING_REGISTRY names."""
+        return registry if isinstance(registry, Registry) else cls(registry)
+
     def __repr__(self) -> str:
         return f"Registry({self.store.uri!r})"
 

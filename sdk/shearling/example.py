@@ -1,0 +1,138 @@
+"""The example of a bundle: input tensors, and the outputs that the model must give for them.
+
+It is one file: a length (8 bytes, little-endian), that many bytes of canonical JSON with the names,
+datatypes, shapes and sizes, then the tensors' bytes in order, as in the protocol. JSON alone will
+not do: it knows no NaN.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from shearling.bundle import canonical_json
+from shearling.errors import BundleError, InvalidRequestError
+from shearling.protocol import datatype_of, from_bytes, to_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    Tensors = Mapping[str, NDArray[Any]]
+
+#: The example is answered at every start: a few rows, not a data set.
+EXAMPLE_LIMIT_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """Input tensors, and the outputs that the model gave for them when it was pushed."""
+
+    inputs: Tensors
+    outputs: Tensors
+
+    def to_bytes(self) -> bytes:
+        """Write the example as a file of a bundle."""
+        header: dict[str, list[dict[str, Any]]] = {}
+        body = []
+        for group, tensors in (("inputs", self.inputs), ("outputs", self.outputs)):
+            header[group] = []
+            for name, array in tensors.items():
+                data = to_bytes(array)
+                header[group].append(
+                    {
+                        "name": name,
+                        "datatype": datatype_of(array),
+                        "shape": list(array.shape),
+                        "size": len(data),
+                    }
+                )
+                body.append(data)
+        text = canonical_json(header)
+        return b"".join([struct.pack("<Q", len(text)), text, *body])
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Example:
+        """Read the example of a bundle, whose bytes are proven already.
+
+        Raises:
+            BundleError: it is not an example.
+        """
+        try:
+            (length,) = struct.unpack_from("<Q", data)
+            header = json.loads(data[8 : 8 + length])
+            position = 8 + length
+            groups: list[dict[str, NDArray[Any]]] = []
+            for group in ("inputs", "outputs"):
+                groups.append({})
+                for tensor in header[group]:
+                    part = memoryview(data)[position : position + tensor["size"]]
+                    position += tensor["size"]
+                    groups[-1][tensor["name"]] = from_bytes(
+                        part, tensor["datatype"], tensor["shape"]
+                    )
+        except (struct.error, ValueError, LookupError, TypeError, InvalidRequestError) as error:
+            raise BundleError(f"the example is broken: {error}") from error
+        return cls(*groups)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How far answers are from what was expected.
+
+    Attributes:
+        difference: the largest, as a number for numbers and as a share of all for the rest.
+        problem: empty if all are within the tolerance, else where it is worst, in words.
+    """
+
+    difference: float
+    problem: str = ""
+
+
+def compare(expected: Tensors, actual: Tensors, *, rtol: float, atol: float) -> Comparison:
+    """Compare outputs with the expected ones, as numpy.allclose does; NaN equals NaN."""
+    worst = Comparison(0.0)
+    for name, wanted in expected.items():
+        if name not in actual:
+            return Comparison(float("inf"), f"output {name!r} is missing")
+        found = _compare_tensor(name, wanted, np.asarray(actual[name]), rtol, atol)
+        if found.problem:
+            return found
+        worst = max(worst, found, key=lambda one: one.difference)
+    return worst
+
+
+def _compare_tensor(
+    name: str, wanted: NDArray[Any], given: NDArray[Any], rtol: float, atol: float
+) -> Comparison:
+    if wanted.shape != given.shape:
+        problem = f"output {name!r} has shape {list(given.shape)}, expected {list(wanted.shape)}"
+        return Comparison(float("inf"), problem)
+    if wanted.dtype.kind != "f" or given.dtype.kind not in "fiu":
+        unequal = np.asarray(wanted != given)
+        share = float(unequal.mean()) if unequal.size else 0.0
+        return Comparison(share, _worst(name, wanted, given, unequal) if share else "")
+    wide, other = wanted.astype(np.float64), given.astype(np.float64)
+    far = ~np.isclose(other, wide, rtol=rtol, atol=atol, equal_nan=True)
+    with np.errstate(invalid="ignore"):
+        difference = np.abs(other - wide)
+    # Where both are NaN or the same infinity there is no difference; where one is, it is endless.
+    difference[np.isnan(difference)] = 0.0
+    difference[far & ~np.isfinite(other - wide)] = np.inf
+    largest = float(difference.max(initial=0.0))
+    return Comparison(largest, _worst(name, wanted, given, far * difference) if far.any() else "")
+
+
+def _worst(name: str, wanted: NDArray[Any], given: NDArray[Any], badness: NDArray[Any]) -> str:
+    place = np.unravel_index(int(np.argmax(badness)), badness.shape)
+    where = f"{name}[{', '.join(str(int(i)) for i in place)}]"
+    count = int(np.count_nonzero(badness))
+    return (
+        f"output {where} is {given[place]!r:.60}, expected {wanted[place]!r:.60} "
+        f"({count} of {badness.size} values differ)"
+    )

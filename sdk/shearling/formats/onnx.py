@@ -1,0 +1,207 @@
+"""Format `onnx`: a graph that ONNX Runtime optimised once, its weights beside it.
+
+Large weights are an external data file whose location is the blob's own hex digest: so the files of
+a bundle load from any flat directory of blobs, without links, which ONNX Runtime refuses.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shearling.bundle import Signature, TensorSpec, describe
+from shearling.errors import FormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import onnx
+    import onnxruntime
+    from numpy.typing import NDArray
+
+    from shearling.bundle import Manifest
+    from shearling.formats import LoadSettings, Saved, Tensors
+
+_ENTRY = "model.onnx"
+_WEIGHTS = "weights"
+
+#: Below this a model is one file: a second one would cost more than it saves.
+_EXTERNAL_BYTES = 1024 * 1024
+
+_DATATYPES = {
+    "tensor(bool)": "BOOL",
+    "tensor(string)": "BYTES",
+    "tensor(float16)": "FP16",
+    "tensor(float)": "FP32",
+    "tensor(double)": "FP64",
+} | {
+    f"tensor({sign}int{n})": f"{sign}int{n}".upper() for sign in ("", "u") for n in (8, 16, 32, 64)
+}
+
+
+class OnnxPredictor:
+    """An ONNX Runtime session as a predictor."""
+
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        self._session = session
+
+    def predict(self, inputs: Tensors, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
+        """Return the named outputs for inputs that fit the signature."""
+        return dict(zip(outputs, self._session.run(outputs, inputs), strict=True))
+
+
+def load(manifest: Manifest, directory: Path, settings: LoadSettings) -> OnnxPredictor:
+    """Make a session of the bundle's graph.
+
+    Raises:
+        FormatError: ONNX Runtime refuses the graph, or is older than the one that optimised it.
+    """
+    import onnxruntime
+
+    needed = str(manifest.options.get("onnxruntime", "0.0"))
+    if _release(onnxruntime.__version__) < _release(needed):
+        raise FormatError(
+            f"the bundle needs ONNX Runtime {needed} or newer, and this is "
+            f"{onnxruntime.__version__}: rebuild the function's package with a newer one"
+        )
+    path = directory / manifest.file(manifest.entry).hex
+    return OnnxPredictor(_session(path, settings.threads))
+
+
+def save(model: onnx.ModelProto | str | Path, example: object, directory: Path) -> Saved:
+    """Optimise a graph at the hardware-independent level and write it to a directory.
+
+    Args:
+        model: a graph, or the path of one, which may have external data.
+        example: what `shearling.inputs.to_tensors` takes.
+        directory: where the files go.
+
+    Raises:
+        FormatError: it is not a model that ONNX Runtime runs.
+        InvalidRequestError: the example does not fit the model's inputs.
+    """
+    import onnxruntime
+
+    from shearling.formats import Saved
+    from shearling.inputs import to_tensors
+
+    source = model if isinstance(model, str | Path) else _write(model, directory / "original.onnx")
+    if not Path(source).is_file():
+        raise FormatError(f"there is no file {source}")
+    original = _session(Path(source), None)
+    signature = Signature(
+        inputs=_specs(original.get_inputs(), "input"),
+        outputs=_specs(original.get_outputs(), "output"),
+    )
+    tensors = to_tensors(example, signature.inputs)
+    names = [spec.name for spec in signature.outputs]
+    expected = OnnxPredictor(original).predict(tensors, names)
+    entry, files = _optimise(Path(source), directory)
+    return Saved(
+        format="onnx",
+        entry=_ENTRY,
+        files=files,
+        signature=signature,
+        inputs=tensors,
+        expected=expected,
+        options={
+            "ir": entry.ir_version,
+            "opset": _opsets(entry),
+            "onnxruntime": onnxruntime.__version__,
+        },
+    )
+
+
+def _session(path: Path, threads: int | None, **entries: str) -> onnxruntime.InferenceSession:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what fails is raised
+    options.inter_op_num_threads = 1
+    # A spinning thread burns the fraction of a core that a small function has.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    if target := entries.pop("optimized", None):
+        options.optimized_model_filepath = target
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    for key, value in entries.items():
+        options.add_session_config_entry(f"session.{key}", value)
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors share no class of their own
+        raise FormatError(f"ONNX Runtime cannot load the model: {error}") from error
+
+
+def _optimise(source: Path, directory: Path) -> tuple[onnx.ModelProto, dict[str, Path]]:
+    """Write the optimised graph, and its large weights under their own digest."""
+    import onnx
+
+    graph_path = directory / _ENTRY
+    entries = {}
+    if _bytes_of(source) >= _EXTERNAL_BYTES:
+        entries = {
+            "optimized_model_external_initializers_file_name": _WEIGHTS,
+            "optimized_model_external_initializers_min_size_in_bytes": "1024",
+        }
+    _session(source, None, optimized=str(graph_path), **entries)
+    graph = onnx.load(str(graph_path), load_external_data=False)
+    files = {_ENTRY: graph_path}
+    weights = directory / _WEIGHTS
+    if weights.exists() and weights.stat().st_size:
+        with weights.open("rb") as stream:
+            name = describe(_WEIGHTS, stream).hex
+        weights = weights.rename(directory / name)
+        for tensor in graph.graph.initializer:
+            for entry in tensor.external_data:
+                if entry.key == "location":
+                    entry.value = name
+        files[name] = weights
+    _write(graph, graph_path)
+    return graph, files
+
+
+def _bytes_of(source: Path) -> int:
+    """Return the size of a graph and of the files beside it that it names."""
+    import onnx
+    from onnx.external_data_helper import ExternalDataInfo
+
+    graph = onnx.load(str(source), load_external_data=False)
+    beside = {
+        ExternalDataInfo(tensor).location
+        for tensor in graph.graph.initializer
+        if tensor.data_location == onnx.TensorProto.EXTERNAL
+    }
+    return source.stat().st_size + sum((source.parent / name).stat().st_size for name in beside)
+
+
+def _write(graph: onnx.ModelProto, path: Path) -> Path:
+    # Deterministic, so that the same model is the same bundle.
+    path.write_bytes(graph.SerializeToString(deterministic=True))
+    return path
+
+
+def _specs(nodes: Sequence[onnxruntime.NodeArg], kind: str) -> tuple[TensorSpec, ...]:
+    return tuple(_spec(node, kind) for node in nodes)
+
+
+def _spec(node: onnxruntime.NodeArg, kind: str) -> TensorSpec:
+    datatype = _DATATYPES.get(node.type)
+    if datatype is None:
+        raise FormatError(
+            f"{kind} {node.name!r} is a {node.type}, not a tensor of the protocol: convert the "
+            "model so that it has plain tensors (for a classifier: without ZipMap)"
+        )
+    shape = tuple(size if isinstance(size, int) and size >= 0 else -1 for size in node.shape)
+    return TensorSpec(name=node.name, datatype=datatype, shape=shape)
+
+
+def _opsets(graph: onnx.ModelProto) -> dict[str, int]:
+    used = {node.domain for node in graph.graph.node}
+    return {
+        each.domain or "ai.onnx": each.version for each in graph.opset_import if each.domain in used
+    }
+
+
+def _release(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2])

@@ -1,0 +1,183 @@
+"""scikit-learn estimators and pipelines, converted to ONNX with plain tensors."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from shearling.errors import FormatError, InvalidRequestError
+from shearling.formats import onnx as onnx_format
+from shearling.inputs import is_frame, named_arrays
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import onnx
+    from numpy.typing import NDArray
+
+    from shearling.formats import Saved
+
+#: Current enough for every converter, old enough for every ONNX Runtime that Lambda may have.
+_TARGET_OPSET = {"": 18, "ai.onnx.ml": 3}
+
+#: The name of the only input, where the example is an array.
+_INPUT = "X"
+
+_WAY_OUT = (
+    "convert it to ONNX yourself and push the file, or pass format='cloudpickle' (which runs code "
+    "when it is loaded: the function must allow it)"
+)
+
+
+def is_estimator(model: object) -> bool:
+    """Say whether scikit-learn made a model, without importing scikit-learn."""
+    return any(kind.__module__.startswith("sklearn.") for kind in type(model).__mro__)
+
+
+def save(model: Any, example: Any, directory: Path) -> Saved:
+    """Convert an estimator to ONNX and save that; inputs are the columns of the example.
+
+    An array, and a DataFrame of numbers for a model that does not choose columns by name, become
+    one input `X` of shape [-1, columns]; any other DataFrame becomes an input of shape [-1, 1] a
+    column, by name. A classifier gives `label` and `probabilities`, a regressor `prediction`,
+    a transformer `output`.
+
+    Raises:
+        FormatError: it has no conversion; the message says what can be done.
+        InvalidRequestError: the example has other columns than the model was fitted on.
+    """
+    _check_columns(model, example)
+    by_name = _is_by_name(model, example)
+    graph = _convert(model, _initial_types(example, by_name=by_name))
+    # What skl2onnx calls "variable", as a person would.
+    _rename_output(graph, "variable", "prediction" if hasattr(model, "predict") else "output")
+    saved = onnx_format.save(graph, example, directory)
+    rows = _rows(example, by_name=by_name)
+    expected = {}
+    for spec in saved.signature.outputs:
+        answer = _ask(model, spec.name, rows)
+        if answer is not None:
+            # skl2onnx gives some vectors as a column.
+            expected[spec.name] = answer.reshape(saved.expected[spec.name].shape)
+    return replace(saved, expected=expected)
+
+
+def _convert(model: Any, initial_types: list[tuple[str, Any]]) -> onnx.ModelProto:
+    try:
+        from skl2onnx import to_onnx
+    except ImportError as error:
+        raise FormatError(
+            "scikit-learn models are converted by skl2onnx: pip install 'shearling[sklearn]'"
+        ) from error
+    try:
+        graph: onnx.ModelProto = to_onnx(
+            model,
+            initial_types=initial_types,
+            options=_options(model),
+            target_opset=_TARGET_OPSET,
+        )
+    except Exception as error:  # converters raise what they like
+        reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else repr(error)
+        raise FormatError(
+            f"{type(model).__name__} does not convert to ONNX: {reason} - {_WAY_OUT}"
+        ) from error
+    return graph
+
+
+def _is_by_name(model: Any, example: Any) -> bool:
+    if isinstance(example, dict):
+        return True
+    if not is_frame(example):
+        return False
+    if any(type(part).__name__ == "ColumnTransformer" for part in _parts(model)):
+        return True
+    return any(example[name].to_numpy().dtype.kind not in "fiub" for name in example.columns)
+
+
+def _check_columns(model: Any, example: Any) -> None:
+    fitted = getattr(model, "n_features_in_", None)
+    if fitted is None or isinstance(example, dict):
+        return
+    shape = np.shape(example)
+    if len(shape) != 2 or shape[1] != fitted:  # noqa: PLR2004 - rows and columns
+        raise InvalidRequestError(
+            f"example: shape {list(shape)}, but the model was fitted on {fitted} columns: pass rows "
+            f"of shape [rows, {fitted}]"
+        )
+
+
+def _parts(model: Any) -> Iterator[Any]:
+    yield model
+    if hasattr(model, "get_params"):
+        yield from model.get_params(deep=True).values()
+
+
+def _initial_types(example: Any, *, by_name: bool) -> list[tuple[str, Any]]:
+    from skl2onnx.common.data_types import (
+        BooleanTensorType,
+        FloatTensorType,
+        Int64TensorType,
+        StringTensorType,
+    )
+
+    arrays = (named_arrays(example) if by_name else None) or {
+        _INPUT: example.to_numpy() if is_frame(example) else np.asarray(example)
+    }
+    kinds = {"O": StringTensorType, "U": StringTensorType, "f": FloatTensorType}
+    if by_name:  # a column of integers may be categories; in a matrix it is a number
+        kinds |= {"i": Int64TensorType, "u": Int64TensorType, "b": BooleanTensorType}
+    types = []
+    for name, array in arrays.items():
+        kind = kinds.get(array.dtype.kind, FloatTensorType if array.dtype.kind in "iub" else None)
+        if kind is None:
+            raise FormatError(f"example: column {name!r} is {array.dtype}, which has no tensor")
+        types.append((name, kind([None, *array.shape[1:]])))
+    return types
+
+
+def _options(model: Any) -> dict[Any, Any]:
+    options: dict[Any, Any] = {}
+    for part in _parts(model):
+        if type(part).__name__ in ("CountVectorizer", "TfidfVectorizer"):
+            # The default, en_US, is not installed everywhere; C.UTF-8 is.
+            options[id(part)] = {"locale": "C.UTF-8"}
+    last = model.steps[-1][1] if hasattr(model, "steps") else model
+    if hasattr(last, "predict_proba"):
+        options[id(model)] = {"zipmap": False}
+    return options
+
+
+def _rename_output(graph: onnx.ModelProto, old: str, new: str) -> None:
+    for node in graph.graph.node:
+        for names in (node.input, node.output):
+            names[:] = [new if name == old else name for name in names]
+    for output in graph.graph.output:
+        output.name = new if output.name == old else output.name
+
+
+def _rows(example: Any, *, by_name: bool) -> Any:
+    """Return the example as the estimator itself takes it."""
+    if isinstance(example, dict):
+        import pandas as pd
+
+        return pd.DataFrame({name: np.ravel(array) for name, array in example.items()})
+    return example if by_name or is_frame(example) else np.asarray(example)
+
+
+def _ask(model: Any, output: str, rows: Any) -> NDArray[Any] | None:
+    """Return what the estimator itself says for an output, or None if it has no such method."""
+    methods = {
+        "label": ["predict"],
+        "probabilities": ["predict_proba", "decision_function"],
+        "prediction": ["predict"],
+        "output": ["transform"],
+    }.get(output, [])
+    method = next((name for name in methods if hasattr(model, name)), None)
+    if method is None:
+        return None
+    answer = getattr(model, method)(rows)
+    answer = np.asarray(answer.toarray() if hasattr(answer, "toarray") else answer)
+    return answer.astype(object) if answer.dtype.kind == "U" else answer

@@ -1,0 +1,307 @@
+"""Write a model as a new version: convert it, prove the result, publish it."""
+
+from __future__ import annotations
+
+import getpass
+import html
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shearling import formats
+from shearling.bundle import ExampleFile, Manifest, describe, plain_metadata
+from shearling.errors import FormatError, InvalidRequestError, RegistryError
+from shearling.example import EXAMPLE_LIMIT_BYTES, Example, compare
+from shearling.progress import human_bytes, progress
+from shearling.ref import Pin, check_alias, check_model
+from shearling.registry import Registry
+from shearling.rollout import wait_for_release
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from shearling.bundle import Descriptor
+    from shearling.formats import Predictor, Saved
+
+_EXAMPLE = "example.tensors"
+
+#: The example runs at every start; the rest of what is given only proves the conversion.
+_EXAMPLE_ROWS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelVersion:
+    """A version in the registry, as a push returns it.
+
+    Attributes:
+        pin: its model, number and digest.
+        is_new: False if the registry had the very same bundle already.
+        uploaded_bytes: how much was sent.
+        size_bytes: of all its files.
+        format: how it is kept.
+        alias: the alias that names it now, if one was asked for.
+        registry: the registry's URI.
+    """
+
+    pin: Pin
+    is_new: bool
+    uploaded_bytes: int
+    size_bytes: int
+    format: str
+    alias: str | None
+    registry: str
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self.pin.model
+
+    @property
+    def version(self) -> int:
+        """The version's number."""
+        return self.pin.version
+
+    @property
+    def digest(self) -> str:
+        """The manifest's digest."""
+        return self.pin.digest
+
+    def __str__(self) -> str:
+        what = (
+            f"{human_bytes(self.uploaded_bytes)} uploaded"
+            if self.uploaded_bytes
+            else "the registry has it already, nothing uploaded"
+        )
+        alias = f", alias {self.alias}" if self.alias else ""
+        return f"{self.model}:{self.version} ({self.format}, {self._size()}; {what}{alias})"
+
+    def _size(self) -> str:
+        return human_bytes(self.size_bytes)
+
+    def _repr_html_(self) -> str:
+        rows = {
+            "model": self.model,
+            "version": self.version,
+            "alias": self.alias or "-",
+            "format": self.format,
+            "size": self._size(),
+            "uploaded": human_bytes(self.uploaded_bytes) if self.uploaded_bytes else "nothing",
+            "digest": self.digest,
+            "registry": self.registry,
+        }
+        cells = "".join(
+            f"<tr><th style='text-align:left'>{key}</th><td>{html.escape(str(value))}</td></tr>"
+            for key, value in rows.items()
+        )
+        return f"<table>{cells}</table>"
+
+
+def push_model(
+    model: Any,
+    name: str,
+    *,
+    example: Any,
+    format: str | None = None,  # noqa: A002 - the word of the field
+    alias: str | None = None,
+    wait: bool = False,
+    requirements: Sequence[str] | None = None,
+    metadata: Mapping[str, object] | None = None,
+    rtol: float = 1e-3,
+    atol: float = 1e-4,
+    registry: str | os.PathLike[str] | Registry | None = None,
+) -> ModelVersion:
+    """Write a model as the next version of `name`, or find the version that is the same.
+
+    Args:
+        model: an `onnx.ModelProto`, the path of an ONNX file, a scikit-learn estimator or
+            pipeline; with `format="cloudpickle"` any object with `predict`, or a callable.
+        name: the model's name: 1 to 48 of a-z, 0-9 and '-'.
+        example: rows to try the model on: an array, a DataFrame, or a dict of arrays by input. The
+            signature is inferred from it. All rows prove the conversion; the first few are
+            published with the model, run before a release and at every start: use no personal data.
+        format: "onnx" (the default), or "cloudpickle", which runs code when it is loaded.
+        alias: an alias to name this version by, as `set_alias` does.
+        wait: wait until every function that serves the alias has released it.
+        requirements: for cloudpickle, pinned packages; by default those that the pickle refers to.
+        metadata: what else to say of the model; kept in the manifest.
+        rtol: how far, relatively, an answer may be from the original model's.
+        atol: the same, absolutely.
+        registry: the registry or its URI; by default SHEARLING_REGISTRY.
+
+    Raises:
+        InvalidRefError: a name is not allowed.
+        InvalidRequestError: the example does not fit the model.
+        FormatError: the model cannot be saved, or the saved one answers differently.
+        StoreError: the registry cannot be reached or written; nothing is published.
+        ReleaseError: waited, and the release failed or was superseded.
+    """
+    check_model(name)
+    if alias is not None:
+        check_alias(alias)
+    elif wait:
+        raise RegistryError("wait=True waits for the release of an alias: pass alias=... with it")
+    target = Registry.at(registry)
+    target.store.folders("models")  # before the work: can it be reached?
+    with tempfile.TemporaryDirectory(prefix="shearling-") as directory:
+        saved = _save(model, example, format, requirements, Path(directory))
+        manifest, files, load_seconds = _prove(
+            saved, name, plain_metadata(metadata or {}), Path(directory), rtol=rtol, atol=atol
+        )
+        details = _details(manifest, load_seconds)
+        with progress(f"push {name}", manifest.size) as advance:
+            found, uploaded = target.publish(manifest, files, details, advance)
+    if alias is not None:
+        entry = target.alias_entry(name, alias)
+        if entry is None or entry.version != found.pin.version or entry.canary:
+            entry = target.set_alias(name, alias, found.pin.version)
+        if wait:
+            wait_for_release(target, entry)
+    return ModelVersion(
+        pin=found.pin,
+        is_new=uploaded > 0,
+        uploaded_bytes=uploaded,
+        size_bytes=manifest.size,
+        format=manifest.format,
+        alias=alias,
+        registry=target.store.uri,
+    )
+
+
+def _save(
+    model: Any,
+    example: Any,
+    wanted: str | None,
+    requirements: Sequence[str] | None,
+    directory: Path,
+) -> Saved:
+    if wanted not in (None, "onnx", "cloudpickle"):
+        raise FormatError(f"format {wanted!r}: expected 'onnx' or 'cloudpickle'")
+    if wanted == "cloudpickle":
+        from shearling.formats import cloudpickle
+
+        return cloudpickle.save(model, example, directory, requirements)
+    if requirements is not None:
+        raise FormatError("requirements are for format='cloudpickle': ONNX needs none")
+    from shearling.formats import onnx, sklearn
+
+    if isinstance(model, str | Path) or type(model).__name__ == "ModelProto":
+        return onnx.save(model, example, directory)
+    if sklearn.is_estimator(model):
+        return sklearn.save(model, example, directory)
+    raise FormatError(
+        f"a {type(model).__module__}.{type(model).__name__} has no conversion to ONNX here: "
+        "convert it yourself and push the file, or pass format='cloudpickle' (which runs code when it is "
+        "loaded: the function must allow it)"
+    )
+
+
+def _prove(
+    saved: Saved,
+    name: str,
+    metadata: Mapping[str, Any],
+    directory: Path,
+    *,
+    rtol: float,
+    atol: float,
+) -> tuple[Manifest, dict[str, Path], float]:
+    """Load what was saved as a function would, and compare its answers with the original's."""
+    described = {path: _describe(path, file, directory) for path, file in saved.files.items()}
+    draft = Manifest(
+        model=name,
+        format=saved.format,
+        entry=saved.entry,
+        files=tuple(described.values()),
+        signature=saved.signature,
+        example=ExampleFile(path=_EXAMPLE, rtol=rtol, atol=atol),
+        options=saved.options,
+        metadata=metadata,
+        environment=saved.environment,
+    )
+    started = time.perf_counter()
+    predictor = formats.load(draft, directory, formats.LoadSettings(allow_pickle=True))
+    load_seconds = time.perf_counter() - started
+    names = [spec.name for spec in saved.signature.outputs]
+    answers = predictor.predict(saved.inputs, names)
+    found = compare(saved.expected, answers, rtol=rtol, atol=atol)
+    if found.problem:
+        raise FormatError(
+            f"the saved model does not answer as the original does: {found.problem}. Nothing is "
+            "published. ONNX computes in 32 bits: train on float32 data, or allow more with rtol= "
+            "and atol="
+        )
+    example = _write_example(_few_rows(saved), predictor, names, directory)
+    manifest = replace(draft, files=(*draft.files, example))
+    return manifest, {file.path: directory / file.hex for file in manifest.files}, load_seconds
+
+
+def _describe(path: str, file: Path, directory: Path) -> Descriptor:
+    """Describe a file, and give it the name that its blob has wherever it is loaded."""
+    with file.open("rb") as stream:
+        described = describe(path, stream)
+    file.rename(directory / described.hex)
+    return described
+
+
+def _few_rows(saved: Saved) -> dict[str, NDArray[Any]]:
+    """Return the example's first rows, if its first dimension is one of rows."""
+    inputs = dict(saved.inputs)
+    rows = {array.shape[:1] for array in inputs.values()}
+    if len(rows) == 1 and all(spec.shape[:1] == (-1,) for spec in saved.signature.inputs):
+        return {key: array[:_EXAMPLE_ROWS] for key, array in inputs.items()}
+    return inputs
+
+
+def _write_example(
+    inputs: dict[str, NDArray[Any]], predictor: Predictor, names: list[str], directory: Path
+) -> Descriptor:
+    data = Example(inputs, predictor.predict(inputs, names)).to_bytes()
+    if len(data) > EXAMPLE_LIMIT_BYTES:
+        raise InvalidRequestError(
+            f"example: {human_bytes(len(data))} with its answers, and it runs at every start: pass "
+            f"a smaller one, of at most {human_bytes(EXAMPLE_LIMIT_BYTES)}"
+        )
+    file = directory / _EXAMPLE
+    file.write_bytes(data)
+    return _describe(_EXAMPLE, file, directory)
+
+
+def _details(manifest: Manifest, load_seconds: float) -> dict[str, Any]:
+    """Return what is measured or said of this push, rather than of the model."""
+    commit = _git_commit()
+    return {
+        "format": manifest.format,
+        "size_bytes": manifest.size,
+        "load_ms": round(load_seconds * 1000),
+        "pushed_by": _user(),
+        "python": f"{sys.version_info.major}.{sys.version_info.minor}",
+        "shearling": installed_version("shearling"),
+    } | ({"git_commit": commit} if commit else {})
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user may have no name
+        return "unknown"
+
+
+def _git_commit() -> str | None:
+    try:
+        answer = subprocess.run(
+            ["git", "rev-parse", "HEAD"],  # noqa: S607 - wherever git is
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() if answer.returncode == 0 else None
