@@ -1,0 +1,105 @@
+# Models on Lambda: a registry in S3, a function per model, the releaser that moves their aliases, and an API in front.
+
+module "registry" {
+  source = "./modules/registry"
+
+  name          = var.name
+  bucket        = var.registry.bucket
+  prefix        = var.registry.prefix
+  kms_key_arn   = var.registry.kms_key_arn
+  force_destroy = var.registry.force_destroy
+  packages      = setunion(values(var.packages), compact([for model in values(var.models) : model.package]))
+  aliases       = { for name, model in var.models : name => keys(model.aliases) }
+}
+
+locals {
+  registry = {
+    bucket      = module.registry.bucket
+    prefix      = var.registry.prefix
+    kms_key_arn = var.registry.kms_key_arn
+  }
+}
+
+module "function" {
+  source   = "./modules/function"
+  for_each = var.models
+
+  name                     = "${var.name}-${each.key}"
+  registry                 = local.registry
+  package                  = module.registry.packages[coalesce(each.value.package, var.packages.runtime)]
+  aliases                  = each.value.aliases
+  python                   = coalesce(each.value.python, var.python)
+  unsupported_python       = var.unsupported_python
+  architecture             = coalesce(each.value.architecture, var.architecture)
+  memory_mb                = each.value.memory_mb
+  timeout_seconds          = each.value.timeout_seconds
+  ephemeral_storage_mb     = each.value.ephemeral_storage_mb
+  snap_start               = each.value.snap_start
+  allow_pickle             = each.value.allow_pickle
+  environment              = each.value.environment
+  log_retention_days       = var.log_retention_days
+  permissions_boundary_arn = var.permissions_boundary_arn
+}
+
+module "api" {
+  source = "./modules/api"
+  count  = var.api == null ? 0 : 1
+
+  name          = var.name
+  authorization = var.api.authorization
+  jwt           = var.api.jwt
+  cors          = var.api.cors
+  throttle      = var.api.throttle
+
+  models = {
+    for name, model in var.models : name => {
+      function_name     = module.function[name].function_name
+      alias_invoke_arns = module.function[name].alias_invoke_arns
+      default_alias     = local.default_aliases[name]
+    }
+  }
+
+  log_retention_days = var.log_retention_days
+}
+
+module "releaser" {
+  source = "./modules/releaser"
+
+  name               = "${var.name}_releaser"
+  registry           = local.registry
+  package            = module.registry.packages[var.packages.control]
+  python             = var.python
+  unsupported_python = var.unsupported_python
+  architecture       = var.architecture
+  sweep_minutes      = var.sweep_minutes
+  api_url            = one(module.api[*].url)
+
+  functions = {
+    for name in keys(var.models) : name => {
+      name               = module.function[name].function_name
+      arn                = module.function[name].function_arn
+      aliases            = keys(module.function[name].alias_arns)
+      python             = coalesce(var.models[name].python, var.python)
+      configuration_hash = module.function[name].configuration_hash
+    }
+  }
+
+  log_retention_days       = var.log_retention_days
+  alarm_topic_arn          = var.alarm_topic_arn
+  permissions_boundary_arn = var.permissions_boundary_arn
+}
+
+locals {
+  default_aliases = {
+    for name, model in var.models : name => model.default_alias == null ? one(keys(model.aliases)) : model.default_alias
+  }
+}
+
+check "api_timeout" {
+  assert {
+    condition = var.api == null || alltrue([for model in values(var.models) : model.timeout_seconds <= 30])
+    error_message = "The API answers 503 after 30 seconds, however long the function goes on: ${join(", ", [
+      for name, model in var.models : "${name} has timeout_seconds = ${model.timeout_seconds}" if model.timeout_seconds > 30
+    ])}. Direct invocation waits as long as the function."
+  }
+}

@@ -1,0 +1,26 @@
+output "url" {
+  value       = aws_apigatewayv2_api.models.api_endpoint
+  description = "Base URL of the API: requests go to `<url>/v2/models/...`."
+
+  # Who reads the URL may call it.
+  depends_on = [
+    aws_apigatewayv2_stage.default,
+    aws_apigatewayv2_route.model,
+    aws_lambda_permission.api,
+  ]
+}
+
+output "api_id" {
+  value       = aws_apigatewayv2_api.models.id
+  description = "ID of the API."
+}
+
+output "execution_arn" {
+  value       = aws_apigatewayv2_api.models.execution_arn
+  description = "What rights to call the API are written on: `<execution_arn>/<stage>/<method>/<path>`."
+}
+
+output "log_group_name" {
+  value       = aws_cloudwatch_log_group.access.name
+  description = "Where requests are logged."
+}

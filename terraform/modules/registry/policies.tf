@@ -1,0 +1,124 @@
+# Rights are handed out as documents: attach them to the people and pipelines that push and promote.
+
+locals {
+  # Records are written once. Without these two, one careless put would rewrite history.
+  write_once_statements = [
+    {
+      Sid       = "RefuseToOverwriteRecords"
+      Effect    = "Deny"
+      Principal = "*"
+      Action    = "s3:PutObject"
+      Resource  = ["${local.objects}models/*", "${local.objects}releases/*"]
+      Condition = {
+        Null = { "s3:if-none-match" = "true" }
+        # Parts of a multipart upload cannot carry the header; what completes it can, and must.
+        Bool = { "s3:ObjectCreationOperation" = "true" }
+      }
+    },
+  ]
+
+  # Not for deployments/ and packages/: those are Terraform's, and go when what they describe goes.
+  keep_statements = var.force_destroy ? [] : [
+    {
+      Sid       = "RefuseToDeleteModels"
+      Effect    = "Deny"
+      Principal = "*"
+      Action    = ["s3:DeleteObject", "s3:DeleteObjectVersion"]
+      Resource  = [for folder in ["blobs", "models", "releases"] : "${local.objects}${folder}/*"]
+    },
+  ]
+
+  bucket_policy_json = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(
+      [
+        {
+          Sid       = "RefusePlainHttp"
+          Effect    = "Deny"
+          Principal = "*"
+          Action    = "s3:*"
+          Resource  = [local.bucket_arn, "${local.bucket_arn}/*"]
+          Condition = { Bool = { "aws:SecureTransport" = "false" } }
+        },
+      ],
+      local.write_once_statements,
+      local.keep_statements,
+    )
+  })
+
+  read_statements = [
+    {
+      Sid      = "Read"
+      Effect   = "Allow"
+      Action   = "s3:GetObject"
+      Resource = [for folder in ["blobs", "models", "releases", "deployments"] : "${local.objects}${folder}/*"]
+    },
+    {
+      # Also what makes a missing key a 404: who may not list is told 403.
+      Sid      = "List"
+      Effect   = "Allow"
+      Action   = "s3:ListBucket"
+      Resource = local.bucket_arn
+      Condition = {
+        StringLike = {
+          "s3:prefix" = [for folder in ["blobs", "models", "releases", "deployments"] : "${local.root}${folder}/*"]
+        }
+      }
+    },
+  ]
+
+  # A bucket key makes one data key serve many objects, so a writer needs both.
+  write_key_statements = var.kms_key_arn == null ? [] : [
+    {
+      Sid      = "UseKey"
+      Effect   = "Allow"
+      Action   = ["kms:Decrypt", "kms:GenerateDataKey"]
+      Resource = var.kms_key_arn
+    },
+  ]
+
+  push_policy_json = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(
+      local.read_statements,
+      [
+        {
+          Sid    = "Push"
+          Effect = "Allow"
+          Action = ["s3:PutObject", "s3:AbortMultipartUpload"]
+          # IAM's `*` also spans slashes: an alias called `versions` would be within reach, so there is none.
+          Resource = [
+            "${local.objects}blobs/*",
+            "${local.objects}models/*/versions/*",
+            "${local.objects}models/*/digests/*",
+          ]
+        },
+      ],
+      local.write_key_statements,
+    )
+  })
+
+  model_aliases = merge([
+    for model, aliases in var.aliases : {
+      for alias in aliases : "${model}:${alias}" => "models/${model}/aliases/${alias}"
+    }
+  ]...)
+
+  promote_policies_json = {
+    for target, folder in local.model_aliases : target => jsonencode({
+      Version = "2012-10-17"
+      Statement = concat(
+        local.read_statements,
+        [
+          {
+            Sid      = "Promote"
+            Effect   = "Allow"
+            Action   = "s3:PutObject"
+            Resource = "${local.objects}${folder}/*"
+          },
+        ],
+        local.write_key_statements,
+      )
+    })
+  }
+}

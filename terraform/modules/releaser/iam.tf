@@ -1,0 +1,110 @@
+locals {
+  function_statements = [
+    {
+      Sid      = "RecordReleases"
+      Effect   = "Allow"
+      Action   = "s3:PutObject"
+      Resource = [for deployment in values(local.deployments) : "${local.bucket_arn}/${local.root}releases/${deployment}/*"]
+    },
+    {
+      Sid    = "Release"
+      Effect = "Allow"
+      Action = [
+        "lambda:GetAlias",
+        "lambda:GetFunction",
+        "lambda:GetFunctionConfiguration",
+        "lambda:ListAliases",
+        "lambda:ListVersionsByFunction",
+        "lambda:PublishVersion",
+        "lambda:UpdateAlias",
+        "lambda:UpdateFunctionConfiguration",
+      ]
+      Resource = flatten([for function in values(var.functions) : [function.arn, "${function.arn}:*"]])
+    },
+    {
+      # Of versions alone: without a number, DeleteFunction deletes the function.
+      Sid      = "CheckAndDeleteVersions"
+      Effect   = "Allow"
+      Action   = ["lambda:InvokeFunction", "lambda:DeleteFunction"]
+      Resource = [for function in values(var.functions) : "${function.arn}:*"]
+    },
+  ]
+
+  policy_json = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(
+      [
+        {
+          Sid      = "Log"
+          Effect   = "Allow"
+          Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+          Resource = "${aws_cloudwatch_log_group.releaser.arn}:*"
+        },
+        {
+          Sid      = "ReportFailure"
+          Effect   = "Allow"
+          Action   = "sqs:SendMessage"
+          Resource = aws_sqs_queue.failures.arn
+        },
+        {
+          Sid    = "ReadRegistry"
+          Effect = "Allow"
+          Action = "s3:GetObject"
+          Resource = [
+            for folder in ["blobs", "models", "releases", "deployments"] : "${local.bucket_arn}/${local.root}${folder}/*"
+          ]
+        },
+        {
+          Sid      = "ListRegistry"
+          Effect   = "Allow"
+          Action   = "s3:ListBucket"
+          Resource = local.bucket_arn
+          Condition = {
+            StringLike = {
+              "s3:prefix" = [for folder in ["blobs", "models", "releases", "deployments"] : "${local.root}${folder}/*"]
+            }
+          }
+        },
+      ],
+      # A statement must name a resource, and a releaser may have nothing to release yet.
+      [for statement in local.function_statements : statement if length(var.functions) > 0],
+      var.registry.kms_key_arn == null ? [] : [
+        {
+          Sid      = "UseKey"
+          Effect   = "Allow"
+          Action   = ["kms:Decrypt", "kms:GenerateDataKey"]
+          Resource = var.registry.kms_key_arn
+        },
+      ],
+    )
+  })
+}
+
+# Roles are global and functions regional: the suffix lets the same name be used in a second region.
+resource "aws_iam_role" "releaser" {
+  name_prefix          = "${substr(var.name, 0, 37)}-"
+  description          = "Runs the function ${var.name}."
+  permissions_boundary = var.permissions_boundary_arn
+
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Action    = "sts:AssumeRole"
+      Principal = { Service = "lambda.amazonaws.com" }
+    }]
+  })
+}
+
+resource "aws_iam_role_policy" "releaser" {
+  name   = "releaser"
+  role   = aws_iam_role.releaser.id
+  policy = local.policy_json
+
+  lifecycle {
+    precondition {
+      condition     = length(local.policy_json) <= 10240
+      error_message = "The rights of ${var.name} exceed the 10,240 characters that IAM allows a role: about 30 functions are what one releaser serves; split the models over two."
+    }
+  }
+}

@@ -1,0 +1,54 @@
+output "registry_uri" {
+  value       = module.registry.uri
+  description = "The registry, as `SHEARLING_REGISTRY` names it: `s3://bucket[/prefix]`."
+}
+
+output "function_names" {
+  value       = { for name, function in module.function : name => function.function_name }
+  description = "Name of the function, by model."
+}
+
+output "alias_arns" {
+  value       = { for key, alias in local.aliases : key => alias.arn }
+  description = "What callers invoke, by `model:alias`."
+}
+
+output "api_url" {
+  value       = one(module.api[*].url)
+  description = "Base URL of the API; null without one. Requests go to `<api_url>/v2/models/<model>/infer`."
+}
+
+output "api_id" {
+  value       = one(module.api[*].api_id)
+  description = "ID of the API; null without one."
+}
+
+output "releaser_name" {
+  value       = module.releaser.function_name
+  description = "Name of the releaser's function, for `shearling release`."
+}
+
+output "push_policy" {
+  value       = module.registry.push_policy_json
+  description = "IAM policy (JSON) for who pushes models; it moves no alias."
+}
+
+output "promote_policies" {
+  value       = module.registry.promote_policies_json
+  description = "IAM policy (JSON) for who moves an alias, by `model:alias`."
+}
+
+output "invoke_policies" {
+  value       = local.invoke_policies_json
+  description = "IAM policy (JSON) for who invokes a model, directly and through the API, by `model:alias`."
+}
+
+output "release_policy" {
+  value       = module.releaser.release_policy_json
+  description = "IAM policy (JSON) for who runs `shearling release`."
+}
+
+output "role_names" {
+  value       = { for name, function in module.function : name => function.role_name }
+  description = "Name of the function's role, by model, to attach further rights to."
+}

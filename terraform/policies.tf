@@ -1,0 +1,42 @@
+# Who may invoke a model: one alias, directly and through the API.
+
+locals {
+  aliases = merge([
+    for name, model in var.models : {
+      for alias in keys(model.aliases) : "${name}:${alias}" => {
+        model = name
+        alias = alias
+        arn   = module.function[name].alias_arns[alias]
+        paths = concat(
+          ["/versions/${alias}", "/versions/${alias}/*"],
+          # Spelled out: `*` would reach into `/versions/` of the other aliases.
+          alias == local.default_aliases[name] ? ["", "/infer", "/ready"] : [],
+        )
+      }
+    }
+  ]...)
+
+  invoke_policies_json = {
+    for key, target in local.aliases : key => jsonencode({
+      Version = "2012-10-17"
+      Statement = concat(
+        [
+          {
+            Sid      = "InvokeAlias"
+            Effect   = "Allow"
+            Action   = "lambda:InvokeFunction"
+            Resource = target.arn
+          },
+        ],
+        [
+          for api in module.api : {
+            Sid      = "CallApi"
+            Effect   = "Allow"
+            Action   = "execute-api:Invoke"
+            Resource = [for path in target.paths : "${api.execution_arn}/*/*/v2/models/${target.model}${path}"]
+          }
+        ],
+      )
+    })
+  }
+}

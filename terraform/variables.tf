@@ -1,0 +1,149 @@
+variable "name" {
+  type        = string
+  nullable    = false
+  description = "Prefix of every name: functions are `<name>-<model>`, the releaser is `<name>_releaser`."
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{0,30}[a-z0-9]$", var.name))
+    error_message = "name must be 2 to 32 lower-case letters, digits or hyphens, beginning with a letter and not ending with a hyphen: it is part of a bucket's name."
+  }
+}
+
+variable "packages" {
+  type = object({
+    runtime = string # serves models; `shearling package` calls it runtime.zip
+    control = string # the releaser; control.zip
+  })
+  nullable    = false
+  description = "Paths of the function packages that `make package` builds."
+}
+
+variable "models" {
+  type = map(object({
+    aliases              = map(map(number)) # by name: {} or { provisioned_concurrency = 2 }
+    default_alias        = optional(string) # what the API serves without a version in the path; the only alias if there is one
+    memory_mb            = optional(number, 1024)
+    timeout_seconds      = optional(number, 30)
+    ephemeral_storage_mb = optional(number, 512) # /tmp, which holds the bundle
+    snap_start           = optional(bool, false)
+    allow_pickle         = optional(bool, false) # load cloudpickle bundles, which run their author's code
+    environment          = optional(map(string), {})
+    package              = optional(string) # a package of its own, instead of packages.runtime
+    python               = optional(string) # what that package was built for, if not `python`
+    architecture         = optional(string) # likewise, if not `architecture`
+  }))
+  nullable    = false
+  description = "The models to serve, by name: a function each, invoked by alias."
+
+  validation {
+    condition     = alltrue([for model in keys(var.models) : can(regex("^[a-z0-9][a-z0-9-]{0,47}$", model))])
+    error_message = "A model is named by up to 48 lower-case letters, digits and hyphens, not beginning with a hyphen: ${join(", ", [for model in keys(var.models) : model if !can(regex("^[a-z0-9][a-z0-9-]{0,47}$", model))])}."
+  }
+
+  # The longest name built on both: the releaser's event rule.
+  validation {
+    condition     = alltrue([for model in keys(var.models) : length("${var.name}_releaser-${model}") <= 64])
+    error_message = "<name>_releaser-<model> may have 64 characters; too long: ${join(", ", [for model in keys(var.models) : "${var.name}_releaser-${model}" if length("${var.name}_releaser-${model}") > 64])}."
+  }
+
+  validation {
+    condition = alltrue([
+      for model in values(var.models) : model.default_alias == null || contains(keys(model.aliases), coalesce(model.default_alias, "-"))
+    ])
+    error_message = "default_alias must be one of the model's aliases: ${join(", ", [for name, model in var.models : "${name} has no alias ${coalesce(model.default_alias, "-")}" if !contains(keys(model.aliases), coalesce(model.default_alias, "-")) && model.default_alias != null])}."
+  }
+
+  validation {
+    condition = var.api == null || alltrue([
+      for model in values(var.models) : model.default_alias != null || length(model.aliases) == 1
+    ])
+    error_message = "A model with several aliases needs default_alias: the one that answers API paths without a version (${join(", ", [for name, model in var.models : name if model.default_alias == null && length(model.aliases) != 1])})."
+  }
+}
+
+variable "registry" {
+  type = object({
+    bucket        = optional(string)      # one that exists, known at plan; null creates <name>-<account>-<region>
+    prefix        = optional(string, "")  # where in the bucket, without slashes at the ends
+    kms_key_arn   = optional(string)      # key of the bucket; null is S3's own
+    force_destroy = optional(bool, false) # let models be deleted, and the bucket with models in it
+  })
+  default     = {}
+  nullable    = false
+  description = "Where models are kept. A bucket that exists keeps its settings; have it send events to EventBridge, or aliases move at the next sweep."
+
+  validation {
+    condition     = var.registry.bucket == null || !var.registry.force_destroy
+    error_message = "registry.force_destroy is for the bucket that this module creates: a bucket that exists is never deleted."
+  }
+}
+
+variable "api" {
+  type = object({
+    authorization = optional(string, "AWS_IAM") # or JWT, or NONE: everybody
+    jwt = optional(object({
+      issuer   = string
+      audience = list(string)
+      scopes   = optional(list(string), []) # a token needs one of them
+    }))
+    cors = optional(object({
+      allow_origins     = list(string)
+      allow_headers     = optional(list(string))
+      allow_credentials = optional(bool)
+      max_age_seconds   = optional(number)
+    }))
+    throttle = optional(object({
+      requests_per_second = optional(number)
+      burst               = optional(number)
+    }), {})
+  })
+  default     = null
+  description = "An HTTP API in front of the functions, `{}` for one with IAM authorization; null for none."
+}
+
+variable "python" {
+  type        = string
+  default     = "3.13"
+  nullable    = false
+  description = "Python version of the Lambda runtimes; the packages must have been built for it."
+}
+
+variable "unsupported_python" {
+  type        = bool
+  default     = false
+  nullable    = false
+  description = "Accept Python 3.11, which works on an emulator only."
+}
+
+variable "architecture" {
+  type        = string
+  default     = "x86_64"
+  nullable    = false
+  description = "Processor that the packages were built for: `x86_64` or `arm64`."
+}
+
+variable "sweep_minutes" {
+  type        = number
+  default     = 5
+  nullable    = false
+  description = "How often the releaser looks at all aliases, in case an event was lost."
+}
+
+variable "log_retention_days" {
+  type        = number
+  default     = 30
+  nullable    = false
+  description = "How long logs are kept."
+}
+
+variable "alarm_topic_arn" {
+  type        = string
+  default     = null
+  description = "SNS topic that is told when releases fail and when they work again."
+}
+
+variable "permissions_boundary_arn" {
+  type        = string
+  default     = null
+  description = "Permissions boundary of all roles."
+}
