@@ -1,0 +1,102 @@
+"""One structured log line an invocation, which is its metrics too, and a start-up ledger."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import traceback
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+NAMESPACE = "Shearling"
+
+#: Every dimension set is a metric of its own to pay for: one by function and alias is enough.
+_DIMENSIONS = ["function_name", "alias"]
+
+
+class Ledger:
+    """How long each step of the start took; steps may overlap."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+        self._steps: dict[str, dict[str, Any]] = {}
+        self._notes: dict[str, Any] = {}
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[dict[str, Any]]:
+        """Time a step; what is put into the yielded dict is logged with it."""
+        details: dict[str, Any] = {}
+        started = time.perf_counter()
+        try:
+            yield details
+        finally:
+            seconds = time.perf_counter() - started
+            details["ms"] = round(seconds * 1000, 1)
+            if details.get("bytes"):
+                details["mb_per_second"] = round(details["bytes"] / seconds / 1e6, 1)
+            self._steps[name] = details
+
+    def note(self, **facts: Any) -> None:
+        """Keep facts about the start as a whole."""
+        self._notes |= facts
+
+    def summary(self) -> dict[str, Any]:
+        """Return all steps, and the time since the ledger was opened."""
+        total = round((time.perf_counter() - self._started) * 1000, 1)
+        return {"total_ms": total, "steps": self._steps, **self._notes}
+
+    def timings(self) -> dict[str, float]:
+        """Return the milliseconds of each step by name."""
+        return {name: details["ms"] for name, details in self._steps.items()}
+
+
+def log(event: str, **fields: Any) -> None:
+    """Write one line of JSON."""
+    print(json.dumps({"event": event, **fields}, default=str), flush=True)  # noqa: T201
+
+
+def log_error(event: str, error: BaseException, **fields: Any) -> None:
+    """Write one line of JSON with the error and its traceback, which no caller ever sees."""
+    stack = "".join(traceback.format_exception(error))
+    log(event, error=f"{type(error).__name__}: {error}", traceback=stack, **fields)
+
+
+def emit(
+    event: str,
+    metrics: Mapping[str, tuple[float, str]],
+    dimensions: Mapping[str, str],
+    **fields: Any,
+) -> None:
+    """Write one line of JSON that is a log record and, in embedded metric format, metrics.
+
+    Args:
+        event: what happened.
+        metrics: value and unit by name.
+        dimensions: `function_name` and `alias`.
+        fields: what else to log.
+    """
+    declared = [{"Name": name, "Unit": unit} for name, (_, unit) in metrics.items()]
+    log(
+        event,
+        **fields,
+        **dimensions,
+        **{name: value for name, (value, _) in metrics.items()},
+        _aws={
+            "Timestamp": int(time.time() * 1000),
+            "CloudWatchMetrics": [
+                {"Namespace": NAMESPACE, "Dimensions": [_DIMENSIONS], "Metrics": declared}
+            ],
+        },
+    )
+
+
+def peak_memory_mb() -> int:
+    """Return the most memory that this process ever held."""
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1e6 if sys.platform == "darwin" else 1e3))
