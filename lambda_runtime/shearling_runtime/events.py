@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from shearling_runtime.server import Server
 
 _MODEL_PATH = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(ready|infer))?/?")
+
+#: Asked of a function by name, by direct invocation only.
 _CHECK = {"shearling": "check"}
+_METADATA = {"shearling": "metadata"}
 
 
 class Context(Protocol):
@@ -46,11 +49,8 @@ def respond(event: Any, context: Context, server: Server) -> Any:
     """Answer an event in the form that its source expects; never raises for a caller's mistake."""
     started = time.perf_counter()
     alias = _alias(context)
-    if event == _CHECK:
-        answer = _Answer(200, server.check(), {})
-    else:
-        answer = _guarded(event, context, server, alias)
-    _emit(answer, context, server, alias or "", (time.perf_counter() - started) * 1000)
+    answer = _guarded(event, context, server, alias)
+    _emit(answer, context, server, alias or "none", (time.perf_counter() - started) * 1000)
     if _is_http(event):
         return {
             "statusCode": answer.status,
@@ -66,6 +66,10 @@ def _guarded(event: Any, context: Context, server: Server, alias: str | None) ->
     try:
         if _is_http(event):
             return _http(event, server, alias, seconds_left)
+        if event == _CHECK:
+            return _Answer(200, server.check(), {})
+        if event == _METADATA:
+            return _Answer(200, server.metadata(), {})
         return _Answer(200, server.infer(event, seconds_left=seconds_left), {})
     except InferenceError as error:
         return _failed(event, error.status, str(error))
