@@ -1,0 +1,61 @@
+# Everything that a developer or a newcomer runs; `make help` lists it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+FUNCTION_PYTHON ?= 3.13
+ARCHITECTURE ?= x86_64
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-down test test-fast check lint format package bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: $(INSTALLED) ## push, apply, invoke, promote, roll back: all of it on an embedded AWS (KEEP=1 leaves it running)
+	@$(BIN)/python -m examples.quickstart.demo $(if $(KEEP),--keep)
+
+demo-down: $(INSTALLED) ## end what `make demo KEEP=1` left running
+	@$(BIN)/python -m examples.quickstart.demo --down
+
+test: $(INSTALLED) ## run every test
+	$(BIN)/python -m tests.embedded_aws.install
+	$(BIN)/pytest
+
+test-fast: $(INSTALLED) ## run the tests that take seconds
+	$(BIN)/pytest -m 'not slow'
+
+check: lint test ## all that CI runs
+
+lint: $(INSTALLED) ## formatting, lint, types, import contracts, Terraform's format
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	terraform fmt -check -recursive terraform examples
+	$(BIN)/python -m tests.module_docs --check
+
+format: $(INSTALLED) ## format Python and Terraform, and write the modules' tables
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	terraform fmt -recursive terraform examples
+	$(BIN)/python -m tests.module_docs --write
+
+package: $(INSTALLED) ## build/runtime.zip and build/control.zip, for FUNCTION_PYTHON and ARCHITECTURE
+	$(BIN)/shearling package runtime --python $(FUNCTION_PYTHON) --architecture $(ARCHITECTURE) --output build/runtime.zip
+	$(BIN)/shearling package control --python $(FUNCTION_PYTHON) --architecture $(ARCHITECTURE) --output build/control.zip
+
+bench: $(INSTALLED) ## measure, side by side with what it is compared to; writes bench/results/
+	$(BIN)/python -m bench
+
+clean: ## remove everything that these targets made
+	rm -rf $(VENV) .tools build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@command -v terraform >/dev/null || { echo "Terraform >= 1.9 is needed on the PATH: https://developer.hashicorp.com/terraform/install"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python >= 3.11 is needed: make PYTHON=/path/to/python"; exit 1; }
+	@echo "installing the project and its tools into $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,pandas,sklearn]'
+	@touch $@
