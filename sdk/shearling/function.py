@@ -29,6 +29,10 @@ _INVOKE_SECONDS = 900 + 60
 #: How long the rights of a fresh role may need to hold everywhere.
 FRESH_ROLE_SECONDS = 30.0
 
+#: In place of a code when there was no answer, and how often to ask again then.
+_UNREACHABLE = "unreachable"
+_TRIES = 4
+
 _CONFLICT = frozenset({"ResourceConflictException", "PreconditionFailedException"})
 _ABSENT = frozenset({"ResourceNotFoundException"})
 _DENIED = frozenset({"AccessDeniedException", "AccessDenied", "KMSAccessDeniedException"})
@@ -58,6 +62,10 @@ class AbsentError(ConflictError):
 
 class UndecidedError(ReleaseError):
     """Neither released nor failed: the next trigger goes on from here."""
+
+
+class DeniedError(ReleaseError):
+    """The releaser's role lacks a right."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,10 +170,12 @@ class Function:
 
     def set_pin(self, latest: Configuration, pin: str) -> Configuration:
         """Pin `$LATEST`, if it still is what was read; return it as it is then."""
-        environment = {"Variables": latest.environment_with(pin)}
+        variables = latest.environment_with(pin)
         self._ask(
             lambda: self._client.update_function_configuration(
-                FunctionName=self.name, Environment=environment, RevisionId=latest.revision
+                FunctionName=self.name,
+                Environment={"Variables": variables},
+                RevisionId=latest.revision,
             )
         )
         # The revision changes once more when the update settles, so it is read again.
@@ -269,8 +279,8 @@ class Function:
                 if code in _DENIED:
                     denied_since = self._clock.now() if denied_since is None else denied_since
                     if self._clock.now() - denied_since >= FRESH_ROLE_SECONDS:
-                        raise ReleaseError(f"access to {self.name} denied: {message}") from error
-                elif code not in _BUSY:
+                        raise DeniedError(f"access to {self.name} denied: {message}") from error
+                elif code not in _BUSY and not (code == _UNREACHABLE and attempt < _TRIES):
                     raise self._meaning(code, message) from error
             self._wait(attempt, f"{self.name}: {code}: {message}")
             attempt += 1
@@ -281,17 +291,13 @@ class Function:
         if code in _ABSENT:
             return AbsentError(message)
         if code == _UNREACHABLE:
-            return UndecidedError(f"Lambda did not answer about {self.name}: {message}")
+            return UndecidedError(f"Lambda could not be asked about {self.name}: {message}")
         return ReleaseError(f"Lambda refused for {self.name}: {code}: {message}")
 
     def _wait(self, attempt: int, what_for: str) -> None:
         if self._clock.now() >= self._deadline:
             raise UndecidedError(f"no time left: {what_for}")
         self._clock.pause(attempt)
-
-
-#: In place of a code when there was no answer.
-_UNREACHABLE = "unreachable"
 
 
 def _refusal(error: Exception) -> tuple[str, str]:

@@ -19,7 +19,7 @@ from shearling.ref import Pin, Ref, check_alias, check_model
 from shearling.store import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -90,6 +90,8 @@ class Release:
         outcome: "released" or "failed".
         version: the model version that the entry names.
         lambda_version: what the Lambda alias serves now.
+        configuration: hash of the function's configuration that it is about; empty if the outcome
+            does not depend on it.
         timings: seconds of each step.
     """
 
@@ -101,6 +103,7 @@ class Release:
     reason: str = ""
     lambda_version: str = ""
     code_sha256: str = ""
+    configuration: str = ""
     timings: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -318,6 +321,14 @@ class Registry:
         log = self._release_log(deployment, alias)
         number = log.last()
         return self._release(log, number) if number else None
+
+    def successes(self, deployment: Deployment, alias: str) -> Iterator[Release]:
+        """Yield the successful releases of an alias on a function, newest first."""
+        log = self._release_log(deployment, alias)
+        for number in reversed(list(log.numbers())):
+            release = self._release(log, number)
+            if release.outcome == "released":
+                yield release
 
     def record_release(
         self, deployment: Deployment, alias: str, fields: Mapping[str, Any]

@@ -1,0 +1,352 @@
+"""Make a Lambda alias serve what the registry's alias names: one idempotent reconciliation.
+
+What holds at every step, whoever else is at work: an alias is moved only with the revision that was
+read *before* the log. So of two releasers the one whose look at the log is older loses, and the
+entries that an alias shows are never shown in another order than they were written.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from shearling.errors import ReleaseError, ShearlingError, StoreError
+from shearling.function import (
+    FRESH_ROLE_SECONDS,
+    AbsentError,
+    Clock,
+    ConflictError,
+    DeniedError,
+    Function,
+    UndecidedError,
+    lambda_client,
+)
+from shearling.gate import is_denied, objection
+from shearling.retire import retire_versions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mypy_boto3_lambda import LambdaClient
+
+    from shearling.configuration import Configuration
+    from shearling.function import LambdaAlias
+    from shearling.registry import AliasEntry, Deployment, Registry, Release
+
+__all__ = ["Clock", "Outcome", "lambda_client", "release_alias"]
+
+RELEASED, UNCHANGED, FAILED = "released", "unchanged", "failed"
+
+#: How often in a row others may interfere before the next trigger has to go on.
+_CONFLICT_LIMIT = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one attempt to release an alias.
+
+    Attributes:
+        outcome: "released", "unchanged" if all was in order already, or "failed".
+        version: the model version that the registry names; None if it names none yet.
+        lambda_version: what the alias serves now; empty if that is not known.
+        reason: why it failed.
+        timings: seconds of each step.
+    """
+
+    function: str
+    alias: str
+    outcome: str
+    version: int | None = None
+    lambda_version: str = ""
+    reason: str = ""
+    timings: Mapping[str, str] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Raise ReleaseError if it failed."""
+        if self.outcome == FAILED:
+            raise ReleaseError(f"{self.function}:{self.alias}: {self.reason}", reason=self.reason)
+
+
+def release_alias(
+    client: LambdaClient,
+    registry: Registry,
+    deployment: Deployment,
+    alias: str,
+    *,
+    sweep: bool = False,
+    patience_seconds: float = 600,
+    clock: Clock | None = None,
+) -> Outcome:
+    """Make an alias of a deployed function serve what the registry names, if that passes its check.
+
+    A failure is an outcome too; `Outcome.check` raises it. Failures that another try by itself
+    cannot mend are recorded, once; what was not decided (no time left, throttled, the registry
+    cannot be reached) is not, and the next trigger goes on.
+
+    Args:
+        client: see `lambda_client`: a read timeout above the function's, and no retries.
+        registry: where the alias is named and the outcome is recorded.
+        deployment: the function.
+        alias: the alias, of the registry and of the function.
+        sweep: nobody asked. A check that failed for the same entry, code and configuration is then
+            not run again: somebody has to ask, name another version or change the function.
+        patience_seconds: when to stop waiting for Lambda.
+        clock: time.
+    """
+    clock = clock or Clock()
+    function = Function(client, deployment.function, clock, clock.now() + patience_seconds)
+    return _Reconciliation(function, registry, deployment, alias, clock, sweep=sweep).run()
+
+
+class _ObjectionError(ReleaseError):
+    """What the entry names must not be shown by this code and configuration."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """What a decision is based on, read in this order."""
+
+    alias: LambdaAlias
+    entry: AliasEntry | None
+    last: Release | None
+
+    @property
+    def number(self) -> int:
+        return self.entry.number if self.entry else 0
+
+
+class _Reconciliation:
+    def __init__(
+        self,
+        function: Function,
+        registry: Registry,
+        deployment: Deployment,
+        alias: str,
+        clock: Clock,
+        *,
+        sweep: bool,
+    ) -> None:
+        self._function = function
+        self._registry = registry
+        self._deployment = deployment
+        self._alias = alias
+        self._clock = clock
+        self._sweep = sweep
+        self._timings: dict[str, float] = {}
+
+    def run(self) -> Outcome:
+        try:
+            with self._timed("total"):
+                outcome = self._until_current()
+        except ShearlingError as error:
+            return self._outcome(None, FAILED, reason=_reason(error))
+        retire_versions(self._function, self._registry, self._deployment, self._clock)
+        return outcome
+
+    def _until_current(self) -> Outcome:
+        conflicts = 0
+        while True:
+            try:
+                sight = self._look()
+                outcome = self._attempt(sight)
+            except ConflictError as error:
+                conflicts += 1
+                if conflicts == _CONFLICT_LIMIT:
+                    raise UndecidedError(f"others keep changing the function: {error}") from error
+                self._clock.pause(conflicts)
+                continue
+            entry = self._registry.alias_entry(self._deployment.model, self._alias)
+            if (entry.number if entry else 0) == sight.number:
+                return outcome
+            conflicts = 0
+
+    def _look(self) -> _Sight:
+        try:
+            # Before the log: who moves the alias after this makes our move fail.
+            alias = self._function.alias(self._alias)
+        except AbsentError as error:
+            raise UndecidedError(
+                f"function {self._deployment.function} has no alias {self._alias!r}: "
+                "run terraform apply"
+            ) from error
+        entry = self._registry.alias_entry(self._deployment.model, self._alias)
+        last = self._registry.last_release(self._deployment, self._alias)
+        return _Sight(alias, entry, last)
+
+    def _attempt(self, sight: _Sight) -> Outcome:
+        latest: Configuration | None = None
+        try:
+            latest = self._function.latest()
+            if self._sweep and _has_failed_before(sight, latest):
+                reason = sight.last.reason if sight.last else ""
+                return self._outcome(sight, FAILED, sight.alias.version, reason)
+            return self._serve(sight)
+        except (UndecidedError, StoreError):
+            raise
+        except _ObjectionError as error:
+            return self._fail(sight, latest, error, self._retreat(sight))
+        except ShearlingError as error:
+            # Without the configuration in the record, every sweep tries this again.
+            return self._fail(sight, None, error, sight.alias.version)
+
+    def _serve(self, sight: _Sight) -> Outcome:
+        pin, canary, share = self._wish(sight.entry)
+        version = self._published(pin)
+        pins, weights = {version.number: (pin, version)}, {}
+        if share and canary != pin:
+            other = self._published(canary)
+            pins[other.number], weights[other.number] = (canary, other), share
+        for number, (wanted, published) in pins.items():
+            if not (number in sight.alias.versions and self._is_proven(sight.alias)):
+                self._gate(published, wanted)
+        moves = (sight.alias.version, sight.alias.weights) != (version.number, weights)
+        if moves:
+            self._move(sight, version.number, weights)
+        recorded = self._record(sight, RELEASED, version.number, version)
+        return self._outcome(sight, RELEASED if moves or recorded else UNCHANGED, version.number)
+
+    def _wish(self, entry: AliasEntry | None) -> tuple[str, str, float]:
+        """Return the pin, the canary's pin and its share; no pin if nothing is named."""
+        if entry is None:
+            return "", "", 0.0
+        pin = str(self._registry.resolve(f"{entry.model}:{entry.version}"))
+        if not entry.canary:
+            return pin, "", 0.0
+        canary = str(self._registry.resolve(f"{entry.model}:{entry.canary['version']}"))
+        return pin, canary, entry.canary["percent"] / 100
+
+    def _published(self, pin: str) -> Configuration:
+        """Return a published version with a pin and with what `$LATEST` has; make it if needed."""
+        with self._timed("publish"):
+            latest = self._function.latest()
+            for version in self._function.versions():
+                if version.pin == pin and version.is_like(latest):
+                    return self._function.version(version.number)
+            if latest.pin != pin or latest.variables is None:
+                latest = self._function.set_pin(latest, pin)
+            return self._function.publish(latest)
+
+    def _is_proven(self, alias: LambdaAlias) -> bool:
+        """Say whether what an alias shows has passed its check for this very alias.
+
+        It has not if Terraform put it there, or if we were cut off after the move.
+        """
+        successes = self._registry.successes(self._deployment, self._alias)
+        return any(release.lambda_version == alias.version for release in successes)
+
+    def _gate(self, version: Configuration, pin: str) -> None:
+        """Run the model's example on a version, unless it has no model."""
+        if not pin:
+            return
+        start = self._clock.now()
+        with self._timed("check"):
+            while reason := objection(*self._function.check(version.number), pin, version):
+                if not is_denied(reason) or self._clock.now() - start >= FRESH_ROLE_SECONDS:
+                    raise _ObjectionError(reason)
+                self._clock.pause(4)
+
+    def _move(self, sight: _Sight, version: str, weights: dict[str, float]) -> None:
+        with self._timed("move"):
+            try:
+                self._function.move(self._alias, sight.alias, version, weights)
+            except (UndecidedError, DeniedError):
+                raise
+            except ReleaseError as error:
+                # Such as weights together with provisioned concurrency: not mended by time.
+                raise _ObjectionError(str(error)) from error
+
+    def _retreat(self, sight: _Sight) -> str:
+        """Show no model rather than one that this alias's log never named.
+
+        So it is when Terraform has just created the alias at a version made for another one.
+        Returns what the alias serves now.
+        """
+        prefixes = tuple(
+            f"{entry.model}:{number}@"
+            for entry in self._registry.history(self._deployment.model, self._alias)
+            for number in (entry.version, (entry.canary or {}).get("version"))
+        )
+        shown = [v.pin for v in self._function.versions() if v.number in sight.alias.versions]
+        if all(pin.startswith(prefixes) for pin in shown if pin):
+            return sight.alias.version
+        empty = self._published("").number
+        self._function.move(self._alias, sight.alias, empty, {})
+        return empty
+
+    def _fail(
+        self,
+        sight: _Sight,
+        latest: Configuration | None,
+        error: ShearlingError,
+        lambda_version: str,
+    ) -> Outcome:
+        self._record(sight, FAILED, lambda_version, latest, _reason(error))
+        return self._outcome(sight, FAILED, lambda_version, _reason(error))
+
+    def _record(
+        self,
+        sight: _Sight,
+        outcome: str,
+        lambda_version: str,
+        configuration: Configuration | None,
+        reason: str = "",
+    ) -> bool:
+        """Append to the log of releases, unless its last record says the same."""
+        if sight.entry is None:
+            return False
+        fields = {
+            "entry": sight.entry.number,
+            "version": sight.entry.version,
+            "outcome": outcome,
+            "lambda_version": lambda_version,
+            "code_sha256": configuration.code_sha256 if configuration else "",
+            "configuration": configuration.sha256 if configuration else "",
+            "reason": reason,
+        }
+        # Lambda's messages may differ each time, and nobody waits for a sweep.
+        compared = [name for name in fields if name != "reason" or not self._sweep]
+        if sight.last and all(getattr(sight.last, name) == fields[name] for name in compared):
+            return False
+        timings = {"timings": self._seconds()}
+        self._registry.record_release(self._deployment, self._alias, fields | timings)
+        return True
+
+    # Telling
+
+    def _outcome(
+        self, sight: _Sight | None, outcome: str, lambda_version: str = "", reason: str = ""
+    ) -> Outcome:
+        return Outcome(
+            function=self._deployment.function,
+            alias=self._alias,
+            outcome=outcome,
+            version=sight.entry.version if sight and sight.entry else None,
+            lambda_version=lambda_version,
+            reason=reason,
+            timings=self._seconds(),
+        )
+
+    def _seconds(self) -> dict[str, str]:
+        return {step: f"{seconds:.3f}" for step, seconds in self._timings.items()}
+
+    @contextmanager
+    def _timed(self, step: str) -> Iterator[None]:
+        start = self._clock.now()
+        try:
+            yield
+        finally:
+            self._timings[step] = self._timings.get(step, 0.0) + self._clock.now() - start
+
+
+def _has_failed_before(sight: _Sight, latest: Configuration) -> bool:
+    return (
+        sight.last is not None
+        and sight.last.outcome == FAILED
+        and (sight.last.entry, sight.last.code_sha256, sight.last.configuration)
+        == (sight.number, latest.code_sha256, latest.sha256)
+    )
+
+
+def _reason(error: ShearlingError) -> str:
+    return error.reason if isinstance(error, ReleaseError) else str(error)
