@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import io
 import json
-import os
+import subprocess
 import sys
+import textwrap
 import time
 import zipfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.embedded_aws import EmbeddedAws, EmbeddedAwsError, install, sandbox
 from tests.runtime_emulator import FunctionError, RuntimeEmulator
+from tests.terraform_cli import TerraformError, TerraformStack, write_emulator_override
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 NEWEST = install.function_versions()[-1]
 ROLE = "arn:aws:iam::000000000000:role/test"
@@ -267,18 +269,17 @@ def test_function_whose_role_may_nothing_is_denied_with_auth() -> None:
 def alive(group: int) -> list[str]:
     """Processes of a group; a zombie is not one."""
     found = []
-    for entry in os.listdir("/proc"):
+    for entry in Path("/proc").glob("[0-9]*"):
         try:
-            with open(f"/proc/{entry}/stat") as file:
-                state, _, pgrp = file.read().rpartition(")")[2].split()[:3]
+            state, _, pgrp = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
         except OSError:
             continue
         if int(pgrp) == group and state != "Z":
-            found.append(entry)
+            found.append(entry.name)
     return found
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks processes up in /proc")
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="looks processes up in /proc")
 def test_stop_leaves_no_process_and_no_file() -> None:
     with EmbeddedAws() as aws:
         client = aws.client("lambda")
@@ -334,3 +335,92 @@ def test_runtime_emulator_answers_and_tells_errors_apart(tmp_path: Path) -> None
             emulator.invoke("home")
         assert error.value.error_type in {"OSError", "FileNotFoundError", "PermissionError"}
         assert "said [1]" in emulator.logs()
+
+
+def test_runtime_emulator_reports_a_failed_start_and_a_timeout(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text("import numpy\n")
+    with RuntimeEmulator(tmp_path, "main.handler") as emulator:
+        with pytest.raises(FunctionError, match="numpy") as error:
+            emulator.invoke({})
+        assert error.value.error_type == "Runtime.ImportModuleError"
+    (tmp_path / "main.py").write_text("import time\ndef handler(e, c): time.sleep(30)\n")
+    with RuntimeEmulator(tmp_path, "main.handler", timeout_seconds=1) as emulator:
+        with pytest.raises(FunctionError, match="timed out") as error:
+            emulator.invoke({})
+        assert error.value.error_type == "Sandbox.Timedout"
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="looks processes up in /proc")
+def test_killed_owner_takes_the_embedded_aws_with_it() -> None:
+    program = """
+        import time
+        from tests.embedded_aws import EmbeddedAws
+        print(EmbeddedAws().start().pid, flush=True)
+        time.sleep(60)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    with subprocess.Popen(command, cwd=install.REPOSITORY, stdout=subprocess.PIPE) as owner:
+        assert owner.stdout is not None
+        group = int(owner.stdout.readline())
+        assert alive(group)
+        owner.kill()
+    assert eventually_none(group) == []
+
+
+ROOT_MODULE = """
+terraform {
+  required_providers {
+    aws = { source = "hashicorp/aws" }
+  }
+}
+
+provider "aws" {
+  region = "eu-central-1"
+}
+
+variable "description" {
+  type = string
+}
+
+resource "aws_sns_topic" "alarms" {
+  name = "alarms"
+}
+
+resource "aws_cloudwatch_metric_alarm" "errors" {
+  alarm_name          = "errors"
+  alarm_description   = var.description
+  namespace           = "AWS/Lambda"
+  metric_name         = "Errors"
+  dimensions          = { FunctionName = "some <function>" }
+  statistic           = "Sum"
+  period              = 60
+  evaluation_periods  = 1
+  threshold           = 0.5
+  comparison_operator = "GreaterThanThreshold"
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.alarms.arn]
+}
+
+output "alarm" {
+  value = aws_cloudwatch_metric_alarm.errors.arn
+}
+"""
+
+
+@pytest.mark.slow
+def test_terraform_plans_clean_after_apply_with_an_alarm(aws: EmbeddedAws, tmp_path: Path) -> None:
+    (tmp_path / "main.tf").write_text(ROOT_MODULE)
+    write_emulator_override(tmp_path, aws.url)
+    stack = TerraformStack(
+        tmp_path, environment=aws.process_environment(), variables={"description": "one & two"}
+    )
+    stack.init()
+    assert stack.changes()["aws_cloudwatch_metric_alarm.errors"] == ["create"]
+    stack.apply()
+    assert stack.changes() == {}
+    assert stack.outputs()["alarm"].endswith(":alarm:errors")
+    stack.set_variables(description="another")
+    assert stack.changes() == {"aws_cloudwatch_metric_alarm.errors": ["update"]}
+    stack.destroy()
+    with pytest.raises(TerraformError, match="no-such-command"):
+        stack.run("no-such-command")
