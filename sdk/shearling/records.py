@@ -9,15 +9,18 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from shearling.bundle import canonical_json
-from shearling.errors import RegistryError
+from shearling.errors import RegistryError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from shearling.store import Store
 
-#: How often one number is tried again when the store refuses and yet nothing is there.
+#: How often a put is tried again when the store refuses and yet nothing is there.
 _UNDECIDED_LIMIT = 20
+
+#: How often a put is tried again when it fails and nothing is there.
+_FAILURE_LIMIT = 3
 
 
 class Log:
@@ -57,15 +60,8 @@ class Log:
         """Create a record; return None if it is ours now, or else the record that is there."""
         created = datetime.now(UTC).isoformat(timespec="milliseconds")
         record = {"id": secrets.token_hex(16), "created": created, **fields}
-        for _ in range(_UNDECIDED_LIMIT):
-            if self._store.create(self._key(number), canonical_json(record)):
-                return None
-            there = self.read(number)
-            if there is not None:
-                return None if there["id"] == record["id"] else there
-        raise RegistryError(
-            f"{self._key(number)} in {self._store.uri} is refused, though nothing is there"
-        )
+        there = create_or_read(self._store, self._key(number), record)
+        return None if there.get("id") == record["id"] else self.read(number)
 
     def append(self, fields: Mapping[str, Any]) -> int:
         """Create the next record, whatever others append meanwhile; return its number."""
@@ -77,6 +73,30 @@ class Log:
     def _key(self, number: int) -> str:
         # Ten digits, so that a listing is in order of the numbers.
         return f"{self._prefix}/{number:010d}.json"
+
+
+def create_or_read(store: Store, key: str, record: dict[str, Any]) -> dict[str, Any]:
+    """Create a JSON object under a key; return what is there in the end, this one or another's.
+
+    Raises:
+        StoreError: the put fails again and again, and nothing is there.
+        RegistryError: the put is refused again and again, and nothing is there.
+    """
+    data = canonical_json(record)
+    for attempt in range(_UNDECIDED_LIMIT):
+        try:
+            if store.create(key, data):
+                return record
+        except StoreError:
+            # The connection broke, or the store failed: the put may have landed all the same.
+            there = read_json(store, key)
+            if there is None and attempt >= _FAILURE_LIMIT:
+                raise
+        else:
+            there = read_json(store, key)
+        if there is not None:
+            return there
+    raise RegistryError(f"{key} in {store.uri} is refused, though nothing is there")
 
 
 def read_json(store: Store, key: str) -> dict[str, Any] | None:

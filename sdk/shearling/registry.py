@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from shearling.bundle import Descriptor, Manifest, canonical_json, digest_of
+from shearling.bundle import Descriptor, Manifest, digest_of
 from shearling.errors import BundleError, IntegrityError, ModelNotFoundError, RegistryError
-from shearling.fetch import blob_key, fetch_blobs
-from shearling.records import Log, read_json
+from shearling.fetch import Fetched, blob_key, fetch_blobs
+from shearling.records import Log, create_or_read, read_json
 from shearling.ref import Pin, Ref, check_alias, check_model
 from shearling.store import open_store
 
@@ -229,8 +229,8 @@ class Registry:
 
     def fetch(
         self, manifest: Manifest, directory: Path, advance: Callable[[int], object] = int
-    ) -> int:
-        """Bring a bundle's files to `directory/<hex>`, proven; return how many bytes came."""
+    ) -> Fetched:
+        """Bring a bundle's files to `directory/<hex>`, proven."""
         return fetch_blobs(self.store, manifest.files, directory, advance)
 
     # Writing
@@ -368,10 +368,9 @@ class Registry:
         return number
 
     def _index(self, pin: Pin) -> None:
-        # A refusal means that it is there: every writer writes the same.
         if self._find_digest(pin.model, pin.digest) is None:
             key = _digest_key(pin.model, pin.digest)
-            self.store.create(key, canonical_json({"version": pin.version}))
+            create_or_read(self.store, key, {"version": pin.version})  # every writer's is the same
 
     def _find_digest(self, model: str, digest: str) -> int | None:
         record = read_json(self.store, _digest_key(model, digest))
