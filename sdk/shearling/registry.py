@@ -228,10 +228,15 @@ class Registry:
         return manifest
 
     def fetch(
-        self, manifest: Manifest, directory: Path, advance: Callable[[int], object] = int
+        self,
+        manifest: Manifest,
+        directory: Path,
+        advance: Callable[[int], object] = int,
+        *,
+        durable: bool = True,
     ) -> Fetched:
-        """Bring a bundle's files to `directory/<hex>`, proven."""
-        return fetch_blobs(self.store, manifest.files, directory, advance)
+        """Bring a bundle's files to `directory/<hex>`, proven; see `fetch_blobs`."""
+        return fetch_blobs(self.store, manifest.files, directory, advance, durable=durable)
 
     # Writing
 
