@@ -8,13 +8,14 @@ import subprocess
 import sys
 import textwrap
 import time
+import urllib.request
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.embedded_aws import EmbeddedAws, EmbeddedAwsError, install, sandbox
+from tests.embedded_aws import REGION, EmbeddedAws, EmbeddedAwsError, install, sandbox
 from tests.runtime_emulator import FunctionError, RuntimeEmulator
 from tests.terraform_cli import TerraformError, TerraformStack, write_emulator_override
 
@@ -204,7 +205,7 @@ def test_event_rule_reaches_the_alias_with_a_qualified_arn(aws: EmbeddedAws, cli
     create(client, "evented", Publish=True, Code={"ZipFile": package(main=TELLTALE)})
     arn = client.create_alias(FunctionName="evented", Name="prod", FunctionVersion="1")["AliasArn"]
     s3, events = aws.client("s3"), aws.client("events")
-    location = {"LocationConstraint": "eu-central-1"}
+    location = {"LocationConstraint": REGION}
     s3.create_bucket(Bucket="told", CreateBucketConfiguration=location)
     events.put_rule(Name="told", EventPattern=json.dumps({"source": ["test"]}))
     events.put_targets(Rule="told", Targets=[{"Id": "function", "Arn": arn}])
@@ -213,6 +214,25 @@ def test_event_rule_reaches_the_alias_with_a_qualified_arn(aws: EmbeddedAws, cli
     assert told == arn
     for each in (s3, events):
         each.close()
+
+
+def test_http_api_reaches_the_alias_with_a_qualified_arn(aws: EmbeddedAws, client: Any) -> None:
+    create(client, "served", Publish=True)
+    arn = client.create_alias(FunctionName="served", Name="prod", FunctionVersion="1")["AliasArn"]
+    gateway = aws.client("apigatewayv2")
+    api = gateway.create_api(Name="served", ProtocolType="HTTP")["ApiId"]
+    integration = gateway.create_integration(
+        ApiId=api,
+        IntegrationType="AWS_PROXY",
+        IntegrationUri=f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions/{arn}"
+        "/invocations",
+        PayloadFormatVersion="2.0",
+    )["IntegrationId"]
+    gateway.create_route(ApiId=api, RouteKey="GET /hello", Target=f"integrations/{integration}")
+    gateway.create_stage(ApiId=api, StageName="$default", AutoDeploy=True)
+    gateway.close()
+    with urllib.request.urlopen(aws.http_api_url(api) + "/hello") as answer:
+        assert json.load(answer)["arn"] == arn
 
 
 # Puts through the plain HTTP of the emulator's S3: a function environment has no boto3.
@@ -309,6 +329,28 @@ def test_detached_one_is_found_again_and_stopped(tmp_path: Path) -> None:
     assert eventually_none(group) == []
     with pytest.raises(EmbeddedAwsError, match="no embedded AWS"):
         EmbeddedAws.attach(tmp_path)
+
+
+def test_half_finished_environment_is_built_again_and_a_finished_one_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(install, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(install, "TOOLS", tmp_path / ".tools")
+    place = tmp_path / ".tools" / "thing"
+    built = []
+
+    def build(directory: Path) -> None:
+        assert not directory.exists()
+        directory.mkdir()
+        built.append(directory)
+        if len(built) == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        install._installed(place, "one", build)
+    for fingerprint in ("one", "one", "two"):
+        install._installed(place, fingerprint, build)
+    assert built == [place] * 3
 
 
 ECHO = """

@@ -187,6 +187,10 @@ class EmbeddedAws:
         create: Callable[..., Any] = session.client
         return create(service, endpoint_url=self.url, config=config)
 
+    def http_api_url(self, api_id: str) -> str:
+        """Where an HTTP API's default stage answers; its `api_endpoint` is a name of AWS's."""
+        return f"{self.url}/_aws/execute-api/{api_id}/$default"
+
     def file_system_directory(self, file_system_id: str, path: str = "/") -> Path:
         """The directory that stands for a path of an EFS file system."""
         directory = self.directory / "file-systems" / file_system_id / path.strip("/")

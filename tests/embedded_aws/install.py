@@ -36,6 +36,8 @@ SAM_CLI = "aws-sam-cli==1.170.0"
 #: Lambda's managed runtimes whose operating system current wheels run on.
 LAMBDA_PYTHONS = ("3.12", "3.13", "3.14")
 
+_STAMP = ".complete"
+
 _DESCRIBE = (
     "import json, sys, sysconfig; import venv, ssl;"
     "print(json.dumps(None if sysconfig.get_config_var('Py_GIL_DISABLED') or"
@@ -83,13 +85,17 @@ def rie_binary() -> Path:
 
 
 def _environment(directory: Path, fingerprint: str, build: Callable[[Path], None]) -> Path:
+    python = directory / "bin" / "python"
+    if not python.exists():
+        # The interpreter that it was made with has been removed.
+        (directory / _STAMP).unlink(missing_ok=True)
     _installed(directory, fingerprint, build)
-    return directory / "bin" / "python"
+    return python
 
 
 def _installed(directory: Path, fingerprint: str, build: Callable[[Path], None]) -> None:
     """Build a directory once; the stamp is written last, so what is half-finished is rebuilt."""
-    stamp = directory / ".complete"
+    stamp = directory / _STAMP
     if _text(stamp) == fingerprint:
         return
     with _lock(directory.name):
@@ -182,7 +188,7 @@ def _candidates() -> list[str]:
         on_path = shutil.which(f"python{version}")
         if on_path:
             found.append(on_path)
-    return sorted(set(found))
+    return sorted({name for name in found if Path(name).exists()})
 
 
 def _described(candidates: list[str]) -> dict[str, str | None]:
