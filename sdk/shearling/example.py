@@ -119,20 +119,22 @@ def _compare_tensor(
         return Comparison(share, _worst(name, wanted, given, unequal) if share else "")
     wide, other = wanted.astype(np.float64), given.astype(np.float64)
     far = ~np.isclose(other, wide, rtol=rtol, atol=atol, equal_nan=True)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         difference = np.abs(other - wide)
     # Where both are NaN or the same infinity there is no difference; where one is, it is endless.
-    difference[np.isnan(difference)] = 0.0
-    difference[far & ~np.isfinite(other - wide)] = np.inf
+    difference = np.where(np.isfinite(difference), difference, np.where(far, np.inf, 0.0))
     largest = float(difference.max(initial=0.0))
-    return Comparison(largest, _worst(name, wanted, given, far * difference) if far.any() else "")
+    badness = np.where(far, difference, 0.0)
+    return Comparison(largest, _worst(name, wanted, given, badness) if far.any() else "")
 
 
 def _worst(name: str, wanted: NDArray[Any], given: NDArray[Any], badness: NDArray[Any]) -> str:
     place = np.unravel_index(int(np.argmax(badness)), badness.shape)
     where = f"{name}[{', '.join(str(int(i)) for i in place)}]"
     count = int(np.count_nonzero(badness))
+    # As Python's own scalars: a person reads 1.0, not np.float64(1.0).
+    found, expected = np.asarray(given[place]).tolist(), np.asarray(wanted[place]).tolist()
     return (
-        f"output {where} is {given[place]!r:.60}, expected {wanted[place]!r:.60} "
+        f"output {where} is {found!r:.60}, expected {expected!r:.60} "
         f"({count} of {badness.size} values differ)"
     )

@@ -219,11 +219,16 @@ def _read_tensor(tensor: Mapping[str, Any], spec: TensorSpec, place: str) -> NDA
         array = np.array(data, object) if spec.datatype == "BYTES" else np.asarray(data)
     except ValueError as error:
         raise InvalidRequestError(f"{place}.data: rows of different lengths") from error
+    if spec.datatype.startswith("UINT") and array.dtype.kind == "f":
+        array = np.array(data, object)  # numpy reads a small and a very large integer as floats
     if array.size != prod(shape) or (array.ndim > 1 and list(array.shape) != shape):
         raise InvalidRequestError(
             f"{place}.data: shape {list(array.shape)}, where {place}.shape says {shape}"
         )
-    return _convert(array, spec, f"{place}.data").reshape(shape)
+    try:
+        return _convert(array, spec, f"{place}.data").reshape(shape)
+    except ValueError as error:  # no elements, and a size that no array has
+        raise InvalidRequestError(f"{place}.shape: {error}") from error
 
 
 def _check_shape(shape: list[int], spec: TensorSpec, place: str) -> None:
@@ -251,7 +256,7 @@ def _convert(array: NDArray[Any], spec: TensorSpec, place: str) -> NDArray[Any]:
             return array.astype(dtype)
         case "f":
             return _to_float(array, dtype, place)
-        case "i" | "u" if kind in "iu" and _in_range(array, dtype):
+        case "i" | "u" if _are_integers(array) and _in_range(array, dtype):
             return array.astype(dtype)
     raise InvalidRequestError(f"{place}: {_sample(array)} is not {spec.datatype}")
 
@@ -261,7 +266,10 @@ def _to_float(array: NDArray[Any], dtype: np.dtype[Any], place: str) -> NDArray[
     if array.dtype.kind == "O" and all(
         element is None or type(element) in (int, float) for element in array.ravel()
     ):
-        array = array.astype(np.float64)
+        try:
+            array = array.astype(np.float64)
+        except OverflowError as error:
+            raise InvalidRequestError(f"{place}: {error}") from error
     if array.dtype.kind not in "fiu":
         raise InvalidRequestError(f"{place}: {_sample(array)} is not a number")
     with np.errstate(over="ignore"):
@@ -272,13 +280,19 @@ def _to_float(array: NDArray[Any], dtype: np.dtype[Any], place: str) -> NDArray[
     return converted
 
 
+def _are_integers(array: NDArray[Any]) -> bool:
+    kind = array.dtype.kind
+    return kind in "iu" or (kind == "O" and all(type(element) is int for element in array.ravel()))
+
+
 def _in_range(array: NDArray[Any], dtype: np.dtype[Any]) -> bool:
     limits = np.iinfo(dtype)
     return bool(int(array.min()) >= limits.min and int(array.max()) <= limits.max)
 
 
 def _sample(array: NDArray[Any]) -> str:
-    return f"{array.ravel()[0]!r:.80}" if array.size == 1 else f"{array.ravel()[:3].tolist()!r:.80}"
+    first = array.ravel()[:3].tolist()
+    return f"{(first[0] if array.size == 1 else first)!r:.80}"
 
 
 def _wanted_outputs(document: Mapping[str, Any], signature: Signature) -> tuple[str, ...]:
