@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 import time
 from dataclasses import dataclass
@@ -86,7 +85,8 @@ def _failed(event: Any, status: int, message: str) -> _Answer:
 
 
 def _is_http(event: Any) -> bool:
-    return isinstance(event, dict) and "http" in (event.get("requestContext") or {})
+    context = event.get("requestContext") if isinstance(event, dict) else None
+    return isinstance(context, dict) and isinstance(context.get("http"), dict)
 
 
 def _http(event: Mapping[str, Any], server: Server, alias: str | None, left: float) -> _Answer:
@@ -141,10 +141,10 @@ def _body(event: Mapping[str, Any]) -> object:
     try:
         data = base64.b64decode(body, validate=True) if event.get("isBase64Encoded") else body
         return orjson.loads(data)
-    except binascii.Error as error:
-        raise InvalidRequestError(f"body: not base64: {error}") from error
     except orjson.JSONDecodeError as error:
         raise InvalidRequestError(f"body: not JSON: {error}") from error
+    except ValueError as error:  # binascii's, and its elder for what is not even ASCII
+        raise InvalidRequestError(f"body: not base64: {error}") from error
 
 
 def _alias(context: Context) -> str | None:
