@@ -158,6 +158,8 @@ class Store:
             ):
                 raise _AbsentError from error
             meaning = next((text for kind, text in _MEANINGS if isinstance(error, kind)), None)
+            if verb == "read" and isinstance(error, exceptions.NotFoundError | FileNotFoundError):
+                meaning = "it does not exist"
             cause = meaning or _first_line(error)
             raise StoreError(f"cannot {verb} {key} in {self.uri}: {cause}") from error
 
