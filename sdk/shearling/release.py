@@ -38,8 +38,9 @@ __all__ = ["Clock", "Outcome", "lambda_client", "release_alias"]
 
 RELEASED, UNCHANGED, FAILED = "released", "unchanged", "failed"
 
-#: How often in a row others may interfere before the next trigger has to go on.
-_CONFLICT_LIMIT = 20
+#: How often in a row others may interfere before the next trigger has to go on. Many aliases of
+#: one function may be released at once, and each needs `$LATEST` for itself for some seconds.
+_CONFLICT_LIMIT = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,193 @@
+"""The releaser function: which aliases an event is about, and what became of each."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import time
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_plus
+
+from shearling.errors import ReleaseError, ShearlingError
+from shearling.function import UndecidedError
+from shearling.registry import REGISTRY_VARIABLE, Registry
+from shearling.release import FAILED, RELEASED, Outcome, lambda_client, release_alias
+from shearling_runtime.telemetry import emit, log_error
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mypy_boto3_lambda import LambdaClient
+
+    from shearling.registry import Deployment
+
+#: What is left unused of the time that Lambda gives, to write down what happened.
+_MARGIN_SECONDS = 10.0
+
+#: The end of an alias entry's key. What comes before is the registry's prefix: an event of another
+#: registry in the same bucket makes us look once in vain, and that is all.
+_ENTRY_KEY = re.compile(
+    r"(?:^|/)models/(?P<model>[a-z0-9][a-z0-9-]*)/aliases/(?P<alias>[a-z][a-z0-9-]*)/\d{10}\.json$"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Which aliases to release: empty fields name all.
+
+    Attributes:
+        sweep: nobody asked.
+        key: of the object that an event of the bucket is about.
+    """
+
+    function: str = ""
+    model: str = ""
+    alias: str = ""
+    sweep: bool = False
+    key: str = ""
+
+    @classmethod
+    def read(cls, event: Mapping[str, Any]) -> Request:
+        """Read an event: an object in the bucket, the schedule, Terraform or a person.
+
+        Raises:
+            ReleaseError: it is none of these.
+        """
+        if event.get("sweep") is True:
+            return cls(sweep=True)
+        key = event.get("detail", {}).get("object", {}).get("key")
+        if key is not None:
+            # Encoded or not, depending on who sends it; our own part of a key looks the same.
+            found = _ENTRY_KEY.search(unquote_plus(key))
+            return (
+                cls(model=found["model"], alias=found["alias"], key=key) if found else cls(key=key)
+            )
+        if event.get("function") or event.get("model"):
+            return cls(
+                function=event.get("function") or "",
+                model=event.get("model") or "",
+                alias=event.get("alias") or "",
+            )
+        raise ReleaseError(
+            "not a request to release: expected an S3 event of EventBridge, {'sweep': true}, or "
+            "{'function' or 'model': ..., 'alias': ...}"
+        )
+
+    def aliases(self, deployments: list[Deployment]) -> list[tuple[Deployment, str]]:
+        """Return what to release of the functions that this releaser looks after.
+
+        Raises:
+            ReleaseError: somebody asked for what is not there.
+        """
+        if self.key and not self.model:
+            return []
+        found = [
+            (deployment, alias)
+            for deployment in deployments
+            for alias in deployment.aliases
+            if self.function in ("", deployment.function)
+            and self.model in ("", deployment.model)
+            and self.alias in ("", alias)
+        ]
+        if not found and not self.sweep and not self.key:
+            raise ReleaseError(
+                f"nothing deployed here answers to {self.function or self.model}:"
+                f"{self.alias or '*'}; terraform apply registers functions and their aliases"
+            )
+        if self.sweep:
+            # One that takes all the time must not always keep the same others waiting.
+            random.shuffle(found)
+        return found
+
+
+def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+    """Release what an event is about.
+
+    Raises:
+        ReleaseError: somebody asked and an alias failed; every alias was tried. Lambda then asks
+            again, or tells the dead-letter queue, or `terraform apply` fails. A sweep does not
+            raise: the next one tries again, and the metric tells until it succeeds.
+    """
+    end = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - _MARGIN_SECONDS
+    request = Request.read(event)
+    registry = _registry(os.environ.get(REGISTRY_VARIABLE, ""))
+    own = [one for one in registry.deployments() if _is_ours(one, context)]
+    outcomes = [
+        _release(registry, deployment, alias, end, sweep=request.sweep)
+        for deployment, alias in request.aliases(own)
+    ]
+    failures = [f"{it.function}:{it.alias}: {it.reason}" for it in outcomes if it.outcome == FAILED]
+    if failures and not request.sweep:
+        raise ReleaseError("; ".join(failures))
+    return {"results": [_result(outcome) for outcome in outcomes]}
+
+
+def _release(
+    registry: Registry, deployment: Deployment, alias: str, end: float, *, sweep: bool
+) -> Outcome:
+    start = time.monotonic()
+    try:
+        if start >= end:
+            raise UndecidedError("no time left: ask again")  # noqa: TRY301 - the next one has
+        outcome = release_alias(
+            _client(deployment.region),
+            registry,
+            deployment,
+            alias,
+            sweep=sweep,
+            patience_seconds=end - start,
+        )
+    except Exception as error:  # noqa: BLE001 - one alias must not keep the others waiting
+        reason = str(error) if isinstance(error, ShearlingError) else repr(error)
+        log_error("release_error", error, function_name=deployment.function, alias=alias)
+        outcome = Outcome(function=deployment.function, alias=alias, outcome=FAILED, reason=reason)
+    _tell(outcome, time.monotonic() - start)
+    return outcome
+
+
+def _tell(outcome: Outcome, seconds: float) -> None:
+    # A zero too: without one an alarm would not know that all is well again.
+    metrics = {"ReleaseFailed": (float(outcome.outcome == FAILED), "Count")}
+    if outcome.outcome == RELEASED:
+        metrics |= {"Released": (1.0, "Count"), "ReleaseSeconds": (round(seconds, 3), "Seconds")}
+    emit(
+        "release",
+        metrics,
+        {"function_name": outcome.function, "alias": outcome.alias},
+        outcome=outcome.outcome,
+        version=outcome.version,
+        lambda_version=outcome.lambda_version,
+        reason=outcome.reason,
+        timings=dict(outcome.timings),
+    )
+
+
+def _result(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "function": outcome.function,
+        "alias": outcome.alias,
+        "outcome": outcome.outcome,
+        "version": outcome.version,
+        "lambda_version": outcome.lambda_version,
+        "reason": outcome.reason,
+    }
+
+
+def _is_ours(deployment: Deployment, context: Any) -> bool:
+    """Say whether we move a function's aliases: a registry may be shared by many stacks."""
+    _, _, _, region, account, *_ = context.invoked_function_arn.split(":")
+    own = (os.environ["AWS_LAMBDA_FUNCTION_NAME"], region, account)
+    return own == (deployment.releaser, deployment.region, deployment.account)
+
+
+@cache
+def _registry(uri: str) -> Registry:
+    return Registry(uri)
+
+
+@cache
+def _client(region: str) -> LambdaClient:
+    return lambda_client(region)
