@@ -241,11 +241,13 @@ def _write_script(directory: Path, environment: Mapping[str, str]) -> Path:
 
 def _end(pid: int) -> None:
     """Interrupt a terraform that we started, wait for it, then insist."""
-    deadline = time.monotonic() + _INTERRUPT_SECONDS
-    with contextlib.suppress(ProcessLookupError, ChildProcessError):
-        os.kill(pid, signal.SIGINT)
+    asked = time.monotonic()
+    # No child of ours by that number: it has ended, and nobody else is to be signalled.
+    with contextlib.suppress(ChildProcessError):
+        if os.waitpid(pid, os.WNOHANG) == (0, 0):
+            os.kill(pid, signal.SIGINT)
         while os.waitpid(pid, os.WNOHANG) == (0, 0):
-            if time.monotonic() > deadline:
+            if time.monotonic() > asked + _INTERRUPT_SECONDS:
                 os.kill(pid, signal.SIGKILL)
             time.sleep(0.1)
 
