@@ -47,7 +47,7 @@ bind "$task" /var/task ro
 bind "$lang" /var/lang ro
 while [ "$1" != -- ]; do bind "$1" "$2" "$3"; shift 3; done
 shift
-mount -o remount,ro "$root"
+mount -o remount,bind,ro "$root"
 start='cd /var/task; unset OLDPWD; PATH=$1; shift; exec "$@"'
 exec chroot "$root" /bin/sh -c "$start" sh "$lambda_path" "$@"
 """
