@@ -40,14 +40,14 @@ class Request:
 
     Attributes:
         sweep: nobody asked.
-        key: of the object that an event of the bucket is about.
+        key: of the object in the bucket that an event is about.
     """
 
     function: str = ""
     model: str = ""
     alias: str = ""
     sweep: bool = False
-    key: str = ""
+    key: str | None = None
 
     @classmethod
     def read(cls, event: Mapping[str, Any]) -> Request:
@@ -82,7 +82,7 @@ class Request:
         Raises:
             ReleaseError: somebody asked for what is not there.
         """
-        if self.key and not self.model:
+        if self.key is not None and not self.model:
             return []
         found = [
             (deployment, alias)
@@ -92,7 +92,7 @@ class Request:
             and self.model in ("", deployment.model)
             and self.alias in ("", alias)
         ]
-        if not found and not self.sweep and not self.key:
+        if not found and not self.sweep and self.key is None:
             raise ReleaseError(
                 f"nothing deployed here answers to {self.function or self.model}:"
                 f"{self.alias or '*'}; terraform apply registers functions and their aliases"

@@ -1,0 +1,172 @@
+"""Two releasers, two new entries and a Terraform change, interleaved at every call.
+
+One of the releasers may die at any call.
+
+What must hold, whatever the order:
+
+- The pin that an alias shows from a move on was that of its log's newest entry at some moment since
+  the alias moved before. So no wish is older than the revision that it moves.
+- A move goes to versions that are Active, and that have answered their check if they have a model.
+- A version that an alias names is never deleted; nor does anyone try to delete one that was named
+  before he looked at the aliases.
+- Once all is quiet, every alias shows its newest entry, under the newest code and configuration,
+  and Terraform's variables are all there.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from functools import partial
+from itertools import chain, count
+from typing import TYPE_CHECKING
+
+from hypothesis import HealthCheck, given, note, settings
+from hypothesis import strategies as st
+from obstore.store import MemoryStore
+
+from shearling.release import release_alias
+from shearling.store import Store
+from tests.fake_lambda import PIN, FakeLambda, Move, Terraform
+from tests.releases import deploy, memory_registry, pin
+from tests.scheduler import Scheduler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from shearling.registry import Registry
+
+_HOUR = 3600
+
+
+class SteppedStore(Store):
+    """A store in memory of which every call is a step."""
+
+    def __init__(self, step: Callable[[str], None]) -> None:
+        super().__init__(MemoryStore(), "memory://stepped")
+        self._step = step
+        self.on_create: Callable[[str], object] = len
+
+    def read(self, key: str) -> bytes | None:
+        self._step(f"read {key}")
+        return super().read(key)
+
+    def create(self, key: str, data: bytes) -> bool:
+        self._step(f"create {key}")
+        created = super().create(key, data)
+        if created:
+            self.on_create(key)
+        return created
+
+    def keys(self, prefix: str, *, after: str = "") -> Iterator[str]:
+        self._step(f"list {prefix}")
+        # At once: a listing is of one moment.
+        return iter(list(super().keys(prefix, after=after)))
+
+
+class World:
+    """A deployed model with two aliases at version 1, and what must hold of them."""
+
+    def __init__(self, choices: Iterator[int], settle: int, age_seconds: int) -> None:
+        self.scheduler = Scheduler(choices)
+        self.store = SteppedStore(self.scheduler.step)
+        self.registry: Registry = memory_registry(4, store=self.store)
+        self.deployment = deploy(self.registry)
+        self.fake = FakeLambda(settle=settle, before=self.scheduler.step)
+        self.fake.time.on_sleep = partial(self.scheduler.step, "sleep")
+        self.named = {"prod": 0, "staging": 0}
+        self.allowed: dict[str, set[str]] = {"prod": {""}, "staging": {""}}
+        self.store.on_create = self._entry_written
+        self.fake.on_move = self._alias_moved
+        self.fake.publish_version()
+        self.fake.functions["1"]["State"] = "Active"
+        for alias in self.named:
+            self.fake.create_alias(alias, "1")
+            self.name(alias, 1)
+            assert self.release(alias) == "released"
+        # A version that somebody may want to go back to, or want to be rid of.
+        self.name("prod", 4)
+        self.release("prod")
+        self.name("prod", 1)
+        self.release("prod")
+        self.fake.time.seconds += age_seconds
+
+    def name(self, alias: str, version: int) -> None:
+        self.registry.set_alias("fraud", alias, version)
+
+    def release(self, alias: str, *, sweep: bool = False) -> str:
+        clock = self.fake.time.clock
+        outcome = release_alias(
+            self.fake.client, self.registry, self.deployment, alias, sweep=sweep, clock=clock
+        )
+        return outcome.outcome if outcome.outcome != "unchanged" else "released"
+
+    def _entry_written(self, key: str) -> None:
+        if "/aliases/" not in key:
+            return
+        alias = key.split("/")[3]
+        # The record is read past the steps: this is the test's own look.
+        record = json.loads(Store.read(self.store, key) or b"{}")
+        self.named[alias] = record["version"]
+        self.allowed[alias].add(pin(record["version"]))
+
+    def _alias_moved(self, move: Move) -> None:
+        assert move.pins[0] in self.allowed[move.alias], "the log did not name it"
+        assert set(move.states) == {"Active"}
+        number = self.fake.aliases[move.alias]["FunctionVersion"]
+        assert number in self.fake.checked or not move.pins[0], "shown without a check"
+        self.allowed[move.alias] = {pin(self.named[move.alias])}
+
+    def assert_settled(self, code_sha256: str, memory_mb: int) -> None:
+        assert self.fake.rash_deletions == []
+        for alias, version in self.named.items():
+            served = self.fake.functions[self.fake.aliases[alias]["FunctionVersion"]]
+            assert served["Environment"]["Variables"].get(PIN) == pin(version)
+            assert (served["CodeSha256"], served["MemorySize"]) == (code_sha256, memory_mb)
+            assert served["Environment"]["Variables"]["COLOUR"] == "blue"
+            last = self.registry.last_release(self.deployment, alias)
+            assert last
+            assert (last.outcome, last.version) == ("released", version)
+            assert last.lambda_version == served["Version"]
+
+
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    first_choices=st.lists(st.integers(0, 4), max_size=60),
+    seed=st.integers(0, 2**32),
+    settle=st.integers(0, 2),
+    second_alias=st.sampled_from(["prod", "staging"]),
+    second_version=st.sampled_from([2, 3, 4]),
+    age_seconds=st.sampled_from([0, 2 * _HOUR]),
+    dies_after=st.none() | st.integers(0, 80),
+)
+def test_whatever_the_order_an_alias_shows_what_its_log_names(
+    *,
+    first_choices: list[int],
+    seed: int,
+    settle: int,
+    second_alias: str,
+    second_version: int,
+    age_seconds: int,
+    dies_after: int | None,
+) -> None:
+    # A release is a hundred steps and more; hypothesis by itself would mostly try short lists.
+    dice = random.Random(seed)
+    choices = chain(first_choices, (dice.randrange(5) for _ in count()))
+    world = World(choices, settle, age_seconds)
+    terraform = Terraform(world.fake)
+    change = partial(
+        terraform.apply, code_sha256="code-2", memory_mb=1024, variables={"COLOUR": "blue"}
+    )
+    world.scheduler.add("releaser 1", lambda: world.release("prod"), dies_after=dies_after)
+    world.scheduler.add("releaser 2", lambda: [world.release(it) for it in ("staging", "prod")])
+    world.scheduler.add("notebook 1", lambda: world.name("prod", 2))
+    world.scheduler.add("notebook 2", lambda: world.name(second_alias, second_version))
+    world.scheduler.add("terraform", change)
+    try:
+        world.scheduler.run()
+    finally:
+        note("\n".join(world.scheduler.trace))
+    for alias in world.named:
+        assert world.release(alias, sweep=True) == "released"
+    world.assert_settled("code-2", 1024)
