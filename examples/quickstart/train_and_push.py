@@ -1,4 +1,4 @@
-"""Train a classifier on the breast cancer data and push it: what a data scientist's notebook does."""
+"""Train a classifier on the breast cancer data and push it, as a data scientist would."""
 
 from __future__ import annotations
 
