@@ -397,16 +397,18 @@ def test_killed_owner_takes_the_embedded_aws_with_it() -> None:
     program = """
         import time
         from tests.embedded_aws import EmbeddedAws
-        print(EmbeddedAws().start().pid, flush=True)
+        aws = EmbeddedAws().start()
+        print(aws.pid, aws.directory, flush=True)
         time.sleep(60)
     """
     command = [sys.executable, "-c", textwrap.dedent(program)]
     with subprocess.Popen(command, cwd=install.REPOSITORY, stdout=subprocess.PIPE) as owner:
         assert owner.stdout is not None
-        group = int(owner.stdout.readline())
-        assert alive(group)
+        group, directory = owner.stdout.readline().decode().split()
+        assert alive(int(group))
         owner.kill()
-    assert eventually_none(group) == []
+    assert eventually_none(int(group)) == []
+    assert not Path(directory).exists()
 
 
 ROOT_MODULE = """

@@ -247,7 +247,9 @@ class EmbeddedAws:
             self._forget_child()
 
     def _spawn(self, port: int) -> None:
-        arguments = () if self._detached else ("--die-with-parent",)
+        arguments = [] if self._detached else ["--die-with-parent"]
+        if self._given_directory is None:
+            arguments.append("--remove-state")
         python = install.emulator_python()
         environment = self._emulator_environment(port)
         with self.log_file.open("wb") as log:

@@ -14,6 +14,7 @@ import os
 import random
 import secrets
 import shlex
+import shutil
 import signal
 import sys
 import threading
@@ -378,19 +379,22 @@ def _around(replacement: Callable[..., Any], stock: Callable[..., Any]) -> Calla
     return replaced
 
 
-def die_with_parent() -> None:
+def die_with_parent(*, remove_state: bool) -> None:
     """End the whole process group when whoever holds our standard input is gone."""
 
     def watch() -> None:
         sys.stdin.buffer.read()
+        if remove_state:
+            shutil.rmtree(STATE, ignore_errors=True)
         os.killpg(0, signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True).start()
 
 
 if __name__ == "__main__":
-    if "--die-with-parent" in sys.argv[1:]:
-        sys.argv.remove("--die-with-parent")
-        die_with_parent()
+    # The emulator reads the rest of the command line itself.
+    options, sys.argv[1:] = sys.argv[1:], []
+    if "--die-with-parent" in options:
+        die_with_parent(remove_state="--remove-state" in options)
     replace()
     main()
