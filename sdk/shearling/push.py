@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, replace
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from shearling import formats
 from shearling.bundle import ExampleFile, Manifest, describe, plain_metadata
@@ -116,6 +116,7 @@ def push_model(
     metadata: Mapping[str, object] | None = None,
     rtol: float = 1e-3,
     atol: float = 1e-4,
+    load: Literal["latency", "throughput"] | None = None,
     registry: str | os.PathLike[str] | Registry | None = None,
 ) -> ModelVersion:
     """Write a model as the next version of `name`, or find the version that is the same.
@@ -134,6 +135,8 @@ def push_model(
         metadata: what else to say of the model; kept in the manifest.
         rtol: how far, relatively, an answer may be from the original model's.
         atol: the same, absolutely.
+        load: for ONNX, "latency" starts fastest, "throughput" answers large batches fastest; by
+            default large float weights are loaded for latency, and all else for throughput.
         registry: the registry or its URI; by default SHEARLING_REGISTRY.
 
     Raises:
@@ -151,7 +154,8 @@ def push_model(
     target = Registry.at(registry)
     target.store.folders("models")  # before the work: can it be reached?
     with tempfile.TemporaryDirectory(prefix="shearling-") as directory:
-        saved = _save(model, example, format, requirements, Path(directory))
+        options = _Options(format=format, requirements=requirements, load=load)
+        saved = _save(model, example, options, Path(directory))
         manifest, files, load_seconds = _prove(
             saved, name, plain_metadata(metadata or {}), Path(directory), rtol=rtol, atol=atol
         )
@@ -175,31 +179,39 @@ def push_model(
     )
 
 
-def _save(
-    model: Any,
-    example: Any,
-    wanted: str | None,
-    requirements: Sequence[str] | None,
-    directory: Path,
-) -> Saved:
-    if wanted not in (None, "onnx", "cloudpickle"):
-        raise FormatError(f"format {wanted!r}: expected 'onnx' or 'cloudpickle'")
-    if wanted == "cloudpickle":
-        from shearling.formats import cloudpickle
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Options:
+    """How a model shall be kept."""
 
-        return cloudpickle.save(model, example, directory, requirements)
-    if requirements is not None:
-        raise FormatError("requirements are for format='cloudpickle': ONNX needs none")
-    from shearling.formats import onnx, sklearn
+    format: str | None
+    requirements: Sequence[str] | None
+    load: Literal["latency", "throughput"] | None
 
+    def check(self) -> None:
+        if self.format not in (None, "onnx", "cloudpickle"):
+            raise FormatError(f"format {self.format!r}: expected 'onnx' or 'cloudpickle'")
+        if self.load not in (None, "latency", "throughput"):
+            raise FormatError(f"load {self.load!r}: expected 'latency' or 'throughput'")
+        if self.format == "cloudpickle" and self.load:
+            raise FormatError("load is for ONNX: a pickle is loaded in one way only")
+        if self.format != "cloudpickle" and self.requirements is not None:
+            raise FormatError("requirements are for format='cloudpickle': ONNX needs none")
+
+
+def _save(model: Any, example: Any, options: _Options, directory: Path) -> Saved:
+    options.check()
+    from shearling.formats import cloudpickle, onnx, sklearn
+
+    if options.format == "cloudpickle":
+        return cloudpickle.save(model, example, directory, options.requirements)
     if isinstance(model, str | Path) or type(model).__name__ == "ModelProto":
-        return onnx.save(model, example, directory)
+        return onnx.save(model, example, directory, options.load)
     if sklearn.is_estimator(model):
-        return sklearn.save(model, example, directory)
+        return sklearn.save(model, example, directory, options.load)
     raise FormatError(
         f"a {type(model).__module__}.{type(model).__name__} has no conversion to ONNX here: "
-        "convert it yourself and push the file, or pass format='cloudpickle' (which runs code when it is "
-        "loaded: the function must allow it)"
+        "convert it yourself and push the file, or pass format='cloudpickle' (which runs code when "
+        "it is loaded: the function must allow it)"
     )
 
 

@@ -37,7 +37,7 @@ def is_estimator(model: object) -> bool:
     return any(kind.__module__.startswith("sklearn.") for kind in type(model).__mro__)
 
 
-def save(model: Any, example: Any, directory: Path) -> Saved:
+def save(model: Any, example: Any, directory: Path, load: onnx_format.Load | None = None) -> Saved:
     """Convert an estimator to ONNX and save that; inputs are the columns of the example.
 
     An array, and a DataFrame of numbers for a model that does not choose columns by name, become
@@ -54,7 +54,7 @@ def save(model: Any, example: Any, directory: Path) -> Saved:
     graph = _convert(model, _initial_types(example, by_name=by_name))
     # What skl2onnx calls "variable", as a person would.
     _rename_output(graph, "variable", "prediction" if hasattr(model, "predict") else "output")
-    saved = onnx_format.save(graph, example, directory)
+    saved = onnx_format.save(graph, example, directory, load)
     rows = _rows(example, by_name=by_name)
     expected = {}
     for spec in saved.signature.outputs:
@@ -104,8 +104,8 @@ def _check_columns(model: Any, example: Any) -> None:
     shape = np.shape(example)
     if len(shape) != 2 or shape[1] != fitted:  # noqa: PLR2004 - rows and columns
         raise InvalidRequestError(
-            f"example: shape {list(shape)}, but the model was fitted on {fitted} columns: pass rows "
-            f"of shape [rows, {fitted}]"
+            f"example: shape {list(shape)}, but the model was fitted on {fitted} columns: pass "
+            f"rows of shape [rows, {fitted}]"
         )
 
 
