@@ -18,6 +18,13 @@ locals {
     prefix      = var.registry.prefix
     kms_key_arn = var.registry.kms_key_arn
   }
+
+  # The only alias, unless one is named. Null is refused where there is an API to need one.
+  default_aliases = {
+    for name, model in var.models : name => (
+      model.default_alias == null && length(model.aliases) == 1 ? keys(model.aliases)[0] : model.default_alias
+    )
+  }
 }
 
 module "function" {
@@ -87,12 +94,6 @@ module "releaser" {
   log_retention_days       = var.log_retention_days
   alarm_topic_arn          = var.alarm_topic_arn
   permissions_boundary_arn = var.permissions_boundary_arn
-}
-
-locals {
-  default_aliases = {
-    for name, model in var.models : name => model.default_alias == null ? one(keys(model.aliases)) : model.default_alias
-  }
 }
 
 check "api_timeout" {

@@ -130,7 +130,7 @@ resource "aws_apigatewayv2_route" "model" {
 resource "aws_lambda_permission" "api" {
   for_each = local.targets
 
-  statement_id  = "api-${aws_apigatewayv2_api.models.id}"
+  statement_id  = "api-${each.value.alias}-${aws_apigatewayv2_api.models.id}"
   function_name = each.value.function_name
   qualifier     = each.value.alias
   action        = "lambda:InvokeFunction"

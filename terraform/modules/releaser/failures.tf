@@ -2,7 +2,8 @@
 
 locals {
   queue_name = "${var.name}_failures"
-  queue_arn  = "arn:${local.partition}:sqs:${local.region}:${local.account_id}:${local.queue_name}"
+  # In words, so that neither the queue's own policy nor the releaser has to wait half a minute for the queue.
+  queue_arn = "arn:${local.partition}:sqs:${local.region}:${local.account_id}:${local.queue_name}"
 }
 
 resource "aws_sqs_queue" "failures" {
@@ -10,7 +11,7 @@ resource "aws_sqs_queue" "failures" {
   message_retention_seconds = 14 * 24 * 3600
   sqs_managed_sse_enabled   = true
 
-  # Here and not in a resource of its own, for which the provider would wait once more; hence the ARN in words.
+  # Here and not in a resource of its own, for which the provider would wait once more.
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [

@@ -44,7 +44,7 @@ locals {
           Sid      = "ReportFailure"
           Effect   = "Allow"
           Action   = "sqs:SendMessage"
-          Resource = aws_sqs_queue.failures.arn
+          Resource = local.queue_arn
         },
         {
           Sid    = "ReadRegistry"
@@ -80,6 +80,10 @@ locals {
   })
 }
 
+locals {
+  policy_characters = length(local.policy_json)
+}
+
 # Roles are global and functions regional: the suffix lets the same name be used in a second region.
 resource "aws_iam_role" "releaser" {
   name_prefix          = "${substr(var.name, 0, 37)}-"
@@ -103,8 +107,8 @@ resource "aws_iam_role_policy" "releaser" {
 
   lifecycle {
     precondition {
-      condition     = length(local.policy_json) <= 10240
-      error_message = "The rights of ${var.name} exceed the 10,240 characters that IAM allows a role: about 30 functions are what one releaser serves; split the models over two."
+      condition     = local.policy_characters <= 10240
+      error_message = "The rights of ${var.name} exceed the 10,240 characters that IAM allows a role: one releaser serves about 25 functions. Split the models over two."
     }
   }
 }

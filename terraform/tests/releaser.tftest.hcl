@@ -1,0 +1,394 @@
+# What the releaser may do, what makes it run, and what it finds in the registry.
+
+mock_provider "aws" {
+  source = "./tests/mocks"
+}
+
+variables {
+  name     = "acme_releaser"
+  registry = { bucket = "acme-models", prefix = "ml" }
+  package  = { bucket = "acme-models", key = "packages/1.zip", source_code_hash = "aGFzaA==" }
+  api_url  = "https://example.com"
+  functions = {
+    fraud = {
+      name               = "acme-fraud"
+      arn                = "arn:aws:lambda:eu-central-1:123456789012:function:acme-fraud"
+      aliases            = ["staging", "prod"]
+      python             = "3.13"
+      configuration_hash = "1"
+    }
+  }
+}
+
+run "role_may_release_its_functions_and_nothing_else" {
+  module {
+    source = "./modules/releaser"
+  }
+
+  assert {
+    condition = jsondecode(aws_iam_role_policy.releaser.policy) == {
+      Version = "2012-10-17"
+      Statement = [
+        {
+          Sid      = "Log"
+          Effect   = "Allow"
+          Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+          Resource = "arn:aws:logs:eu-central-1:123456789012:log-group:mocked:*"
+        },
+        {
+          Sid      = "ReportFailure"
+          Effect   = "Allow"
+          Action   = "sqs:SendMessage"
+          Resource = "arn:aws:sqs:eu-central-1:123456789012:acme_releaser_failures"
+        },
+        {
+          Sid    = "ReadRegistry"
+          Effect = "Allow"
+          Action = "s3:GetObject"
+          Resource = [
+            "arn:aws:s3:::acme-models/ml/blobs/*",
+            "arn:aws:s3:::acme-models/ml/models/*",
+            "arn:aws:s3:::acme-models/ml/releases/*",
+            "arn:aws:s3:::acme-models/ml/deployments/*",
+          ]
+        },
+        {
+          Sid      = "ListRegistry"
+          Effect   = "Allow"
+          Action   = "s3:ListBucket"
+          Resource = "arn:aws:s3:::acme-models"
+          Condition = {
+            StringLike = { "s3:prefix" = ["ml/blobs/*", "ml/models/*", "ml/releases/*", "ml/deployments/*"] }
+          }
+        },
+        {
+          Sid      = "RecordReleases"
+          Effect   = "Allow"
+          Action   = "s3:PutObject"
+          Resource = ["arn:aws:s3:::acme-models/ml/releases/123456789012-eu-central-1-acme-fraud/*"]
+        },
+        {
+          Sid    = "Release"
+          Effect = "Allow"
+          Action = [
+            "lambda:GetAlias",
+            "lambda:GetFunction",
+            "lambda:GetFunctionConfiguration",
+            "lambda:ListAliases",
+            "lambda:ListVersionsByFunction",
+            "lambda:PublishVersion",
+            "lambda:UpdateAlias",
+            "lambda:UpdateFunctionConfiguration",
+          ]
+          Resource = [
+            "arn:aws:lambda:eu-central-1:123456789012:function:acme-fraud",
+            "arn:aws:lambda:eu-central-1:123456789012:function:acme-fraud:*",
+          ]
+        },
+        {
+          Sid      = "CheckAndDeleteVersions"
+          Effect   = "Allow"
+          Action   = ["lambda:InvokeFunction", "lambda:DeleteFunction"]
+          Resource = ["arn:aws:lambda:eu-central-1:123456789012:function:acme-fraud:*"]
+        },
+      ]
+    }
+    error_message = "Policy: ${aws_iam_role_policy.releaser.policy}"
+  }
+}
+
+run "role_may_use_the_key_of_the_bucket" {
+  module {
+    source = "./modules/releaser"
+  }
+
+  variables {
+    registry = { bucket = "acme-models", kms_key_arn = "arn:aws:kms:eu-central-1:123456789012:key/1234" }
+  }
+
+  assert {
+    condition = [
+      for s in jsondecode(aws_iam_role_policy.releaser.policy).Statement : [s.Action, s.Resource] if s.Sid == "UseKey"
+    ] == [[["kms:Decrypt", "kms:GenerateDataKey"], "arn:aws:kms:eu-central-1:123456789012:key/1234"]]
+    error_message = "Policy: ${aws_iam_role_policy.releaser.policy}"
+  }
+}
+
+run "releaser_is_told_of_moved_aliases_of_its_models_alone" {
+  module {
+    source = "./modules/releaser"
+  }
+
+  assert {
+    condition = jsondecode(aws_cloudwatch_event_rule.alias_moved["fraud"].event_pattern) == {
+      source      = ["aws.s3"]
+      detail-type = ["Object Created"]
+      detail = {
+        bucket = { name = ["acme-models"] }
+        object = {
+          key = [{ wildcard = "ml/models/fraud/aliases/prod/*" }, { wildcard = "ml/models/fraud/aliases/staging/*" }]
+        }
+      }
+    }
+    error_message = "Pattern: ${aws_cloudwatch_event_rule.alias_moved["fraud"].event_pattern}"
+  }
+  assert {
+    condition     = aws_cloudwatch_event_target.alias_moved["fraud"].dead_letter_config[0].arn == aws_sqs_queue.failures.arn
+    error_message = "An event that cannot be delivered is kept."
+  }
+  assert {
+    condition = (
+      aws_lambda_permission.events.principal == "events.amazonaws.com"
+      && aws_lambda_permission.events.source_arn == "arn:aws:events:eu-central-1:123456789012:rule/acme_releaser-*"
+    )
+    error_message = "Only the releaser's own rules may invoke it."
+  }
+}
+
+run "clock_sweeps_every_five_minutes" {
+  module {
+    source = "./modules/releaser"
+  }
+
+  assert {
+    condition     = aws_cloudwatch_event_rule.sweep.schedule_expression == "rate(5 minutes)" && aws_cloudwatch_event_target.sweep.input == jsonencode({ sweep = true })
+    error_message = "An event that was lost is made up for."
+  }
+}
+
+run "clock_can_sweep_every_minute" {
+  command = plan
+  module {
+    source = "./modules/releaser"
+  }
+
+  variables {
+    sweep_minutes = 1
+  }
+
+  assert {
+    condition     = aws_cloudwatch_event_rule.sweep.schedule_expression == "rate(1 minute)"
+    error_message = "EventBridge insists on the singular."
+  }
+}
+
+run "deployment_tells_who_serves_the_model" {
+  module {
+    source = "./modules/releaser"
+  }
+
+  assert {
+    condition     = aws_s3_object.deployment["fraud"].key == "ml/deployments/123456789012-eu-central-1-acme-fraud.json"
+    error_message = "Key: ${aws_s3_object.deployment["fraud"].key}"
+  }
+  assert {
+    condition = jsondecode(aws_s3_object.deployment["fraud"].content) == {
+      account  = "123456789012"
+      aliases  = ["prod", "staging"]
+      api_url  = "https://example.com"
+      function = "acme-fraud"
+      model    = "fraud"
+      region   = "eu-central-1"
+      releaser = "acme_releaser"
+      runtime  = "python3.13"
+    }
+    error_message = "Deployment: ${aws_s3_object.deployment["fraud"].content}"
+  }
+}
+
+run "apply_releases_each_alias" {
+  module {
+    source = "./modules/releaser"
+  }
+
+  assert {
+    condition = { for key, release in aws_lambda_invocation.release : key => jsondecode(release.input) } == {
+      "fraud:prod"    = { alias = "prod", function = "acme-fraud" }
+      "fraud:staging" = { alias = "staging", function = "acme-fraud" }
+    }
+    error_message = "Each alias is released by an apply."
+  }
+  assert {
+    condition     = tomap(aws_lambda_invocation.release["fraud:prod"].triggers) == tomap({ configuration = "1" })
+    error_message = "A changed configuration releases anew."
+  }
+}
+
+run "failures_are_kept_and_raise_alarms" {
+  module {
+    source = "./modules/releaser"
+  }
+
+  variables {
+    alarm_topic_arn = "arn:aws:sns:eu-central-1:123456789012:alarms"
+  }
+
+  assert {
+    condition     = aws_lambda_function_event_invoke_config.releaser.destination_config[0].on_failure[0].destination == aws_sqs_queue.failures.arn
+    error_message = "What the releaser gave up is kept."
+  }
+  assert {
+    condition = alltrue([
+      for alarm in [aws_cloudwatch_metric_alarm.errors, aws_cloudwatch_metric_alarm.dead_letters] :
+      tolist(alarm.alarm_actions) == tolist([var.alarm_topic_arn])
+    ])
+    error_message = "Both alarms tell the topic."
+  }
+  assert {
+    condition = jsondecode(aws_sqs_queue.failures.policy).Statement == [
+      {
+        Sid       = "Events"
+        Effect    = "Allow"
+        Principal = { Service = "events.amazonaws.com" }
+        Action    = "sqs:SendMessage"
+        Resource  = "arn:aws:sqs:eu-central-1:123456789012:acme_releaser_failures"
+        Condition = { ArnLike = { "aws:SourceArn" = "arn:aws:events:eu-central-1:123456789012:rule/acme_releaser-*" } }
+      },
+    ]
+    error_message = "Queue policy: ${aws_sqs_queue.failures.policy}"
+  }
+}
+
+run "alarms_need_no_topic" {
+  module {
+    source = "./modules/releaser"
+  }
+
+  assert {
+    condition     = length(aws_cloudwatch_metric_alarm.errors.alarm_actions) == 0
+    error_message = "Without a topic an alarm tells nobody, but shows."
+  }
+}
+
+run "releaser_without_functions_is_possible" {
+  module {
+    source = "./modules/releaser"
+  }
+
+  variables {
+    functions = {}
+  }
+
+  assert {
+    condition     = [for s in jsondecode(aws_iam_role_policy.releaser.policy).Statement : s.Sid] == ["Log", "ReportFailure", "ReadRegistry", "ListRegistry"]
+    error_message = "Nothing to release, no right to."
+  }
+}
+
+run "who_runs_shearling_release_may_invoke_the_releaser" {
+  module {
+    source = "./modules/releaser"
+  }
+
+  assert {
+    condition = jsondecode(output.release_policy_json).Statement == [
+      { Action = "lambda:InvokeFunction", Effect = "Allow", Resource = "arn:aws:lambda:eu-central-1:123456789012:function:mocked", Sid = "Release" },
+    ]
+    error_message = "Policy: ${output.release_policy_json}"
+  }
+}
+
+run "more_functions_than_a_role_can_hold_are_refused" {
+  command = plan
+  module {
+    source = "./modules/releaser"
+  }
+
+  variables {
+    functions = {
+      for n in range(100) : "model-${n}" => {
+        name               = "acme-model-${n}"
+        arn                = "arn:aws:lambda:eu-central-1:123456789012:function:acme-model-${n}"
+        aliases            = ["prod"]
+        python             = "3.13"
+        configuration_hash = "1"
+      }
+    }
+  }
+  expect_failures = [aws_iam_role_policy.releaser]
+}
+
+run "name_with_a_dot_is_refused" {
+  command = plan
+  module {
+    source = "./modules/releaser"
+  }
+  variables {
+    name = "acme.releaser"
+  }
+  expect_failures = [var.name]
+}
+
+run "model_too_long_for_an_event_rule_is_refused" {
+  command = plan
+  module {
+    source = "./modules/releaser"
+  }
+  variables {
+    functions = {
+      (join("", [for n in range(51) : "m"])) = {
+        name               = "f"
+        arn                = "arn:aws:lambda:eu-central-1:123456789012:function:f"
+        aliases            = ["prod"]
+        python             = "3.13"
+        configuration_hash = "1"
+      }
+    }
+  }
+  expect_failures = [var.functions]
+}
+
+run "python_below_3_12_is_refused" {
+  command = plan
+  module {
+    source = "./modules/releaser"
+  }
+  variables {
+    python = "3.11"
+  }
+  expect_failures = [var.python]
+}
+
+run "unknown_architecture_is_refused" {
+  command = plan
+  module {
+    source = "./modules/releaser"
+  }
+  variables {
+    architecture = "amd64"
+  }
+  expect_failures = [var.architecture]
+}
+
+run "no_sweep_is_refused" {
+  command = plan
+  module {
+    source = "./modules/releaser"
+  }
+  variables {
+    sweep_minutes = 0
+  }
+  expect_failures = [var.sweep_minutes]
+}
+
+run "sweep_once_a_week_is_refused" {
+  command = plan
+  module {
+    source = "./modules/releaser"
+  }
+  variables {
+    sweep_minutes = 10080
+  }
+  expect_failures = [var.sweep_minutes]
+}
+
+run "retention_that_cloudwatch_does_not_offer_is_refused" {
+  command = plan
+  module {
+    source = "./modules/releaser"
+  }
+  variables {
+    log_retention_days = 31
+  }
+  expect_failures = [var.log_retention_days]
+}

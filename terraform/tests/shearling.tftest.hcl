@@ -1,0 +1,178 @@
+# The modules together: what the face of the module accepts, refuses and hands out.
+
+mock_provider "aws" {
+  source = "./tests/mocks"
+}
+
+variables {
+  name     = "acme"
+  packages = { runtime = "tests/packages/runtime.zip", control = "tests/packages/control.zip" }
+  models = {
+    fraud = { memory_mb = 2048, aliases = { prod = {}, staging = {} }, default_alias = "prod" }
+    embed = { aliases = { prod = { provisioned_concurrency = 2 } } }
+  }
+  api = {}
+}
+
+run "functions_registry_and_releaser_are_named_after_the_name" {
+  assert {
+    condition     = output.function_names == { embed = "acme-embed", fraud = "acme-fraud" }
+    error_message = "Functions: ${jsonencode(output.function_names)}"
+  }
+  assert {
+    condition     = output.releaser_name == "acme_releaser" && output.registry_uri == "s3://acme-123456789012-eu-central-1"
+    error_message = "Releaser and registry."
+  }
+  assert {
+    condition     = toset(keys(output.alias_arns)) == toset(["embed:prod", "fraud:prod", "fraud:staging"])
+    error_message = "Aliases: ${jsonencode(output.alias_arns)}"
+  }
+  assert {
+    condition     = output.api_url == "https://abcdef1234.execute-api.eu-central-1.amazonaws.com"
+    error_message = "The API is there."
+  }
+  assert {
+    condition     = toset(keys(output.promote_policies)) == toset(keys(output.alias_arns))
+    error_message = "A policy to promote for each alias."
+  }
+}
+
+run "who_invokes_an_alias_reaches_no_other" {
+  assert {
+    condition = jsondecode(output.invoke_policies["fraud:staging"]).Statement == [
+      {
+        Sid      = "InvokeAlias"
+        Effect   = "Allow"
+        Action   = "lambda:InvokeFunction"
+        Resource = "arn:aws:lambda:eu-central-1:123456789012:function:mocked:alias"
+      },
+      {
+        Sid    = "CallApi"
+        Effect = "Allow"
+        Action = "execute-api:Invoke"
+        Resource = [
+          "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/*/*/v2/models/fraud/versions/staging",
+          "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/*/*/v2/models/fraud/versions/staging/*",
+        ]
+      },
+    ]
+    error_message = "Policy: ${output.invoke_policies["fraud:staging"]}"
+  }
+  assert {
+    condition = jsondecode(output.invoke_policies["fraud:prod"]).Statement[1].Resource == [
+      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/*/*/v2/models/fraud/versions/prod",
+      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/*/*/v2/models/fraud/versions/prod/*",
+      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/*/*/v2/models/fraud",
+      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/*/*/v2/models/fraud/infer",
+      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/*/*/v2/models/fraud/ready",
+    ]
+    error_message = "The default alias also answers without a version: ${output.invoke_policies["fraud:prod"]}"
+  }
+}
+
+run "without_an_api_there_is_no_url_and_no_default_alias_is_needed" {
+  variables {
+    api    = null
+    models = { fraud = { aliases = { prod = {}, staging = {} } } }
+  }
+
+  assert {
+    condition     = output.api_url == null && length(jsondecode(output.invoke_policies["fraud:prod"]).Statement) == 1
+    error_message = "Direct invocation only."
+  }
+}
+
+run "model_may_have_a_package_of_its_own" {
+  variables {
+    models = { fraud = { aliases = { prod = {} }, package = "tests/packages/own.zip", python = "3.12", allow_pickle = true } }
+  }
+
+  assert {
+    condition     = toset(keys(module.registry.packages)) == toset(["tests/packages/runtime.zip", "tests/packages/control.zip", "tests/packages/own.zip"])
+    error_message = "Packages: ${jsonencode(module.registry.packages)}"
+  }
+}
+
+run "registry_may_be_one_that_exists" {
+  variables {
+    registry = { bucket = "shared-models", prefix = "ml" }
+  }
+
+  assert {
+    condition     = output.registry_uri == "s3://shared-models/ml"
+    error_message = "Registry: ${output.registry_uri}"
+  }
+}
+
+run "timeout_beyond_the_apis_is_warned_of" {
+  command = plan
+  variables {
+    models = { fraud = { aliases = { prod = {} }, timeout_seconds = 60 } }
+  }
+  expect_failures = [check.api_timeout]
+}
+
+run "timeout_beyond_30_seconds_is_fine_without_an_api" {
+  command = plan
+  variables {
+    api    = null
+    models = { fraud = { aliases = { prod = {} }, timeout_seconds = 60 } }
+  }
+}
+
+run "name_with_capitals_is_refused" {
+  command = plan
+  variables {
+    name = "Acme"
+  }
+  expect_failures = [var.name]
+}
+
+run "name_too_long_for_a_bucket_is_refused" {
+  command = plan
+  variables {
+    name = "a23456789-123456789-123456789-123"
+  }
+  expect_failures = [var.name]
+}
+
+run "model_with_an_underscore_is_refused" {
+  command = plan
+  variables {
+    models = { my_model = { aliases = { prod = {} } } }
+  }
+  expect_failures = [var.models]
+}
+
+run "model_whose_names_would_be_too_long_is_refused" {
+  command = plan
+  variables {
+    name   = "a23456789-123456789"
+    models = { m23456789-123456789-123456789-123456 = { aliases = { prod = {} } } }
+  }
+  expect_failures = [var.models]
+}
+
+run "default_alias_that_does_not_exist_is_refused" {
+  command = plan
+  variables {
+    models = { fraud = { aliases = { prod = {} }, default_alias = "production" } }
+  }
+  expect_failures = [var.models]
+}
+
+run "several_aliases_and_no_default_are_refused_with_an_api" {
+  command = plan
+  variables {
+    models = { fraud = { aliases = { prod = {}, staging = {} } } }
+  }
+  expect_failures = [var.models]
+}
+
+run "force_destroy_of_a_bucket_that_exists_is_refused" {
+  command = plan
+  variables {
+    registry = { bucket = "shared-models", force_destroy = true }
+  }
+  expect_failures = [var.registry]
+}
