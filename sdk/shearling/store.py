@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -24,13 +25,22 @@ if TYPE_CHECKING:
 
 _MEMORIES: dict[str, MemoryStore] = {}
 
+_DENIED = "access denied; the policy that is needed is in the README"
+_UNAUTHENTICATED = "the credentials are not valid, or have expired"
+_NO_BUCKET = "the bucket does not exist"
+
 #: What a foreign error means to a person, and what to do next.
 _MEANINGS: tuple[tuple[type[Exception], str], ...] = (
-    (exceptions.PermissionDeniedError, "access denied; the policy that is needed is in the README"),
-    (exceptions.UnauthenticatedError, "the credentials are not valid, or have expired"),
-    (exceptions.NotFoundError, "the bucket does not exist"),
+    (exceptions.PermissionDeniedError, _DENIED),
+    (exceptions.UnauthenticatedError, _UNAUTHENTICATED),
     (PermissionError, "access denied by the file system"),
 )
+
+#: The same for what is only told as a status, as in a listing.
+_STATUS_MEANINGS = {"401": _UNAUTHENTICATED, "403": _DENIED, "404": _NO_BUCKET}
+_STATUS = re.compile(r"status code: (\d{3})")
+_S3_CODE = re.compile(r"<Code>(.*?)</Code>")
+_S3_MESSAGE = re.compile(r"<Message>(.*?)</Message>")
 
 
 class Store:
@@ -157,10 +167,7 @@ class Store:
                 error, exceptions.NotFoundError | FileNotFoundError
             ):
                 raise _AbsentError from error
-            meaning = next((text for kind, text in _MEANINGS if isinstance(error, kind)), None)
-            if verb == "read" and isinstance(error, exceptions.NotFoundError | FileNotFoundError):
-                meaning = "it does not exist"
-            cause = meaning or _first_line(error)
+            cause = _meaning(verb, error)
             raise StoreError(f"cannot {verb} {key} in {self.uri}: {cause}") from error
 
 
@@ -215,6 +222,17 @@ def _s3(bucket: str, prefix: str) -> S3Store:
     )
 
 
-def _first_line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return text[0] if text else type(error).__name__
+def _meaning(verb: str, error: Exception) -> str:
+    """Say in one line what a foreign error means."""
+    if isinstance(error, exceptions.NotFoundError | FileNotFoundError):
+        return "it does not exist" if verb == "read" else _NO_BUCKET
+    text = str(error).strip()
+    status = _STATUS.search(text)
+    known = next((meaning for kind, meaning in _MEANINGS if isinstance(error, kind)), None)
+    known = known or _STATUS_MEANINGS.get(status[1] if status else "")
+    if known:
+        return known
+    code, message = _S3_CODE.search(text), _S3_MESSAGE.search(text)
+    if code and message:
+        return f"{code[1]}: {message[1]}"
+    return text.splitlines()[0] if text else type(error).__name__
