@@ -58,7 +58,7 @@ class InferRequest:
 
 def datatype_of(array: NDArray[Any]) -> str | None:
     """Return the datatype of a numpy array, or None if the protocol has none for it."""
-    if array.dtype.kind in "USO":
+    if array.dtype.kind in "UO":
         return "BYTES"
     return _DATATYPES.get(array.dtype.newbyteorder("<"))
 
@@ -142,7 +142,7 @@ def read_answer(document: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
 
 def to_bytes(array: NDArray[Any]) -> bytes:
     """Return a tensor's elements, little-endian and row-major; a string has a 4-byte length."""
-    if array.dtype.kind not in "USO":
+    if array.dtype.kind not in "UO":
         return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
     encoded = (str(element).encode() for element in array.ravel())
     return b"".join(struct.pack("<I", len(element)) + element for element in encoded)
