@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import json
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from shearling.client import connect
+from shearling.errors import (
+    DeadlineError,
+    InferenceError,
+    InvalidRefError,
+    InvalidRequestError,
+    ModelNotReadyError,
+    PayloadTooLargeError,
+    PredictionError,
+    UnknownModelError,
+)
+from tests.bundles import ROWS, scaling_bundle
+from tests.fake_lambda import refusal
+from tests.lambda_door import FunctionError, LambdaDoor, served
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+TARGET = "acme-fraud:prod"
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> LambdaDoor:
+    registry = str(tmp_path / "registry")
+    pin = scaling_bundle(tmp_path).publish(registry).pin
+    return LambdaDoor({TARGET: served(registry, str(pin), tmp_path / "scratch")})
+
+
+def answering(answer: Any) -> LambdaDoor:
+    return LambdaDoor({TARGET: lambda _: answer})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        ROWS,
+        ROWS.astype(np.float64),
+        ROWS.tolist(),
+        {"X": ROWS},
+        pd.DataFrame(ROWS, columns=["age", "height"]),
+    ],
+    ids=["array", "wider-array", "lists", "dict", "frame"],
+)
+def test_a_model_answers_whatever_form_its_rows_have(door: LambdaDoor, value: Any) -> None:
+    outputs = connect(TARGET, client=door.client).infer(value)
+    assert list(outputs) == ["Y"]
+    assert outputs["Y"].dtype == np.float32
+    np.testing.assert_array_equal(outputs["Y"], ROWS * 2)
+
+
+def test_the_signature_is_asked_for_once(door: LambdaDoor) -> None:
+    model = connect(TARGET, client=door.client)
+    model.infer(ROWS)
+    model.infer(ROWS)
+    assert [event for _, event in door.calls if "shearling" in event] == [{"shearling": "metadata"}]
+    assert str(model.signature.inputs[0]) == "X FP32[-1, 2]"
+
+
+def test_metadata_names_the_version_that_the_alias_serves(door: LambdaDoor) -> None:
+    metadata = connect(TARGET, client=door.client).metadata()
+    assert (metadata["name"], metadata["versions"]) == ("fraud", ["1"])
+
+
+def test_rows_that_do_not_fit_are_refused_before_they_are_sent(door: LambdaDoor) -> None:
+    with pytest.raises(InvalidRequestError, match="'X'"):
+        connect(TARGET, client=door.client).infer(np.ones((1, 3)))
+    assert len(door.calls) == 1
+
+
+def test_a_request_that_the_runtime_refuses_raises_the_class_of_its_status(
+    door: LambdaDoor,
+) -> None:
+    with pytest.raises(InvalidRequestError, match="inputs: expected a list"):
+        connect(TARGET, client=door.client).call({"inputs": 1})
+
+
+def test_a_function_without_a_model_says_what_to_do(tmp_path: Path) -> None:
+    door = LambdaDoor({TARGET: served(str(tmp_path), "", tmp_path)})
+    with pytest.raises(ModelNotReadyError, match="shearling alias set"):
+        connect(TARGET, client=door.client).infer(ROWS)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, InvalidRequestError),
+        (404, UnknownModelError),
+        (413, PayloadTooLargeError),
+        (500, PredictionError),
+        (503, ModelNotReadyError),
+        (504, DeadlineError),
+        (418, InferenceError),
+    ],
+)
+def test_a_status_is_the_class_that_the_runtime_raised(
+    status: int, kind: type[InferenceError]
+) -> None:
+    door = answering({"error": "so it is", "status": status})
+    with pytest.raises(InferenceError, match=r"^so it is$") as raised:
+        connect(TARGET, client=door.client).call({})
+    assert type(raised.value) is kind
+
+
+def test_a_crashed_function_is_an_inference_error() -> None:
+    door = answering(FunctionError("out of memory"))
+    with pytest.raises(InferenceError, match="acme-fraud:prod failed: out of memory"):
+        connect(TARGET, client=door.client).infer(ROWS)
+
+
+@pytest.mark.parametrize("answer", [[1], "text", {"body": "{}"}, b"no JSON"])
+def test_a_function_that_is_no_model_is_told(answer: object) -> None:
+    with pytest.raises(InferenceError, match="acme-fraud:prod is no model: it answered"):
+        connect(TARGET, client=answering(answer).client).infer(ROWS)
+
+
+def test_a_missing_function_or_alias_is_named() -> None:
+    with pytest.raises(UnknownModelError, match=r"cannot invoke acme-fraud:prod: .*not found"):
+        connect(TARGET, client=LambdaDoor({}).client).infer(ROWS)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("RequestTooLargeException", PayloadTooLargeError),
+        ("AccessDeniedException", InferenceError),
+    ],
+)
+def test_what_lambda_refuses_has_a_class(code: str, kind: type[InferenceError]) -> None:
+    def refuse(_: object) -> None:
+        raise refusal(code)
+
+    with pytest.raises(kind, match=code):
+        connect(TARGET, client=LambdaDoor({TARGET: refuse}).client).call({})
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "acme-fraud",
+        "acme-fraud:",
+        ":prod",
+        "a:b:c",
+        "https://example.org/v2",
+        "arn:aws:lambda:eu-west-1:000000000000:function:acme-fraud",
+    ],
+)
+def test_a_target_needs_a_function_and_an_alias(target: str) -> None:
+    with pytest.raises(InvalidRefError, match="<function>:<alias>"):
+        connect(target, client=LambdaDoor({}).client)
+
+
+def test_an_arn_is_a_target_too() -> None:
+    arn = "arn:aws:lambda:eu-west-1:000000000000:function:acme-fraud:prod"
+    door = LambdaDoor({arn: lambda _: {"outputs": []}})
+    assert connect(arn, client=door.client).call({}) == {"outputs": []}
+
+
+class _Throttling(BaseHTTPRequestHandler):
+    """Lambda's API, out of capacity at first."""
+
+    refusals: int
+    paths: list[str]
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.paths.append(self.path)
+        is_throttled = len(self.paths) <= self.refusals
+        body = json.dumps({"outputs": []}).encode()
+        self.send_response(429 if is_throttled else 200)
+        if is_throttled:
+            self.send_header("x-amzn-errortype", "TooManyRequestsException")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def throttling(refusals: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    paths: list[str] = []
+    handler = type("Handler", (_Throttling,), {"refusals": refusals, "paths": paths})
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", endpoint)
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "test")
+        monkeypatch.delenv("AWS_PROFILE", raising=False)
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+        try:
+            yield paths
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_throttled_call_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    with throttling(1, monkeypatch) as paths:
+        model = connect(TARGET)
+        assert model.call({}) == {"outputs": []}
+        model._client.close()
+    assert len(paths) == 2
+    assert paths[0].endswith("/functions/acme-fraud/invocations?Qualifier=prod")
