@@ -1,0 +1,160 @@
+"""Commands that name versions: alias set, alias list, alias history, rollback."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from shearling.cli.command import add_command, add_wait
+from shearling.cli.output import entry_document, note, say, say_json, served, utc
+from shearling.cli.tables import table
+
+if TYPE_CHECKING:
+    from shearling.cli.command import Commands
+    from shearling.registry import AliasEntry
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the commands of this module."""
+    alias = commands.add_parser(
+        "alias",
+        help="name versions: set, list, history",
+        description="An alias, such as prod, is a movable name of a version.",
+        epilog="example:\n  shearling alias set fraud prod 7 --wait",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = alias.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_set(verbs)
+    lister = add_command(
+        verbs,
+        "list",
+        _list,
+        summary="list the aliases of a model and what they name",
+        example="shearling alias list fraud",
+        json="the list",
+    )
+    lister.add_argument("model", metavar="MODEL")
+    history = add_command(
+        verbs,
+        "history",
+        _history,
+        summary="show all that an alias ever named, newest first",
+        example="shearling alias history fraud prod",
+        json="the history",
+    )
+    history.add_argument("model", metavar="MODEL")
+    history.add_argument("alias", metavar="ALIAS")
+    rollback = add_command(
+        commands,
+        "rollback",
+        _rollback,
+        summary="name the version again that was released before",
+        example="shearling rollback fraud prod --wait",
+        json="the alias's new entry",
+    )
+    rollback.add_argument("model", metavar="MODEL")
+    rollback.add_argument("alias", metavar="ALIAS")
+    add_wait(rollback)
+    rollback.add_argument("--reason", default="rollback", help="kept in the alias's history")
+
+
+def _add_set(verbs: Commands) -> None:
+    setter = add_command(
+        verbs,
+        "set",
+        _set,
+        summary="name a version by an alias, from now on",
+        details="Every function that serves the alias releases the version, if it passes its "
+        "check there.",
+        example="shearling alias set fraud prod 7 --wait\n"
+        'shearling alias set fraud prod 7 --canary 8:10 --reason "try 8 on a tenth"',
+        json="the alias's new entry",
+    )
+    setter.add_argument("model", metavar="MODEL")
+    setter.add_argument("alias", metavar="ALIAS")
+    setter.add_argument("version", metavar="VERSION", type=int)
+    add_wait(setter)
+    setter.add_argument(
+        "--canary",
+        type=_canary,
+        metavar="VERSION:PERCENT",
+        help="give another version a share of the requests",
+    )
+    setter.add_argument("--reason", default="", help="kept in the alias's history")
+
+
+def _canary(text: str) -> dict[str, int]:
+    version, _, percent = text.partition(":")
+    try:
+        return {"version": int(version), "percent": int(percent)}
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: expected VERSION:PERCENT, as in 8:10"
+        ) from None
+
+
+def _set(arguments: argparse.Namespace) -> None:
+    from shearling.rollout import set_alias
+
+    entry = set_alias(
+        arguments.model,
+        arguments.alias,
+        arguments.version,
+        wait=arguments.wait,
+        canary=arguments.canary,
+        reason=arguments.reason,
+        registry=arguments.registry,
+    )
+    _say_entry(entry, arguments)
+
+
+def _rollback(arguments: argparse.Namespace) -> None:
+    from shearling.rollout import rollback
+
+    entry = rollback(
+        arguments.model,
+        arguments.alias,
+        wait=arguments.wait,
+        reason=arguments.reason,
+        registry=arguments.registry,
+    )
+    _say_entry(entry, arguments)
+
+
+def _say_entry(entry: AliasEntry, arguments: argparse.Namespace) -> None:
+    if arguments.json:
+        say_json(entry_document(entry))
+        return
+    waited = ", and every function that serves it has released it" if arguments.wait else ""
+    say(f"{entry.model}:{entry.alias} -> {served(entry)}{waited}")
+
+
+def _list(arguments: argparse.Namespace) -> None:
+    from shearling.registry import Registry
+
+    registry = Registry(arguments.registry)
+    registry.resolve(arguments.model)  # a model that is not there has no aliases either
+    entries = registry.aliases(arguments.model)
+    if arguments.json:
+        say_json([entry_document(entry) for entry in entries.values()])
+    elif entries:
+        rows = (
+            [alias, served(entry), utc(entry.created), entry.reason]
+            for alias, entry in entries.items()
+        )
+        say(table(["ALIAS", "VERSION", "SINCE (UTC)", "REASON"], rows))
+    else:
+        note(f"{arguments.model} has no alias yet: shearling alias set --help says how to set one")
+
+
+def _history(arguments: argparse.Namespace) -> None:
+    from shearling.registry import Registry
+
+    registry = Registry(arguments.registry)
+    registry.resolve(f"{arguments.model}:{arguments.alias}")
+    entries = registry.history(arguments.model, arguments.alias)[::-1]
+    if arguments.json:
+        say_json([entry_document(entry) for entry in entries])
+        return
+    rows = ([entry.number, served(entry), utc(entry.created), entry.reason] for entry in entries)
+    say(table(["ENTRY", "VERSION", "SET (UTC)", "REASON"], rows))

@@ -1,0 +1,315 @@
+"""Commands about models and their versions: push, list, versions, show, pull."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shearling.cli.command import add_command, add_wait
+from shearling.cli.output import note, say, say_json, served, utc
+from shearling.cli.tables import table
+from shearling.errors import RegistryError
+from shearling.progress import human_bytes, progress
+
+if TYPE_CHECKING:
+    import argparse
+
+    from shearling.bundle import Manifest
+    from shearling.cli.command import Commands
+    from shearling.ref import Pin
+    from shearling.registry import AliasEntry, Registry, Version
+
+#: How many models are asked for at once: the registry may be far away.
+_PARALLEL = 8
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the commands of this module."""
+    _add_push(commands)
+    lister = add_command(
+        commands,
+        "list",
+        _list,
+        summary="list the models, or the versions of one",
+        example="shearling list\nshearling list fraud",
+        json="the list",
+    )
+    lister.add_argument("model", nargs="?", metavar="MODEL", help="list the versions of this model")
+    versions = add_command(
+        commands,
+        "versions",
+        _list,
+        summary="list the versions of a model, newest first",
+        example="shearling versions fraud",
+        json="the list",
+    )
+    versions.add_argument("model", metavar="MODEL")
+    show = add_command(
+        commands,
+        "show",
+        _show,
+        summary="show all that is known of a version",
+        example="shearling show fraud:prod",
+        json="it",
+    )
+    show.add_argument("ref", metavar="REF", help="fraud (the newest), fraud:7, fraud:prod")
+    pull = add_command(
+        commands,
+        "pull",
+        _pull,
+        summary="copy a version's files to a directory, each proven by its digest",
+        example="shearling pull fraud:prod ./fraud",
+    )
+    pull.add_argument("ref", metavar="REF", help="fraud (the newest), fraud:7, fraud:prod")
+    pull.add_argument("directory", metavar="DIR", type=Path, help="created if missing")
+    pull.add_argument("--force", action="store_true", help="write into DIR though it is not empty")
+
+
+def _add_push(commands: Commands) -> None:
+    push = add_command(
+        commands,
+        "push",
+        _push,
+        summary="write an ONNX model to the registry as the next version",
+        details="The very same model again is no new version. The example's rows prove that what "
+        "is kept answers as the original does; the first few are published with it, and run "
+        "before each release: use no personal data.",
+        example="shearling push fraud.onnx --name fraud --example rows.csv --alias staging --wait\n"
+        "shearling push fraud.onnx --name fraud --example rows.npy --metadata auc=0.93",
+        json="the version",
+    )
+    push.add_argument("file", metavar="FILE.onnx", help="the model; external data lies beside it")
+    push.add_argument("--name", required=True, metavar="NAME", help="the model's name: a-z, 0-9, -")
+    push.add_argument(
+        "--example",
+        required=True,
+        type=Path,
+        metavar="FILE",
+        help="rows to try it on: .npy, .npz (an array an input), .json, or .csv with a header",
+    )
+    push.add_argument("--alias", metavar="ALIAS", help="name the version by this alias at once")
+    add_wait(push)
+    push.add_argument(
+        "--metadata",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="K=V",
+        help="what else to say of the model",
+    )
+    push.add_argument(
+        "--rtol", type=float, default=1e-3, help="relative tolerance of answers (default: 1e-3)"
+    )
+    push.add_argument(
+        "--atol", type=float, default=1e-4, help="absolute tolerance of answers (default: 1e-4)"
+    )
+
+
+def _push(arguments: argparse.Namespace) -> None:
+    if arguments.wait and not arguments.alias:
+        arguments.refuse("--wait waits for the release of an alias: give --alias with it")
+    metadata = dict(pair.split("=", 1) for pair in arguments.metadata if "=" in pair)
+    if len(metadata) < len(arguments.metadata):
+        arguments.refuse("--metadata: expected KEY=VALUE, each key once")
+
+    from shearling.cli.data import read_data
+    from shearling.push import push_model
+
+    pushed = push_model(
+        arguments.file,
+        arguments.name,
+        example=read_data(arguments.example),
+        alias=arguments.alias,
+        wait=arguments.wait,
+        metadata=metadata,
+        rtol=arguments.rtol,
+        atol=arguments.atol,
+        registry=arguments.registry,
+    )
+    if not arguments.json:
+        say(str(pushed))
+        return
+    names = ("model", "version", "digest", "alias", "is_new", "uploaded_bytes", "size_bytes")
+    say_json({name: getattr(pushed, name) for name in names})
+
+
+def _list(arguments: argparse.Namespace) -> None:
+    from shearling.registry import Registry
+
+    registry = Registry(arguments.registry)
+    if arguments.model:
+        _list_versions(registry, arguments.model, as_json=arguments.json)
+    else:
+        _list_models(registry, as_json=arguments.json)
+
+
+def _list_models(registry: Registry, *, as_json: bool) -> None:
+    def look(model: str) -> tuple[Version, dict[str, AliasEntry]]:
+        return registry.version(model), registry.aliases(model)
+
+    with ThreadPoolExecutor(_PARALLEL) as pool:
+        found = list(pool.map(look, registry.models()))
+    if as_json:
+        say_json(
+            [
+                _document(newest)
+                | {"aliases": {alias: entry.version for alias, entry in aliases.items()}}
+                for newest, aliases in found
+            ]
+        )
+    elif found:
+        say(
+            table(
+                ["MODEL", "NEWEST", "ALIASES", "SIZE", "PUSHED (UTC)"],
+                (_model_row(*it) for it in found),
+            )
+        )
+    else:
+        note(f"no models in {registry.store.uri} yet: shearling push --help says how to add one")
+
+
+def _model_row(newest: Version, aliases: dict[str, AliasEntry]) -> list[object]:
+    named = "; ".join(f"{alias} -> {served(entry)}" for alias, entry in aliases.items())
+    return [newest.pin.model, newest.pin.version, named, _size(newest), utc(newest.created)]
+
+
+def _list_versions(registry: Registry, model: str, *, as_json: bool) -> None:
+    versions = registry.versions(model)[::-1]
+    aliases = registry.aliases(model)
+    if as_json:
+        say_json([_document(one) | {"aliases": _names(one.pin, aliases)} for one in versions])
+        return
+    rows = (
+        [
+            one.pin.version,
+            ", ".join(_names(one.pin, aliases)),
+            one.details.get("format"),
+            _size(one),
+            utc(one.created),
+            one.details.get("pushed_by"),
+        ]
+        for one in versions
+    )
+    say(table(["VERSION", "ALIASES", "FORMAT", "SIZE", "PUSHED (UTC)", "BY"], rows))
+
+
+def _show(arguments: argparse.Namespace) -> None:
+    from shearling.registry import Registry
+
+    registry = Registry(arguments.registry)
+    version = registry.version(arguments.ref)
+    manifest = registry.manifest(version.pin)
+    aliases = registry.aliases(version.pin.model)
+    if arguments.json:
+        say_json(
+            _document(version)
+            | {"aliases": _names(version.pin, aliases), "manifest": json.loads(manifest.to_bytes())}
+        )
+        return
+    facts = _facts(version, manifest, aliases)
+    say(f"{version.pin}\n")
+    say(table(["", ""], facts))
+    tensors = [
+        [role, spec.name, spec.datatype, f"[{', '.join(map(str, spec.shape))}]"]
+        for role, specs in (
+            ("input", manifest.signature.inputs),
+            ("output", manifest.signature.outputs),
+        )
+        for spec in specs
+    ]
+    say(f"\n{table(['TENSOR', 'NAME', 'DATATYPE', 'SHAPE'], tensors)}")
+    files = ([file.path, human_bytes(file.size), file.digest] for file in manifest.files)
+    say(f"\n{table(['FILE', 'SIZE', 'DIGEST'], files)}")
+
+
+def _facts(
+    version: Version, manifest: Manifest, aliases: dict[str, AliasEntry]
+) -> list[tuple[str, object]]:
+    """Return what is known of a version, a line each."""
+    details = dict(version.details)
+    by = details.pop("pushed_by", None)
+    example = manifest.example
+    facts: list[tuple[str, object]] = [
+        ("aliases", ", ".join(_names(version.pin, aliases))),
+        ("pushed", f"{utc(version.created)} UTC{f' by {by}' if by else ''}"),
+        ("format", manifest.format),
+        ("size", human_bytes(manifest.size)),
+        ("tolerance", f"relative {example.rtol:g}, absolute {example.atol:g}"),
+    ]
+    if environment := manifest.environment:
+        needed = ", ".join(environment.requirements) or "no packages"
+        facts.append(("environment", f"Python {environment.python}; {needed}"))
+    told = {"options": manifest.options, "metadata": manifest.metadata, "recorded": details}
+    shown = ("format", "size_bytes")
+    return facts + [
+        (group, f"{key}: {_plain(value)}")
+        for group, values in told.items()
+        for key, value in values.items()
+        if not (group == "recorded" and key in shown)
+    ]
+
+
+def _pull(arguments: argparse.Namespace) -> None:
+    directory: Path = arguments.directory
+    if directory.exists() and any(directory.iterdir()) and not arguments.force:
+        raise RegistryError(f"{directory} is not empty; --force writes into it anyway")
+
+    from shearling.bundle import Descriptor
+    from shearling.fetch import blob_key, fetch_blobs
+    from shearling.registry import Registry
+
+    registry = Registry(arguments.registry)
+    pin = registry.resolve(arguments.ref)
+    manifest = registry.manifest(pin)
+    size = registry.store.size(blob_key(pin.digest.removeprefix("sha256:"))) or 0
+    files = [*manifest.files, Descriptor(path="manifest.json", digest=pin.digest, size=size)]
+    directory.mkdir(parents=True, exist_ok=True)
+    # Within the directory, so that a proven file only has to be renamed.
+    with tempfile.TemporaryDirectory(prefix=".shearling-", dir=directory) as blobs:
+        with progress(f"pull {arguments.ref}", manifest.size) as advance:
+            fetch_blobs(registry.store, files, Path(blobs), advance)
+        for i, file in enumerate(files):
+            path = directory / file.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            is_needed_again = any(other.hex == file.hex for other in files[i + 1 :])
+            (shutil.copyfile if is_needed_again else os.replace)(Path(blobs, file.hex), path)
+    say(
+        f"{pin.model}:{pin.version}: {len(files)} files, {human_bytes(manifest.size)}, "
+        f"in {directory}"
+    )
+
+
+def _document(version: Version) -> dict[str, Any]:
+    """Return a version's record for a machine."""
+    return {
+        "model": version.pin.model,
+        "version": version.pin.version,
+        "digest": version.pin.digest,
+        "created": version.created.isoformat(),
+        **version.details,
+    }
+
+
+def _names(pin: Pin, aliases: dict[str, AliasEntry]) -> list[str]:
+    """Return the aliases that name a version, and those that give it a share."""
+    whole = [alias for alias, entry in aliases.items() if entry.version == pin.version]
+    shares = [
+        f"{alias} ({entry.canary['percent']} %)"
+        for alias, entry in aliases.items()
+        if entry.canary and entry.canary["version"] == pin.version
+    ]
+    return whole + shares
+
+
+def _size(version: Version) -> str:
+    size = version.details.get("size_bytes")
+    return human_bytes(size) if isinstance(size, int) else ""
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

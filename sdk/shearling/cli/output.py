@@ -1,0 +1,54 @@
+"""What a command says: results on standard output, progress and errors on standard error."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from shearling.registry import AliasEntry
+
+
+def say(text: str) -> None:
+    """Write a result."""
+    sys.stdout.write(f"{text}\n")
+
+
+def say_json(value: object) -> None:
+    """Write a result for a machine."""
+    import json
+
+    say(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def note(text: str) -> None:
+    """Write what is no result: progress, or an error."""
+    sys.stderr.write(f"{text}\n")
+
+
+def utc(moment: datetime) -> str:
+    """Return a time for a column that says that it is UTC."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def served(entry: AliasEntry) -> str:
+    """Return what an alias names: `7`, or `7 (10 %: 8)` with a canary."""
+    canary = entry.canary
+    share = f" ({canary['percent']} %: {canary['version']})" if canary else ""
+    return f"{entry.version}{share}"
+
+
+def entry_document(entry: AliasEntry) -> dict[str, object]:
+    """Return an alias's entry for a machine."""
+    return {
+        "model": entry.model,
+        "alias": entry.alias,
+        "entry": entry.number,
+        "version": entry.version,
+        "canary": dict(entry.canary) if entry.canary else None,
+        "reason": entry.reason,
+        "created": entry.created.isoformat(),
+    }
