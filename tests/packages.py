@@ -47,9 +47,13 @@ def built_package(kind: Kind, python: str | None = None) -> Path:
 
 
 def unzipped_package(kind: Kind, root: Path, python: str | None = None) -> Path:
-    """Unzip a package under `root`, with the permissions that Lambda would set, and return it."""
+    """Unzip a package under `root` and return its directory."""
     package = built_package(kind, python)
-    directory = root / package.stem
+    return unzip(package, root / package.stem)
+
+
+def unzip(package: Path, directory: Path) -> Path:
+    """Unzip a package with the permissions that Lambda would set."""
     with zipfile.ZipFile(package) as archive:
         archive.extractall(directory)
         for entry in archive.infolist():

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from shearling.client import connect
     from shearling.errors import (
         BundleError,
         DeadlineError,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "ModelVersion": "push",
     "Registry": "registry",
+    "connect": "client",
     "load_model": "load",
     "push_model": "push",
     "rollback": "rollout",
@@ -64,6 +66,7 @@ __all__ = [
     "StoreError",
     "UnknownModelError",
     "UnsupportedSchemaError",
+    "connect",
     "load_model",
     "push_model",
     "rollback",

@@ -100,16 +100,11 @@ def save(model: Any, example: Any, directory: Path, requirements: Sequence[str] 
     Raises:
         FormatError: it cannot be pickled, or its answer is no tensor.
     """
-    import cloudpickle
-
     from shearling.formats import Saved
 
     if not callable(getattr(model, "predict", model)):
         raise FormatError(f"a {type(model).__name__} has no `predict` and is not callable")
-    try:
-        data = cloudpickle.dumps(model)
-    except Exception as error:  # an object's own __reduce__ raises what it likes
-        raise FormatError(f"{type(model).__name__} cannot be pickled: {error}") from error
+    data = _pickle(model)
     (directory / _ENTRY).write_bytes(data)
     takes, inputs = _inputs(example)
     try:
@@ -129,6 +124,24 @@ def save(model: Any, example: Any, directory: Path, requirements: Sequence[str] 
         options={"takes": takes},
         environment=_environment(data, requirements),
     )
+
+
+def _pickle(model: Any) -> bytes:
+    """Pickle an object, with the code of what no package brings to the function."""
+    import cloudpickle
+
+    try:
+        own = [sys.modules[name] for name in _own_modules(cloudpickle.dumps(model))]
+        for module in own:
+            cloudpickle.register_pickle_by_value(module)
+        try:
+            data: bytes = cloudpickle.dumps(model)
+        finally:
+            for module in own:
+                cloudpickle.unregister_pickle_by_value(module)
+    except Exception as error:  # an object's own __reduce__ raises what it likes
+        raise FormatError(f"{type(model).__name__} cannot be pickled: {error}") from error
+    return data
 
 
 def _inputs(example: Any) -> tuple[str, dict[str, NDArray[Any]]]:
@@ -182,18 +195,29 @@ def _environment(data: bytes, requirements: Sequence[str] | None) -> Environment
     return Environment(python=python, requirements=tuple(sorted(pins)))
 
 
-def _distributions(data: bytes) -> set[str]:
-    """Return the distributions of the modules that a pickle names.
+def _modules(data: bytes) -> set[str]:
+    """Return the top-level modules that a pickle names.
 
     Modules are named by strings, some of them arguments of calls: so every string that is an
-    imported module counts. A requirement too many does no harm.
+    imported module counts. One too many does no harm.
     """
+    strings = (argument for _, argument, _ in pickletools.genops(data) if isinstance(argument, str))
+    names = {string.split(" ")[0] for string in strings}
+    return {name.split(".")[0] for name in names if name in sys.modules}
+
+
+def _own_modules(data: bytes) -> set[str]:
+    """Return the modules that a pickle names and that belong to no installed package."""
+    installed = {*metadata.packages_distributions(), *sys.stdlib_module_names}
+    found = _modules(data) - installed - {"__main__", "shearling", "shearling_runtime"}
+    return {name for name in found if name in sys.modules}
+
+
+def _distributions(data: bytes) -> set[str]:
+    """Return the distributions of the modules that a pickle names."""
     owners = metadata.packages_distributions()
-    found = {"cloudpickle"}
-    for _, argument, _ in pickletools.genops(data):
-        if isinstance(argument, str) and argument.split(" ")[0] in sys.modules:
-            found.update(owners.get(re.split(r"[. ]", argument)[0], []))
-    return found - {"shearling"}
+    named = {owner for module in _modules(data) for owner in owners.get(module, [])}
+    return (named | {"cloudpickle"}) - {"shearling"}
 
 
 def _closure(names: set[str]) -> set[str]:

@@ -30,7 +30,7 @@ _DIRECT_UPLOAD_LIMIT = 50 * 1024 * 1024
 _OWN_PACKAGES = ("shearling", "shearling_runtime")
 
 
-def build_package(  # noqa: PLR0913 - one keyword for each choice a caller has
+def build_package(
     kind: Kind,
     *,
     python: str = "3.13",
