@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,9 +61,11 @@ def save(model: Any, example: Any, directory: Path, load: onnx_format.Load | Non
     expected = {}
     for spec in saved.signature.outputs:
         answer = _ask(model, spec.name, rows)
-        if answer is not None:
+        converted = saved.expected[spec.name]
+        # The margin between two classes is given twice, with either sign: the label proves it.
+        if answer is not None and answer.size == converted.size:
             # skl2onnx gives some vectors as a column.
-            expected[spec.name] = answer.reshape(saved.expected[spec.name].shape)
+            expected[spec.name] = answer.reshape(converted.shape)
     return replace(saved, expected=expected)
 
 
@@ -73,18 +77,51 @@ def _convert(model: Any, initial_types: list[tuple[str, Any]]) -> onnx.ModelProt
             "scikit-learn models are converted by skl2onnx: pip install 'shearling[sklearn]'"
         ) from error
     try:
-        graph: onnx.ModelProto = to_onnx(
-            model,
-            initial_types=initial_types,
-            options=_options(model),
-            target_opset=_TARGET_OPSET,
-        )
+        with warnings.catch_warnings():
+            # Of what the converter itself calls: nobody who pushes can do anything about it.
+            warnings.simplefilter("ignore")
+            graph: onnx.ModelProto = to_onnx(
+                model,
+                initial_types=initial_types,
+                options=_options(model),
+                target_opset=_TARGET_OPSET,
+            )
     except Exception as error:  # converters raise what they like
         reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else repr(error)
         raise FormatError(
             f"{type(model).__name__} does not convert to ONNX: {reason} - {_WAY_OUT}"
         ) from error
+    _number_names(graph)
     return graph
+
+
+def _number_names(model: onnx.ModelProto) -> None:
+    """Name what is inside of a graph by its place.
+
+    Some converters number through the life of a process: the same model would be another bundle.
+    """
+    kept: set[str] = {"", *(each.name for each in (*model.graph.input, *model.graph.output))}
+    free = (name for number in count() if (name := f"t{number}") not in kept)
+    names: dict[str, str] = {name: name for name in kept}
+    nodes = count()
+
+    def new(name: str) -> str:
+        if name not in names:
+            names[name] = next(free)
+        return names[name]
+
+    def rename(graph: onnx.GraphProto) -> None:
+        for each in (*graph.initializer, *graph.input, *graph.output, *graph.value_info):
+            each.name = new(each.name)
+        for node in graph.node:
+            node.name = f"{node.op_type}_{next(nodes)}"
+            for tensors in (node.input, node.output):
+                tensors[:] = [new(name) for name in tensors]
+            for attribute in node.attribute:
+                for inner in (attribute.g, *attribute.graphs):
+                    rename(inner)
+
+    rename(model.graph)
 
 
 def _is_by_name(model: Any, example: Any) -> bool:
@@ -145,7 +182,8 @@ def _options(model: Any) -> dict[Any, Any]:
             # The default, en_US, is not installed everywhere; C.UTF-8 is.
             options[id(part)] = {"locale": "C.UTF-8"}
     last = model.steps[-1][1] if hasattr(model, "steps") else model
-    if hasattr(last, "predict_proba"):
+    # The converter of LinearSVC alone has no such option, and never a ZipMap.
+    if hasattr(last, "classes_") and type(last).__name__ != "LinearSVC":
         options[id(model)] = {"zipmap": False}
     return options
 
