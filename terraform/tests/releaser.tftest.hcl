@@ -72,7 +72,6 @@ run "role_may_release_its_functions_and_nothing_else" {
           Effect = "Allow"
           Action = [
             "lambda:GetAlias",
-            "lambda:GetFunction",
             "lambda:GetFunctionConfiguration",
             "lambda:ListAliases",
             "lambda:ListVersionsByFunction",
@@ -229,10 +228,17 @@ run "failures_are_kept_and_raise_alarms" {
   }
   assert {
     condition = alltrue([
-      for alarm in [aws_cloudwatch_metric_alarm.errors, aws_cloudwatch_metric_alarm.dead_letters] :
-      tolist(alarm.alarm_actions) == tolist([var.alarm_topic_arn])
+      for alarm in concat([aws_cloudwatch_metric_alarm.dead_letters], values(aws_cloudwatch_metric_alarm.release_failed)) :
+      tolist(alarm.alarm_actions) == tolist([var.alarm_topic_arn]) && tolist(alarm.ok_actions) == tolist([var.alarm_topic_arn])
     ])
-    error_message = "Both alarms tell the topic."
+    error_message = "Every alarm tells the topic."
+  }
+  assert {
+    condition = { for key, alarm in aws_cloudwatch_metric_alarm.release_failed : key => alarm.dimensions } == {
+      "fraud:prod"    = tomap({ alias = "prod", function_name = "acme-fraud" })
+      "fraud:staging" = tomap({ alias = "staging", function_name = "acme-fraud" })
+    }
+    error_message = "Each alias has an alarm of its own."
   }
   assert {
     condition = jsondecode(aws_sqs_queue.failures.policy).Statement == [
@@ -255,7 +261,7 @@ run "alarms_need_no_topic" {
   }
 
   assert {
-    condition     = length(aws_cloudwatch_metric_alarm.errors.alarm_actions) == 0
+    condition     = length(aws_cloudwatch_metric_alarm.dead_letters.alarm_actions) == 0
     error_message = "Without a topic an alarm tells nobody, but shows."
   }
 }

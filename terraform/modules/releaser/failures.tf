@@ -1,4 +1,4 @@
-# Releases that failed, and events that never arrived, end in one queue; two alarms watch over it and the releaser.
+# What the releaser gave up, and events that never reached it, end in one queue. Alarms watch over it and each alias.
 
 locals {
   queue_name = "${var.name}_failures"
@@ -43,22 +43,27 @@ resource "aws_lambda_function_event_invoke_config" "releaser" {
   depends_on = [aws_iam_role_policy.releaser]
 }
 
-resource "aws_cloudwatch_metric_alarm" "errors" {
-  alarm_name          = "${var.name}-errors"
-  alarm_description   = "A release failed: its alias still serves what it served before. `shearling status MODEL` says why."
-  namespace           = "AWS/Lambda"
-  metric_name         = "Errors"
-  dimensions          = { FunctionName = aws_lambda_function.releaser.function_name }
-  statistic           = "Sum"
+# The releaser counts each attempt, 0 or 1, sweeps included: so the alarm ends with the release that succeeds, and stays
+# as it is while nothing is tried.
+resource "aws_cloudwatch_metric_alarm" "release_failed" {
+  for_each = local.targets
+
+  alarm_name          = "${var.functions[each.value.model].name}-${each.value.alias}-release-failed"
+  alarm_description   = "The alias still serves what it served before: `shearling status ${each.value.model}` says why."
+  namespace           = "Shearling"
+  metric_name         = "ReleaseFailed"
+  dimensions          = { function_name = var.functions[each.value.model].name, alias = each.value.alias }
+  statistic           = "Maximum"
   period              = 300
   evaluation_periods  = 1
   comparison_operator = "GreaterThanThreshold"
   threshold           = 0
-  treat_missing_data  = "notBreaching"
+  treat_missing_data  = "ignore"
   alarm_actions       = compact([var.alarm_topic_arn])
   ok_actions          = compact([var.alarm_topic_arn])
 }
 
+# Also what tells of a releaser that does not work at all: its sweeps end here.
 resource "aws_cloudwatch_metric_alarm" "dead_letters" {
   alarm_name          = "${var.name}-dead-letters"
   alarm_description   = "The releaser gave an event up, after retries: read it in the queue ${local.queue_name}, then purge the queue."

@@ -11,7 +11,6 @@ locals {
       Effect = "Allow"
       Action = [
         "lambda:GetAlias",
-        "lambda:GetFunction",
         "lambda:GetFunctionConfiguration",
         "lambda:ListAliases",
         "lambda:ListVersionsByFunction",

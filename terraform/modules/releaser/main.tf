@@ -13,6 +13,12 @@ locals {
   bucket_arn = "arn:${local.partition}:s3:::${var.registry.bucket}"
   root       = var.registry.prefix == "" ? "" : "${var.registry.prefix}/"
 
+  targets = merge([
+    for model, function in var.functions : {
+      for alias in function.aliases : "${model}:${alias}" => { model = model, alias = alias }
+    }
+  ]...)
+
   # What a function is called in the registry, which accounts and regions may share.
   deployments = { for model, function in var.functions : model => "${local.account_id}-${local.region}-${function.name}" }
 }
@@ -79,11 +85,7 @@ resource "aws_s3_object" "deployment" {
 # Every apply that changes code, configuration or aliases of a function releases each alias anew: the model stays, the
 # code under it is the new one. A bundle that fails its check under the new code fails the apply, and no alias moves.
 resource "aws_lambda_invocation" "release" {
-  for_each = merge([
-    for model, function in var.functions : {
-      for alias in function.aliases : "${model}:${alias}" => { model = model, alias = alias }
-    }
-  ]...)
+  for_each = local.targets
 
   function_name = aws_lambda_function.releaser.function_name
 
