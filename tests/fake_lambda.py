@@ -84,9 +84,10 @@ class FakeTime:
 
 @dataclass
 class Move:
-    """An alias was pointed at versions with these pins."""
+    """An alias was pointed at versions with these pins: the main one, and a canary."""
 
     alias: str
+    versions: tuple[str, ...]
     pins: tuple[str, ...]
     states: tuple[str, ...]
 
@@ -256,6 +257,7 @@ class FakeLambda:
         alias["RoutingConfig"] = {"AdditionalVersionWeights": dict(weights)}
         move = Move(
             name,
+            (number, *weights),
             tuple(self.pin(one["Version"]) for one in versions),
             tuple(one["State"] for one in versions),
         )

@@ -1,14 +1,19 @@
-"""A registry in memory with a model of three versions, deployed as `acme-fraud`."""
+"""A model of three versions in a registry in memory, deployed as the function `acme-fraud`."""
 
 from __future__ import annotations
 
 import secrets
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from shearling.bundle import canonical_json
 from shearling.registry import Registry
+from shearling.release import Outcome, release_alias
+from tests.fake_lambda import FakeLambda, passing
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from shearling.registry import Deployment, Release
     from shearling.store import Store
 
@@ -57,3 +62,54 @@ def record(
     """Say that an entry was released, as the releaser does."""
     fields = {"entry": entry, "version": version, "outcome": "released", "lambda_version": "1"}
     return registry.record_release(deployment, alias, {**fields, **more})
+
+
+@dataclass
+class Stage:
+    """A function with the aliases prod and staging, as Terraform leaves it."""
+
+    fake: FakeLambda = field(default_factory=lambda: FakeLambda(settle=2))
+    registry: Registry = field(default_factory=memory_registry)
+
+    def __post_init__(self) -> None:
+        self.deployment: Deployment = deploy(self.registry)
+        self.fake.publish_version()
+        self.fake.functions["1"]["State"] = "Active"
+        self.fake.create_alias("prod", "1")
+        self.fake.create_alias("staging", "1")
+
+    def name(self, version: int, alias: str = "prod", **more: Any) -> int:
+        return self.registry.set_alias("fraud", alias, version, **more).number
+
+    def release(self, alias: str = "prod", **more: Any) -> Outcome:
+        clock = self.fake.time.clock
+        more = {"clock": clock, **more}
+        return release_alias(self.fake.client, self.registry, self.deployment, alias, **more)
+
+    def records(self, alias: str = "prod") -> list[Release]:
+        return self.registry.releases(self.deployment, alias)
+
+    def change_latest(self, **changes: Any) -> None:
+        """Change the function as Terraform does, without publishing."""
+        self.fake.settle, settle = 0, self.fake.settle
+        self.fake.update_function_configuration(changes, None)
+        self.fake.settle = settle
+
+    def change_code(self, code_sha256: str) -> None:
+        self.fake.latest["CodeSha256"] = code_sha256
+        self.change_latest()
+
+
+def failing(**changes: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    return lambda configuration: {**passing(configuration), **changes}
+
+
+def once(operation: str, action: Callable[[], object]) -> Callable[[str], None]:
+    """Do something just before the first call of an operation."""
+    todo = [action]
+
+    def before(name: str) -> None:
+        if name == operation and todo:
+            todo.pop()()
+
+    return before

@@ -27,7 +27,7 @@ from obstore.store import MemoryStore
 
 from shearling.release import release_alias
 from shearling.store import Store
-from tests.fake_lambda import PIN, FakeLambda, Move, Terraform
+from tests.fake_lambda import FakeLambda, Move, Terraform
 from tests.releases import deploy, memory_registry, pin
 from tests.scheduler import Scheduler
 
@@ -74,8 +74,8 @@ class World:
         self.deployment = deploy(self.registry)
         self.fake = FakeLambda(settle=settle, before=self.scheduler.step)
         self.fake.time.on_sleep = partial(self.scheduler.step, "sleep")
-        self.named = {"prod": 0, "staging": 0}
-        self.allowed: dict[str, set[str]] = {"prod": {""}, "staging": {""}}
+        self.named: dict[str, tuple[str, ...]] = {"prod": ("",), "staging": ("",)}
+        self.allowed = {alias: {pins} for alias, pins in self.named.items()}
         self.store.on_create = self._entry_written
         self.fake.on_move = self._alias_moved
         self.fake.publish_version()
@@ -91,8 +91,9 @@ class World:
         self.release("prod")
         self.fake.time.seconds += age_seconds
 
-    def name(self, alias: str, version: int) -> None:
-        self.registry.set_alias("fraud", alias, version)
+    def name(self, alias: str, version: int, canary: int = 0) -> None:
+        share = {"version": canary, "percent": 10} if canary else None
+        self.registry.set_alias("fraud", alias, version, canary=share)
 
     def release(self, alias: str, *, sweep: bool = False) -> str:
         clock = self.fake.time.clock
@@ -107,26 +108,28 @@ class World:
         alias = key.split("/")[3]
         # The record is read past the steps: this is the test's own look.
         record = json.loads(Store.read(self.store, key) or b"{}")
-        self.named[alias] = record["version"]
-        self.allowed[alias].add(pin(record["version"]))
+        canary = (pin(record["canary"]["version"]),) if record["canary"] else ()
+        self.named[alias] = (pin(record["version"]), *canary)
+        self.allowed[alias].add(self.named[alias])
 
     def _alias_moved(self, move: Move) -> None:
-        assert move.pins[0] in self.allowed[move.alias], "the log did not name it"
+        assert move.pins in self.allowed[move.alias], "the log did not name it"
         assert set(move.states) == {"Active"}
-        number = self.fake.aliases[move.alias]["FunctionVersion"]
-        assert number in self.fake.checked or not move.pins[0], "shown without a check"
-        self.allowed[move.alias] = {pin(self.named[move.alias])}
+        assert set(move.versions) <= {*self.fake.checked, "1"}, "shown without a check"
+        self.allowed[move.alias] = {self.named[move.alias]}
 
     def assert_settled(self, code_sha256: str, memory_mb: int) -> None:
         assert self.fake.rash_deletions == []
-        for alias, version in self.named.items():
-            served = self.fake.functions[self.fake.aliases[alias]["FunctionVersion"]]
-            assert served["Environment"]["Variables"].get(PIN) == pin(version)
+        for alias, pins in self.named.items():
+            number = self.fake.aliases[alias]["FunctionVersion"]
+            shown = [self.fake.pin(it) for it in (number, *self.fake.weights(alias))]
+            assert tuple(shown) == pins
+            served = self.fake.functions[number]
             assert (served["CodeSha256"], served["MemorySize"]) == (code_sha256, memory_mb)
             assert served["Environment"]["Variables"]["COLOUR"] == "blue"
             last = self.registry.last_release(self.deployment, alias)
             assert last
-            assert (last.outcome, last.version) == ("released", version)
+            assert (last.outcome, pin(last.version)) == ("released", pins[0])
             assert last.lambda_version == served["Version"]
 
 
@@ -136,8 +139,9 @@ class World:
     seed=st.integers(0, 2**32),
     settle=st.integers(0, 2),
     second_alias=st.sampled_from(["prod", "staging"]),
-    second_version=st.sampled_from([2, 3, 4]),
+    second_version=st.sampled_from([1, 2]),
     age_seconds=st.sampled_from([0, 2 * _HOUR]),
+    canary=st.sampled_from([0, 3, 4]),
     dies_after=st.none() | st.integers(0, 80),
 )
 def test_whatever_the_order_an_alias_shows_what_its_log_names(
@@ -148,6 +152,7 @@ def test_whatever_the_order_an_alias_shows_what_its_log_names(
     second_alias: str,
     second_version: int,
     age_seconds: int,
+    canary: int,
     dies_after: int | None,
 ) -> None:
     # A release is a hundred steps and more; hypothesis by itself would mostly try short lists.
@@ -161,7 +166,7 @@ def test_whatever_the_order_an_alias_shows_what_its_log_names(
     world.scheduler.add("releaser 1", lambda: world.release("prod"), dies_after=dies_after)
     world.scheduler.add("releaser 2", lambda: [world.release(it) for it in ("staging", "prod")])
     world.scheduler.add("notebook 1", lambda: world.name("prod", 2))
-    world.scheduler.add("notebook 2", lambda: world.name(second_alias, second_version))
+    world.scheduler.add("notebook 2", lambda: world.name(second_alias, second_version, canary))
     world.scheduler.add("terraform", change)
     try:
         world.scheduler.run()
