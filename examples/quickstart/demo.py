@@ -14,21 +14,17 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import numpy as np
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
-from numpy.typing import NDArray
 
 import shearling as sdk
 from examples.quickstart.train_and_push import data, train
-from shearling.protocol import read_answer, request_document
+from shearling.protocol import request_document
+from tests.doors import Answer, Doors
 from tests.embedded_aws import EmbeddedAws
 from tests.packages import built_package, function_python
 from tests.terraform_cli import (
@@ -44,8 +40,6 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).parents[2]
 WORK = REPOSITORY / ".tools" / "demo"
 QUICKSTART = REPOSITORY / "examples" / "quickstart"
-
-Answers = dict[str, NDArray[Any]]
 
 
 #: How far a probability in 32 bits may be from one in 64.
@@ -129,10 +123,7 @@ class Tour:
 
     def __init__(self, aws: EmbeddedAws, outputs: dict[str, Any]) -> None:
         os.environ["SHEARLING_REGISTRY"] = outputs["registry_uri"]
-        self._function = outputs["function_name"]
-        self._lambda = boto3.client("lambda")
-        # On AWS it is outputs["api_url"]; the emulator serves every API below a path of its own.
-        self._api = f"{aws.url}/_aws/execute-api/{outputs['api_id']}/$default"
+        self._doors = Doors(aws, outputs["function_name"], outputs["api_id"], "cancer")
         _, self._rows, _, self._labels = data()
 
     def walk(self) -> None:
@@ -157,17 +148,21 @@ class Tour:
         print(
             f"   {'door':<14}{'rows':>6}{'agreement':>12}{'largest difference':>21}{'latency':>12}"
         )
-        for door, ask in (("Lambda API", self.by_alias), ("HTTP API", self.over_http)):
+        doors = {"Lambda API": self._doors.by_alias, "HTTP API": self._doors.over_http}
+        for door, ask in doors.items():
             ask("prod", self._rows[:1])  # not the start
             began = time.perf_counter()
-            answered, answers = ask("prod", self._rows)
+            answer = _answered(ask("prod", self._rows))
             latency = (time.perf_counter() - began) * 1000
+            answers = answer.outputs
             agreement = float(np.mean(answers["label"] == local["label"]))
             difference = float(np.abs(answers["probabilities"] - local["probabilities"]).max())
             rows = len(self._rows)
             print(f"   {door:<14}{rows:>6}{agreement:>12.1%}{difference:>21.2e}{latency:>9.0f} ms")
-            if agreement < 1 or difference > CLOSE or answered != version:
-                raise DemoError(f"{door}: version {answered} does not answer as the local model")
+            if agreement < 1 or difference > CLOSE or answer.version != version:
+                raise DemoError(
+                    f"{door}: version {answer.version} does not answer as the local model"
+                )
 
     def _promote(self) -> None:
         version = sdk.push_model(
@@ -205,41 +200,19 @@ class Tour:
         print(sdk.status("cancer"))
 
     def _expect(self, **wanted: str) -> None:
-        served = {alias: self.by_alias(alias, self._rows[:1])[0] for alias in wanted}
+        served = {
+            alias: _answered(self._doors.by_alias(alias, self._rows[:1])).version
+            for alias in wanted
+        }
         say("   " + ", ".join(f"{alias} answers with version {v}" for alias, v in served.items()))
         if served != wanted:
             raise DemoError(f"expected {wanted}, got {served}")
 
-    def by_alias(self, alias: str, rows: NDArray[Any]) -> tuple[str, Answers]:
-        """Invoke the function by alias; return the version that answered, and its outputs."""
-        answer = self._lambda.invoke(
-            FunctionName=f"{self._function}:{alias}",
-            Payload=json.dumps(request_document({"X": rows})),
-        )
-        return _read(json.load(answer["Payload"]))
 
-    def over_http(self, alias: str, rows: NDArray[Any]) -> tuple[str, Answers]:
-        """POST to the API; return the version that answered, and its outputs."""
-        path = "" if alias == "prod" else f"/versions/{alias}"
-        url = f"{self._api}/v2/models/cancer{path}/infer"
-        body = json.dumps(request_document({"X": rows})).encode()
-        headers = {"content-type": "application/json"}
-        signed = AWSRequest("POST", url, data=body, headers=headers)
-        session = boto3.Session()
-        credentials: Any = session.get_credentials()
-        SigV4Auth(credentials, "execute-api", session.region_name).add_auth(signed)
-        request = urllib.request.Request(url, body, dict(signed.headers), method="POST")
-        try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                return _read(json.load(answer))
-        except urllib.error.HTTPError as error:
-            raise DemoError(f"HTTP {error.code}: {error.read().decode()}") from error
-
-
-def _read(document: dict[str, Any]) -> tuple[str, Answers]:
-    if "outputs" not in document:
-        raise DemoError(f"no answer but {document}")
-    return document["model_version"], read_answer(document)
+def _answered(answer: Answer) -> Answer:
+    if answer.status != HTTPStatus.OK:
+        raise DemoError(f"no answer but {answer.document}")
+    return answer
 
 
 def explain(aws: EmbeddedAws, outputs: dict[str, Any]) -> None:
@@ -252,7 +225,7 @@ def explain(aws: EmbeddedAws, outputs: dict[str, Any]) -> None:
         f"  .venv/bin/shearling status\n"
         f"  aws lambda invoke --function-name {outputs['function_name']}:prod \\\n"
         f"    --cli-binary-format raw-in-base64-out --payload '{payload}' /dev/stdout\n"
-        f"  curl {aws.url}/_aws/execute-api/{outputs['api_id']}/%24default/v2/models/cancer\n\n"
+        f"  curl '{aws.http_api_url(outputs['api_id'])}/v2/models/cancer'\n\n"
         "`make demo-down` ends it."
     )
 

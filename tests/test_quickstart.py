@@ -1,0 +1,222 @@
+"""The quickstart, applied once and used as its users would, from the first push to the destroy.
+
+The tests run in order: each leaves the stack as the next one expects it, and says so by its name.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import shearling as sdk
+from examples.quickstart.train_and_push import data, train
+from shearling.cli import main as shearling
+from tests.doors import Doors
+from tests.packages import built_package, function_python
+from tests.terraform_cli import (
+    REPOSITORY,
+    TerraformStack,
+    working_copy,
+    write_emulator_override,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.embedded_aws import EmbeddedAws
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("aws_environment", "registry_variable")]
+
+ROWS = data()[1]
+
+
+class Quickstart:
+    """The stack of examples/quickstart on the embedded AWS."""
+
+    def __init__(self, aws: EmbeddedAws, directory: Path) -> None:
+        self.aws = aws
+        self.directory = working_copy(REPOSITORY / "examples" / "quickstart", directory)
+        write_emulator_override(self.directory, aws.url)
+        self.variables: dict[str, Any] = {
+            "name": "quick",
+            "python": function_python(),
+            "unsupported_python": function_python() == "3.11",
+            "packages": {kind: str(built_package(kind)) for kind in ("runtime", "control")},
+        }
+        self.terraform = TerraformStack(
+            self.directory, environment=aws.process_environment(), variables=self.variables
+        )
+        self.terraform.init()
+        self.terraform.apply()
+        self.outputs = self.terraform.outputs()
+        self.function = self.outputs["function_name"]
+        self.doors = Doors(aws, self.function, self.outputs["api_id"], "cancer")
+
+    def served(self, *aliases: str) -> dict[str, str]:
+        """The version that answers at each alias, at both doors; an error's status if none does."""
+        answers = {}
+        for alias in aliases:
+            both = [self.doors.by_alias(alias, ROWS[:1]), self.doors.over_http(alias, ROWS[:1])]
+            versions = {answer.version or str(answer.status) for answer in both}
+            assert len(versions) == 1, versions
+            answers[alias] = versions.pop()
+        return answers
+
+    def lambda_version(self, alias: str) -> dict[str, Any]:
+        """The configuration that an alias shows."""
+        client = self.aws.client("lambda")
+        configuration: dict[str, Any] = client.get_function_configuration(
+            FunctionName=self.function, Qualifier=alias
+        )
+        return configuration
+
+
+@pytest.fixture(scope="module")
+def stack(
+    embedded_aws: EmbeddedAws, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Quickstart]:
+    directory = tmp_path_factory.mktemp("quickstart")
+    quickstart = Quickstart(embedded_aws, directory)
+    yield quickstart
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def registry_variable(stack: Quickstart, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHEARLING_REGISTRY", stack.outputs["registry_uri"])
+
+
+def test_before_a_push_every_alias_says_what_to_do(stack: Quickstart) -> None:
+    assert stack.served("prod", "staging") == {"prod": "503", "staging": "503"}
+    assert "push one and set the alias" in stack.doors.by_alias("prod", ROWS[:1]).document["error"]
+
+
+def test_waiting_for_an_alias_that_nothing_serves_fails_at_once() -> None:
+    with pytest.raises(sdk.ReleaseError, match="serve"):
+        sdk.push_model(train("logistic"), "other", example=ROWS, alias="prod", wait=True)
+
+
+def test_a_pushed_model_answers_as_the_local_one_at_both_doors(stack: Quickstart) -> None:
+    model = train("logistic")
+    version = sdk.push_model(model, "cancer", example=ROWS, alias="prod", wait=True)
+    assert version.version == 1
+    local = model.predict_proba(ROWS)
+    for answer in (
+        stack.doors.by_alias("prod", ROWS),
+        stack.doors.over_http("prod", ROWS),
+        stack.doors.over_http(None, ROWS),
+    ):
+        assert (answer.status, answer.version) == (200, "1")
+        np.testing.assert_allclose(answer.outputs["probabilities"], local, atol=1e-5)
+        np.testing.assert_array_equal(answer.outputs["label"], model.predict(ROWS))
+
+
+def test_a_client_connects_by_alias_and_gets_arrays(stack: Quickstart) -> None:
+    model = sdk.connect(f"{stack.function}:prod")
+    np.testing.assert_array_equal(model.infer(ROWS)["label"], train("logistic").predict(ROWS))
+
+
+def test_staging_serves_version_2_while_prod_stays(stack: Quickstart) -> None:
+    sdk.push_model(train("forest"), "cancer", example=ROWS, alias="staging", wait=True)
+    assert stack.served("prod", "staging") == {"prod": "1", "staging": "2"}
+
+
+def test_the_api_answers_for_the_number_that_is_served_and_for_no_other(stack: Quickstart) -> None:
+    assert stack.doors.request("GET", "/v2/models/cancer/versions/1").status == 200
+    assert stack.doors.request("GET", "/v2/models/cancer/versions/2").status == 404
+    assert stack.doors.request("GET", "/v2/models/cancer/ready").document["ready"] is True
+
+
+def test_promoting_moves_prod_and_a_rollback_moves_it_back(stack: Quickstart) -> None:
+    sdk.set_alias("cancer", "prod", 2, wait=True)
+    assert stack.served("prod", "staging") == {"prod": "2", "staging": "2"}
+    sdk.rollback("cancer", "prod", wait=True)
+    assert stack.served("prod", "staging") == {"prod": "1", "staging": "2"}
+
+
+def test_the_same_model_again_uploads_nothing() -> None:
+    again = sdk.push_model(train("forest"), "cancer", example=ROWS)
+    assert (again.version, again.uploaded_bytes) == (2, 0)
+
+
+def test_a_model_that_fails_its_check_leaves_the_alias_where_it_is(stack: Quickstart) -> None:
+    with pytest.raises(sdk.ReleaseError, match="allow_pickle"):
+        sdk.push_model(
+            len, "cancer", example=ROWS[:1], format="cloudpickle", alias="prod", wait=True
+        )
+    assert stack.served("prod") == {"prod": "1"}
+    (row,) = [row for row in sdk.status("cancer").to_dict()["aliases"] if row["alias"] == "prod"]
+    assert row["version"] == 3
+    assert "failed" in json.dumps(row)
+    sdk.set_alias("cancer", "prod", 1, wait=True)
+
+
+def test_a_person_can_ask_for_a_release(
+    stack: Quickstart, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert shearling(["release", "cancer", "prod"]) == 0
+    assert stack.function in capsys.readouterr().out
+
+
+def test_a_sweep_that_finds_all_in_order_writes_nothing(stack: Quickstart) -> None:
+    registry = sdk.Registry()
+    (deployment,) = registry.deployments("cancer")
+    before = registry.releases(deployment, "prod")
+    answer = stack.aws.client("lambda").invoke(
+        FunctionName=stack.outputs["releaser_name"], Payload=json.dumps({"sweep": True})
+    )
+    assert "FunctionError" not in answer
+    assert registry.releases(deployment, "prod") == before
+
+
+def test_after_all_that_terraform_has_nothing_to_change(stack: Quickstart) -> None:
+    assert stack.terraform.changes() == {}
+
+
+def test_new_code_serves_the_models_that_were_served(stack: Quickstart, tmp_path: Path) -> None:
+    old = stack.lambda_version("prod")
+    package = tmp_path / "runtime.zip"
+    shutil.copy(stack.variables["packages"]["runtime"], package)
+    with zipfile.ZipFile(package, "a") as archive:
+        archive.writestr("release-notes.txt", "another build")
+    packages = {**stack.variables["packages"], "runtime": str(package)}
+    stack.variables["packages"] = packages
+    stack.terraform.set_variables(**stack.variables)
+    stack.terraform.apply()
+    new = stack.lambda_version("prod")
+    assert new["CodeSha256"] != old["CodeSha256"]
+    assert (
+        new["Environment"]["Variables"]["SHEARLING_MODEL"]
+        == old["Environment"]["Variables"]["SHEARLING_MODEL"]
+    )
+    assert stack.served("prod", "staging") == {"prod": "1", "staging": "2"}
+
+
+def test_a_new_alias_serves_no_model_until_one_is_released(stack: Quickstart) -> None:
+    main = stack.directory / "main.tf"
+    text = main.read_text()
+    assert "staging = {} }" in text
+    main.write_text(text.replace("staging = {} }", "staging = {}, shadow = {} }"))
+    stack.terraform.apply()
+    assert stack.served("prod", "staging", "shadow") == {
+        "prod": "1",
+        "staging": "2",
+        "shadow": "503",
+    }
+    sdk.set_alias("cancer", "shadow", 2, wait=True)
+    assert stack.served("shadow") == {"shadow": "2"}
+    assert stack.terraform.changes() == {}
+
+
+def test_destroy_leaves_nothing_behind(stack: Quickstart) -> None:
+    stack.terraform.destroy()
+    functions = stack.aws.client("lambda").list_functions()["Functions"]
+    assert [each["FunctionName"] for each in functions if "quick" in each["FunctionName"]] == []
+    buckets = [each["Name"] for each in stack.aws.client("s3").list_buckets()["Buckets"]]
+    assert not any(name.startswith("quick-") for name in buckets)
