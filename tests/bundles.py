@@ -51,8 +51,8 @@ class Bundle:
 
     def publish(self, registry: Registry | str) -> Version:
         """Publish it."""
-        version, _ = Registry.at(registry).publish(self.manifest, self.files, {"pushed_by": "test"})
-        return version
+        details = {"pushed_by": "test"}
+        return Registry.at(registry).publish(self.manifest, self.files, details).version
 
 
 def scaling_bundle(directory: Path, *, model: str = "fraud", factor: float = 2.0) -> Bundle:

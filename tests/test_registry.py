@@ -62,13 +62,14 @@ def test_the_same_bundle_again_is_the_same_version_and_sends_nothing(
     registry: Registry, tmp_path: Path
 ) -> None:
     bundle = scaling_bundle(tmp_path)
-    first, sent = registry.publish(bundle.manifest, bundle.files, {})
+    first = registry.publish(bundle.manifest, bundle.files, {})
     scaling_bundle(tmp_path, factor=3.0).publish(registry)
     before = sorted(registry.store.keys(""))
-    again, sent_again = registry.publish(bundle.manifest, bundle.files, {"other": "details"})
-    assert again == first
-    assert sent == bundle.manifest.size + len(bundle.manifest.to_bytes())
-    assert sent_again == 0
+    again = registry.publish(bundle.manifest, bundle.files, {"other": "details"})
+    assert again.version == first.version
+    assert (first.is_new, again.is_new) == (True, False)
+    assert first.sent_bytes == bundle.manifest.size + len(bundle.manifest.to_bytes())
+    assert again.sent_bytes == 0
     assert sorted(registry.store.keys("")) == before
 
 
@@ -79,8 +80,8 @@ def test_a_file_that_another_bundle_has_is_not_sent_again(
     theirs = scaling_bundle(tmp_path, model="theirs")
     ours.publish(registry)
     told: list[int] = []
-    _, sent = registry.publish(theirs.manifest, theirs.files, {}, told.append)
-    assert sent == len(theirs.manifest.to_bytes())
+    published = registry.publish(theirs.manifest, theirs.files, {}, told.append)
+    assert published.sent_bytes == len(theirs.manifest.to_bytes())
     assert sum(told) == theirs.manifest.size
 
 
@@ -150,7 +151,7 @@ def test_a_model_alone_is_its_newest_version(registry: Registry, tmp_path: Path)
 
 def test_the_tenth_version_is_newer_than_the_ninth(memory: Registry) -> None:
     for number in range(1, 12):
-        assert memory._commit_version("fraud", digest_of(b"%d" % number), {}) == number
+        assert memory._commit_version("fraud", digest_of(b"%d" % number), {}) == (number, True)
     assert memory.resolve("fraud").version == 11
     assert [version.pin.version for version in memory.versions("fraud")] == list(range(1, 12))
 
@@ -426,17 +427,18 @@ class SteppedStore(Store):
 
 def commit_together(
     digests: list[list[str]], order: list[int], conflicts: list[set[int]]
-) -> tuple[Registry, list[list[int]]]:
+) -> tuple[Registry, list[list[tuple[int, bool]]]]:
     """Let publishers commit their digests, one after the other, stepped against each other."""
     backend = MemoryStore()
     steps = Steps(iter(order), len(digests))
-    results: list[list[int]] = [[] for _ in digests]
+    results: list[list[tuple[int, bool]]] = [[] for _ in digests]
 
     def publish(who: int) -> None:
         registry = Registry(store=SteppedStore(backend, who, steps, conflicts[who]))
         try:
             for digest in digests[who]:
-                results[who].append(registry._commit_version("fraud", digest, {"by": str(who)}))
+                number, is_new = registry._commit_version("fraud", digest, {"by": str(who)})
+                results[who].append((number, is_new))
         finally:
             steps.leave()
 
@@ -465,8 +467,9 @@ def test_whoever_publishes_when_there_is_one_version_a_digest_and_no_number_is_l
     assert sorted(versions) == list(range(1, len(versions) + 1))
     assert max(Counter(versions.values()).values()) == 1
     assert set(versions.values()) == {digest for plan in digests for digest in plan}
-    for plan, numbers in zip(digests, results, strict=True):
-        assert [versions[number] for number in numbers] == plan
+    for plan, result in zip(digests, results, strict=True):
+        assert [versions[number] for number, _ in result] == plan
+    assert sum(is_new for result in results for _, is_new in result) == len(versions)
     assert all(registry._find_digest("fraud", digest) for digest in versions.values())
 
 
@@ -513,5 +516,17 @@ def test_a_push_that_died_before_its_version_is_indexed_is_found_by_the_next(
 ) -> None:
     digest, other = digest_of(b"a"), digest_of(b"b")
     memory._versions("fraud").create(1, {"digest": digest})  # and dies
-    assert memory._commit_version("fraud", other, {}) == 2
-    assert memory._commit_version("fraud", digest, {}) == 1
+    assert memory._commit_version("fraud", other, {}) == (2, True)
+    assert memory._commit_version("fraud", digest, {}) == (1, False)
+
+
+def test_a_push_that_died_before_its_version_is_new_when_it_is_repeated(
+    memory: Registry, tmp_path: Path
+) -> None:
+    bundle = scaling_bundle(tmp_path)
+    for file in bundle.manifest.files:
+        memory.store.upload(blob_key(file.hex), bundle.files[file.path], file.digest)
+    data = bundle.manifest.to_bytes()
+    memory.store.write(blob_key(digest_of(data).removeprefix("sha256:")), data)  # and dies
+    published = memory.publish(bundle.manifest, bundle.files, {})
+    assert (published.is_new, published.sent_bytes) == (True, 0)

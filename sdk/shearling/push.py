@@ -75,11 +75,9 @@ class ModelVersion:
         return self.pin.digest
 
     def __str__(self) -> str:
-        what = (
-            f"{human_bytes(self.uploaded_bytes)} uploaded"
-            if self.uploaded_bytes
-            else "the registry has it already, nothing uploaded"
-        )
+        what = f"{human_bytes(self.uploaded_bytes) if self.uploaded_bytes else 'nothing'} uploaded"
+        if not self.is_new:
+            what = f"the registry has it already, {what}"
         alias = f", alias {self.alias}" if self.alias else ""
         return f"{self.model}:{self.version} ({self.format}, {self._size()}; {what}{alias})"
 
@@ -161,17 +159,18 @@ def push_model(
         )
         details = _details(manifest, load_seconds)
         with progress(f"push {name}", manifest.size) as advance:
-            found, uploaded = target.publish(manifest, files, details, advance)
+            published = target.publish(manifest, files, details, advance)
+    pin = published.version.pin
     if alias is not None:
         entry = target.alias_entry(name, alias)
-        if entry is None or entry.version != found.pin.version or entry.canary:
-            entry = target.set_alias(name, alias, found.pin.version)
+        if entry is None or entry.version != pin.version or entry.canary:
+            entry = target.set_alias(name, alias, pin.version)
         if wait:
             wait_for_release(target, entry)
     return ModelVersion(
-        pin=found.pin,
-        is_new=uploaded > 0,
-        uploaded_bytes=uploaded,
+        pin=pin,
+        is_new=published.is_new,
+        uploaded_bytes=published.sent_bytes,
         size_bytes=manifest.size,
         format=manifest.format,
         alias=alias,

@@ -42,6 +42,20 @@ class Version:
     details: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What a publish did.
+
+    Attributes:
+        is_new: False if the registry had the very same bundle already.
+        sent_bytes: how much was uploaded; 0 also for a version whose files were all there.
+    """
+
+    version: Version
+    is_new: bool
+    sent_bytes: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AliasEntry:
     """One entry in the log of an alias.
@@ -246,7 +260,7 @@ class Registry:
         files: Mapping[str, Path],
         details: Mapping[str, Any],
         advance: Callable[[int], object] = int,
-    ) -> tuple[Version, int]:
+    ) -> Published:
         """Store a bundle under the next version, or find the version that is the same bundle.
 
         Args:
@@ -255,9 +269,6 @@ class Registry:
             details: what was measured; goes into the version's record.
             advance: told the number of bytes of each part sent, or found already there.
 
-        Returns:
-            The version, and how many bytes were uploaded: 0 if the registry had it.
-
         Raises:
             IntegrityError: a file changed under way; nothing is visible.
             StoreError: the store failed; nothing is visible.
@@ -265,14 +276,14 @@ class Registry:
         data = manifest.to_bytes()
         digest = digest_of(data)
         if found := self._find_digest(manifest.model, digest):
-            return self._version(manifest.model, found), 0
+            return Published(self._version(manifest.model, found), is_new=False, sent_bytes=0)
         sent = sum(self._upload(file, files[file.path], advance) for file in manifest.files)
         key = blob_key(digest.removeprefix("sha256:"))
         if self.store.size(key) != len(data):
             self.store.write(key, data)
             sent += len(data)
-        number = self._commit_version(manifest.model, digest, details)
-        return self._version(manifest.model, number), sent
+        number, is_new = self._commit_version(manifest.model, digest, details)
+        return Published(self._version(manifest.model, number), is_new, sent)
 
     def set_alias(
         self,
@@ -350,7 +361,9 @@ class Registry:
 
     # How it is kept
 
-    def _commit_version(self, model: str, digest: str, details: Mapping[str, Any]) -> int:
+    def _commit_version(
+        self, model: str, digest: str, details: Mapping[str, Any]
+    ) -> tuple[int, bool]:
         """Create the version record, or find the one of the same digest: at most one ever exists.
 
         The invariant: version n+1 is created only after the digest of version n is indexed. So who
@@ -362,15 +375,15 @@ class Registry:
         if last:
             self._index(self._version(model, last).pin)
         if found := self._find_digest(model, digest):
-            return found
+            return found, False
         number = last + 1
         while taken := log.create(number, {"digest": digest, **details}):
             self._index(Pin(model, number, taken["digest"]))
             if taken["digest"] == digest:
-                return number
+                return number, False
             number += 1
         self._index(Pin(model, number, digest))
-        return number
+        return number, True
 
     def _index(self, pin: Pin) -> None:
         if self._find_digest(pin.model, pin.digest) is None:

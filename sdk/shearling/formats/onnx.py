@@ -109,7 +109,10 @@ def save(
     )
     tensors = to_tensors(example, signature.inputs)
     names = [spec.name for spec in signature.outputs]
-    expected = OnnxPredictor(original).predict(tensors, names)
+    try:
+        expected = OnnxPredictor(original).predict(tensors, names)
+    except Exception as error:  # ONNX Runtime's errors share no class of their own
+        raise FormatError(f"the model fails on the example: {error}") from error
     entry, files = _optimise(Path(source), directory)
     return Saved(
         format="onnx",

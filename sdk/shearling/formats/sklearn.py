@@ -216,6 +216,9 @@ def _ask(model: Any, output: str, rows: Any) -> NDArray[Any] | None:
     method = next((name for name in methods if hasattr(model, name)), None)
     if method is None:
         return None
-    answer = getattr(model, method)(rows)
+    try:
+        answer = getattr(model, method)(rows)
+    except Exception as error:  # an estimator's own
+        raise FormatError(f"the model fails on the example: {error}") from error
     answer = np.asarray(answer.toarray() if hasattr(answer, "toarray") else answer)
     return answer.astype(object) if answer.dtype.kind == "U" else answer
