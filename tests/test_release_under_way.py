@@ -185,7 +185,7 @@ def test_a_pin_that_terraform_writes_back_meanwhile_is_not_published_for_ours(
     stage.name(1)
     stage.release()
     stage.name(2)
-    variables = {"SHEARLING_REGISTRY": "memory://x", PIN: pin(1)}
+    variables = {"SHEARLING_REGISTRY": "memory://x", "COLOUR": "blue", PIN: pin(1)}
     stage.fake.before = once(
         "PublishVersion", lambda: stage.change_latest(Environment={"Variables": variables})
     )
