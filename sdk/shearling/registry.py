@@ -270,10 +270,12 @@ class Registry:
             advance: told the number of bytes of each part sent, or found already there.
 
         Raises:
+            BundleError: the manifest is none that can be read again.
             IntegrityError: a file changed under way; nothing is visible.
             StoreError: the store failed; nothing is visible.
         """
         data = manifest.to_bytes()
+        Manifest.from_bytes(data)  # what no reader takes must not become a version
         digest = digest_of(data)
         if found := self._find_digest(manifest.model, digest):
             return Published(self._version(manifest.model, found), is_new=False, sent_bytes=0)
