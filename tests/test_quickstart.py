@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import uuid
 import zipfile
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ import shearling as sdk
 from examples.quickstart.train_and_push import data, train
 from shearling.cli import main as shearling
 from tests.doors import Doors
+from tests.embedded_aws import EmbeddedAws
 from tests.packages import built_package, function_python
 from tests.terraform_cli import (
     REPOSITORY,
@@ -26,10 +28,8 @@ from tests.terraform_cli import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    from tests.embedded_aws import EmbeddedAws
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("aws_environment", "registry_variable")]
 
@@ -212,6 +212,59 @@ def test_a_new_alias_serves_no_model_until_one_is_released(stack: Quickstart) ->
     sdk.set_alias("cancer", "shadow", 2, wait=True)
     assert stack.served("shadow") == {"shadow": "2"}
     assert stack.terraform.changes() == {}
+
+
+@pytest.fixture(scope="module")
+def enforcing_aws() -> Iterator[EmbeddedAws]:
+    with EmbeddedAws(auth=True) as aws:
+        yield aws
+
+
+@pytest.fixture
+def act_as(
+    stack: Quickstart, enforcing_aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], None]:
+    """Become a user who has one of the stack's policies and no other right, where it counts.
+
+    The registry there is a bucket of the same name; its bucket policy is left out, since the
+    emulator does not know its condition `s3:if-none-match`.
+    """
+    bucket = stack.outputs["registry_uri"].removeprefix("s3://")
+    s3, iam = enforcing_aws.client("s3"), enforcing_aws.client("iam")
+    if bucket not in [each["Name"] for each in s3.list_buckets()["Buckets"]]:
+        location = {"LocationConstraint": s3.meta.region_name}
+        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration=location)
+
+    def become(policy: str) -> None:
+        name = f"user-{uuid.uuid4().hex}"
+        iam.create_user(UserName=name)
+        iam.put_user_policy(UserName=name, PolicyName="only", PolicyDocument=policy)
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        monkeypatch.setenv("AWS_ENDPOINT_URL", enforcing_aws.url)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
+
+    return become
+
+
+def test_who_may_push_cannot_move_an_alias(
+    stack: Quickstart, act_as: Callable[[str], None]
+) -> None:
+    act_as(stack.outputs["push_policy"])
+    assert sdk.push_model(train("logistic"), "cancer", example=ROWS).version == 1
+    with pytest.raises(sdk.StoreError, match="access denied"):
+        sdk.set_alias("cancer", "prod", 1)
+
+
+def test_who_may_promote_moves_that_alias_and_no_other(
+    stack: Quickstart, act_as: Callable[[str], None]
+) -> None:
+    act_as(stack.outputs["promote_policies"]["cancer:prod"])
+    assert sdk.set_alias("cancer", "prod", 1).version == 1
+    with pytest.raises(sdk.StoreError, match="access denied"):
+        sdk.set_alias("cancer", "staging", 1)
+    with pytest.raises(sdk.StoreError, match="access denied"):
+        sdk.push_model(train("forest"), "cancer", example=ROWS)
 
 
 def test_destroy_leaves_nothing_behind(stack: Quickstart) -> None:
