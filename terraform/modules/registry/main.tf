@@ -8,7 +8,11 @@
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
-data "aws_region" "current" {}
+
+# For the region alone: no attribute of `aws_region` is in both 5.x and 6.x without being deprecated in one.
+data "aws_service" "s3" {
+  service_id = "s3"
+}
 
 locals {
   # `bucket` and not `id`: known at plan, so that URIs and policies can be read in the plan.
@@ -23,7 +27,7 @@ locals {
 resource "aws_s3_bucket" "registry" {
   count = local.created
 
-  bucket        = "${var.name}-${data.aws_caller_identity.current.account_id}-${data.aws_region.current.id}"
+  bucket        = "${var.name}-${data.aws_caller_identity.current.account_id}-${data.aws_service.s3.region}"
   force_destroy = var.force_destroy
 }
 

@@ -3,12 +3,16 @@
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
-data "aws_region" "current" {}
+
+# For the region alone: no attribute of `aws_region` is in both 5.x and 6.x without being deprecated in one.
+data "aws_service" "s3" {
+  service_id = "s3"
+}
 
 locals {
   account_id = data.aws_caller_identity.current.account_id
   partition  = data.aws_partition.current.partition
-  region     = data.aws_region.current.id
+  region     = data.aws_service.s3.region
 
   bucket_arn = "arn:${local.partition}:s3:::${var.registry.bucket}"
   root       = var.registry.prefix == "" ? "" : "${var.registry.prefix}/"
