@@ -1,0 +1,190 @@
+"""Requests to a function that has started, in process, each way of answering in its own process."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.cold_start import infer_document
+from bench.installation import function_package
+from bench.measurement import Findings, Row, duration
+from bench.models import SMALL, event_body
+from bench.processes import Worker
+from bench.progress import say
+from tests.embedded_aws import install
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bench.registries import Registries
+
+SHEARLING = "Shearling"
+_FLOOR = "floor"
+_POWERTOOLS = "Powertools"
+_FASTAPI = "Mangum + FastAPI"
+_OTHERS = {_FLOOR: "floor", _POWERTOOLS: "powertools", _FASTAPI: "fastapi_mangum"}
+
+#: Rows of a request, and how many requests a round has.
+_REQUESTS = {1: 300, 10: 200, 100: 80, 1000: 15, 10_000: 2}
+_ROUNDS = 15
+
+
+@dataclass(slots=True)
+class _Timings:
+    """Seconds by candidate, one of each a round."""
+
+    request: dict[str, list[float]] = field(default_factory=dict)
+    overhead: dict[str, list[float]] = field(default_factory=dict)
+    run: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, name: str, answer: dict[str, Any]) -> None:
+        for kind in ("request", "overhead", "run"):
+            getattr(self, kind).setdefault(name, []).append(answer[kind])
+
+
+def measure(registries: Registries, package: Path, python: str, *, quick: bool) -> Findings:
+    """Measure requests of more and more rows."""
+    findings = Findings(notes=list(_NOTES))
+    findings.tables["Warm requests"] = [
+        ["rows", *(f"{name}: {kind}" for name in (SHEARLING, *_OTHERS)
+                   for kind in ("request", "overhead"))]
+    ]
+    rounds = 4 if quick else _ROUNDS
+    with ExitStack() as stack:
+        workers = {
+            name: stack.enter_context(worker)
+            for name, worker in _workers(registries, package, python).items()
+        }
+        for rows, requests in _REQUESTS.items():
+            say(f"warm requests of {rows} rows")
+            timings = _measure_rows(workers, rows, requests, rounds)
+            _report(findings, rows, timings)
+        profile = workers[SHEARLING].ask(event=_event(1), count=2000, profile=True)["profile"]
+    shares = "; ".join(f"{name} {share:.0%}" for name, share in profile)
+    findings.tables["Where a request of one row spends its time, by cProfile"] = [
+        ["function", "share"], *([name, f"{share:.0%}"] for name, share in profile)
+    ]
+    for row in findings.rows:
+        if not row.met:
+            findings.reasons[row.what] = f"Own time by cProfile, Shearling, one row: {shares}."
+    return findings
+
+
+def _workers(registries: Registries, package: Path, python: str) -> dict[str, Worker]:
+    pushed = registries.pushed(SMALL)
+    interpreter = install.function_python(python)
+    common = {"PATH": "/usr/bin:/bin", "LANG": "en_US.UTF-8",
+              "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "3538", "AWS_LAMBDA_FUNCTION_NAME": "acme-small"}
+    ours = {
+        "SHEARLING_REGISTRY": str(registries.mount),
+        "SHEARLING_MOUNT": str(registries.mount),
+        "SHEARLING_MODEL": pushed.pin,
+    }
+    workers = {
+        SHEARLING: Worker(
+            interpreter,
+            "bench.warm_worker",
+            ["shearling_runtime.handler.handler"],
+            packages=[package],
+            environment=common | ours,
+        )
+    }
+    for name, module in _OTHERS.items():
+        workers[name] = Worker(
+            interpreter,
+            "bench.warm_worker",
+            [f"{module}.handler"],
+            packages=[function_package(module, python)],
+            environment=common | {"MODEL_PATH": str(SMALL.path)},
+        )
+    return workers
+
+
+def _event(rows: int) -> dict[str, Any]:
+    return event_body(infer_document(SMALL.rows(rows)))
+
+
+def _measure_rows(
+    workers: dict[str, Worker], rows: int, requests: int, rounds: int
+) -> _Timings:
+    event = _event(rows)
+    timings = _Timings()
+    answers = {name: worker.ask(event=event, count=3)["answer"] for name, worker in workers.items()}
+    for answer in answers.values():
+        _check(answer, answers[_FLOOR])
+    names = list(workers)
+    for i in range(rounds):
+        for name in names[i % len(names) :] + names[: i % len(names)]:
+            timings.add(name, workers[name].ask(event=event, count=requests))
+    return timings
+
+
+def _check(answer: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Make sure that what is compared computes the same."""
+    if answer["statusCode"] != expected["statusCode"]:
+        raise RuntimeError(f"a candidate answers {answer}")
+    one, other = (json.loads(each["body"])["outputs"][0]["data"] for each in (answer, expected))
+    if not np.allclose(one, other, atol=1e-5):
+        raise RuntimeError(f"a candidate answers {one}, and the floor {other}")
+
+
+def _report(findings: Findings, rows: int, timings: _Timings) -> None:
+    request = {name: median(values) for name, values in timings.request.items()}
+    overhead = {name: median(values) for name, values in timings.overhead.items()}
+    findings.tables["Warm requests"].append(
+        [f"{rows:,}", *(duration(kind[name]) for name in (SHEARLING, *_OTHERS)
+                        for kind in (request, overhead))]
+    )
+    growth = findings.series.setdefault("growth of a warm request", {})
+    for name, seconds in request.items():
+        growth.setdefault(name, []).append((rows, seconds))
+    if rows in (1, 100, 1000):
+        findings.rows += _rows(rows, request, overhead)
+
+
+def _rows(rows: int, request: dict[str, float], overhead: dict[str, float]) -> list[Row]:
+    one = rows == 1
+    what = "one row" if one else f"{rows:,} rows"
+
+    def row(name: str, kind: str, seconds: dict[str, float], *, floor: bool, target: float,
+            source: str = "DESIGN 10") -> Row:
+        ours, other = seconds[SHEARLING], seconds[name]
+        return Row(
+            section="warm",
+            what=f"warm, {what}: {kind} against {name}",
+            ours=duration(ours),
+            against=f"{duration(other)} ({name})",
+            ratio=ours / other if floor else other / ours,
+            bound="at most" if floor else "at least",
+            target=target,
+            source=source,
+        )
+
+    found = [
+        row(_FLOOR, "request", request, floor=True, target=1.5,
+            source="DESIGN 10" if one else "as at one row"),
+        row(_POWERTOOLS, "overhead", overhead, floor=False, target=2.0 if one else 1.0,
+            source="DESIGN 10" if one else "no slower"),
+        row(_FASTAPI, "overhead", overhead, floor=False, target=25.0 if one else 1.0,
+            source="DESIGN 10" if one else "no slower"),
+    ]
+    if one:
+        strict = row(_FLOOR, "overhead", overhead, floor=True, target=1.5,
+                     source="stricter than DESIGN")
+        found.insert(1, strict)
+    return found
+
+
+_NOTES = (
+    "A warm request is one call of the handler, in process, with an HTTP API event (payload 2.0) "
+    "that is parsed already, as Lambda's runtime client does it; the 10 KB model, 30 features. "
+    "Its overhead is what `session.run` does not take, measured in the same calls.",
+    "Every way of answering has a process of its own on the same interpreter and the same wheels; "
+    "what it logs goes through a pipe to a reader. Shearling checks the request against the "
+    "signature and writes its log and metrics line; the floor does neither.",
+)
