@@ -448,7 +448,7 @@ def test_runtime_is_within_its_budget(runtime: Path) -> None:
 
 @pytest.mark.slow
 def test_runtime_holds_nothing_of_the_notebooks_side(runtime: Path) -> None:
-    for module in ("push", "client", "cli", "package", "release"):
+    for module in ("push", "client", "cli", "package", "release", "function", "rollout", "load"):
         assert not list((runtime / "shearling").glob(f"{module}*"))
     for module in ("releaser", "stager"):
         assert not list((runtime / "shearling_runtime").glob(f"{module}*"))
