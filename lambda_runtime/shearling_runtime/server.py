@@ -106,7 +106,7 @@ class Server:
             "platform": f"shearling_{model.manifest.format}",
             "inputs": [_spec_document(spec) for spec in model.manifest.signature.inputs],
             "outputs": [_spec_document(spec) for spec in model.manifest.signature.outputs],
-            "parameters": {"digest": model.pin.digest, **model.manifest.metadata},
+            "parameters": {**model.manifest.metadata, "digest": model.pin.digest},
         }
 
     def infer(self, document: object, *, seconds_left: float = float("inf")) -> dict[str, Any]:

@@ -70,7 +70,10 @@ def fetch_blobs(
         IntegrityError: a blob is not the bytes that were pushed.
         StoreError: a blob is missing, or the directory has no room.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"cannot make {directory}: {error.strerror}") from error
     missing = {file.hex: file for file in files if not _is_there(directory, file)}
     with ExitStack() as stack:
         targets = [
