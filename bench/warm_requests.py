@@ -65,13 +65,14 @@ def measure(registries: Registries, package: Path, python: str, *, quick: bool) 
             timings = _measure_rows(workers, rows, requests, rounds)
             _report(findings, rows, timings)
         profile = workers[SHEARLING].ask(event=_event(1), count=2000, profile=True)["profile"]
-    shares = "; ".join(f"{name} {share:.0%}" for name, share in profile)
     findings.tables["Where a request of one row spends its time, by cProfile"] = [
-        ["function", "share"], *([name, f"{share:.0%}"] for name, share in profile)
+        ["function", "own", "with what it calls"],
+        *([name, f"{own:.0%}", f"{whole:.0%}"] for name, own, whole in profile),
     ]
+    shares = "; ".join(f"`{name}` {whole:.0%}" for name, _, whole in profile[2:12])
     for row in findings.rows:
         if not row.met:
-            findings.reasons[row.what] = f"Own time by cProfile, Shearling, one row: {shares}."
+            findings.reasons[row.what] = _reason(row, findings.tables["Warm requests"], shares)
     return findings
 
 
@@ -178,6 +179,14 @@ def _rows(rows: int, request: dict[str, float], overhead: dict[str, float]) -> l
                      source="stricter than DESIGN")
         found.insert(1, strict)
     return found
+
+
+def _reason(row: Row, lines: list[list[str]], shares: str) -> str:
+    floor = lines[1][lines[0].index(f"{_FLOOR}: overhead")]
+    return (
+        f"The floor's own overhead is {floor} at one row, so no more than that can be left out. "
+        f"Of Shearling's {row.ours}, by cProfile, with what each calls: {shares}."
+    )
 
 
 _NOTES = (
