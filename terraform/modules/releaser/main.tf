@@ -86,20 +86,19 @@ resource "aws_s3_object" "deployment" {
   }
 }
 
-# Every apply that changes code, configuration or aliases of a function releases each alias anew: the model stays, the
-# code under it is the new one. A bundle that fails its check under the new code fails the apply, and no alias moves.
+# Every apply that changes code, configuration or aliases of a function releases its aliases anew: the models stay, the
+# code under them is the new one. A bundle that fails its check under the new code fails the apply, and no alias moves.
+# One invocation a function, since its aliases need `$LATEST` in turns.
 resource "aws_lambda_invocation" "release" {
-  for_each = local.targets
+  for_each = var.functions
 
   function_name = aws_lambda_function.releaser.function_name
 
-  input = jsonencode({
-    alias    = each.value.alias
-    function = var.functions[each.value.model].name
-  })
+  input = jsonencode({ function = each.value.name })
 
   triggers = {
-    configuration = var.functions[each.value.model].configuration_hash
+    aliases       = join(",", sort(each.value.aliases))
+    configuration = each.value.configuration_hash
   }
 
   depends_on = [
