@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.installation import function_package
-from bench.measurement import Findings, Row, duration, interleaved, medians, spread
+from bench.measurement import (
+    DESIGN,
+    Findings,
+    Row,
+    duration,
+    faster,
+    interleaved,
+    medians,
+    slower,
+    spread,
+)
 from bench.models import CONV, INT8, M50, M500, M2000, SMALL, event_body
 from bench.object_store import BUCKET
 from bench.progress import say
@@ -55,7 +65,7 @@ class Function:
     handler: str
     event: Mapping[str, Any]
     python: str
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
     mounts: Mapping[str, Path] = field(default_factory=dict)
     tmp_mb: int = 512
 
@@ -103,7 +113,8 @@ def measure(registries: Registries, package: Path, python: str, *, quick: bool) 
     findings.tables["Steps of Shearling's start (they overlap)"] = [_STEP_COLUMNS]
     for model, full, few in _PLAN:
         if repetitions := few if quick else full:
-            _measure_model(findings, registries, package, python, model, repetitions)
+            functions = _functions(registries, package, python, model)
+            _measure_model(findings, model, functions, repetitions)
     return findings
 
 
@@ -130,14 +141,8 @@ def shearling_function(
 
 
 def _measure_model(
-    findings: Findings,
-    registries: Registries,
-    package: Path,
-    python: str,
-    model: Model,
-    repetitions: int,
+    findings: Findings, model: Model, functions: Mapping[str, Function], repetitions: int
 ) -> None:
-    functions = _functions(registries, package, python, model)
     for directory in {model.directory, *(each.package for each in functions.values())}:
         read_once(directory)
     say(f"cold start of {model.description}, {repetitions} times")
@@ -201,9 +206,7 @@ def _functions(
 def infer_document(rows: np.ndarray[Any, np.dtype[np.float32]]) -> dict[str, Any]:
     """Return the document of a request of the Open Inference Protocol."""
     data = rows.astype(float).round(4).ravel().tolist()
-    return {
-        "inputs": [{"name": "X", "datatype": "FP32", "shape": list(rows.shape), "data": data}]
-    }
+    return {"inputs": [{"name": "X", "datatype": "FP32", "shape": list(rows.shape), "data": data}]}
 
 
 def _start(function: Function) -> tuple[float, Any, str]:
@@ -250,17 +253,26 @@ _STEPS = ("resolve", "fetch", "import", "load", "warm_up")
 _STEP_COLUMNS = ["model", *_STEPS, "ledger's total", "before and after", "fetch, MB/s"]
 
 _NOTES = (
-    "Cold start is the time from sending the first invocation to having its answer: the emulator "
-    "makes the sandbox (namespaces, a fresh `/tmp` in memory) and starts the interpreter, the "
-    "handler is imported, the model fetched and loaded, one row answered. The empty function's "
-    "time is in all of them.",
-    "Warm: packages, model files, the mounted directory and the bytes of the S3 server are in the "
-    "page cache, and S3 is on loopback: there is no network to wait for. Cold: the process, "
-    "`/tmp`, every session. On Lambda the package, too, comes over the network at first.",
-    "The S3 server computes on the same processors as the functions: whoever moves more bytes in "
-    "parallel competes with it.",
-    "Two processors' worth of memory is said to the functions (3,538 MB); the emulator does not "
-    "enforce it.",
+    (
+        "Cold start is the time from sending the first invocation to having its answer: the "
+        "emulator makes the sandbox (namespaces, a fresh `/tmp` in memory) and starts the "
+        "interpreter, the handler is imported, the model fetched and loaded, one row answered. "
+        "The empty function's time is in all of them."
+    ),
+    (
+        "Warm: packages, model files, the mounted directory and the bytes of the S3 server are "
+        "in the page cache, and S3 is on loopback: there is no network to wait for. Cold: the "
+        "process, `/tmp`, every session. On Lambda the package, too, comes over the network at "
+        "first."
+    ),
+    (
+        "The S3 server computes on the same processors as the functions: whoever moves more "
+        "bytes in parallel competes with it."
+    ),
+    (
+        "Two processors' worth of memory is said to the functions (3,538 MB); the emulator does "
+        "not enforce it."
+    ),
 )
 
 
@@ -293,8 +305,9 @@ def _report_steps(
     findings: Findings, model: Model, name: str, starts: Starts, whole: float
 ) -> None:
     shares = starts.shares(name)
-    rates = [ledger["steps"].get("fetch", {}).get("mb_per_second") for ledger in
-             starts.ledgers[name]]
+    rates = [
+        ledger["steps"].get("fetch", {}).get("mb_per_second") for ledger in starts.ledgers[name]
+    ]
     rate = f"{median(rates):,.0f}" if rates and rates[0] else "-"
     findings.tables["Steps of Shearling's start (they overlap)"].append(
         [
@@ -310,32 +323,37 @@ def _report_steps(
 def _rows(model: Model, middle: Mapping[str, float]) -> list[Row]:
     ours, mounted = middle[SHEARLING], middle[MOUNTED]
     floor, usual, empty = middle[FLOOR], middle[USUAL], middle[EMPTY]
-
-    def row(what: str, own: float, other: float, ratio: float, bound: Any, target: float,
-            name: str, source: str = "DESIGN 10") -> Row:
-        return Row(
-            section="cold",
-            what=f"cold start, {model.description}: {what}",
-            ours=duration(own),
-            against=f"{duration(other)} ({name})",
-            ratio=ratio,
-            bound=bound,
-            target=target,
-            source=source,
-        )
-
-    design = model in (SMALL, M500)
+    what = f"cold start, {model.description},"
+    designed = model in (SMALL, M500)
     rows = [
-        row("against the usual handler", ours, usual, usual / ours, "at least",
-            3.0 if design else 1.0, USUAL, "DESIGN 10" if design else "no slower"),
-        row("mounted, against the floor", mounted, floor, mounted / floor, "at most", 1.25, FLOOR,
-            "as the small one's"),
+        faster(
+            "cold",
+            what,
+            ours,
+            (USUAL, usual),
+            at_least=3.0 if designed else 1.0,
+            source=DESIGN if designed else "no slower",
+        ),
+        slower(
+            "cold",
+            f"{what} mounted,",
+            mounted,
+            (FLOOR, floor),
+            at_most=1.25,
+            source="as the small one's",
+        ),
     ]
     if model is SMALL:
         rows += [
-            row("against the floor", ours, floor, ours / floor, "at most", 1.25, FLOOR),
-            row("the same above an empty function", ours - empty, floor - empty,
-                (ours - empty) / (floor - empty), "at most", 1.25, FLOOR, "stricter than DESIGN"),
+            slower("cold", what, ours, (FLOOR, floor), at_most=1.25, source=DESIGN),
+            slower(
+                "cold",
+                f"{what} above an empty function,",
+                ours - empty,
+                (FLOOR, floor - empty),
+                at_most=1.25,
+                source="stricter than DESIGN",
+            ),
         ]
     return rows
 
@@ -344,8 +362,8 @@ def _reason(middle: Mapping[str, float], shares: Mapping[str, float]) -> str:
     steps = ", ".join(f"{step} {duration(shares[step])}" for step in _STEPS if step in shares)
     rest = middle[SHEARLING] - shares["total"]
     return (
-        f"Shearling's {duration(middle[SHEARLING])} are: {steps}, in all {duration(shares['total'])}"
-        f" by its ledger, and {duration(rest)} before and after (an empty function: "
-        f"{duration(middle[EMPTY])}). The floor takes {duration(middle[FLOOR])}, the usual handler "
+        f"Shearling's {duration(middle[SHEARLING])} are: {steps}, in all "
+        f"{duration(shares['total'])} by its ledger, and {duration(rest)} before and after "
+        f"(an empty function: {duration(middle[EMPTY])}). The floor takes {duration(middle[FLOOR])}, the usual handler "
         f"{duration(middle[USUAL])}."
     )

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+#: Where most targets stand.
+DESIGN = "DESIGN 10"
+
 Bound = Literal["at most", "at least"]
 
 
@@ -34,7 +37,7 @@ class Row:
     ratio: float
     bound: Bound
     target: float
-    source: str = "DESIGN 10"
+    source: str = DESIGN
 
     @property
     def met(self) -> bool:
@@ -44,6 +47,8 @@ class Row:
     @property
     def miss(self) -> str:
         """By how much it is missed, in words."""
+        if not self.target:
+            return "all of it"
         beyond = self.ratio / self.target if self.bound == "at most" else self.target / self.ratio
         return f"{(beyond - 1) * 100:.0f} %"
 
@@ -69,6 +74,40 @@ class Findings:
     def document(self) -> dict[str, Any]:
         """Return all of it as JSON has it."""
         return asdict(self)
+
+
+def slower(
+    section: str, what: str, ours: float, other: tuple[str, float], *, at_most: float, source: str
+) -> Row:
+    """Return a row of times: ours may be so many times the other's, by name."""
+    name, seconds = other
+    return Row(
+        section=section,
+        what=f"{what} against {name}",
+        ours=duration(ours),
+        against=f"{duration(seconds)} ({name})",
+        ratio=ours / seconds,
+        bound="at most",
+        target=at_most,
+        source=source,
+    )
+
+
+def faster(
+    section: str, what: str, ours: float, other: tuple[str, float], *, at_least: float, source: str
+) -> Row:
+    """Return a row of times: the other's, by name, must be so many times ours."""
+    name, seconds = other
+    return Row(
+        section=section,
+        what=f"{what} against {name}",
+        ours=duration(ours),
+        against=f"{duration(seconds)} ({name})",
+        ratio=seconds / ours,
+        bound="at least",
+        target=at_least,
+        source=source,
+    )
 
 
 def interleaved(

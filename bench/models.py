@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from bench.installation import HOME, once
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -89,9 +89,7 @@ M50 = Model(name="m50", kind="float", width=512, blocks=6, description="50 MB fl
 M500 = Model(name="m500", kind="float", width=1024, blocks=15, description="500 MB float")
 M2000 = Model(name="m2000", kind="float", width=2048, blocks=15, description="2 GB float")
 INT8 = Model(name="int8", kind="int8", width=1024, blocks=15, description="126 MB int8")
-CONV = Model(
-    name="conv", kind="convolution", width=512, blocks=10, description="95 MB convolution"
-)
+CONV = Model(name="conv", kind="convolution", width=512, blocks=10, description="95 MB convolution")
 MODELS = (SMALL, M50, M500, M2000, INT8, CONV)
 
 
@@ -142,9 +140,7 @@ def _perceptron(model: Model) -> onnx.ModelProto:
         y = graph.node("Relu", y)
         y = graph.node("MatMul", y, graph.weight((4 * width, width), 4 * width))
         x = graph.node("Add", x, y)
-    return graph.model(
-        graph.node("MatMul", x, graph.weight((width, _CLASSES), width)), (FEATURES,)
-    )
+    return graph.model(graph.node("MatMul", x, graph.weight((width, _CLASSES), width)), (FEATURES,))
 
 
 def _convolutions(model: Model) -> onnx.ModelProto:
@@ -168,7 +164,11 @@ def _convolutions(model: Model) -> onnx.ModelProto:
 
 def _save(model: onnx.ModelProto, path: Path) -> None:
     onnx.save_model(
-        model, str(path), save_as_external_data=True, location="model.onnx.data", size_threshold=1024
+        model,
+        str(path),
+        save_as_external_data=True,
+        location="model.onnx.data",
+        size_threshold=1024,
     )
     if sum(file.stat().st_size for file in path.parent.iterdir()) < 1024**2:
         # As every exporter does it: a small model is one file.

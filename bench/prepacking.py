@@ -110,9 +110,11 @@ def _report(
 
 
 _NOTES = (
-    "Pre-packing is ONNX Runtime's rearranging of weights at load. Both sessions load the bundle "
-    "that push wrote, with two threads and the runtime's other options; load is with warm files. "
-    "A row of a float model asks how much a request pays for the faster load, and is at most what "
-    "the design claims; for int8 and convolutions the design keeps pre-packing, and the ratio "
-    "says whether that is right.",
+    (
+        "Pre-packing is ONNX Runtime's rearranging of weights at load. Both sessions load the "
+        "bundle that push wrote, with two threads and the runtime's other options; load is with "
+        "warm files. A row of a float model asks how much a request pays for the faster load, "
+        "and is at most what the design claims; for int8 and convolutions the design keeps "
+        "pre-packing, and the ratio says whether that is right."
+    ),
 )

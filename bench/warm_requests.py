@@ -12,7 +12,7 @@ import numpy as np
 
 from bench.cold_start import infer_document
 from bench.installation import function_package
-from bench.measurement import Findings, Row, duration
+from bench.measurement import DESIGN, Findings, Row, duration, faster, slower
 from bench.models import SMALL, event_body
 from bench.processes import Worker
 from bench.progress import say
@@ -51,8 +51,14 @@ def measure(registries: Registries, package: Path, python: str, *, quick: bool) 
     """Measure requests of more and more rows."""
     findings = Findings(notes=list(_NOTES))
     findings.tables["Warm requests"] = [
-        ["rows", *(f"{name}: {kind}" for name in (SHEARLING, *_OTHERS)
-                   for kind in ("request", "overhead"))]
+        [
+            "rows",
+            *(
+                f"{name}: {kind}"
+                for name in (SHEARLING, *_OTHERS)
+                for kind in ("request", "overhead")
+            ),
+        ]
     ]
     rounds = 4 if quick else _ROUNDS
     with ExitStack() as stack:
@@ -79,8 +85,12 @@ def measure(registries: Registries, package: Path, python: str, *, quick: bool) 
 def _workers(registries: Registries, package: Path, python: str) -> dict[str, Worker]:
     pushed = registries.pushed(SMALL)
     interpreter = install.function_python(python)
-    common = {"PATH": "/usr/bin:/bin", "LANG": "en_US.UTF-8",
-              "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "3538", "AWS_LAMBDA_FUNCTION_NAME": "acme-small"}
+    common = {
+        "PATH": "/usr/bin:/bin",
+        "LANG": "en_US.UTF-8",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "3538",
+        "AWS_LAMBDA_FUNCTION_NAME": "acme-small",
+    }
     ours = {
         "SHEARLING_REGISTRY": str(registries.mount),
         "SHEARLING_MOUNT": str(registries.mount),
@@ -110,9 +120,7 @@ def _event(rows: int) -> dict[str, Any]:
     return event_body(infer_document(SMALL.rows(rows)))
 
 
-def _measure_rows(
-    workers: dict[str, Worker], rows: int, requests: int, rounds: int
-) -> _Timings:
+def _measure_rows(workers: dict[str, Worker], rows: int, requests: int, rounds: int) -> _Timings:
     event = _event(rows)
     timings = _Timings()
     answers = {name: worker.ask(event=event, count=3)["answer"] for name, worker in workers.items()}
@@ -138,8 +146,14 @@ def _report(findings: Findings, rows: int, timings: _Timings) -> None:
     request = {name: median(values) for name, values in timings.request.items()}
     overhead = {name: median(values) for name, values in timings.overhead.items()}
     findings.tables["Warm requests"].append(
-        [f"{rows:,}", *(duration(kind[name]) for name in (SHEARLING, *_OTHERS)
-                        for kind in (request, overhead))]
+        [
+            f"{rows:,}",
+            *(
+                duration(kind[name])
+                for name in (SHEARLING, *_OTHERS)
+                for kind in (request, overhead)
+            ),
+        ]
     )
     growth = findings.series.setdefault("growth of a warm request", {})
     for name, seconds in request.items():
@@ -150,35 +164,36 @@ def _report(findings: Findings, rows: int, timings: _Timings) -> None:
 
 def _rows(rows: int, request: dict[str, float], overhead: dict[str, float]) -> list[Row]:
     one = rows == 1
-    what = "one row" if one else f"{rows:,} rows"
-
-    def row(name: str, kind: str, seconds: dict[str, float], *, floor: bool, target: float,
-            source: str = "DESIGN 10") -> Row:
-        ours, other = seconds[SHEARLING], seconds[name]
-        return Row(
-            section="warm",
-            what=f"warm, {what}: {kind} against {name}",
-            ours=duration(ours),
-            against=f"{duration(other)} ({name})",
-            ratio=ours / other if floor else other / ours,
-            bound="at most" if floor else "at least",
-            target=target,
-            source=source,
+    what = "warm, one row:" if one else f"warm, {rows:,} rows:"
+    times, above = request[SHEARLING], overhead[SHEARLING]
+    floor = slower(
+        "warm",
+        f"{what} request",
+        times,
+        (_FLOOR, request[_FLOOR]),
+        at_most=1.5,
+        source=DESIGN if one else "as at one row",
+    )
+    others = [
+        faster(
+            "warm",
+            f"{what} overhead",
+            above,
+            (name, overhead[name]),
+            at_least=target if one else 1.0,
+            source=DESIGN if one else "no slower",
         )
-
-    found = [
-        row(_FLOOR, "request", request, floor=True, target=1.5,
-            source="DESIGN 10" if one else "as at one row"),
-        row(_POWERTOOLS, "overhead", overhead, floor=False, target=2.0 if one else 1.0,
-            source="DESIGN 10" if one else "no slower"),
-        row(_FASTAPI, "overhead", overhead, floor=False, target=25.0 if one else 1.0,
-            source="DESIGN 10" if one else "no slower"),
+        for name, target in ((_POWERTOOLS, 2.0), (_FASTAPI, 25.0))
     ]
-    if one:
-        strict = row(_FLOOR, "overhead", overhead, floor=True, target=1.5,
-                     source="stricter than DESIGN")
-        found.insert(1, strict)
-    return found
+    strict = slower(
+        "warm",
+        f"{what} overhead",
+        above,
+        (_FLOOR, overhead[_FLOOR]),
+        at_most=1.5,
+        source="stricter than DESIGN",
+    )
+    return [floor, *([strict] if one else []), *others]
 
 
 def _reason(row: Row, lines: list[list[str]], shares: str) -> str:
@@ -190,10 +205,15 @@ def _reason(row: Row, lines: list[list[str]], shares: str) -> str:
 
 
 _NOTES = (
-    "A warm request is one call of the handler, in process, with an HTTP API event (payload 2.0) "
-    "that is parsed already, as Lambda's runtime client does it; the 10 KB model, 30 features. "
-    "Its overhead is what `session.run` does not take, measured in the same calls.",
-    "Every way of answering has a process of its own on the same interpreter and the same wheels; "
-    "what it logs goes through a pipe to a reader. Shearling checks the request against the "
-    "signature and writes its log and metrics line; the floor does neither.",
+    (
+        "A warm request is one call of the handler, in process, with an HTTP API event (payload "
+        "2.0) that is parsed already, as Lambda's runtime client does it; the 10 KB model, 30 "
+        "features. Its overhead is what `session.run` does not take, measured in the same "
+        "calls."
+    ),
+    (
+        "Every way of answering has a process of its own on the same interpreter and the same "
+        "wheels; what it logs goes through a pipe to a reader. Shearling checks the request "
+        "against the signature and writes its log and metrics line; the floor does neither."
+    ),
 )
