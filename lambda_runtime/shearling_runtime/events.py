@@ -6,6 +6,7 @@ import base64
 import re
 import time
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
@@ -47,17 +48,22 @@ class _Answer:
 def respond(event: Any, context: Context, server: Server) -> Any:
     """Answer an event in the form that its source expects; never raises for a caller's mistake."""
     started = time.perf_counter()
-    alias = _alias(context)
+    alias = _alias(context.invoked_function_arn)
     answer = _guarded(event, context, server, alias)
     _emit(answer, context, server, alias or "none", (time.perf_counter() - started) * 1000)
     if _is_http(event):
         return {
             "statusCode": answer.status,
             "headers": {"content-type": "application/json", **answer.headers},
-            "body": orjson.dumps(answer.document).decode(),
+            "body": _json(answer.document).decode(),
             "isBase64Encoded": False,
         }
-    return dict(answer.document)
+    # Lambda's own encoder knows no arrays, and writes NaN, which is no JSON.
+    return orjson.loads(_json(answer.document))
+
+
+def _json(document: Mapping[str, Any]) -> bytes:
+    return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def _guarded(event: Any, context: Context, server: Server, alias: str | None) -> _Answer:
@@ -147,9 +153,10 @@ def _body(event: Mapping[str, Any]) -> object:
         raise InvalidRequestError(f"body: not base64: {error}") from error
 
 
-def _alias(context: Context) -> str | None:
+@cache
+def _alias(invoked_function_arn: str) -> str | None:
     """Return the alias in the ARN that was invoked, or None for a version or none."""
-    parts = context.invoked_function_arn.split(":")
+    parts = invoked_function_arn.split(":")
     qualifier = parts[7] if len(parts) > 7 else ""  # noqa: PLR2004 - where an ARN has it
     return qualifier if qualifier and not qualifier[0].isdigit() and qualifier[0] != "$" else None
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+import orjson
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -56,7 +57,10 @@ class Ledger:
 
 def log(event: str, **fields: Any) -> None:
     """Write one line of JSON."""
-    print(json.dumps({"event": event, **fields}, default=str), flush=True)  # noqa: T201
+    line = orjson.dumps({"event": event, **fields}, default=str).decode()
+    # One write, so that lines of several threads do not mix.
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def log_error(event: str, error: BaseException, **fields: Any) -> None:

@@ -60,7 +60,7 @@ def datatype_of(array: NDArray[Any]) -> str | None:
     """Return the datatype of a numpy array, or None if the protocol has none for it."""
     if array.dtype.kind in "UO":
         return "BYTES"
-    return _DATATYPES.get(array.dtype.newbyteorder("<"))
+    return _DATATYPES.get(array.dtype) or _DATATYPES.get(array.dtype.newbyteorder("<"))
 
 
 def parse_request(document: object, signature: Signature) -> InferRequest:
@@ -102,11 +102,20 @@ def check_array(array: NDArray[Any], spec: TensorSpec, place: str) -> NDArray[An
 def answer(
     model: str, version: str, request: InferRequest, outputs: Mapping[str, NDArray[Any]]
 ) -> dict[str, Any]:
-    """Return the answer's document; the data of its tensors are flat lists, NaN as null."""
+    """Return the answer's document.
+
+    Data of numbers stay arrays: orjson writes them, NaN as null, without a list in between.
+
+    Raises:
+        InvalidRequestError: an output cannot be written as JSON.
+    """
     document: dict[str, Any] = {"model_name": model, "model_version": version}
     if request.id is not None:
         document["id"] = request.id
-    document["outputs"] = [tensor_document(name, outputs[name]) for name in request.outputs]
+    document["outputs"] = [_head(name, outputs[name]) for name in request.outputs]
+    for tensor in document["outputs"]:
+        flat = outputs[tensor["name"]].ravel()
+        tensor["data"] = flat.tolist() if flat.dtype.kind == "O" else flat
     return document
 
 
@@ -121,13 +130,10 @@ def tensor_document(name: str, array: NDArray[Any]) -> dict[str, Any]:
     Raises:
         InvalidRequestError: the datatype cannot be written as JSON.
     """
-    datatype = datatype_of(array)
-    if datatype in (None, "FP16"):
-        raise InvalidRequestError(f"tensor {name!r}: {array.dtype} has no form in JSON")
     data = array.ravel().tolist()
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         data = [value if np.isfinite(value) else None for value in data]
-    return {"name": name, "datatype": datatype, "shape": list(array.shape), "data": data}
+    return _head(name, array) | {"data": data}
 
 
 def read_answer(document: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
@@ -167,6 +173,13 @@ def from_bytes(data: bytes | memoryview, datatype: str, shape: list[int]) -> NDA
     array = np.empty(len(elements), dtype)
     array[:] = elements
     return array.reshape(shape)
+
+
+def _head(name: str, array: NDArray[Any]) -> dict[str, Any]:
+    datatype = datatype_of(array)
+    if datatype in (None, "FP16"):
+        raise InvalidRequestError(f"tensor {name!r}: {array.dtype} has no form in JSON")
+    return {"name": name, "datatype": datatype, "shape": list(array.shape)}
 
 
 def _read_strings(data: memoryview) -> list[str]:
@@ -272,12 +285,12 @@ def _to_float(array: NDArray[Any], dtype: np.dtype[Any], place: str) -> NDArray[
             raise InvalidRequestError(f"{place}: {error}") from error
     if array.dtype.kind not in "fiu":
         raise InvalidRequestError(f"{place}: {_sample(array)} is not a number")
-    with np.errstate(over="ignore"):
-        converted = array.astype(dtype)
-    overflown = np.isinf(converted) & ~np.isinf(array)
-    if overflown.any():
-        raise InvalidRequestError(f"{place}: {array[overflown][0]} is out of range for {dtype}")
-    return converted
+    try:
+        with np.errstate(over="raise"):
+            return array.astype(dtype)
+    except FloatingPointError as error:
+        largest = array.ravel()[np.nanargmax(np.where(np.isinf(array), 0, np.abs(array)))]
+        raise InvalidRequestError(f"{place}: {largest} is out of range for {dtype}") from error
 
 
 def _are_integers(array: NDArray[Any]) -> bool:

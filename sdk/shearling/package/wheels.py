@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _ROOTS: dict[Kind, tuple[str, ...]] = {
     "runtime": ("numpy", "obstore", "onnxruntime", "orjson"),
-    "control": ("boto3", "obstore"),
+    "control": ("boto3", "obstore", "orjson"),
 }
 # Required by metadata, imported by nothing that a function runs (a test imports without them).
 _UNUSED: dict[str, frozenset[str]] = {
