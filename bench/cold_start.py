@@ -364,6 +364,7 @@ def _reason(middle: Mapping[str, float], shares: Mapping[str, float]) -> str:
     return (
         f"Shearling's {duration(middle[SHEARLING])} are: {steps}, in all "
         f"{duration(shares['total'])} by its ledger, and {duration(rest)} before and after "
-        f"(an empty function: {duration(middle[EMPTY])}). The floor takes {duration(middle[FLOOR])}, the usual handler "
-        f"{duration(middle[USUAL])}."
+        f"(an empty function: {duration(middle[EMPTY])}). The floor takes "
+        f"{duration(middle[FLOOR])}, the usual handler {duration(middle[USUAL])}: the floor "
+        f"itself is {middle[USUAL] / middle[FLOOR]:.2f} x less than that."
     )
