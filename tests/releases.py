@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from shearling.bundle import canonical_json
+from shearling.canonical import canonical_json
 from shearling.registry import Registry
 from shearling.release import Outcome, release_alias
 from tests.fake_lambda import FakeLambda, passing

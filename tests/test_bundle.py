@@ -25,11 +25,10 @@ from shearling.bundle import (
     Manifest,
     Signature,
     TensorSpec,
-    canonical_json,
     describe,
     digest_of,
-    plain_metadata,
 )
+from shearling.canonical import canonical_json, plain_metadata
 from shearling.errors import BundleError, UnsupportedSchemaError
 from shearling.example import Example, compare
 from shearling.ref import Pin

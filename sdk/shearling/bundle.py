@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
+from shearling.canonical import Field, canonical_json
 from shearling.errors import BundleError, InvalidRefError, UnsupportedSchemaError
 from shearling.ref import check_model
 
@@ -30,11 +30,6 @@ DATATYPES = frozenset(
     ["BOOL", "BYTES", "FP16", "FP32", "FP64"]
     + [f"{sign}INT{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)]
 )
-
-
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_INTEGER_LIMIT = 2**53
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +174,7 @@ class Manifest:
             document = json.loads(data)
         except (ValueError, RecursionError) as error:
             raise BundleError(f"the manifest is not JSON: {error}") from error
-        return _read_manifest(_Field(document, ""))
+        return _read_manifest(Field(document, ""))
 
 
 def digest_of(data: bytes | memoryview) -> str:
@@ -211,60 +206,6 @@ def describe(path: str, stream: BinaryIO, advance: Callable[[int], object] = int
     )
 
 
-def canonical_json(value: object) -> bytes:
-    """Encode as canonical JSON; floats are refused, since two writers print them differently."""
-    _refuse_unsafe_numbers(value, "")
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return text.encode()
-
-
-def plain_metadata(metadata: Mapping[str, object]) -> dict[str, Any]:
-    """Return metadata as a manifest may hold it: other numbers than integers become strings.
-
-    Raises:
-        BundleError: a key is not a string, or a value has no JSON; the message names the field.
-    """
-    return {
-        _key(key, "metadata"): _plain(value, f"metadata.{key}") for key, value in metadata.items()
-    }
-
-
-def _plain(value: object, path: str) -> Any:
-    match value:
-        case None | bool() | str():
-            return value
-        case int() if abs(value) < _INTEGER_LIMIT:
-            return value
-        case int() | float():
-            return repr(value)
-        case dict():
-            return {_key(k, path): _plain(v, f"{path}.{k}") for k, v in value.items()}
-        case list() | tuple():
-            return [_plain(v, f"{path}[{i}]") for i, v in enumerate(value)]
-    if hasattr(value, "item"):  # a scalar of numpy's
-        return _plain(value.item(), path)
-    raise BundleError(f"a {type(value).__name__} cannot be kept as JSON", field=path)
-
-
-def _key(key: object, path: str) -> str:
-    if not isinstance(key, str):
-        raise BundleError(f"key {key!r} is not a string", field=path)
-    return key
-
-
-def _refuse_unsafe_numbers(value: object, path: str) -> None:
-    if isinstance(value, float) or (
-        isinstance(value, int) and not isinstance(value, bool) and abs(value) >= _INTEGER_LIMIT
-    ):
-        raise BundleError(f"number {value!r} must be kept as a string", field=path)
-    if isinstance(value, dict):
-        for key, item in value.items():
-            _refuse_unsafe_numbers(item, f"{path}.{key}".lstrip("."))
-    elif isinstance(value, list | tuple):
-        for i, item in enumerate(value):
-            _refuse_unsafe_numbers(item, f"{path}[{i}]")
-
-
 def _descriptor_dict(file: Descriptor) -> dict[str, object]:
     document: dict[str, object] = {"path": file.path, "digest": file.digest, "size": file.size}
     if file.chunks:
@@ -276,71 +217,7 @@ def _spec_dict(spec: TensorSpec) -> dict[str, object]:
     return {"name": spec.name, "datatype": spec.datatype, "shape": list(spec.shape)}
 
 
-class _Field:
-    """A value of the document and the path to it, so that every complaint can name its place."""
-
-    __slots__ = ("path", "value")
-
-    def __init__(self, value: object, path: str) -> None:
-        self.value = value
-        self.path = path
-
-    def __getitem__(self, key: str) -> _Field:
-        path = f"{self.path}.{key}".lstrip(".")
-        document = self.expect(dict, "an object")
-        if key not in document:
-            raise BundleError("a required field is missing", field=path)
-        return _Field(document[key], path)
-
-    def get(self, key: str, default: object) -> _Field:
-        document = self.expect(dict, "an object")
-        return _Field(document.get(key, default), f"{self.path}.{key}".lstrip("."))
-
-    def items(self) -> Iterator[_Field]:
-        for i, item in enumerate(self.expect(list, "a list")):
-            yield _Field(item, f"{self.path}[{i}]")
-
-    def expect(self, kind: type[_T], what: str) -> _T:
-        if not isinstance(self.value, kind) or (kind is int and isinstance(self.value, bool)):
-            raise BundleError(f"{self.value!r:.80} is not {what}", field=self.path)
-        return self.value
-
-    def text(self) -> str:
-        return self.expect(str, "a string")
-
-    def count(self) -> int:
-        number = self.expect(int, "an integer")
-        if not 0 <= number < _INTEGER_LIMIT:
-            raise BundleError(f"{number} is not a size", field=self.path)
-        return number
-
-    def digest(self) -> str:
-        if not _DIGEST.fullmatch(self.text()):
-            raise BundleError(f"{self.value!r:.80} is not a digest", field=self.path)
-        return self.text()
-
-    def relative_path(self) -> str:
-        text = self.text()
-        parts = text.split("/")
-        if (
-            any(part in ("", ".", "..") for part in parts)
-            or any(character in text for character in "\0\\")
-            or ":" in parts[0]
-        ):
-            raise BundleError(f"{text!r:.80} is not a relative path", field=self.path)
-        return text
-
-    def tolerance(self) -> float:
-        try:
-            number = float(self.text())
-        except ValueError:
-            number = -1.0
-        if not 0 <= number < float("inf"):
-            raise BundleError(f"{self.value!r:.80} is not a tolerance", field=self.path)
-        return number
-
-
-def _read_manifest(root: _Field) -> Manifest:
+def _read_manifest(root: Field) -> Manifest:
     schema = root["schema"].count()
     if schema > SCHEMA:
         raise UnsupportedSchemaError(
@@ -376,14 +253,14 @@ def _read_manifest(root: _Field) -> Manifest:
     )
 
 
-def _known_path(place: _Field, paths: list[str]) -> str:
+def _known_path(place: Field, paths: list[str]) -> str:
     path = place.relative_path()
     if path not in paths:
         raise BundleError(f"{path!r} is not among the files", field=place.path)
     return path
 
 
-def _read_descriptor(place: _Field) -> Descriptor:
+def _read_descriptor(place: Field) -> Descriptor:
     file = Descriptor(
         path=place["path"].relative_path(),
         digest=place["digest"].digest(),
@@ -400,7 +277,7 @@ def _read_descriptor(place: _Field) -> Descriptor:
     return file
 
 
-def _read_specs(place: _Field) -> tuple[TensorSpec, ...]:
+def _read_specs(place: Field) -> tuple[TensorSpec, ...]:
     specs = tuple(_read_spec(item) for item in place.items())
     if not specs:
         raise BundleError("a model has at least one tensor", field=place.path)
@@ -409,7 +286,7 @@ def _read_specs(place: _Field) -> tuple[TensorSpec, ...]:
     return specs
 
 
-def _read_spec(place: _Field) -> TensorSpec:
+def _read_spec(place: Field) -> TensorSpec:
     datatype = place["datatype"].text()
     if datatype not in DATATYPES:
         raise BundleError(f"{datatype!r:.80} is not a datatype", field=f"{place.path}.datatype")
@@ -419,7 +296,7 @@ def _read_spec(place: _Field) -> TensorSpec:
     return TensorSpec(name=place["name"].text(), datatype=datatype, shape=shape)
 
 
-def _read_environment(place: _Field) -> Environment | None:
+def _read_environment(place: Field) -> Environment | None:
     if place.value is None:
         return None
     return Environment(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shearling.bundle import canonical_json
+from shearling.canonical import canonical_json
 from shearling.errors import BundleError, InvalidRequestError
 from shearling.protocol import datatype_of, from_bytes, to_bytes
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from shearling import formats
-from shearling.bundle import ExampleFile, Manifest, describe, plain_metadata
+from shearling.bundle import ExampleFile, Manifest, describe
+from shearling.canonical import plain_metadata
 from shearling.errors import FormatError, InvalidRequestError, RegistryError
 from shearling.example import EXAMPLE_LIMIT_BYTES, Example, compare
 from shearling.progress import human_bytes, progress

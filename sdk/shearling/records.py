@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from shearling.bundle import canonical_json
+from shearling.canonical import canonical_json
 from shearling.errors import RegistryError, StoreError
 
 if TYPE_CHECKING:
