@@ -288,7 +288,8 @@ def _report(
     findings.rows += _rows(model, middle)
     for row in findings.rows:
         if not row.met and row.what not in findings.reasons:
-            findings.reasons[row.what] = _reason(middle, shares)
+            who = MOUNTED if "mounted" in row.what else SHEARLING
+            findings.reasons[row.what] = _reason(who, middle, starts.shares(who))
     for name in (SHEARLING, MOUNTED, USUAL, FLOOR):
         if model not in (INT8, CONV):
             line = findings.series.setdefault("growth of the cold start", {}).setdefault(name, [])
@@ -358,11 +359,11 @@ def _rows(model: Model, middle: Mapping[str, float]) -> list[Row]:
     return rows
 
 
-def _reason(middle: Mapping[str, float], shares: Mapping[str, float]) -> str:
+def _reason(who: str, middle: Mapping[str, float], shares: Mapping[str, float]) -> str:
     steps = ", ".join(f"{step} {duration(shares[step])}" for step in _STEPS if step in shares)
-    rest = middle[SHEARLING] - shares["total"]
+    rest = middle[who] - shares["total"]
     return (
-        f"Shearling's {duration(middle[SHEARLING])} are: {steps}, in all "
+        f"The {duration(middle[who])} of {who} are: {steps}, in all "
         f"{duration(shares['total'])} by its ledger, and {duration(rest)} before and after "
         f"(an empty function: {duration(middle[EMPTY])}). The floor takes "
         f"{duration(middle[FLOOR])}, the usual handler {duration(middle[USUAL])}: the floor "

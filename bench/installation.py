@@ -54,7 +54,7 @@ def function_package(name: str, python: str) -> Path:
     source = _FUNCTIONS / f"{name}.py"
     wheels = REQUIREMENTS[name]
     constraints = [_CONSTRAINTS.read_text(), _FUNCTION_CONSTRAINTS.read_text()]
-    wanted = (*wheels, *constraints, source.read_text(), str(install.function_python(python)))
+    wanted = (*wheels, *constraints, source.read_text())
     _once(directory, wanted, lambda: _build_package(directory, source, wheels, python))
     return directory
 
