@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from shearling_runtime.settings import Settings
     from shearling_runtime.telemetry import Ledger
 
-_BLOBS = "blobs/sha256"
+#: Where blobs lie below any root: the same as in the registry.
+BLOBS = "blobs/sha256"
 
 
 def hydrate(settings: Settings, pin: Pin, ledger: Ledger) -> tuple[Manifest, Path]:
@@ -24,14 +25,17 @@ def hydrate(settings: Settings, pin: Pin, ledger: Ledger) -> tuple[Manifest, Pat
         StoreError: it cannot be fetched.
     """
     for root in (settings.mount, settings.package):
-        if root and (manifest := _staged(root / _BLOBS, pin)):
+        if root and (manifest := staged_manifest(root / BLOBS, pin)):
             ledger.note(source=str(root))
-            return manifest, root / _BLOBS
+            return manifest, root / BLOBS
     return _fetch(settings, pin, ledger)
 
 
-def _staged(directory: Path, pin: Pin) -> Manifest | None:
-    """Read a bundle that was staged: its bytes were proven then, its sizes are checked now."""
+def staged_manifest(directory: Path, pin: Pin) -> Manifest | None:
+    """Return the manifest of a bundle that lies whole in a directory, or None.
+
+    Its bytes were proven when they were put there; its sizes are checked now.
+    """
     try:
         data = (directory / pin.digest.removeprefix("sha256:")).read_bytes()
     except OSError:
@@ -52,13 +56,17 @@ def _size(path: Path) -> int:
 
 def _fetch(settings: Settings, pin: Pin, ledger: Ledger) -> tuple[Manifest, Path]:
     with ledger.step("resolve"):
+        from shearling.fetch import NoRoomError
         from shearling.registry import Registry
 
         registry = Registry(settings.registry)
         manifest = registry.manifest(pin)
-    directory = settings.scratch / "shearling" / _BLOBS
+    directory = settings.scratch / "shearling" / BLOBS
     with ledger.step("fetch") as step:
-        fetched = registry.fetch(manifest, directory, durable=False)
+        try:
+            fetched = registry.fetch(manifest, directory, durable=False)
+        except NoRoomError as error:
+            raise NoRoomError(f"{error}: give the function more `ephemeral_storage_mb`") from error
         # Hashing happens in the fetching threads, while others wait for the network.
         step |= {"bytes": fetched.size_bytes, "verify_ms": round(fetched.verify_seconds * 1000, 1)}
     ledger.note(source=settings.registry)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import secrets
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
 
 #: Ranges under way at once; eight of 8 MiB reach a function's network limit.
 _PARALLEL = 8
+
+#: EFBIG too: an account's limit on the size of one file.
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class NoRoomError(StoreError):
+    """The directory has no room for a blob, and what was written of it is gone again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,11 +182,15 @@ def _whole_or_nothing(path: Path, file: Descriptor, *, durable: bool) -> Iterato
         if durable:
             os.fsync(descriptor)
         partial.rename(path)
-    except IntegrityError:
+    except (IntegrityError, NoRoomError):
+        # Kept, it could not be resumed, or would take the room that everybody lacks.
         partial.unlink(missing_ok=True)
         raise
     except OSError as error:
-        raise StoreError(f"cannot write {file.path} to {path.parent}: {error.strerror}") from error
+        if error.errno in _NO_ROOM:
+            partial.unlink(missing_ok=True)
+        kind = NoRoomError if error.errno in _NO_ROOM else StoreError
+        raise kind(f"cannot write {file.path} to {path.parent}: {error.strerror}") from error
     finally:
         os.close(descriptor)
 
@@ -220,7 +232,7 @@ def _write_at(descriptor: int, data: memoryview, offset: int) -> None:
 def _check_room(directory: Path, needed: int) -> None:
     free = shutil.disk_usage(directory).free
     if needed > free:
-        raise StoreError(
+        raise NoRoomError(
             f"{directory} has {free / 1e6:,.0f} MB free, and a file of the bundle needs "
-            f"{needed / 1e6:,.0f} MB: give the function more `ephemeral_storage_mb`"
+            f"{needed / 1e6:,.0f} MB"
         )
