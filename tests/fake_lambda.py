@@ -99,12 +99,16 @@ class FakeLambda:
     Attributes:
         settle: how many looks an update or a new version needs until it is through.
         check: what a version answers to `check`.
+        stager: what the function `acme_stager` answers to a request that is waited for.
+        started: the requests that it was given without waiting.
         before: called with the name of each operation before it runs.
         refusals: errors to raise, one a call, by the operation's name or "*".
     """
 
     settle: int = 0
     check: Check = passing
+    stager: Check = field(default=lambda _: {"staged": True})
+    started: list[dict[str, Any]] = field(default_factory=list)
     before: Callable[[str], object] = len
     time: FakeTime = field(default_factory=FakeTime)
     refusals: dict[str, list[Exception]] = field(default_factory=dict)
@@ -247,6 +251,17 @@ class FakeLambda:
             answer = json.dumps(answer).encode()
         return {"StatusCode": 200, "Payload": io.BytesIO(answer), **failure}
 
+    def invoke_stager(self, request: dict[str, Any]) -> dict[str, Any]:
+        payload = json.loads(request["Payload"])
+        if request.get("InvocationType") == "Event":
+            self.started.append(payload)
+            return {"StatusCode": 202, "Payload": io.BytesIO()}
+        answer = self.stager(payload)
+        if isinstance(answer, dict):
+            failure = {"FunctionError": "Unhandled"} if "errorMessage" in answer else {}
+            return {"Payload": io.BytesIO(json.dumps(answer).encode()), **failure}
+        return {"Payload": io.BytesIO(answer)}
+
     def update_alias(
         self, name: str, number: str, weights: dict[str, float], revision: str | None
     ) -> dict[str, Any]:
@@ -367,6 +382,8 @@ class _Client:
 
     def invoke(self, **request: Any) -> Any:
         self._begin("Invoke", request)
+        if request["FunctionName"] == "acme_stager":
+            return self._fake.invoke_stager(request)
         assert json.loads(request["Payload"]) == {"shearling": "check"}
         return self._fake.invoke(request["Qualifier"])
 
@@ -388,7 +405,7 @@ class _Client:
         assert shape
         report = ParamValidator().validate(request, shape)
         assert not report.has_errors(), report.generate_report()
-        assert request["FunctionName"] == "acme-fraud"
+        assert request["FunctionName"] in ("acme-fraud", "acme_stager")
         self._fake.before(operation)
         self._fake.calls.append(operation)
         for name in (operation, "*"):

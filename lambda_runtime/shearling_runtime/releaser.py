@@ -15,6 +15,7 @@ from shearling.errors import ReleaseError, ShearlingError
 from shearling.function import UndecidedError
 from shearling.registry import REGISTRY_VARIABLE, Registry
 from shearling.release import FAILED, RELEASED, Outcome, lambda_client, release_alias
+from shearling.staging import Staging
 from shearling_runtime.telemetry import emit, log_error
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Request:
     Attributes:
         sweep: nobody asked.
         key: of the object in the bucket that an event is about.
+        staging: what became of a bundle that the stager was to bring to a file system.
     """
 
     function: str = ""
@@ -48,16 +50,20 @@ class Request:
     alias: str = ""
     sweep: bool = False
     key: str | None = None
+    staging: Staging | None = None
 
     @classmethod
     def read(cls, event: Mapping[str, Any]) -> Request:
-        """Read an event: an object in the bucket, the schedule, Terraform or a person.
+        """Read an event: an object in the bucket, the schedule, the stager, Terraform or a person.
 
         Raises:
             ReleaseError: it is none of these.
         """
         if event.get("sweep") is True:
             return cls(sweep=True)
+        if staging := Staging.read(event):
+            # Every alias of the function may have waited for it.
+            return cls(function=staging.function, sweep=staging.sweep, staging=staging)
         key = event.get("detail", {}).get("object", {}).get("key")
         if key is not None:
             # Encoded or not, depending on who sends it; our own part of a key looks the same.
@@ -75,6 +81,10 @@ class Request:
             "not a request to release: expected an S3 event of EventBridge, {'sweep': true}, or "
             "{'function' or 'model': ..., 'alias': ...}"
         )
+
+    def is_sweep_of(self, alias: str) -> bool:
+        """Say whether nobody asked for this alias."""
+        return self.sweep or (self.staging is not None and self.staging.alias != alias)
 
     def aliases(self, deployments: list[Deployment]) -> list[tuple[Deployment, str]]:
         """Return what to release of the functions that this releaser looks after.
@@ -116,7 +126,14 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     registry = _registry(os.environ.get(REGISTRY_VARIABLE, ""))
     own = [one for one in registry.deployments() if _is_ours(one, context)]
     outcomes = [
-        _release(registry, deployment, alias, end, sweep=request.sweep)
+        _release(
+            registry,
+            deployment,
+            alias,
+            end,
+            sweep=request.is_sweep_of(alias),
+            staging=request.staging,
+        )
         for deployment, alias in request.aliases(own)
     ]
     failures = [f"{it.function}:{it.alias}: {it.reason}" for it in outcomes if it.outcome == FAILED]
@@ -126,7 +143,13 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
 
 
 def _release(
-    registry: Registry, deployment: Deployment, alias: str, end: float, *, sweep: bool
+    registry: Registry,
+    deployment: Deployment,
+    alias: str,
+    end: float,
+    *,
+    sweep: bool,
+    staging: Staging | None,
 ) -> Outcome:
     start = time.monotonic()
     try:
@@ -138,6 +161,7 @@ def _release(
             deployment,
             alias,
             sweep=sweep,
+            staging=staging,
             patience_seconds=end - start,
         )
     except Exception as error:  # noqa: BLE001 - one alias must not keep the others waiting

@@ -55,6 +55,8 @@ class Configuration:
         sha256: of all that someone configured, but for code and pin.
         state: as it says, with the reason: ("Failed", "the subnet is gone").
         update: the same of the last update.
+        ephemeral_storage_mb: of /tmp.
+        is_mounted: whether a file system is mounted.
     """
 
     number: str
@@ -67,6 +69,8 @@ class Configuration:
     update: tuple[str, str]
     memory_mb: int
     timeout_seconds: int
+    ephemeral_storage_mb: int
+    is_mounted: bool
     modified: datetime | None
 
     @classmethod
@@ -89,6 +93,8 @@ class Configuration:
             ),
             memory_mb=answer.get("MemorySize", 0),
             timeout_seconds=answer.get("Timeout", 0),
+            ephemeral_storage_mb=answer.get("EphemeralStorage", {}).get("Size", 512),
+            is_mounted=bool(answer.get("FileSystemConfigs")),
             modified=_time(answer.get("LastModified", "")),
         )
 

@@ -206,11 +206,28 @@ class Function:
 
     def check(self, number: str) -> tuple[Any, str]:
         """Run the bundled example on a version; return its answer, and the kind of failure."""
-        answer = self._ask(
+        return self._answer(
             lambda: self._client.invoke(
                 FunctionName=self.name, Qualifier=number, Payload=b'{"shearling": "check"}'
             )
         )
+
+    def ask(self, request: Mapping[str, Any]) -> tuple[Any, str]:
+        """Invoke the function itself; return its answer, and the kind of failure."""
+        payload = json.dumps(request).encode()
+        return self._answer(lambda: self._client.invoke(FunctionName=self.name, Payload=payload))
+
+    def start(self, request: Mapping[str, Any]) -> None:
+        """Invoke the function itself without waiting for what comes of it."""
+        payload = json.dumps(request).encode()
+        self._ask(
+            lambda: self._client.invoke(
+                FunctionName=self.name, InvocationType="Event", Payload=payload
+            )
+        )
+
+    def _answer(self, call: Callable[[], Any]) -> tuple[Any, str]:
+        answer = self._ask(call)
         payload = answer["Payload"].read()
         try:
             return json.loads(payload), answer.get("FunctionError", "")

@@ -81,6 +81,8 @@ class Deployment:
     Attributes:
         key: `<account>-<region>-<function>`, its name among all deployments of the registry.
         releaser: the function that moves its aliases.
+        stager: the function that copies bundles onto its file system; empty without one.
+        file_system: ARN of the access point that it mounts; empty without one.
     """
 
     key: str
@@ -92,6 +94,8 @@ class Deployment:
     releaser: str
     runtime: str = ""
     api_url: str | None = None
+    stager: str = ""
+    file_system: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +105,7 @@ class Release:
     Attributes:
         number: its place in the log of the function's alias.
         entry: number of the alias entry that it is about.
-        outcome: "released" or "failed".
+        outcome: "released", "failed", or "staging" while its bundle is brought to a file system.
         version: the model version that the entry names.
         lambda_version: what the Lambda alias serves now.
         configuration: hash of the function's configuration that it is about; empty if the outcome

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from shearling.errors import ReleaseError, ShearlingError, StoreError
+from shearling.errors import ModelNotFoundError, ReleaseError, ShearlingError, StoreError
+from shearling.fit import misfit
 from shearling.function import (
     FRESH_ROLE_SECONDS,
     AbsentError,
@@ -23,7 +24,9 @@ from shearling.function import (
     lambda_client,
 )
 from shearling.gate import is_denied, objection
+from shearling.ref import Pin
 from shearling.retire import retire_versions
+from shearling.staging import BeingStagedError, FinalStagingError, require_staged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,10 +36,11 @@ if TYPE_CHECKING:
     from shearling.configuration import Configuration
     from shearling.function import LambdaAlias
     from shearling.registry import AliasEntry, Deployment, Registry, Release
+    from shearling.staging import Staging
 
 __all__ = ["Clock", "Outcome", "lambda_client", "release_alias"]
 
-RELEASED, UNCHANGED, FAILED = "released", "unchanged", "failed"
+RELEASED, UNCHANGED, STAGING, FAILED = "released", "unchanged", "staging", "failed"
 
 #: How often in a row others may interfere before the next trigger has to go on. Many aliases of
 #: one function may be released at once, and each needs `$LATEST` for itself for some seconds.
@@ -48,7 +52,8 @@ class Outcome:
     """What became of one attempt to release an alias.
 
     Attributes:
-        outcome: "released", "unchanged" if all was in order already, or "failed".
+        outcome: "released", "unchanged" if all was in order already, "staging" if the bundle must
+            be brought to the function's file system first, or "failed".
         version: the model version that the registry names; None if it names none yet.
         lambda_version: what the alias serves now; empty if that is not known.
         reason: why it failed.
@@ -76,6 +81,7 @@ def release_alias(
     alias: str,
     *,
     sweep: bool = False,
+    staging: Staging | None = None,
     patience_seconds: float = 600,
     clock: Clock | None = None,
 ) -> Outcome:
@@ -92,12 +98,18 @@ def release_alias(
         alias: the alias, of the registry and of the function.
         sweep: nobody asked. A check that failed for the same entry, code and configuration is then
             not run again: somebody has to ask, name another version or change the function.
+        staging: what became of bringing a bundle to the function's file system, just now.
         patience_seconds: when to stop waiting for Lambda.
         clock: time.
     """
     clock = clock or Clock()
-    function = Function(client, deployment.function, clock, clock.now() + patience_seconds)
-    return _Reconciliation(function, registry, deployment, alias, clock, sweep=sweep).run()
+    deadline = clock.now() + patience_seconds
+    function, stager = (
+        Function(client, name, clock, deadline) for name in (deployment.function, deployment.stager)
+    )
+    return _Reconciliation(
+        function, registry, deployment, alias, clock, stager=stager, sweep=sweep, staging=staging
+    ).run()
 
 
 class _ObjectionError(ReleaseError):
@@ -126,14 +138,18 @@ class _Reconciliation:
         alias: str,
         clock: Clock,
         *,
+        stager: Function,
         sweep: bool,
+        staging: Staging | None,
     ) -> None:
         self._function = function
+        self._stager = stager
         self._registry = registry
         self._deployment = deployment
         self._alias = alias
         self._clock = clock
         self._sweep = sweep
+        self._staging = staging
         self._timings: dict[str, float] = {}
 
     def run(self) -> Outcome:
@@ -185,6 +201,8 @@ class _Reconciliation:
             return self._serve(sight)
         except (UndecidedError, StoreError):
             raise
+        except BeingStagedError as error:
+            return self._wait_for_stager(sight, error)
         except _ObjectionError as error:
             return self._fail(sight, latest, error, self._retreat(sight))
         except ShearlingError as error:
@@ -224,9 +242,43 @@ class _Reconciliation:
             for version in self._function.versions():
                 if version.pin == pin and version.is_like(latest):
                     return self._function.version(version.number)
+            self._prepare(pin, latest)
             if latest.pin != pin or latest.variables is None:
                 latest = self._function.set_pin(latest, pin)
             return self._function.publish(latest)
+
+    def _prepare(self, pin: str, latest: Configuration) -> None:
+        """See that a bundle fits the function, and that it lies where the function finds it."""
+        if not pin:
+            return
+        is_staged = latest.is_mounted and bool(self._deployment.stager)
+        try:
+            manifest = self._registry.manifest(Pin.parse(pin))
+        except ModelNotFoundError:
+            pass  # the function, or the stager, will say so
+        else:
+            if reason := misfit(manifest, latest, is_staged=is_staged):
+                raise _ObjectionError(reason)
+        if is_staged:
+            self._stage(pin)
+
+    def _stage(self, pin: str) -> None:
+        with self._timed("stage"):
+            try:
+                require_staged(
+                    self._stager,
+                    pin,
+                    self._deployment,
+                    self._alias,
+                    sweep=self._sweep,
+                    last=self._staging,
+                )
+            except FinalStagingError as error:
+                raise _ObjectionError(error.reason) from error
+            except AbsentError as error:
+                raise UndecidedError(
+                    f"there is no stager {self._stager.name}: run terraform apply"
+                ) from error
 
     def _is_proven(self, alias: LambdaAlias) -> bool:
         """Say whether what an alias shows has passed its check for this very alias.
@@ -274,6 +326,14 @@ class _Reconciliation:
         empty = self._published("").number
         self._function.move(self._alias, sight.alias, empty, {})
         return empty
+
+    def _wait_for_stager(self, sight: _Sight, error: BeingStagedError) -> Outcome:
+        shown = self._retreat(sight)
+        # A sweep tries again what failed, as often as it must: nobody needs to read of each try.
+        is_retried = self._sweep and _is_failure_of(sight.last, sight.number)
+        if not is_retried:
+            self._record(sight, STAGING, shown, None, error.reason)
+        return self._outcome(sight, STAGING, shown, error.reason)
 
     def _fail(
         self,
@@ -343,10 +403,14 @@ class _Reconciliation:
 def _has_failed_before(sight: _Sight, latest: Configuration) -> bool:
     return (
         sight.last is not None
-        and sight.last.outcome == FAILED
-        and (sight.last.entry, sight.last.code_sha256, sight.last.configuration)
-        == (sight.number, latest.code_sha256, latest.sha256)
+        and _is_failure_of(sight.last, sight.number)
+        and (sight.last.code_sha256, sight.last.configuration)
+        == (latest.code_sha256, latest.sha256)
     )
+
+
+def _is_failure_of(last: Release | None, entry: int) -> bool:
+    return last is not None and (last.outcome, last.entry) == (FAILED, entry)
 
 
 def _reason(error: ShearlingError) -> str:

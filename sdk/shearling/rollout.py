@@ -205,6 +205,8 @@ def _is_released(registry: Registry, deployment: Deployment, entry: AliasEntry) 
         return False
     if last.entry > entry.number:
         raise _superseded(entry, last)
+    if last.outcome == "staging":
+        return False
     if last.outcome != "released":
         raise ReleaseError(
             f"{_words(entry)} failed on {deployment.function}, which serves what it did: "

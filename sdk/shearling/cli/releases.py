@@ -1,4 +1,4 @@
-"""Commands about what functions serve: status, release."""
+"""Commands about what functions serve: status, release, prune."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from shearling.cli.command import add_command
-from shearling.cli.output import note, say, say_json
+from shearling.cli.output import note, say, say_json, utc
 from shearling.cli.tables import table
 from shearling.errors import ModelNotFoundError, ReleaseError
+from shearling.progress import human_bytes
 
 if TYPE_CHECKING:
     import argparse
@@ -43,6 +44,18 @@ def add_commands(commands: Commands) -> None:
     )
     release.add_argument("model", metavar="MODEL", help="fraud, or fraud:prod")
     release.add_argument("alias", nargs="?", metavar="ALIAS", help="only this alias")
+    prune = add_command(
+        commands,
+        "prune",
+        _prune,
+        summary="remove from mounted file systems what no function version needs any more",
+        details="A blob goes a day after this command first found that no version of any function "
+        "pins it: run it again then. Needs the right to list the functions' versions and to "
+        "invoke the stager (Terraform's output `prune_policy`). The registry keeps all bundles.",
+        example="shearling prune --dry-run\nshearling prune",
+        json="the blobs",
+    )
+    prune.add_argument("--dry-run", action="store_true", help="only tell what would be removed")
 
 
 def _status(arguments: argparse.Namespace) -> None:
@@ -82,6 +95,36 @@ def _release(arguments: argparse.Namespace) -> None:
         say(table(headers, ([result.get(column) for column in columns] for result in results)))
     if failures:
         raise ReleaseError("; ".join(failures))
+
+
+def _prune(arguments: argparse.Namespace) -> None:
+    from shearling.registry import Registry
+    from shearling.release import lambda_client
+    from shearling.staging import prune
+
+    registry = Registry(arguments.registry)
+    rows = prune(arguments.lambda_client or lambda_client, registry, dry_run=arguments.dry_run)
+    if arguments.json:
+        say_json(rows)
+        return
+    if not rows:
+        note("every blob on a mounted file system is needed")
+        return
+    cells = (
+        [row["digest"], human_bytes(row["size"]), row["state"], _minute(row["since"])]
+        for row in rows
+    )
+    say(table(["BLOB", "SIZE", "STATE", "NOT NEEDED SINCE (UTC)"], cells))
+    for state in ("removed", "removable", "waiting"):
+        sizes = [row["size"] for row in rows if row["state"] == state]
+        if sizes:
+            note(f"{state}: {len(sizes)} of {human_bytes(sum(sizes))}")
+
+
+def _minute(moment: str) -> str:
+    from datetime import datetime
+
+    return utc(datetime.fromisoformat(moment))
 
 
 def _releasers(registry: Registry, model: str, alias: str | None) -> list[tuple[str, str]]:
