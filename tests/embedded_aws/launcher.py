@@ -186,6 +186,47 @@ def execute_warm(
     return stock(function, event, request_id)
 
 
+# -- Asynchronous invocations
+
+_is_asynchronous: contextvars.ContextVar[bool] = contextvars.ContextVar(
+    "is_asynchronous", default=False
+)
+
+
+def invoke_asynchronously(function: Record, event: Any, *, stock: Callable[..., Any]) -> None:
+    """Mark what the emulator runs from here, in a thread that takes this context along."""
+    token = _is_asynchronous.set(True)
+    try:
+        stock(function, event)
+    finally:
+        _is_asynchronous.reset(token)
+
+
+def execute_function(function: Record, event: Any, *, stock: Callable[..., Any]) -> Any:
+    """AWS takes the answer of an asynchronous invocation to the destination of success."""
+    result = stock(function, event)
+    settings = function.get("event_invoke_config") or (
+        function.get("event_invoke_configs") or {}
+    ).get("$LATEST", {})
+    destinations = settings.get("DestinationConfig") or {}
+    target = (destinations.get("OnSuccess") or {}).get("Destination")
+    if _is_asynchronous.get() and target and not result.get("error"):
+        body = result.get("body")
+        record = {
+            "requestContext": {
+                "functionArn": f"{function['config']['FunctionArn']}:$LATEST",
+                "condition": "Success",
+                "approximateInvokeCount": 1,
+            },
+            "requestPayload": event,
+            "responseContext": {"statusCode": 200, "executedVersion": "$LATEST"},
+            "responsePayload": json.loads(body) if isinstance(body, str | bytes) else body,
+        }
+        destination, _, _ = service._get_func_record_for_ref(target)
+        service.invoke_async_with_retry(destination, record)
+    return result
+
+
 # -- Versions and aliases
 
 _executed: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar(
@@ -356,6 +397,8 @@ def _element(name: str, value: Any) -> str:
 _REPLACEMENTS: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
     (lambda_runtime, "_worker_class_for", worker_class),
     (service, "_execute_function_warm", execute_warm),
+    (service, "_execute_function", execute_function),
+    (service, "invoke_async_with_retry", invoke_asynchronously),
     (service, "_effective_func_record_for_qualifier", effective_record),
     (service, "_execute_function_dispatch", execute),
     (service, "_invoke", invoke),
