@@ -21,6 +21,7 @@ from shearling.errors import (
     StoreError,
 )
 from shearling.fetch import blob_key, fetch_blobs
+from shearling.records import Log
 from shearling.ref import Pin, Ref
 from shearling.registry import REGISTRY_VARIABLE, Registry
 from shearling.store import Store
@@ -518,6 +519,23 @@ def test_a_push_that_died_before_its_version_is_indexed_is_found_by_the_next(
     memory._versions("fraud").create(1, {"digest": digest})  # and dies
     assert memory._commit_version("fraud", other, {}) == (2, True)
     assert memory._commit_version("fraud", digest, {}) == (1, False)
+
+
+class Overtaken(Store):
+    """A store in which another takes the first number just before we do, and dies."""
+
+    def create(self, key: str, data: bytes) -> bool:
+        if key.endswith("versions/0000000001.json"):
+            Log(Store(self._backend, self.uri), "models/fraud/versions").create(
+                1, {"digest": DIGEST}
+            )
+        return super().create(key, data)
+
+
+def test_a_version_whose_publisher_died_is_indexed_by_who_lost_its_number_to_it() -> None:
+    registry = Registry(store=Overtaken(MemoryStore(), "memory://overtaken"))
+    assert registry._commit_version("fraud", digest_of(b"ours"), {}) == (2, True)
+    assert registry._commit_version("fraud", DIGEST, {}) == (1, False)
 
 
 def test_a_push_that_died_before_its_version_is_new_when_it_is_repeated(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shearling.errors import InvalidRefError
@@ -249,12 +249,29 @@ EVENT_VALUES = st.recursive(
 
 @settings(max_examples=200)
 @given(EVENT_VALUES)
+@example({"requestContext": 5})
+@example({"requestContext": "http"})
+@example({"requestContext": {"http": "GET"}})
+@example({"requestContext": {"http": {"method": 5}}, "rawPath": []})
 def test_no_event_makes_the_handler_raise(server: Server, value: object) -> None:
     answer = respond(value, Call(), server)
     assert answer.get("statusCode", answer.get("status")) >= 400
 
 
 # What fails
+
+
+def test_an_error_of_ours_is_a_500_with_the_number_under_which_the_log_has_it(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = respond({"requestContext": {"http": {}}}, Call(), server)
+    assert answer["statusCode"] == 500
+    assert document(answer)["error"] == (
+        "internal error; the function's log has it under request-1"
+    )
+    (failure, _) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert failure["request_id"] == "request-1"
+    assert "KeyError: 'method'" in failure["traceback"]
 
 
 def test_no_released_model_is_a_503_that_says_what_to_do(tmp_path: Path) -> None:
