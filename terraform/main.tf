@@ -19,12 +19,53 @@ locals {
     kms_key_arn = var.registry.kms_key_arn
   }
 
+  # Models that are read from the file system.
+  mounted = toset([for name, model in var.models : name if model.file_system != null])
+
   # The only alias, unless one is named. Null is refused where there is an API to need one.
   default_aliases = {
     for name, model in var.models : name => (
       model.default_alias == null && length(model.aliases) == 1 ? keys(model.aliases)[0] : model.default_alias
     )
   }
+}
+
+# Created for the first model that asks for it.
+module "file_system" {
+  source = "./modules/file-system"
+  count  = length(local.mounted) > 0 ? 1 : 0
+
+  name             = "${var.name}-models"
+  network          = var.network
+  existing         = var.file_system.existing
+  kms_key_arn      = var.file_system.kms_key_arn
+  writer_role_arns = [module.stager[0].role_arn] # by index: the splat would wait for all of the module, and so for itself
+}
+
+locals {
+  # Where functions with a file system stand. Only the ID of the group is unknown at plan, not whether there is a network.
+  inside = length(local.mounted) == 0 ? null : {
+    subnet_ids         = var.network.subnet_ids
+    security_group_ids = [module.file_system[0].security_group_id]
+  }
+}
+
+module "stager" {
+  source = "./modules/stager"
+  count  = length(local.mounted) > 0 ? 1 : 0
+
+  name                     = "${var.name}_stager"
+  registry                 = local.registry
+  package                  = module.registry.packages[var.packages.control]
+  python                   = var.python
+  unsupported_python       = var.unsupported_python
+  architecture             = var.architecture
+  memory_mb                = var.file_system.stager_memory_mb
+  network                  = local.inside
+  file_system              = { access_point_arn = module.file_system[0].access_point_arn }
+  releaser_arn             = module.releaser.function_arn
+  log_retention_days       = var.log_retention_days
+  permissions_boundary_arn = var.permissions_boundary_arn
 }
 
 module "function" {
@@ -44,6 +85,8 @@ module "function" {
   snap_start               = each.value.snap_start
   allow_pickle             = each.value.allow_pickle
   environment              = each.value.environment
+  network                  = each.value.file_system == null ? null : local.inside
+  file_system              = each.value.file_system == null ? null : { access_point_arn = module.file_system[0].access_point_arn }
   log_retention_days       = var.log_retention_days
   permissions_boundary_arn = var.permissions_boundary_arn
 }
@@ -88,7 +131,13 @@ module "releaser" {
       aliases            = keys(module.function[name].alias_arns)
       python             = coalesce(var.models[name].python, var.python)
       configuration_hash = module.function[name].configuration_hash
+      file_system        = contains(local.mounted, name) ? { access_point_arn = module.file_system[0].access_point_arn } : null
     }
+  }
+
+  stager = length(local.mounted) == 0 ? null : {
+    name = module.stager[0].function_name
+    arn  = module.stager[0].function_arn
   }
 
   log_retention_days       = var.log_retention_days

@@ -48,6 +48,21 @@ output "release_policy" {
   description = "IAM policy (JSON) for who runs `shearling release`."
 }
 
+output "stager_name" {
+  value       = one(module.stager[*].function_name)
+  description = "Name of the function that writes to the file system; null without one."
+}
+
+output "security_group_id" {
+  value       = one(module.file_system[*].security_group_id)
+  description = "Security group of the functions with a file system, to add rules to; null without one."
+}
+
+output "prune_policy" {
+  value       = local.prune_policy_json
+  description = "IAM policy (JSON) for who runs `shearling prune`, beside `push_policy`; null without a file system."
+}
+
 output "role_names" {
   value       = { for name, function in module.function : name => function.role_name }
   description = "Name of the function's role, by model, to attach further rights to."

@@ -16,6 +16,24 @@ locals {
     }
   ]...)
 
+  prune_policy_json = length(local.mounted) == 0 ? null : jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid      = "SeeWhatIsPinned"
+        Effect   = "Allow"
+        Action   = ["lambda:GetFunctionConfiguration", "lambda:ListVersionsByFunction"]
+        Resource = flatten([for name in local.mounted : [module.function[name].function_arn, "${module.function[name].function_arn}:*"]])
+      },
+      {
+        Sid      = "Prune"
+        Effect   = "Allow"
+        Action   = "lambda:InvokeFunction"
+        Resource = module.stager[0].function_arn
+      },
+    ]
+  })
+
   invoke_policies_json = {
     for key, target in local.aliases : key => jsonencode({
       Version = "2012-10-17"

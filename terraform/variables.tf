@@ -27,6 +27,7 @@ variable "models" {
     ephemeral_storage_mb = optional(number, 512) # /tmp, which holds the bundle
     snap_start           = optional(bool, false)
     allow_pickle         = optional(bool, false) # load cloudpickle bundles, which run their author's code
+    file_system          = optional(object({}))  # {} mounts one, for bundles too large for /tmp; needs `network`
     environment          = optional(map(string), {})
     package              = optional(string) # a package of its own, instead of packages.runtime
     python               = optional(string) # what that package was built for, if not `python`
@@ -76,6 +77,40 @@ variable "registry" {
     condition     = var.registry.bucket == null || !var.registry.force_destroy
     error_message = "registry.force_destroy is for the bucket that this module creates: a bucket that exists is never deleted."
   }
+}
+
+variable "network" {
+  type = object({
+    vpc_id          = string
+    subnet_ids      = list(string)               # of different availability zones
+    route_table_ids = optional(list(string), []) # of those subnets, to reach S3 by a gateway endpoint; [] if they reach it already
+  })
+  default     = null
+  description = "Where functions with a file system stand; others stand in no network."
+
+  validation {
+    condition     = var.network != null || alltrue([for model in values(var.models) : model.file_system == null])
+    error_message = "file_system needs network, because Lambda mounts a file system only from inside a VPC: ${join(", ", [for name, model in var.models : name if model.file_system != null])}."
+  }
+
+  validation {
+    condition     = var.network == null || try(length(var.network.subnet_ids) > 0, false)
+    error_message = "network.subnet_ids names no subnet: the file system has a mount target in each, and functions stand there."
+  }
+}
+
+variable "file_system" {
+  type = object({
+    existing = optional(object({
+      access_point_arn   = string
+      security_group_ids = optional(list(string), []) # of its mount targets; they are opened for the functions
+    }))
+    kms_key_arn      = optional(string)       # null is EFS's own
+    stager_memory_mb = optional(number, 2048) # more memory is more network, too
+  })
+  default     = {}
+  nullable    = false
+  description = "The file system of all models that ask for one. It is created, unless an access point is given."
 }
 
 variable "api" {

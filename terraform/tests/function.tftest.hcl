@@ -483,3 +483,74 @@ run "retention_that_cloudwatch_does_not_offer_is_refused" {
   }
   expect_failures = [var.log_retention_days]
 }
+
+run "file_system_is_mounted_for_reading" {
+  module {
+    source = "./modules/function"
+  }
+  variables {
+    network     = { subnet_ids = ["subnet-1"], security_group_ids = ["sg-1"] }
+    file_system = { access_point_arn = "arn:aws:elasticfilesystem:eu-central-1:123456789012:access-point/fsap-1" }
+  }
+
+  assert {
+    condition = [for s in jsondecode(aws_iam_role_policy.function.policy).Statement : s if s.Sid == "ReadFileSystem"] == [
+      {
+        Sid       = "ReadFileSystem"
+        Effect    = "Allow"
+        Action    = "elasticfilesystem:ClientMount"
+        Resource  = "arn:aws:elasticfilesystem:eu-central-1:123456789012:file-system/*"
+        Condition = { StringEquals = { "elasticfilesystem:AccessPointArn" = "arn:aws:elasticfilesystem:eu-central-1:123456789012:access-point/fsap-1" } }
+      },
+    ]
+    error_message = "Policy: ${aws_iam_role_policy.function.policy}"
+  }
+  assert {
+    condition     = contains([for s in jsondecode(aws_iam_role_policy.function.policy).Statement : s.Sid], "StandInNetwork")
+    error_message = "A function in a VPC needs network interfaces."
+  }
+  assert {
+    condition = (
+      aws_lambda_function.model.environment[0].variables["SHEARLING_MOUNT"] == "/mnt/models"
+      && aws_lambda_function.model.file_system_config[0].local_mount_path == "/mnt/models"
+      && aws_lambda_function.model.vpc_config[0].subnet_ids == toset(["subnet-1"])
+    )
+    error_message = "The function stands in the network and finds the mount."
+  }
+}
+
+run "file_system_without_a_network_is_refused" {
+  command = plan
+  module {
+    source = "./modules/function"
+  }
+  variables {
+    file_system = { access_point_arn = "arn:aws:elasticfilesystem:eu-central-1:123456789012:access-point/fsap-1" }
+  }
+  expect_failures = [var.file_system]
+}
+
+run "mount_outside_of_mnt_is_refused" {
+  command = plan
+  module {
+    source = "./modules/function"
+  }
+  variables {
+    network     = { subnet_ids = ["subnet-1"], security_group_ids = ["sg-1"] }
+    file_system = { access_point_arn = "arn:aws:elasticfilesystem:eu-central-1:123456789012:access-point/fsap-1", mount_path = "/models" }
+  }
+  expect_failures = [var.file_system]
+}
+
+run "snap_start_with_a_file_system_is_refused" {
+  command = plan
+  module {
+    source = "./modules/function"
+  }
+  variables {
+    snap_start  = true
+    network     = { subnet_ids = ["subnet-1"], security_group_ids = ["sg-1"] }
+    file_system = { access_point_arn = "arn:aws:elasticfilesystem:eu-central-1:123456789012:access-point/fsap-1" }
+  }
+  expect_failures = [var.snap_start]
+}

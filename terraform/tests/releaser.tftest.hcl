@@ -400,3 +400,56 @@ run "retention_that_cloudwatch_does_not_offer_is_refused" {
   }
   expect_failures = [var.log_retention_days]
 }
+
+run "deployment_with_a_file_system_names_its_stager_which_may_be_invoked" {
+  module {
+    source = "./modules/releaser"
+  }
+  variables {
+    stager = { name = "acme_stager", arn = "arn:aws:lambda:eu-central-1:123456789012:function:acme_stager" }
+    functions = {
+      embed = {
+        name               = "acme-embed"
+        arn                = "arn:aws:lambda:eu-central-1:123456789012:function:acme-embed"
+        aliases            = ["prod"]
+        python             = "3.13"
+        configuration_hash = "1"
+        file_system        = { access_point_arn = "arn:aws:elasticfilesystem:eu-central-1:123456789012:access-point/fsap-1" }
+      }
+    }
+  }
+
+  assert {
+    condition = (
+      jsondecode(aws_s3_object.deployment["embed"].content).stager == "acme_stager"
+      && jsondecode(aws_s3_object.deployment["embed"].content).file_system == "arn:aws:elasticfilesystem:eu-central-1:123456789012:access-point/fsap-1"
+    )
+    error_message = "Deployment: ${aws_s3_object.deployment["embed"].content}"
+  }
+  assert {
+    condition = [for s in jsondecode(aws_iam_role_policy.releaser.policy).Statement : s.Resource if s.Sid == "Stage"] == [
+      "arn:aws:lambda:eu-central-1:123456789012:function:acme_stager",
+    ]
+    error_message = "Policy: ${aws_iam_role_policy.releaser.policy}"
+  }
+}
+
+run "file_system_without_a_stager_is_refused" {
+  command = plan
+  module {
+    source = "./modules/releaser"
+  }
+  variables {
+    functions = {
+      embed = {
+        name               = "acme-embed"
+        arn                = "arn:aws:lambda:eu-central-1:123456789012:function:acme-embed"
+        aliases            = ["prod"]
+        python             = "3.13"
+        configuration_hash = "1"
+        file_system        = { access_point_arn = "arn:aws:elasticfilesystem:eu-central-1:123456789012:access-point/fsap-1" }
+      }
+    }
+  }
+  expect_failures = [var.stager]
+}

@@ -176,3 +176,58 @@ run "force_destroy_of_a_bucket_that_exists_is_refused" {
   }
   expect_failures = [var.registry]
 }
+
+run "model_with_a_file_system_gets_one_and_a_stager" {
+  variables {
+    models = {
+      fraud = { aliases = { prod = {} } }
+      embed = { aliases = { prod = { provisioned_concurrency = 1 } }, file_system = {} }
+    }
+    network = { vpc_id = "vpc-1", subnet_ids = ["subnet-1"] }
+  }
+
+  assert {
+    condition     = output.stager_name == "acme_stager" && length(module.file_system) == 1
+    error_message = "Stager: ${jsonencode(output.stager_name)}"
+  }
+  assert {
+    condition = jsondecode(output.prune_policy).Statement == [
+      {
+        Sid      = "SeeWhatIsPinned"
+        Effect   = "Allow"
+        Action   = ["lambda:GetFunctionConfiguration", "lambda:ListVersionsByFunction"]
+        Resource = [module.function["embed"].function_arn, "${module.function["embed"].function_arn}:*"]
+      },
+      {
+        Sid      = "Prune"
+        Effect   = "Allow"
+        Action   = "lambda:InvokeFunction"
+        Resource = module.stager[0].function_arn
+      },
+    ]
+    error_message = "Policy: ${output.prune_policy}"
+  }
+}
+
+run "without_a_file_system_there_is_no_stager" {
+  assert {
+    condition     = output.stager_name == null && output.security_group_id == null && output.prune_policy == null && length(module.file_system) == 0
+    error_message = "Nothing that nobody asked for."
+  }
+}
+
+run "file_system_without_a_network_is_refused" {
+  command = plan
+  variables {
+    models = { embed = { aliases = { prod = {} }, file_system = {} } }
+  }
+  expect_failures = [var.network]
+}
+
+run "network_without_a_subnet_is_refused" {
+  command = plan
+  variables {
+    network = { vpc_id = "vpc-1", subnet_ids = [] }
+  }
+  expect_failures = [var.network]
+}

@@ -51,6 +51,32 @@ resource "aws_iam_role_policy" "function" {
           Condition = { StringLike = { "s3:prefix" = ["${local.root}blobs/*"] } }
         },
       ],
+      [
+        for network in var.network[*] : {
+          # On any resource, since the interfaces do not exist yet.
+          Sid    = "StandInNetwork"
+          Effect = "Allow"
+          Action = [
+            "ec2:AssignPrivateIpAddresses",
+            "ec2:CreateNetworkInterface",
+            "ec2:DeleteNetworkInterface",
+            "ec2:DescribeNetworkInterfaces",
+            "ec2:DescribeSubnets",
+            "ec2:UnassignPrivateIpAddresses",
+          ]
+          Resource = "*"
+        }
+      ],
+      [
+        for file_system in var.file_system[*] : {
+          # Without ClientWrite the mount is read-only: what one function maps, no other can change.
+          Sid       = "ReadFileSystem"
+          Effect    = "Allow"
+          Action    = "elasticfilesystem:ClientMount"
+          Resource  = replace(file_system.access_point_arn, "/access-point/.*$/", "file-system/*")
+          Condition = { StringEquals = { "elasticfilesystem:AccessPointArn" = file_system.access_point_arn } }
+        }
+      ],
       var.registry.kms_key_arn == null ? [] : [
         {
           Sid      = "DecryptBlobs"

@@ -6,6 +6,7 @@ locals {
     var.environment,
     { SHEARLING_REGISTRY = "s3://${join("/", compact([var.registry.bucket, var.registry.prefix]))}" },
     var.allow_pickle ? { SHEARLING_ALLOW_PICKLE = "true" } : {},
+    var.file_system == null ? {} : { SHEARLING_MOUNT = var.file_system.mount_path },
   )
 }
 
@@ -35,6 +36,24 @@ resource "aws_lambda_function" "model" {
 
   ephemeral_storage {
     size = var.ephemeral_storage_mb
+  }
+
+  dynamic "vpc_config" {
+    for_each = var.network[*]
+
+    content {
+      subnet_ids         = vpc_config.value.subnet_ids
+      security_group_ids = vpc_config.value.security_group_ids
+    }
+  }
+
+  dynamic "file_system_config" {
+    for_each = var.file_system[*]
+
+    content {
+      arn              = file_system_config.value.access_point_arn
+      local_mount_path = file_system_config.value.mount_path
+    }
   }
 
   logging_config {

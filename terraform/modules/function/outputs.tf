@@ -29,6 +29,8 @@ output "configuration_hash" {
     ephemeral_storage_mb = var.ephemeral_storage_mb
     snap_start           = var.snap_start
     environment          = local.environment
+    network              = var.network
+    file_system          = var.file_system
   }))
   description = "Changes when the function's code or configuration does: then its aliases must be released anew."
 }

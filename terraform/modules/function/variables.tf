@@ -152,6 +152,39 @@ variable "snap_start" {
     condition     = !var.snap_start || var.ephemeral_storage_mb == 512
     error_message = "snap_start of ${var.name} needs ephemeral_storage_mb = 512: Lambda takes no snapshot of a larger /tmp."
   }
+
+  validation {
+    condition     = !var.snap_start || var.file_system == null
+    error_message = "snap_start of ${var.name} excludes file_system: Lambda takes no snapshot of a function with a mounted file system."
+  }
+}
+
+variable "network" {
+  type = object({
+    subnet_ids         = list(string)
+    security_group_ids = list(string)
+  })
+  default     = null
+  description = "Put the function into a VPC; null leaves it outside."
+}
+
+variable "file_system" {
+  type = object({
+    access_point_arn = string
+    mount_path       = optional(string, "/mnt/models")
+  })
+  default     = null
+  description = "Read bundles from a mounted file system, for those too large for `/tmp`; needs `network`."
+
+  validation {
+    condition     = var.file_system == null || var.network != null
+    error_message = "file_system of ${var.name} needs network: Lambda mounts a file system only from inside a VPC."
+  }
+
+  validation {
+    condition     = var.file_system == null || try(can(regex("^/mnt/[A-Za-z0-9._-]+$", var.file_system.mount_path)), false)
+    error_message = "file_system.mount_path of ${var.name} must be /mnt/ and a name of letters, digits, '.', '_' and '-': Lambda mounts nowhere else."
+  }
 }
 
 variable "allow_pickle" {

@@ -67,6 +67,14 @@ locals {
       ],
       # A statement must name a resource, and a releaser may have nothing to release yet.
       [for statement in local.function_statements : statement if length(var.functions) > 0],
+      [
+        for stager in var.stager[*] : {
+          Sid      = "Stage"
+          Effect   = "Allow"
+          Action   = "lambda:InvokeFunction"
+          Resource = stager.arn
+        }
+      ],
       var.registry.kms_key_arn == null ? [] : [
         {
           Sid      = "UseKey"

@@ -67,16 +67,22 @@ resource "aws_s3_object" "deployment" {
   key          = "${local.root}deployments/${local.deployments[each.key]}.json"
   content_type = "application/json"
 
-  content = jsonencode({
-    account  = local.account_id
-    aliases  = sort(each.value.aliases)
-    api_url  = var.api_url
-    function = each.value.name
-    model    = each.key
-    region   = local.region
-    releaser = var.name
-    runtime  = "python${each.value.python}"
-  })
+  content = jsonencode(merge(
+    {
+      account  = local.account_id
+      aliases  = sort(each.value.aliases)
+      api_url  = var.api_url
+      function = each.value.name
+      model    = each.key
+      region   = local.region
+      releaser = var.name
+      runtime  = "python${each.value.python}"
+    },
+    each.value.file_system == null ? {} : {
+      file_system = each.value.file_system.access_point_arn
+      stager      = var.stager.name
+    },
+  ))
 
   # An object takes ten tags, and default tags of a provider may be more.
   override_provider {

@@ -36,6 +36,7 @@ variable "functions" {
     aliases            = set(string)
     python             = string
     configuration_hash = string # its aliases are released anew when this changes
+    file_system        = optional(object({ access_point_arn = string }))
   }))
   nullable    = false
   description = "The functions to release, by the model that each serves."
@@ -43,6 +44,20 @@ variable "functions" {
   validation {
     condition     = alltrue([for model in keys(var.functions) : length("${var.name}-${model}") <= 64])
     error_message = "The event rule \"<name>-<model>\" may have 64 characters; too long: ${join(", ", [for model in keys(var.functions) : "${var.name}-${model}" if length("${var.name}-${model}") > 64])}."
+  }
+}
+
+variable "stager" {
+  type = object({
+    name = string
+    arn  = string
+  })
+  default     = null
+  description = "The function that brings bundles to the file system of those functions that have one."
+
+  validation {
+    condition     = var.stager != null || alltrue([for function in values(var.functions) : function.file_system == null])
+    error_message = "A function with a file_system needs a stager: nothing else can write there."
   }
 }
 

@@ -14,7 +14,8 @@ mock_data "aws_partition" {
 
 mock_data "aws_service" {
   defaults = {
-    region = "eu-central-1"
+    region           = "eu-central-1"
+    reverse_dns_name = "com.amazonaws.eu-central-1.s3"
   }
 }
 
@@ -55,5 +56,17 @@ mock_resource "aws_apigatewayv2_api" {
     id            = "abcdef1234"
     api_endpoint  = "https://abcdef1234.execute-api.eu-central-1.amazonaws.com"
     execution_arn = "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234"
+  }
+}
+
+mock_resource "aws_efs_file_system" {
+  defaults = {
+    arn = "arn:aws:elasticfilesystem:eu-central-1:123456789012:file-system/fs-1"
+  }
+}
+
+mock_resource "aws_efs_access_point" {
+  defaults = {
+    arn = "arn:aws:elasticfilesystem:eu-central-1:123456789012:access-point/fsap-1"
   }
 }

@@ -1,0 +1,62 @@
+# Who reaches whom: functions the file system and S3, nobody the functions.
+
+resource "aws_security_group" "function" {
+  name_prefix = "${var.name}-functions-"
+  description = "Functions that mount the file system ${var.name}"
+  vpc_id      = var.network.vpc_id
+
+  # Lambda gives its network interfaces back 20 to 45 minutes after the last function is gone.
+  timeouts {
+    delete = "60m"
+  }
+}
+
+resource "aws_security_group" "mount_target" {
+  count = local.created
+
+  name_prefix = "${var.name}-mount-targets-"
+  description = "Mount targets of the file system ${var.name}"
+  vpc_id      = var.network.vpc_id
+}
+
+resource "aws_vpc_security_group_ingress_rule" "nfs" {
+  count = var.existing == null ? 1 : length(var.existing.security_group_ids)
+
+  security_group_id            = local.mount_group_ids[count.index]
+  description                  = "NFS from the functions"
+  referenced_security_group_id = aws_security_group.function.id
+  ip_protocol                  = "tcp"
+  from_port                    = 2049
+  to_port                      = 2049
+}
+
+resource "aws_vpc_security_group_egress_rule" "nfs" {
+  count = var.existing == null ? 1 : length(var.existing.security_group_ids)
+
+  security_group_id            = aws_security_group.function.id
+  description                  = "NFS to the mount targets"
+  referenced_security_group_id = local.mount_group_ids[count.index]
+  ip_protocol                  = "tcp"
+  from_port                    = 2049
+  to_port                      = 2049
+}
+
+# S3 has no group to name, and its list of addresses is known only where there is a gateway.
+resource "aws_vpc_security_group_egress_rule" "https" {
+  security_group_id = aws_security_group.function.id
+  description       = "HTTPS to S3"
+  cidr_ipv4         = "0.0.0.0/0"
+  ip_protocol       = "tcp"
+  from_port         = 443
+  to_port           = 443
+}
+
+# Costs nothing, and without it a private subnet has no way to S3.
+resource "aws_vpc_endpoint" "s3" {
+  count = length(var.network.route_table_ids) > 0 ? 1 : 0
+
+  vpc_id            = var.network.vpc_id
+  service_name      = data.aws_service.s3.reverse_dns_name
+  vpc_endpoint_type = "Gateway"
+  route_table_ids   = var.network.route_table_ids
+}
