@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     Points = Sequence[tuple[float, float]]
 
 #: Below these the time is the start itself, or the call itself.
-_FROM = {"growth of the cold start": 4e7, "growth of a warm request": 100}
+FROM = {"growth of the cold start": 4e7, "growth of a warm request": 100}
 _LIMIT = 1.1
 
 
@@ -28,7 +28,7 @@ def slope(points: Points) -> float:
 def findings_of(series: Mapping[str, Mapping[str, Points]]) -> Findings:
     """Return the slopes of what other parts measured."""
     findings = Findings()
-    for picture, start in _FROM.items():
+    for picture, start in FROM.items():
         lines = series.get(picture, {})
         table = [["", *(f"slope of {name}" for name in lines)]]
         large = {name: [p for p in points if p[0] >= start] for name, points in lines.items()}

@@ -9,10 +9,11 @@ from typing import Any
 
 import matplotlib as mpl  # type: ignore[import-not-found,unused-ignore]
 
-from bench.growth import slope
+from bench.growth import FROM, slope
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt  # type: ignore[import-not-found,unused-ignore]
+from matplotlib.ticker import LogLocator  # type: ignore[import-not-found,unused-ignore]
 
 _COLORS = ("#0072b2", "#56b4e9", "#d55e00", "#009e73", "#999999", "#cc79a7")
 _X_LABELS = {
@@ -28,7 +29,7 @@ def draw(title: str, lines: dict[str, list[tuple[Any, float]]], path: Path) -> N
     if isinstance(first[0][0], str):
         _bars(axes, lines)
     else:
-        _lines(axes, lines)
+        _lines(axes, lines, FROM.get(title, 0))
         axes.set_xlabel(_X_LABELS.get(title, ""))
     axes.set_ylabel("seconds")
     axes.set_title(title, loc="left")
@@ -40,12 +41,20 @@ def draw(title: str, lines: dict[str, list[tuple[Any, float]]], path: Path) -> N
     plt.close(figure)
 
 
-def _lines(axes: Any, lines: dict[str, list[tuple[float, float]]]) -> None:
+def _lines(axes: Any, lines: dict[str, list[tuple[float, float]]], start: float) -> None:
     for (name, points), color in zip(lines.items(), _COLORS, strict=False):
-        label = f"{name} (slope {slope(points):.2f})" if len(points) > 1 else name
+        large = [point for point in points if point[0] >= start]
+        label = f"{name} (slope {slope(large):.2f} at the end)" if len(large) > 1 else name
         axes.plot(*zip(*points, strict=True), "o-", color=color, label=label)
     axes.set_xscale("log")
+    _log_seconds(axes)
+
+
+def _log_seconds(axes: Any) -> None:
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("")
 
 
 def _bars(axes: Any, lines: dict[str, list[tuple[str, float]]]) -> None:
@@ -58,7 +67,7 @@ def _bars(axes: Any, lines: dict[str, list[tuple[str, float]]]) -> None:
     axes.set_xticks(range(len(labels)), labels, fontsize="small", rotation=15, ha="right")
     values = [y for points in lines.values() for _, y in points if y]
     if max(values) > 20 * min(values):
-        axes.set_yscale("log")
+        _log_seconds(axes)
 
 
 def file_name(title: str) -> str:
