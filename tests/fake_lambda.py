@@ -382,7 +382,7 @@ class _Client:
 
     def invoke(self, **request: Any) -> Any:
         self._begin("Invoke", request)
-        if request["FunctionName"] == "acme_stager":
+        if request["FunctionName"].endswith("acme_stager"):
             return self._fake.invoke_stager(request)
         assert json.loads(request["Payload"]) == {"shearling": "check"}
         return self._fake.invoke(request["Qualifier"])
@@ -405,7 +405,8 @@ class _Client:
         assert shape
         report = ParamValidator().validate(request, shape)
         assert not report.has_errors(), report.generate_report()
-        assert request["FunctionName"] in ("acme-fraud", "acme_stager")
+        name = request["FunctionName"].removeprefix("000000000000:function:")
+        assert name in {"acme-fraud", "acme_stager"}
         self._fake.before(operation)
         self._fake.calls.append(operation)
         for name in (operation, "*"):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from shearling import rollout
 from shearling.bundle import Descriptor, digest_of
+from shearling.cli import main
 from shearling.errors import ReleaseError
 from shearling.fetch import blob_key
 from shearling.staging import Staging, prune
@@ -250,8 +253,8 @@ def plain() -> Stage:
             600 * MIB,
             {"MemorySize": 2048},
             (
-                "601 MB and the function's /tmp 512: raise ephemeral_storage_mb to 601, or give the "
-                "model a file_system"
+                "601 MB and the function's /tmp 512: raise ephemeral_storage_mb to 601, "
+                "or give the model a file_system"
             ),
         ),
         (
@@ -346,3 +349,45 @@ def test_prune_says_why_the_stager_did_not(stage: Stage) -> None:
     stage.fake.stager = lambda _: {"reason": "a bundle is being staged: try again later"}
     with pytest.raises(ReleaseError, match="try again later"):
         prune(lambda _: stage.fake.client, stage.registry)
+
+
+def test_prune_removes_nothing_if_a_function_is_not_there(stage: Stage) -> None:
+    gone = refusal("ResourceNotFoundException", "no such function", 404)
+    stage.fake.refusals["GetFunctionConfiguration"] = [gone]
+    with pytest.raises(ReleaseError, match="not known what it pins"):
+        prune(lambda _: stage.fake.client, stage.registry)
+    assert "Invoke" not in stage.fake.calls
+
+
+def test_the_command_shows_what_goes_and_what_waits(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    since = "2026-01-01T12:00:00+00:00"
+    blobs = [
+        {"digest": f"sha256:{digit * 64}", "size": size, "state": state, "since": since}
+        for digit, size, state in (("a", 2_000_000, "removed"), ("b", 3_000, "waiting"))
+    ]
+    asked: list[dict[str, Any]] = []
+
+    def stager(request: dict[str, Any]) -> dict[str, Any]:
+        asked.append(request)
+        return {"blobs": blobs}
+
+    stage.fake.stager = stager
+    arguments = ["prune", "--registry", stage.registry.store.uri]
+    assert main(arguments, lambda_client=lambda _: stage.fake.client) == 0
+    shown = capsys.readouterr()
+    assert re.search(r"sha256:a{64} +2\.0 MB +removed +2026-01-01 12:00", shown.out)
+    assert "waiting: 1 of 3.0 kB" in shown.err
+    main([*arguments, "--dry-run", "--json"], lambda_client=lambda _: stage.fake.client)
+    assert json.loads(capsys.readouterr().out)[0]["file_system"] == MOUNT["Arn"]
+    assert [request["dry_run"] for request in asked] == [False, True]
+
+
+def test_the_command_says_so_if_all_is_needed(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage.fake.stager = lambda _: {"blobs": []}
+    arguments = ["prune", "--registry", stage.registry.store.uri]
+    assert main(arguments, lambda_client=lambda _: stage.fake.client) == 0
+    assert "is needed" in capsys.readouterr().err

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shearling.errors import ReleaseError
-from shearling.function import Clock, Function
+from shearling.function import AbsentError, Clock, Function
 from shearling.ref import Pin
 
 if TYPE_CHECKING:
@@ -150,16 +150,14 @@ def prune(
     clock = clock or Clock()
     mounted = [one for one in registry.deployments() if one.stager]
     rows: list[dict[str, Any]] = []
-    for stager, region, file_system in sorted(
-        {(one.stager, one.region, one.file_system) for one in mounted}
-    ):
-        # Whoever mounts it, also by another stack with a stager of its own.
+    for file_system in sorted({one.file_system for one in mounted}):
+        # Whoever mounts it, also by another stack with a stager of its own: any of them will do.
         sharing = [one for one in mounted if one.file_system == file_system]
         keep = sorted(_pinned(client_of, registry, sharing, clock))
         request = {"shearling": PRUNE, "keep": keep, "dry_run": dry_run}
-        answer = _ask(_function(client_of(region), stager, clock), request)
+        answer = _ask(_function(client_of, sharing[0], sharing[0].stager, clock), request)
         if problem := answer.get("reason"):
-            raise ReleaseError(f"{stager}: {problem}")
+            raise ReleaseError(f"{sharing[0].stager}: {problem}")
         rows += [{"file_system": file_system, **row} for row in answer["blobs"]]
     return rows
 
@@ -173,9 +171,15 @@ def _pinned(
     """Return the names of all blobs that an existing version of a function needs."""
     pins: set[str] = set()
     for one in deployments:
-        function = _function(client_of(one.region), one.function, clock)
-        # `$LATEST` too: it is the next version.
-        versions = [function.latest(), *function.versions()]
+        function = _function(client_of, one, one.function, clock)
+        try:
+            # `$LATEST` too: it is the next version.
+            versions = [function.latest(), *function.versions()]
+        except AbsentError as error:
+            raise ReleaseError(
+                f"{function.name} is registered and not there, so it is not known what it pins: "
+                "run terraform apply"
+            ) from error
         for version in versions:
             if version.variables is None:
                 raise ReleaseError(
@@ -190,8 +194,12 @@ def _pinned(
     return found
 
 
-def _function(client: LambdaClient, name: str, clock: Clock) -> Function:
-    return Function(client, name, clock, clock.now() + _PATIENCE_SECONDS)
+def _function(
+    client_of: Callable[[str], LambdaClient], deployment: Deployment, name: str, clock: Clock
+) -> Function:
+    # With the account: by its name alone, a namesake in the caller's own would be asked.
+    name = f"{deployment.account}:function:{name}"
+    return Function(client_of(deployment.region), name, clock, clock.now() + _PATIENCE_SECONDS)
 
 
 def _ask(stager: Function, request: Mapping[str, Any]) -> Mapping[str, Any]:
