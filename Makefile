@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+WORKERS ?= 2
 FUNCTION_PYTHON ?= 3.13
 ARCHITECTURE ?= x86_64
 
@@ -21,7 +22,7 @@ demo-down: $(INSTALLED) ## end what `make demo KEEP=1` left running
 
 test: $(INSTALLED) ## run every test
 	$(BIN)/python -m tests.embedded_aws.install
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile
 
 test-fast: $(INSTALLED) ## run the tests that take seconds
 	$(BIN)/pytest -m 'not slow'
