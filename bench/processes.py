@@ -7,8 +7,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
-from dataclasses import dataclass
 from multiprocessing.connection import Client, Listener
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -21,47 +19,26 @@ _START_SECONDS = 120.0
 _REPOSITORY = Path(__file__).resolve().parents[1]
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A process that ended well.
-
-    Attributes:
-        seconds: from its start to its end.
-        processor_seconds: that it computed, on all processors.
-        peak_bytes: the most memory that it held.
-    """
-
-    output: str
-    seconds: float
-    processor_seconds: float
-    peak_bytes: int
-
-
-def run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Ended:
-    """Run a command to its end.
+def run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
+    """Run a command to its end and return what it wrote.
 
     Raises:
         RuntimeError: it failed; the message has what it wrote.
     """
     if environment is None:
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    with tempfile.TemporaryFile() as output:
-        started = time.perf_counter()
-        process = subprocess.Popen(  # noqa: S603 - our own commands
-            command, env=dict(environment), stdin=subprocess.DEVNULL, stdout=output, stderr=output
-        )
-        try:
-            _, status, usage = os.wait4(process.pid, 0)
-        except BaseException:
-            process.kill()
-            raise
-        seconds = time.perf_counter() - started
-        process.returncode = os.waitstatus_to_exitcode(status)
-        output.seek(0)
-        text = output.read().decode(errors="replace")
-    if process.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed:\n{text}")
-    return Ended(text, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+    done = subprocess.run(  # noqa: S603 - our own commands
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+    return done.stdout
 
 
 class Worker:

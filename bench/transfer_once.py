@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
+import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -103,7 +105,14 @@ def stream(bucket: str, key: str, directory: Path) -> Callable[[], object]:
     return download
 
 
+def command_line(bucket: str, key: str, directory: Path) -> Callable[[], object]:
+    """Prepare the AWS CLI, whose path is the last argument."""
+    command = [sys.argv[5], "s3", "cp", "--quiet", f"s3://{bucket}/{key}", str(directory / "o")]
+    return lambda: subprocess.run(command, check=True)  # noqa: S603 - our own command
+
+
 _MIB = 1 << 20
+COMMAND_LINE = "aws s3 cp"
 WAYS: dict[str, Callable[..., Callable[[], object]]] = {
     "shearling.fetch, verified": shearling,
     "8 MiB ranges, 8 threads": lambda *a: ranges(*a, chunk=8 * _MIB, threads=8),
@@ -111,6 +120,7 @@ WAYS: dict[str, Callable[..., Callable[[], object]]] = {
     "8 MiB ranges, asyncio": lambda *a: tasks(*a, chunk=8 * _MIB, parallel=8),
     "one stream": stream,
     "boto3 download_file": boto3_transfer,
+    COMMAND_LINE: command_line,
 }
 
 
@@ -137,7 +147,7 @@ def _preallocated(directory: Path, size: int) -> int:
 
 
 def main() -> None:
-    """Run one way: its name, two words for where the object is, and an empty directory."""
+    """Run one way: its name, two words for where the object is, an empty directory, the CLI."""
     way, where, what, directory = sys.argv[1:5]
     download = WAYS[way](where, what, Path(directory))
     before = memory_bytes("VmRSS")
@@ -151,6 +161,11 @@ def main() -> None:
         "peak": memory_bytes("VmHWM"),
         "above": memory_bytes("VmHWM") - before,
     }
+    if way == COMMAND_LINE:
+        # From this small process: a child's peak begins with that of whoever started it.
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        peak = usage.ru_maxrss * 1024
+        found |= {"peak": peak, "above": peak, "processor": usage.ru_utime + usage.ru_stime}
     sys.stdout.write(json.dumps(found))
 
 

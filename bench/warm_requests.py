@@ -32,6 +32,7 @@ _OTHERS = {_FLOOR: "floor", _POWERTOOLS: "powertools", _FASTAPI: "fastapi_mangum
 #: Rows of a request, and how many requests a round has.
 _REQUESTS = {1: 300, 10: 200, 100: 80, 1000: 15, 10_000: 2}
 _ROUNDS = 15
+_PROFILE = "One row, by cProfile, which has `session.run` in `predict` and `run`"
 
 
 @dataclass(slots=True)
@@ -71,7 +72,7 @@ def measure(registries: Registries, package: Path, python: str, *, quick: bool) 
             timings = _measure_rows(workers, rows, requests, rounds)
             _report(findings, rows, timings)
         profile = workers[SHEARLING].ask(event=_event(1), count=2000, profile=True)["profile"]
-    findings.tables["Where a request of one row spends its time, by cProfile"] = [
+    findings.tables[_PROFILE] = [
         ["function", "own", "with what it calls"],
         *([name, f"{own:.0%}", f"{whole:.0%}"] for name, own, whole in profile),
     ]
