@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ from shearling.bundle import CHUNK_BYTES, Descriptor, describe, digest_of
 from shearling.fetch import blob_key
 from shearling.protocol import read_answer, request_document
 from shearling.registry import Registry
-from shearling_runtime import stager
+from shearling_runtime import hydrate, stager
 from tests.bundles import ROWS, Bundle, scaling_bundle
 from tests.packages import unzipped_package
 from tests.runtime_emulator import RuntimeEmulator
@@ -177,6 +178,37 @@ def test_a_bundle_that_is_not_whole_on_the_mount_is_fetched_instead(
         log = function.logs().replace(" ", "")
     np.testing.assert_array_equal(read_answer(answer)["Y"], ROWS * 3)
     assert f'"source":"{s3_uri}"' in log
+
+
+# Reading ahead
+
+
+def test_reading_ahead_reads_all_of_a_bundle_that_fits_half_the_memory(
+    mount: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = Registry(mount.parent / "registry")
+    bundle = scaling_bundle(mount.parent)
+    pin = bundle.publish(registry).pin
+    stager.stage(registry, mount, pin, end=float("inf"))
+    read: list[int] = []
+    preadv = os.preadv
+    monkeypatch.setattr(os, "preadv", lambda *words: read.append(preadv(*words)))
+    for thread in hydrate.read_ahead(mount / hydrate.BLOBS, bundle.manifest, memory_mb=1):
+        thread.join()
+    assert sum(read) == bundle.manifest.size
+
+
+def test_nothing_is_read_ahead_of_what_would_fill_the_memory(mount: Path) -> None:
+    weights = Descriptor(path="weights", digest=digest_of(b""), size=2**20)
+    bundle = scaling_bundle(mount.parent)
+    manifest = dataclasses.replace(bundle.manifest, files=(weights,))
+    assert len(hydrate.read_ahead(mount, manifest, memory_mb=2)) > 0
+    assert hydrate.read_ahead(mount, manifest, memory_mb=1) == []
+
+
+def test_a_file_that_cannot_be_read_ahead_is_left_to_the_model(mount: Path) -> None:
+    for thread in hydrate.read_ahead(mount, scaling_bundle(mount.parent).manifest, memory_mb=512):
+        thread.join()
 
 
 # Large

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from shearling.bundle import Manifest, digest_of
@@ -16,6 +19,10 @@ if TYPE_CHECKING:
 #: Where blobs lie below any root: the same as in the registry.
 BLOBS = "blobs/sha256"
 
+#: How much is read at once, and by how many.
+_PART_BYTES = 8 * 2**20
+_READERS = 2
+
 
 def hydrate(settings: Settings, pin: Pin, ledger: Ledger) -> tuple[Manifest, Path]:
     """Return the bundle's manifest and a directory in which its proven blobs lie.
@@ -27,6 +34,8 @@ def hydrate(settings: Settings, pin: Pin, ledger: Ledger) -> tuple[Manifest, Pat
     for root in (settings.mount, settings.package):
         if root and (manifest := staged_manifest(root / BLOBS, pin)):
             ledger.note(source=str(root))
+            if root == settings.mount:
+                read_ahead(root / BLOBS, manifest, settings.memory_mb)
             return manifest, root / BLOBS
     return _fetch(settings, pin, ledger)
 
@@ -45,6 +54,34 @@ def staged_manifest(directory: Path, pin: Pin) -> Manifest | None:
     manifest = Manifest.from_bytes(data)
     whole = all(_size(directory / file.hex) == file.size for file in manifest.files)
     return manifest if whole else None
+
+
+def read_ahead(directory: Path, manifest: Manifest, memory_mb: int) -> list[Thread]:
+    """Begin to read a bundle's files into the page cache; return the threads that do.
+
+    Left to the page faults, mapped weights come over the network in small reads, one after the
+    other: with 1 ms for each read, the first answer of a 500 MB model takes 2.7 times as long as
+    with two threads that read ahead; asking the kernel (WILLNEED) changes nothing. On a local disk
+    it makes no difference. Files that fill memory would only drive each other out.
+    """
+    if 2 * manifest.size > memory_mb * 2**20:
+        return []
+    paths = [directory / file.hex for file in manifest.files]
+    threads = [Thread(target=_read, args=(paths, i), daemon=True) for i in range(_READERS)]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def _read(paths: list[Path], turn: int) -> None:
+    buffer = bytearray(_PART_BYTES)
+    for path in paths:
+        # Whatever is wrong, the model's own reads will tell.
+        with suppress(OSError), path.open("rb", buffering=0) as stream:
+            # In turns, so that all threads are just ahead of the page faults.
+            start = turn * _PART_BYTES
+            while os.preadv(stream.fileno(), [buffer], start):
+                start += _READERS * _PART_BYTES
 
 
 def _size(path: Path) -> int:
