@@ -548,3 +548,48 @@ def test_a_push_that_died_before_its_version_is_new_when_it_is_repeated(
     memory.store.write(blob_key(digest_of(data).removeprefix("sha256:")), data)  # and dies
     published = memory.publish(bundle.manifest, bundle.files, {})
     assert (published.is_new, published.sent_bytes) == (True, 0)
+
+
+# What others may put beside it
+
+
+@given(st.lists(st.text("abc0123456789/.json", min_size=1, max_size=24), max_size=6))
+def test_foreign_keys_below_a_log_are_no_records(names: list[str]) -> None:
+    store = Store(MemoryStore(), "memory://test")
+    log = Log(store, "models/fraud/aliases/prod")
+    assert log.append({"version": 1}) == 1
+    for name in (*names, "versions/0000000009.json", "0000000009.json.bak"):
+        clean = "/".join(part for part in name.split("/") if part.strip("."))
+        if clean and not (len(clean) == 15 and clean.endswith(".json")):
+            store.write(f"models/fraud/aliases/prod/{clean}", b"{}")
+    assert log.last() == 1
+
+
+def test_a_pusher_cannot_make_an_alias_entry(memory: Registry, tmp_path: Path) -> None:
+    scaling_bundle(tmp_path).publish(memory)
+    memory.set_alias("fraud", "prod", 1)
+    memory.store.write("models/fraud/aliases/prod/versions/0000000009.json", b"{}")
+    assert memory.resolve("fraud:prod").version == 1
+    assert memory.set_alias("fraud", "prod", 1).number == 2
+
+
+def test_an_index_that_names_another_bundle_is_not_believed(
+    memory: Registry, tmp_path: Path
+) -> None:
+    first = scaling_bundle(tmp_path).publish(memory)
+    other = scaling_bundle(tmp_path, factor=3.0)
+    digest = digest_of(other.manifest.to_bytes()).removeprefix("sha256:")
+    memory.store.write(f"models/fraud/digests/{digest}.json", b'{"version":1}')
+    assert other.publish(memory).pin.version == 2
+    assert memory.resolve("fraud:1") == first.pin
+
+
+def test_an_alias_of_a_model_that_does_not_exist_is_said_to_be_that(memory: Registry) -> None:
+    with pytest.raises(ModelNotFoundError, match="no model 'fraud'"):
+        memory.resolve("fraud:prod")
+
+
+def test_what_is_no_deployment_is_passed_over(memory: Registry) -> None:
+    memory.store.write("deployments/.DS_Store", b"junk")
+    memory.store.write("deployments/nested/0-eu-acme.json", b"junk")
+    assert memory.deployments() == []

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from shearling.canonical import canonical_json
@@ -21,6 +21,8 @@ _UNDECIDED_LIMIT = 20
 
 #: How often a put is tried again when it fails and nothing is there.
 _FAILURE_LIMIT = 3
+
+_RECORD = re.compile(r"[0-9]{10}\.json")
 
 
 class Log:
@@ -43,7 +45,9 @@ class Log:
     def numbers(self, *, after: int = 0) -> Iterator[int]:
         """Yield the numbers that exist, in order, from the one after `after`."""
         for key in self._store.keys(self._prefix, after=self._key(after)):
-            yield int(PurePosixPath(key).stem)
+            # Who may write other keys below the prefix must not be able to make records here.
+            if _RECORD.fullmatch(key.removeprefix(f"{self._prefix}/")):
+                yield int(key[-len("0000000000.json") : -len(".json")])
 
     def read(self, number: int) -> dict[str, Any] | None:
         """Return a record, `created` as a datetime, or None if it does not exist."""

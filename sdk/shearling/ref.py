@@ -10,6 +10,8 @@ from shearling.errors import InvalidRefError
 _MODEL = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
 _ALIAS = re.compile(r"[a-z][a-z0-9-]{0,47}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+#: What stands beside aliases in the registry, and in no policy may be taken for one.
+_RESERVED = frozenset({"latest", "versions", "digests"})
 _VERSION = re.compile(r"[1-9][0-9]{0,9}")
 
 
@@ -59,6 +61,8 @@ class Ref:
             return cls(model)
         if _VERSION.fullmatch(selector):
             return cls(model, int(selector), digest or None)
+        if selector[:1].isdigit():
+            raise InvalidRefError(f"ref {text!r}: versions are numbers from 1 on, as in {model}:1")
         return cls(model, check_alias(selector))
 
 
@@ -74,9 +78,9 @@ def check_model(name: str) -> str:
 
 def check_alias(name: str) -> str:
     """Return the name of an alias, or raise InvalidRefError with what is allowed."""
-    if not _ALIAS.fullmatch(name) or name == "latest":
+    if not _ALIAS.fullmatch(name) or name in _RESERVED:
         raise InvalidRefError(
             f"alias {name!r}: a name has 1 to 48 of a-z, 0-9 and '-', starts with a letter, "
-            "and is not 'latest'"
+            f"and is none of {', '.join(sorted(_RESERVED))}"
         )
     return name

@@ -7,11 +7,12 @@ a log is current.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from shearling.bundle import Descriptor, Manifest, digest_of
+from shearling.entries import AliasEntry, Deployment, Published, Release, Version
 from shearling.errors import BundleError, IntegrityError, ModelNotFoundError, RegistryError
 from shearling.fetch import Fetched, blob_key, fetch_blobs
 from shearling.records import Log, create_or_read, read_json
@@ -20,109 +21,24 @@ from shearling.store import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from datetime import datetime
     from pathlib import Path
 
     from shearling.store import Store
 
+__all__ = [
+    "REGISTRY_VARIABLE",
+    "AliasEntry",
+    "Deployment",
+    "Published",
+    "Registry",
+    "Release",
+    "Version",
+]
+
 #: The variable that names the registry wherever Shearling runs.
 REGISTRY_VARIABLE = "SHEARLING_REGISTRY"
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Version:
-    """The record of one version: its pin, and what was measured when it was pushed.
-
-    Attributes:
-        details: what the pusher recorded: size, load time, who, git commit.
-    """
-
-    pin: Pin
-    created: datetime
-    details: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """What a publish did.
-
-    Attributes:
-        is_new: False if the registry had the very same bundle already.
-        sent_bytes: how much was uploaded; 0 also for a version whose files were all there.
-    """
-
-    version: Version
-    is_new: bool
-    sent_bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AliasEntry:
-    """One entry in the log of an alias.
-
-    Attributes:
-        number: its place in the log; the highest is current.
-        canary: the share of requests that another version gets: `{"version": 8, "percent": 10}`.
-    """
-
-    number: int
-    model: str
-    alias: str
-    version: int
-    created: datetime
-    canary: Mapping[str, int] | None = None
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deployment:
-    """A function that serves a model; written by Terraform.
-
-    Attributes:
-        key: `<account>-<region>-<function>`, its name among all deployments of the registry.
-        releaser: the function that moves its aliases.
-        stager: the function that copies bundles onto its file system; empty without one.
-        file_system: ARN of the access point that it mounts; empty without one.
-    """
-
-    key: str
-    model: str
-    function: str
-    aliases: tuple[str, ...]
-    region: str
-    account: str
-    releaser: str
-    runtime: str = ""
-    api_url: str | None = None
-    stager: str = ""
-    file_system: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Release:
-    """What became of an alias entry on one function; written by the releaser alone.
-
-    Attributes:
-        number: its place in the log of the function's alias.
-        entry: number of the alias entry that it is about.
-        outcome: "released", "failed", or "staging" while its bundle is brought to a file system.
-        version: the model version that the entry names.
-        lambda_version: what the Lambda alias serves now.
-        configuration: hash of the function's configuration that it is about; empty if the outcome
-            does not depend on it.
-        timings: seconds of each step.
-    """
-
-    number: int
-    entry: int
-    outcome: str
-    created: datetime
-    version: int
-    reason: str = ""
-    lambda_version: str = ""
-    code_sha256: str = ""
-    configuration: str = ""
-    timings: Mapping[str, str] = field(default_factory=dict)
+_DEPLOYMENT = re.compile(r"deployments/[^/]+\.json")
 
 
 class Registry:
@@ -324,7 +240,8 @@ class Registry:
 
     def deployments(self, model: str | None = None) -> list[Deployment]:
         """Return the functions that serve a model, or all functions."""
-        found = [self._deployment(key) for key in self.store.keys("deployments")]
+        keys = [key for key in self.store.keys("deployments") if _DEPLOYMENT.fullmatch(key)]
+        found = [self._deployment(key) for key in keys]
         return [one for one in found if one and model in (None, one.model)]
 
     def releases(self, deployment: Deployment, alias: str, *, after: int = 0) -> list[Release]:
@@ -397,8 +314,11 @@ class Registry:
             create_or_read(self.store, key, {"version": pin.version})  # every writer's is the same
 
     def _find_digest(self, model: str, digest: str) -> int | None:
+        """Return the version of a digest, if the index has it and the version agrees."""
         record = read_json(self.store, _digest_key(model, digest))
-        return int(record["version"]) if record else None
+        number = record.get("version") if record else None
+        version = self._versions(model).read(number) if isinstance(number, int) else None
+        return number if version and version.get("digest") == digest else None
 
     def _upload(self, file: Descriptor, path: Path, advance: Callable[[int], object]) -> int:
         key = blob_key(file.hex)
@@ -456,7 +376,9 @@ class Registry:
         return ModelNotFoundError(f"no model {model!r} in {self.store.uri}; it has {known}")
 
     def _no_alias(self, model: str, alias: str) -> ModelNotFoundError:
-        known = ", ".join(self.aliases(model)) or "none"
+        if not self._versions(model).last():
+            return self._no_model(model)
+        known = ", ".join(self.store.folders(f"models/{model}/aliases")) or "none"
         return ModelNotFoundError(
             f"no alias {alias!r} of model {model!r} in {self.store.uri}; it has {known}"
         )

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore import exceptions
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from obstore.store import ObjectStore
+
+#: Parts of an upload under way at once: each must be through before a request times out, on the
+#: slowest uplink that a notebook has.
+_PARALLEL_PARTS = 4
 
 _MEMORIES: dict[str, MemoryStore] = {}
 
@@ -130,7 +134,13 @@ class Store:
                 if path.stat().st_size <= CHUNK_BYTES:
                     obstore.put(self._backend, key, b"".join(parts()), use_multipart=False)
                 else:
-                    obstore.put(self._backend, key, parts(), chunk_size=CHUNK_BYTES)
+                    obstore.put(
+                        self._backend,
+                        key,
+                        parts(),
+                        chunk_size=CHUNK_BYTES,
+                        max_concurrency=_PARALLEL_PARTS,
+                    )
         except StoreError:
             if changed:
                 raise changed[0] from None
@@ -187,7 +197,9 @@ def open_store(uri: str) -> Store:
     if parts.scheme == "memory":
         return Store(_MEMORIES.setdefault(parts.netloc, MemoryStore()), uri)
     if parts.scheme in ("", "file") and parts.path:
-        directory = Path(parts.path).expanduser().absolute()
+        directory = (
+            Path(unquote(parts.path) if parts.scheme else parts.path).expanduser().absolute()
+        )
         try:
             return Store(LocalStore(directory, mkdir=True), f"file://{directory}")
         except (exceptions.BaseError, OSError) as error:
@@ -207,7 +219,7 @@ def _s3(bucket: str, prefix: str) -> S3Store:
         # A function in a VPC without a route to S3 must say so long before its time is up.
         client_options={
             "connect_timeout": "3s",
-            "timeout": "120s",
+            "timeout": "300s",
             "allow_http": str(config.get("endpoint", "")).startswith("http://"),
         },
         retry_config={
