@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import uuid
 import zipfile
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,10 @@ import numpy as np
 import pytest
 
 import shearling as sdk
+from examples.quickstart.demo import look_around
 from examples.quickstart.train_and_push import data, train
 from shearling.cli import main as shearling
+from shearling.protocol import request_document
 from tests.doors import Doors
 from tests.embedded_aws import EmbeddedAws
 from tests.packages import built_package, function_python
@@ -120,6 +123,23 @@ def test_a_pushed_model_answers_as_the_local_one_at_both_doors(stack: Quickstart
 def test_a_client_connects_by_alias_and_gets_arrays(stack: Quickstart) -> None:
     model = sdk.connect(f"{stack.function}:prod")
     np.testing.assert_array_equal(model.infer(ROWS)["label"], train("logistic").predict(ROWS))
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_the_commands_that_the_demo_prints_work_as_printed(
+    stack: Quickstart, tmp_path: Path, number: int
+) -> None:
+    request = tmp_path / "request.json"
+    request.write_text(json.dumps(request_document({"X": ROWS[:1]})))
+    command = look_around(stack.aws, stack.outputs, request)[number]
+    if shutil.which(command.split()[0]) is None:
+        pytest.skip(f"{command.split()[0]} is not installed here")
+    environment = stack.aws.process_environment(SHEARLING_REGISTRY=stack.outputs["registry_uri"])
+    completed = subprocess.run(
+        command, shell=True, env=environment, capture_output=True, text=True, check=False
+    )
+    assert completed.returncode == 0, completed.stderr
+    assert "cancer" in completed.stdout or "probabilities" in completed.stdout
 
 
 def test_staging_serves_version_2_while_prod_stays(stack: Quickstart) -> None:

@@ -25,7 +25,7 @@ import shearling as sdk
 from examples.quickstart.train_and_push import data, train
 from shearling.protocol import request_document
 from tests.doors import Answer, Doors
-from tests.embedded_aws import EmbeddedAws
+from tests.embedded_aws import REGION, EmbeddedAws, EmbeddedAwsError
 from tests.packages import built_package, function_python
 from tests.terraform_cli import (
     TerraformError,
@@ -58,9 +58,7 @@ def main() -> int:
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if arguments.down:
-        EmbeddedAws.attach(WORK / "aws").stop()
-        say("stopped")
-        return 0
+        return down()
     started = time.monotonic()
     try:
         run(keep=arguments.keep)
@@ -74,8 +72,20 @@ def main() -> int:
     return 0
 
 
+def down() -> int:
+    """End what `--keep` left running."""
+    try:
+        EmbeddedAws.attach(WORK / "aws").stop()
+    except EmbeddedAwsError:
+        say("nothing was left running")
+    else:
+        say("stopped")
+    return 0
+
+
 def run(*, keep: bool) -> None:
     """Run every step, and clean up whatever happens."""
+    kept = False
     # What an earlier run left behind is not this one's.
     shutil.rmtree(WORK / "terraform", ignore_errors=True)
     aws = EmbeddedAws(directory=WORK / "aws", detached=keep)
@@ -110,11 +120,12 @@ def run(*, keep: bool) -> None:
             say("   no changes")
         if keep:
             explain(aws, outputs)
+            kept = True
             return
         with step("8. terraform destroy, and stop everything"):
             terraform.destroy()
     finally:
-        if not keep:
+        if not kept:
             aws.stop()
 
 
@@ -217,17 +228,34 @@ def _answered(answer: Answer) -> Answer:
 
 def explain(aws: EmbeddedAws, outputs: dict[str, Any]) -> None:
     """Say how to look around."""
+    request = WORK / "request.json"
+    request.write_text(json.dumps(request_document({"X": data()[1][:1]})))
     variables = aws.environment() | {"SHEARLING_REGISTRY": outputs["registry_uri"]}
     exports = "\n".join(f"  export {name}={value}" for name, value in variables.items())
-    payload = json.dumps(request_document({"X": np.zeros((1, 30), np.float32)}))
-    print(
-        f"\nLeft running. In another terminal:\n\n{exports}\n\n"
-        f"  .venv/bin/shearling status\n"
-        f"  aws lambda invoke --function-name {outputs['function_name']}:prod \\\n"
-        f"    --cli-binary-format raw-in-base64-out --payload '{payload}' /dev/stdout\n"
-        f"  curl '{aws.http_api_url(outputs['api_id'])}/v2/models/cancer'\n\n"
+    commands = "\n".join(f"  {command}" for command in look_around(aws, outputs, request))
+    say(
+        f"\nLeft running. In another terminal:\n\n{exports}\n\n{commands}\n\n"
         "`make demo-down` ends it."
     )
+
+
+def look_around(aws: EmbeddedAws, outputs: dict[str, Any], request: Path) -> list[str]:
+    """Return commands that show the stack from outside; each ends with something to read."""
+    shearling = Path(sys.executable).with_name("shearling")
+    answer = request.with_name("answer.json")
+    target = f"{outputs['function_name']}:prod"
+    sign = f"--aws-sigv4 aws:amz:{REGION}:execute-api --user test:test"
+    model = f"{aws.http_api_url(outputs['api_id'])}/v2/models/cancer"
+    return [
+        f"{shearling} status",
+        f"{shearling} invoke {target} --json {request}",
+        (
+            f"aws lambda invoke --function-name {target} --payload fileb://{request} {answer}"
+            f" && cat {answer}"
+        ),
+        f"curl --silent {sign} '{model}'",
+        f"curl --silent {sign} --json @{request} '{model}/infer'",
+    ]
 
 
 @contextmanager
