@@ -59,6 +59,14 @@ def test_a_crash_fails_the_gate_with_what_to_do(
     _assert_gate_failed(stage, expected)
 
 
+@pytest.mark.parametrize("worst", ["inf", "nan"])
+def test_a_difference_that_is_no_number_is_not_told(stage: Stage, worst: str) -> None:
+    stage.name(2)
+    reason = "the file model.onnx is broken"
+    stage.fake.check = failing(passed=False, reason=reason, worst_difference=worst)
+    assert stage.release().reason == f"the model did not pass its check: {reason}"
+
+
 def _assert_gate_failed(stage: Stage, expected: str) -> None:
     outcome = stage.release()
     with pytest.raises(ReleaseError, match=expected) as caught:

@@ -44,7 +44,8 @@ def is_denied(reason: str) -> bool:
 def _difference(answer: Mapping[str, Any]) -> str:
     reason = answer.get("reason") or "its answers to the example differ from those when pushed"
     worst = answer.get("worst_difference")
-    tells_more = worst not in (None, "", "0") and str(worst) not in reason
+    # A model that did not load is no number away from its answers.
+    tells_more = worst not in (None, "", "0", "inf", "nan") and str(worst) not in reason
     shown = f" (worst difference {worst})" if tells_more else ""
     return f"the model did not pass its check: {reason}{shown}"
 
