@@ -41,6 +41,7 @@ from shearling.errors import (
     InvalidRequestError,
     ModelNotFoundError,
     RegistryError,
+    ReleaseError,
     ShearlingError,
     StoreError,
 )
@@ -438,6 +439,16 @@ def test_a_tolerance_that_no_reader_takes_is_refused(registry: Registry, toleran
             format="cloudpickle",
             rtol=tolerance,
             registry=registry,
+        )
+    assert not list(registry.store.keys("models"))
+
+
+def test_to_wait_where_nothing_serves_the_alias_is_refused_and_publishes_nothing(
+    registry: Registry,
+) -> None:
+    with pytest.raises(ReleaseError, match=r"no function serves fraud:prod.*terraform apply"):
+        push_model(
+            scaling_graph(), "fraud", example=ROWS, alias="prod", wait=True, registry=registry
         )
     assert not list(registry.store.keys("models"))
 

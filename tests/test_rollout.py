@@ -5,12 +5,15 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from shearling import rollout
 from shearling.errors import ModelNotFoundError, RegistryError, ReleaseError
+from shearling.push import ModelVersion
+from shearling.ref import Pin
 from shearling.rollout import rollback, set_alias, status, wait_for_release
-from tests.releases import deploy, memory_registry, record
+from tests.releases import DIGESTS, deploy, memory_registry, record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,7 +92,13 @@ def test_a_version_that_does_not_exist_is_refused(registry: Registry) -> None:
         {"version": 2, "percent": 0},
         {"version": 2, "percent": 100},
         {"version": 2, "percent": 12.5},
+        {"version": 2, "percent": 10.0},
+        {"version": 2, "percent": True},
+        {"version": 2, "percent": "10"},
         {"version": 2, "percent": 5, "precent": 5},
+        "2:10",
+        [2, 10],
+        {},
     ],
     ids=str,
 )
@@ -97,6 +106,44 @@ def test_a_canary_that_is_none_is_refused(registry: Registry, canary: Any) -> No
     with pytest.raises(RegistryError, match="1 to 99"):
         set_alias("fraud", "prod", 1, canary=canary, registry=registry)
     assert registry.alias_entry("fraud", "prod") is None
+
+
+@pytest.mark.parametrize("version", ["2", 2.0, True, None, np.True_, np.float64(2)], ids=repr)
+def test_a_version_that_is_no_whole_number_is_refused(registry: Registry, version: Any) -> None:
+    for arguments in ({"version": version}, {"version": 1, "canary": _share_of(version)}):
+        with pytest.raises(RegistryError, match=r"^version .*: expected its number"):
+            set_alias("fraud", "prod", registry=registry, **arguments)
+    assert registry.alias_entry("fraud", "prod") is None
+
+
+def test_numpy_s_numbers_and_what_a_push_returned_are_versions(registry: Registry) -> None:
+    pushed = _pushed("fraud", 3)
+    share = {"version": pushed, "percent": np.int8(10)}
+    entry = set_alias("fraud", "prod", np.int64(2), canary=share, registry=registry)  # type: ignore[arg-type]
+    assert (entry.version, entry.canary) == (2, {"version": 3, "percent": 10})
+    assert set_alias("fraud", "prod", pushed, registry=registry).version == 3
+
+
+def test_another_model_s_version_is_refused(registry: Registry) -> None:
+    with pytest.raises(RegistryError, match=r"^churn:3 .*is no version of model 'fraud'"):
+        set_alias("fraud", "prod", _pushed("churn", 3), registry=registry)
+    assert registry.alias_entry("fraud", "prod") is None
+
+
+def _share_of(version: Any) -> dict[str, Any]:
+    return {"version": version, "percent": 10}
+
+
+def _pushed(model: str, version: int) -> ModelVersion:
+    return ModelVersion(
+        pin=Pin(model, version, DIGESTS[version]),
+        is_new=True,
+        uploaded_bytes=1,
+        size_bytes=1,
+        format="onnx",
+        alias=None,
+        registry="memory://x",
+    )
 
 
 def test_a_canary_is_kept_with_the_entry(registry: Registry) -> None:

@@ -21,7 +21,7 @@ from shearling.example import EXAMPLE_LIMIT_BYTES, Example, compare
 from shearling.progress import human_bytes, progress
 from shearling.ref import Pin, check_alias, check_model
 from shearling.registry import Registry
-from shearling.rollout import wait_for_release
+from shearling.rollout import require_served, wait_for_release
 
 if TYPE_CHECKING:
     import os
@@ -143,7 +143,8 @@ def push_model(
         InvalidRequestError: the example does not fit the model.
         FormatError: the model cannot be saved, or the saved one answers differently.
         StoreError: the registry cannot be reached or written; nothing is published.
-        ReleaseError: waited, and the release failed or was superseded.
+        ReleaseError: with `wait`: nothing serves that alias, and nothing is published; or the
+            release failed or was superseded.
     """
     check_model(name)
     if alias is not None:
@@ -152,6 +153,8 @@ def push_model(
         raise RegistryError("wait=True waits for the release of an alias: pass alias=... with it")
     target = Registry.at(registry)
     target.store.folders("models")  # before the work: can it be reached?
+    if alias is not None and wait:
+        require_served(target, name, alias)
     with tempfile.TemporaryDirectory(prefix="shearling-") as directory:
         options = _Options(format=format, requirements=requirements, load=load)
         saved = _save(model, example, options, Path(directory))

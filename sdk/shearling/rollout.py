@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shearling.errors import ModelNotFoundError, RegistryError, ReleaseError
 from shearling.progress import is_watched
@@ -15,11 +17,12 @@ from shearling.standing import Status, status
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
+    from shearling.push import ModelVersion
     from shearling.registry import AliasEntry, Deployment, Release
 
-__all__ = ["Status", "rollback", "set_alias", "status", "wait_for_release"]
+__all__ = ["Status", "require_served", "rollback", "set_alias", "status", "wait_for_release"]
 
 #: How often the outcome is looked for.
 _POLL_SECONDS = 1.0
@@ -31,7 +34,7 @@ _PERCENT = range(1, 100)
 def set_alias(
     model: str,
     alias: str,
-    version: int,
+    version: int | ModelVersion,
     *,
     wait: bool = False,
     timeout_seconds: float = 900,
@@ -46,7 +49,7 @@ def set_alias(
     Args:
         model: the model.
         alias: such as `prod`; it need not exist yet.
-        version: number of the version.
+        version: number of the version, or what `push_model` returned.
         wait: return only when every function that serves the alias serves this version.
         timeout_seconds: how long to wait.
         canary: another version that gets a share of the requests: `{"version": 8, "percent": 10}`.
@@ -55,13 +58,15 @@ def set_alias(
 
     Raises:
         ModelNotFoundError: there is no such version.
+        RegistryError: the version is no whole number, or another model's; or the canary is none.
         ReleaseError: with `wait`: nothing serves that alias, and it is left as it was; or the
             release failed or took too long, and the alias names the version all the same.
     """
     target = _opened(registry)
+    number, share = _number(model, version), _share(model, canary)
     if wait:
-        _serving(target, model, alias)
-    entry = target.set_alias(model, alias, version, canary=_checked(canary), reason=reason)
+        require_served(target, model, alias)
+    entry = target.set_alias(model, alias, number, canary=share, reason=reason)
     if wait:
         wait_for_release(target, entry, timeout_seconds=timeout_seconds)
     return entry
@@ -96,11 +101,26 @@ def rollback(
     """
     target = _opened(registry)
     if wait:
-        _serving(target, model, alias)
+        require_served(target, model, alias)
     entry = _roll_back(target, model, alias, reason)
     if wait:
         wait_for_release(target, entry, timeout_seconds=timeout_seconds)
     return entry
+
+
+def require_served(registry: Registry, model: str, alias: str) -> list[Deployment]:
+    """Return the functions that serve an alias; for who is about to wait for them.
+
+    Raises:
+        ReleaseError: none does, so that there is nothing to wait for.
+    """
+    found = _deployments(registry, model, check_alias(alias))
+    if not found:
+        raise ReleaseError(
+            f"no function serves {model}:{alias}, so there is nothing to wait for: deploy it with "
+            f"this alias (terraform apply), or leave out `wait`"
+        )
+    return found
 
 
 def wait_for_release(
@@ -117,7 +137,7 @@ def wait_for_release(
         ReleaseError: a release failed, with its reason; a newer entry has superseded this one;
             nothing serves the alias; or the time is up.
     """
-    serving = _serving(registry, entry.model, entry.alias)
+    serving = require_served(registry, entry.model, entry.alias)
     start = now()
     with _shown() as show:
         while waiting := [one for one in serving if not _is_released(registry, one, entry)]:
@@ -270,24 +290,34 @@ def _deployments(registry: Registry, model: str, alias: str) -> list[Deployment]
     return [one for one in registry.deployments(model) if alias in one.aliases]
 
 
-def _serving(registry: Registry, model: str, alias: str) -> list[Deployment]:
-    """Return the functions that serve an alias; there is nothing to wait for without one."""
-    found = _deployments(registry, model, check_alias(alias))
-    if not found:
-        raise ReleaseError(
-            f"no function serves {model}:{alias}, so there is nothing to wait for: deploy it with "
-            f"this alias (terraform apply), or leave out `wait`"
+def _number(model: str, version: object) -> int:
+    """Return the number of a version: a whole number of any kind, or what has one."""
+    if getattr(version, "model", model) != model:
+        raise RegistryError(f"{version} is no version of model {model!r}")
+    number = _whole(getattr(version, "version", version))
+    if number is None:
+        raise RegistryError(
+            f"version {version!r}: expected its number, as in 8, or what push_model returned"
         )
-    return found
+    return number
 
 
-def _checked(canary: Mapping[str, int] | None) -> dict[str, int] | None:
+def _share(model: str, canary: object) -> dict[str, int] | None:
     if canary is None:
         return None
-    is_whole = all(isinstance(number, int) for number in canary.values())
-    if set(canary) != {"version", "percent"} or not is_whole or canary["percent"] not in _PERCENT:
-        raise RegistryError(
-            f"canary {dict(canary)}: expected the version and the percentage of requests, 1 to 99, "
-            "as in {'version': 8, 'percent': 10}"
-        )
-    return dict(canary)
+    if isinstance(canary, Mapping) and set(canary) == {"version", "percent"}:
+        percent = _whole(canary["percent"])
+        if percent is not None and percent in _PERCENT:
+            return {"version": _number(model, canary["version"]), "percent": percent}
+    raise RegistryError(
+        f"canary {canary!r}: expected the version and the percentage of requests, 1 to 99, as in "
+        "{'version': 8, 'percent': 10}"
+    )
+
+
+def _whole(number: Any) -> int | None:
+    """Return a whole number of any kind; None if it is none, as True, which nobody means by 1."""
+    try:
+        return None if isinstance(number, bool) else operator.index(number)
+    except TypeError:
+        return None
