@@ -405,7 +405,9 @@ class _Client:
         assert shape
         report = ParamValidator().validate(request, shape)
         assert not report.has_errors(), report.generate_report()
-        name = request["FunctionName"].removeprefix("000000000000:function:")
+        name = request["FunctionName"].removeprefix(
+            "arn:aws:lambda:eu-west-1:000000000000:function:"
+        )
         assert name in {"acme-fraud", "acme_stager"}
         self._fake.before(operation)
         self._fake.calls.append(operation)

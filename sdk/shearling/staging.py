@@ -197,9 +197,10 @@ def _pinned(
 def _function(
     client_of: Callable[[str], LambdaClient], deployment: Deployment, name: str, clock: Clock
 ) -> Function:
-    # With the account: by its name alone, a namesake in the caller's own would be asked.
-    name = f"{deployment.account}:function:{name}"
-    return Function(client_of(deployment.region), name, clock, clock.now() + _PATIENCE_SECONDS)
+    # By its ARN: by its name alone, a namesake in the caller's own account would be asked.
+    partition = deployment.file_system.split(":")[1]
+    arn = f"arn:{partition}:lambda:{deployment.region}:{deployment.account}:function:{name}"
+    return Function(client_of(deployment.region), arn, clock, clock.now() + _PATIENCE_SECONDS)
 
 
 def _ask(stager: Function, request: Mapping[str, Any]) -> Mapping[str, Any]:
