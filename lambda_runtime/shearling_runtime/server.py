@@ -106,7 +106,7 @@ class Server:
             "platform": f"shearling_{model.manifest.format}",
             "inputs": [_spec_document(spec) for spec in model.manifest.signature.inputs],
             "outputs": [_spec_document(spec) for spec in model.manifest.signature.outputs],
-            "parameters": {**model.manifest.metadata, "digest": model.pin.digest},
+            "parameters": _parameters(model),
         }
 
     def infer(self, document: object, *, seconds_left: float = float("inf")) -> dict[str, Any]:
@@ -178,6 +178,13 @@ class Server:
             else:
                 return self._model
         raise ModelNotReadyError(f"{pin.model}:{pin.version} cannot be served: {self._failure}")
+
+
+def _parameters(model: _Model) -> dict[str, Any]:
+    """Return what a push said of the model; no such word stands in for what is so of the bundle."""
+    said = {key: value for key, value in model.manifest.metadata.items() if key != "columns"}
+    columns = model.manifest.options.get("columns")
+    return said | ({"columns": columns} if columns else {}) | {"digest": model.pin.digest}
 
 
 def _load(settings: Settings, pin: Pin) -> _Model:

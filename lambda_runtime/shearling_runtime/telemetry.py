@@ -6,6 +6,7 @@ import sys
 import time
 import traceback
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -83,18 +84,22 @@ def emit(
         dimensions: `function_name` and `alias`.
         fields: what else to log.
     """
-    declared = [{"Name": name, "Unit": unit} for name, (_, unit) in metrics.items()]
+    units = tuple((name, unit) for name, (_, unit) in metrics.items())
     log(
         event,
         **fields,
         **dimensions,
         **{name: value for name, (value, _) in metrics.items()},
-        _aws={
-            "Timestamp": int(time.time() * 1000),
-            "CloudWatchMetrics": [
-                {"Namespace": NAMESPACE, "Dimensions": [_DIMENSIONS], "Metrics": declared}
-            ],
-        },
+        _aws={"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": _declared(units)},
+    )
+
+
+@cache
+def _declared(units: tuple[tuple[str, str], ...]) -> orjson.Fragment:
+    """Return what does not change between two lines of the same metrics, encoded once."""
+    metrics = [{"Name": name, "Unit": unit} for name, unit in units]
+    return orjson.Fragment(
+        orjson.dumps([{"Namespace": NAMESPACE, "Dimensions": [_DIMENSIONS], "Metrics": metrics}])
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import urllib.request
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -76,7 +75,10 @@ def _boto3_configuration() -> tuple[S3Config, Callable[[], S3Credential]]:
 
 
 def _container_credentials() -> S3Credential:
-    # After a restore from a snapshot Lambda gives credentials here, not in variables.
+    # After a restore from a snapshot Lambda gives credentials here, not in variables. No other start
+    # pays for this import, which takes longer than all else that it needs of the store.
+    import urllib.request
+
     request = urllib.request.Request(  # noqa: S310 - the URL is Lambda's own
         os.environ["AWS_CONTAINER_CREDENTIALS_FULL_URI"],
         headers={"Authorization": os.environ["AWS_CONTAINER_AUTHORIZATION_TOKEN"]},
