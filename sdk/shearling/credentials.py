@@ -75,8 +75,8 @@ def _boto3_configuration() -> tuple[S3Config, Callable[[], S3Credential]]:
 
 
 def _container_credentials() -> S3Credential:
-    # After a restore from a snapshot Lambda gives credentials here, not in variables. No other start
-    # pays for this import, which takes longer than all else that it needs of the store.
+    # After a restore from a snapshot Lambda gives credentials here, not in variables. No
+    # other start pays for this import, which takes longer than all else it needs of the store.
     import urllib.request
 
     request = urllib.request.Request(  # noqa: S310 - the URL is Lambda's own
