@@ -67,6 +67,7 @@ class LambdaModel:
         self._function, self._alias, region = _split(target)
         self._client = client or _lambda_client(region)
         self._signature: Signature | None = None
+        self._columns: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"LambdaModel({self.target!r})"
@@ -76,6 +77,7 @@ class LambdaModel:
         """Its inputs and outputs; asked of the function once."""
         if self._signature is None:
             document = self.metadata()
+            self._columns = tuple(document.get("parameters", {}).get("columns", ()))
             self._signature = Signature(
                 inputs=_specs(document["inputs"]), outputs=_specs(document["outputs"])
             )
@@ -90,7 +92,8 @@ class LambdaModel:
         from shearling.inputs import to_tensors
         from shearling.protocol import request_document
 
-        return request_document(to_tensors(value, self.signature.inputs))
+        inputs = self.signature.inputs  # which asks for the columns too
+        return request_document(to_tensors(value, inputs, self._columns))
 
     def infer(self, value: Any) -> dict[str, NDArray[Any]]:
         """Return the outputs by name.

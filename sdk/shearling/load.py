@@ -48,7 +48,7 @@ class LoadedModel:
         Raises:
             InvalidRequestError: it does not fit the signature.
         """
-        inputs = to_tensors(value, self.signature.inputs)
+        inputs = to_tensors(value, self.signature.inputs, self.manifest.options.get("columns", ()))
         return self._predictor.predict(inputs, [spec.name for spec in self.signature.outputs])
 
     def __repr__(self) -> str:

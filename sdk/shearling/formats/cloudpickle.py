@@ -13,7 +13,7 @@ import numpy as np
 
 from shearling.bundle import Environment, Signature, TensorSpec
 from shearling.errors import EnvironmentMismatchError, FormatError
-from shearling.inputs import is_frame, named_arrays
+from shearling.inputs import as_array, check_strings, columns_of, is_frame, named_arrays
 from shearling.protocol import datatype_of
 
 if TYPE_CHECKING:
@@ -114,14 +114,16 @@ def save(model: Any, example: Any, directory: Path, requirements: Sequence[str] 
     except Exception as error:  # the model's own
         raise FormatError(f"the model fails on the example: {error!r}") from error
     rows = next(iter(inputs.values())).shape[:1]
+    specs = _specs(inputs, rows)
+    columns = columns_of(example, specs)
     return Saved(
         format="cloudpickle",
         entry=_ENTRY,
         files={_ENTRY: directory / _ENTRY},
-        signature=Signature(inputs=_specs(inputs, rows), outputs=_specs(outputs, rows)),
+        signature=Signature(inputs=specs, outputs=_specs(outputs, rows)),
         inputs=inputs,
         expected=outputs,
-        options={"takes": takes},
+        options={"takes": takes} | ({"columns": columns} if columns else {}),
         environment=_environment(data, requirements),
     )
 
@@ -147,7 +149,10 @@ def _pickle(model: Any) -> bytes:
 def _inputs(example: Any) -> tuple[str, dict[str, NDArray[Any]]]:
     arrays = named_arrays(example)
     takes = "array" if arrays is None else "frame" if is_frame(example) else "tensors"
-    named = {_INPUT: np.asarray(example)} if arrays is None else arrays
+    named = {_INPUT: as_array(example, "example")} if arrays is None else arrays
+    for name, array in named.items():
+        if array.dtype.kind == "O" and any(isinstance(one, str) for one in array.ravel()):
+            check_strings(array, f"example {name!r}")
     return takes, {name: _tensor(array, f"example {name!r}") for name, array in named.items()}
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from shearling.errors import FormatError, InvalidRequestError
 from shearling.formats import onnx as onnx_format
-from shearling.inputs import is_frame, named_arrays
+from shearling.inputs import as_matrix, is_frame, named_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -161,7 +161,7 @@ def _initial_types(example: Any, *, by_name: bool) -> list[tuple[str, Any]]:
     )
 
     arrays = (named_arrays(example) if by_name else None) or {
-        _INPUT: example.to_numpy() if is_frame(example) else np.asarray(example)
+        _INPUT: as_matrix(example) if is_frame(example) else np.asarray(example)
     }
     kinds = {"O": StringTensorType, "U": StringTensorType, "f": FloatTensorType}
     if by_name:  # a column of integers may be categories; in a matrix it is a number
