@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle
 import numpy as np
 import onnx
+import onnxruntime
 import pandas as pd
 import pytest
+import skl2onnx
 from onnx import TensorProto, helper, numpy_helper
 from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer
@@ -26,12 +28,14 @@ from sklearn.ensemble import (
 )
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassifier
+from sklearn.multioutput import MultiOutputClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.svm import SVC, LinearSVC
 
+from shearling import formats
 from shearling.bundle import Environment, Manifest, digest_of
 from shearling.errors import (
     BundleError,
@@ -46,10 +50,11 @@ from shearling.errors import (
     StoreError,
 )
 from shearling.fetch import blob_key
+from shearling.formats import onnx as onnx_format
 from shearling.load import LoadedModel, load_model
 from shearling.push import ModelVersion, push_model
 from shearling.registry import Registry
-from tests.bundles import ROWS, scaling_graph
+from tests.bundles import ROWS, scaling_bundle, scaling_graph
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -214,6 +219,35 @@ def test_a_frame_of_numbers_is_one_input(registry: Registry) -> None:
     np.testing.assert_array_equal(loaded.predict(frame)["label"], loaded.predict(X)["label"])
 
 
+def test_the_columns_of_one_input_are_taken_by_the_names_of_the_example(
+    registry: Registry,
+) -> None:
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    model = LogisticRegression().fit(frame, BINARY)
+    push_model(model, "fraud", example=frame, registry=registry)
+    loaded = load_model("fraud", registry=registry)
+    assert loaded.manifest.options["columns"] == ["a", "b", "c", "d"]
+    expected = loaded.predict(X)["probabilities"]
+    reordered = loaded.predict(frame[["d", "b", "a", "c"]])["probabilities"]
+    np.testing.assert_array_equal(reordered, expected)
+    with pytest.raises(InvalidRequestError, match="column 'a' is missing"):
+        loaded.predict(frame.rename(columns={"a": "z"}))
+
+
+def test_no_names_are_kept_of_an_array(registry: Registry) -> None:
+    version = push_model(scaling_graph(), "fraud", example=ROWS, registry=registry)
+    assert "columns" not in registry.manifest(version.pin).options
+
+
+def test_the_only_column_of_a_pickled_function_is_taken_by_its_name(registry: Registry) -> None:
+    frame = pd.DataFrame({"amount": [1.0, 2.0]})
+    version = push_model(
+        lambda rows: rows["amount"], "echo", example=frame, format="cloudpickle", registry=registry
+    )
+    with pytest.raises(InvalidRequestError, match="column 'amount' is missing"):
+        load_pinned(version, registry).predict(pd.DataFrame({"age": [1.0]}))
+
+
 @pytest.mark.parametrize(
     "example", [TEXTS, np.array(TEXTS), np.array(TEXTS, object), pd.Series(TEXTS)]
 )
@@ -285,6 +319,77 @@ def test_external_data_beside_a_file_is_the_same_bundle_as_one_file(
     assert beside.uploaded_bytes == 0
 
 
+def branches(width: int = 512) -> onnx.ModelProto:
+    """A graph whose weights are all inside of its two branches, 1 MiB each."""
+    random = np.random.default_rng(2)
+
+    def branch(kind: str) -> onnx.GraphProto:
+        weights = (random.normal(size=(width, width)) / width).astype(np.float32)
+        output = helper.make_tensor_value_info(kind, TensorProto.FLOAT, ["rows", width])
+        held = numpy_helper.from_array(weights, f"{kind}_weights")
+        product = helper.make_node("MatMul", ["X", held.name], [kind])
+        if kind == "no":
+            return helper.make_graph([product], kind, [], [output], [held])
+        constant = helper.make_node("Constant", [], [held.name], value=held)
+        return helper.make_graph([constant, product], kind, [], [output])
+
+    choice = helper.make_node(
+        "If", ["is_yes"], ["Y"], then_branch=branch("yes"), else_branch=branch("no")
+    )
+    graph = helper.make_graph(
+        [choice],
+        "branches",
+        [
+            helper.make_tensor_value_info("X", TensorProto.FLOAT, ["rows", width]),
+            helper.make_tensor_value_info("is_yes", TensorProto.BOOL, []),
+        ],
+        [helper.make_tensor_value_info("Y", TensorProto.FLOAT, ["rows", width])],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def test_weights_inside_of_branches_are_external_data_too(registry: Registry) -> None:
+    rows = np.random.default_rng(3).normal(size=(2, 512)).astype(np.float32)
+    for answer in (True, False):
+        push_model(
+            branches(), "choice", example={"X": rows, "is_yes": np.array(answer)}, registry=registry
+        )
+    loaded = load_model("choice", registry=registry)
+    entry, weights, _ = loaded.manifest.files
+    assert weights.size == 2 * 512 * 512 * 4
+    assert entry.size < 10_000
+    assert loaded.manifest.options["opset"] == {"ai.onnx": 17}
+    yes = loaded.predict({"X": rows, "is_yes": np.array(True)})["Y"]
+    no = loaded.predict({"X": rows, "is_yes": np.array(False)})["Y"]
+    assert not np.allclose(yes, no)
+
+
+def test_external_data_of_branches_beside_a_file_is_the_same_bundle_as_one_file(
+    registry: Registry, tmp_path: Path
+) -> None:
+    example = {"X": np.ones((2, 512), np.float32), "is_yes": np.array(True)}
+    whole = push_model(branches(), "choice", example=example, registry=registry)
+    onnx.save(
+        branches(),
+        tmp_path / "m.onnx",
+        save_as_external_data=True,
+        location="somewhere.data",
+        convert_attribute=True,
+    )
+    assert (tmp_path / "m.onnx").stat().st_size < 10_000
+    beside = push_model(tmp_path / "m.onnx", "choice", example=example, registry=registry)
+    assert beside.pin == whole.pin
+
+
+def test_weights_inside_of_branches_count_when_packing_is_decided(
+    monkeypatch: pytest.MonkeyPatch, registry: Registry
+) -> None:
+    monkeypatch.setattr(onnx_format, "_MAPPED_BYTES", 1_500_000)
+    example = {"X": np.ones((2, 512), np.float32), "is_yes": np.array(True)}
+    version = push_model(branches(), "choice", example=example, registry=registry)
+    assert registry.manifest(version.pin).options["prepack"] is False
+
+
 @pytest.mark.parametrize(
     ("model", "example"),
     [
@@ -315,11 +420,52 @@ def test_a_model_that_was_retrained_is_a_new_version(registry: Registry) -> None
     assert (other.version, other.is_new) == (2, True)
 
 
-def test_a_model_of_a_newer_onnx_runtime_is_refused_by_an_older_one(registry: Registry) -> None:
+def test_a_graph_that_an_older_onnx_runtime_can_run_is_loaded_by_it(registry: Registry) -> None:
     version = push_model(scaling_graph(), "fraud", example=ROWS, registry=registry)
     rewrite(registry, version, b'"onnxruntime":"', b'"onnxruntime":"9')
-    with pytest.raises(FormatError, match=r"needs ONNX Runtime 9\S+ or newer, and this is"):
-        load_model("fraud", registry=registry)
+    np.testing.assert_array_equal(
+        load_model("fraud", registry=registry).predict(ROWS)["Y"], 2 * ROWS
+    )
+
+
+@pytest.mark.parametrize(
+    ("ir", "opsets", "reason"),
+    [
+        (99, {"": 17}, "Unsupported model IR version: 99"),
+        (8, {"": 999}, r"Opset 999 .* for domain ai\.onnx is till"),
+        (8, {"": 17, "ai.onnx.ml": 99}, r"Opset 99 .* for domain ai\.onnx\.ml is till"),
+    ],
+    ids=["ir", "opset", "other-opset"],
+)
+def test_a_graph_that_an_older_onnx_runtime_cannot_run_is_refused_with_the_reason(
+    tmp_path: Path, ir: int, opsets: dict[str, int], reason: str
+) -> None:
+    graph = scaling_graph()
+    graph.ir_version = ir
+    del graph.opset_import[:]
+    graph.opset_import.extend(helper.make_opsetid(*each) for each in opsets.items())
+    bundle = scaling_bundle(tmp_path)
+    name = bundle.manifest.file("model.onnx").hex
+    (tmp_path / name).write_bytes(graph.SerializeToString())
+    options = {**bundle.manifest.options, "onnxruntime": "99.1.0"}
+    with pytest.raises(FormatError, match=reason) as caught:
+        formats.load(replace(bundle.manifest, options=options), tmp_path, formats.LoadSettings())
+    assert f"this is ONNX Runtime {onnxruntime.__version__}" in str(caught.value)
+    assert "package with 99.1.0 or newer" in str(caught.value)
+    assert "onnxruntime_src" not in str(caught.value)
+
+
+def test_a_graph_asks_for_no_more_than_it_uses(registry: Registry, cache: Path) -> None:
+    push_model(scaling_graph(), "fraud", example=ROWS, registry=registry)
+    manifest = load_model("fraud", registry=registry).manifest
+    graph = blob_graph(manifest, cache)
+    assert [(each.domain, each.version) for each in graph.opset_import] == [("", 17)]
+    assert manifest.options["opset"] == {"ai.onnx": 17}
+
+
+def blob_graph(manifest: Manifest, cache: Path) -> onnx.ModelProto:
+    path = cache / "shearling" / "blobs" / "sha256" / manifest.file(manifest.entry).hex
+    return onnx.load(str(path), load_external_data=False)
 
 
 def test_a_format_of_the_future_is_refused_by_name(registry: Registry) -> None:
@@ -610,6 +756,23 @@ def test_an_example_that_runs_at_every_start_must_be_small(registry: Registry) -
     model = helper.make_model(fixed, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     with pytest.raises(InvalidRequestError, match=r"example: 16\.0 MB with its answers"):
         push_model(model, "fixed", example=np.ones((1, 2_000_000)), registry=registry)
+
+
+def test_an_output_of_several_tensors_is_called_that(registry: Registry) -> None:
+    model = MultiOutputClassifier(LogisticRegression()).fit(X, np.stack([BINARY, BINARY], axis=1))
+    with pytest.raises(
+        FormatError, match=r"is a seq\(tensor\(float\)\), .* several in one"
+    ) as caught:
+        push_model(model, "fraud", example=X, registry=registry)
+    assert "ZipMap" not in str(caught.value)
+
+
+def test_a_map_is_left_out_by_a_conversion_without_zipmap(registry: Registry) -> None:
+    model = skl2onnx.to_onnx(
+        classifier(LogisticRegression()), X, target_opset={"": 18, "ai.onnx.ml": 3}
+    )
+    with pytest.raises(FormatError, match="without ZipMap"):
+        push_model(model, "fraud", example=X, registry=registry)
 
 
 def test_a_model_that_fails_on_its_example_says_so(registry: Registry) -> None:

@@ -7,6 +7,7 @@ a bundle load from any flat directory of blobs, without links, which ONNX Runtim
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,7 +15,7 @@ from shearling.bundle import Signature, TensorSpec, describe
 from shearling.errors import FormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import onnx
     import onnxruntime
@@ -64,19 +65,15 @@ def load(manifest: Manifest, directory: Path, settings: LoadSettings) -> OnnxPre
     """Make a session of the bundle's graph.
 
     Raises:
-        FormatError: ONNX Runtime refuses the graph, or is older than the one that optimised it.
+        FormatError: ONNX Runtime refuses the graph, as for an IR version or operators newer than
+            its own.
     """
-    import onnxruntime
-
-    needed = str(manifest.options.get("onnxruntime", "0.0"))
-    if _release(onnxruntime.__version__) < _release(needed):
-        raise FormatError(
-            f"the bundle needs ONNX Runtime {needed} or newer, and this is "
-            f"{onnxruntime.__version__}: rebuild the function's package with a newer one"
-        )
     path = directory / manifest.file(manifest.entry).hex
     entries = {} if manifest.options.get("prepack", True) else {"disable_prepacking": "1"}
-    return OnnxPredictor(_session(path, settings.threads, **entries))
+    try:
+        return OnnxPredictor(_session(path, settings.threads, **entries))
+    except FormatError as error:
+        raise FormatError(f"{error}{_if_older(manifest)}") from error
 
 
 def save(
@@ -97,7 +94,7 @@ def save(
     import onnxruntime
 
     from shearling.formats import Saved
-    from shearling.inputs import to_tensors
+    from shearling.inputs import columns_of, to_tensors
 
     source = model if isinstance(model, str | Path) else _write(model, directory / "original.onnx")
     if not Path(source).is_file():
@@ -107,7 +104,8 @@ def save(
         inputs=_specs(original.get_inputs(), "input"),
         outputs=_specs(original.get_outputs(), "output"),
     )
-    tensors = to_tensors(example, signature.inputs)
+    columns = columns_of(example, signature.inputs)
+    tensors = to_tensors(example, signature.inputs, columns)
     names = [spec.name for spec in signature.outputs]
     try:
         expected = OnnxPredictor(original).predict(tensors, names)
@@ -126,7 +124,25 @@ def save(
             "opset": _opsets(entry),
             "onnxruntime": onnxruntime.__version__,
             "prepack": _is_packing_better(entry) if load is None else load == "throughput",
-        },
+        }
+        | ({"columns": columns} if columns else {}),
+    )
+
+
+def _if_older(manifest: Manifest) -> str:
+    """Say that this ONNX Runtime is older than the one that a bundle was written by, if it is.
+
+    That alone is no reason to refuse it: what a graph needs is its IR version and operators, and
+    whether they are answered alike is proven by the example.
+    """
+    import onnxruntime
+
+    here, writer = onnxruntime.__version__, str(manifest.options.get("onnxruntime", "0.0"))
+    if _release(here) >= _release(writer):
+        return ""
+    return (
+        f" - this is ONNX Runtime {here}, and the bundle was written by {writer}: rebuild the "
+        f"function's package with {writer} or newer"
     )
 
 
@@ -148,7 +164,12 @@ def _session(path: Path, threads: int | None, **entries: str) -> onnxruntime.Inf
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors share no class of their own
-        raise FormatError(f"ONNX Runtime cannot load the model: {error}") from error
+        raise FormatError(f"ONNX Runtime cannot load the model: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Return what ONNX Runtime says, without the place in its own source."""
+    return re.sub(r"/onnxruntime_src/\S+:\d+ .*\) (?=[A-Z])", "", str(error).strip())
 
 
 def _optimise(source: Path, directory: Path) -> tuple[onnx.ModelProto, dict[str, Path]]:
@@ -164,13 +185,14 @@ def _optimise(source: Path, directory: Path) -> tuple[onnx.ModelProto, dict[str,
         }
     _session(source, None, optimized=str(graph_path), **entries)
     graph = onnx.load(str(graph_path), load_external_data=False)
+    _drop_unused_opsets(graph)
     files = {_ENTRY: graph_path}
     weights = directory / _WEIGHTS
     if weights.exists() and weights.stat().st_size:
         with weights.open("rb") as stream:
             name = describe(_WEIGHTS, stream).hex
         weights = weights.rename(directory / name)
-        for tensor in graph.graph.initializer:
+        for tensor in _tensors(graph):
             for entry in tensor.external_data:
                 if entry.key == "location":
                     entry.value = name
@@ -185,12 +207,12 @@ def _is_packing_better(graph: onnx.ModelProto) -> bool:
 
     float_bytes = sum(
         4 * math.prod(tensor.dims)
-        for tensor in graph.graph.initializer
+        for tensor in _tensors(graph)
         if tensor.data_type == onnx.TensorProto.FLOAT
     )
     if float_bytes < _MAPPED_BYTES:
         return True
-    return any(word in node.op_type for node in graph.graph.node for word in _QUANTISED)
+    return any(word in node.op_type for node in _nodes(graph) for word in _QUANTISED)
 
 
 def _bytes_of(source: Path) -> int:
@@ -201,7 +223,7 @@ def _bytes_of(source: Path) -> int:
     graph = onnx.load(str(source), load_external_data=False)
     beside = {
         ExternalDataInfo(tensor).location
-        for tensor in graph.graph.initializer
+        for tensor in _tensors(graph)
         if tensor.data_location == onnx.TensorProto.EXTERNAL
     }
     return source.stat().st_size + sum((source.parent / name).stat().st_size for name in beside)
@@ -227,18 +249,71 @@ def _spec(node: onnxruntime.NodeArg, kind: str) -> TensorSpec:
     datatype = _DATATYPES.get(node.type)
     if datatype is None:
         raise FormatError(
-            f"{kind} {node.name!r} is a {node.type}, not a tensor of the protocol: convert the "
-            "model so that it has plain tensors (for a classifier: without ZipMap)"
+            f"{kind} {node.name!r} is a {node.type}, not a tensor of the protocol: "
+            f"{_way_to_tensors(node.type)}"
         )
     shape = tuple(size if isinstance(size, int) and size >= 0 else -1 for size in node.shape)
     return TensorSpec(name=node.name, datatype=datatype, shape=shape)
 
 
+def _way_to_tensors(kind: str) -> str:
+    if "map(" in kind:  # what converters make of a classifier's probabilities
+        return "convert the model with plain tensors, without ZipMap (`zipmap`: False)"
+    if kind.startswith("seq("):  # as of MultiOutputClassifier: one for each target
+        return (
+            "it is several in one: convert the model so that each tensor is an output of its own, "
+            "or push the original with format='cloudpickle'"
+        )
+    return "convert the model so that it has plain tensors"
+
+
 def _opsets(graph: onnx.ModelProto) -> dict[str, int]:
-    used = {node.domain for node in graph.graph.node}
-    return {
-        each.domain or "ai.onnx": each.version for each in graph.opset_import if each.domain in used
-    }
+    return {each.domain or "ai.onnx": each.version for each in graph.opset_import}
+
+
+def _drop_unused_opsets(graph: onnx.ModelProto) -> None:
+    """Import only what is used: ONNX Runtime names all that it knows, which an older may not."""
+    used = {node.domain for node in _nodes(graph)}
+    kept = [each for each in graph.opset_import if each.domain in used]
+    if kept:  # a graph without nodes has to import something
+        del graph.opset_import[:]
+        graph.opset_import.extend(kept)
+
+
+def _nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    """Yield the nodes of a graph, of its functions, and of the graphs inside (If, Loop, Scan)."""
+    bodies: list[onnx.GraphProto | onnx.FunctionProto] = [*_graphs(model), *model.functions]
+    for body in bodies:
+        yield from body.node
+
+
+def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Yield the tensors that a model holds: initializers and attributes, wherever they are."""
+    for graph in _graphs(model):
+        yield from graph.initializer
+        for sparse in graph.sparse_initializer:
+            yield from (sparse.values, sparse.indices)
+    for node in _nodes(model):
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+
+
+def _graphs(model: onnx.ModelProto) -> list[onnx.GraphProto]:
+    """Return a model's graph, and those inside of its nodes and of its functions' nodes."""
+    found = [model.graph]
+    todo: list[onnx.GraphProto | onnx.FunctionProto] = [model.graph, *model.functions]
+    while todo:
+        inner = [
+            each
+            for node in todo.pop().node
+            for attribute in node.attribute
+            for each in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs)
+        ]
+        found += inner
+        todo += inner
+    return found
 
 
 def _release(version: str) -> tuple[int, ...]:
