@@ -27,6 +27,7 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassifier
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.naive_bayes import GaussianNB
@@ -208,6 +209,21 @@ def test_the_columns_of_a_mixed_frame_are_inputs_by_name(registry: Registry) -> 
     assert loaded.predict(rows)["label"].tolist() == model.predict(rows).tolist()
     by_name = {name: rows[name].to_numpy() for name in ("country", "count", "amount")}
     assert loaded.predict(by_name)["label"].tolist() == model.predict(rows).tolist()
+
+
+def test_integers_and_floats_may_stand_beside_each_other_in_one_step(registry: Registry) -> None:
+    columns = ColumnTransformer(
+        [
+            ("numbers", make_pipeline(SimpleImputer(), StandardScaler()), ["count", "amount"]),
+            ("words", OneHotEncoder(), ["country"]),
+        ]
+    )
+    model = make_pipeline(columns, LogisticRegression()).fit(FRAME, BINARY)
+    push_model(model, "fraud", example=FRAME, registry=registry)
+    loaded = load_model("fraud", registry=registry)
+    assert [spec.datatype for spec in loaded.signature.inputs] == ["FP32", "FP32", "BYTES"]
+    answers = loaded.predict(FRAME)
+    np.testing.assert_allclose(answers["probabilities"], model.predict_proba(FRAME), atol=1e-5)
 
 
 def test_a_frame_of_numbers_is_one_input(registry: Registry) -> None:

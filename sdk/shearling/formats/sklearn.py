@@ -53,7 +53,7 @@ def save(model: Any, example: Any, directory: Path, load: onnx_format.Load | Non
     """
     _check_columns(model, example)
     by_name = _is_by_name(model, example)
-    graph = _convert(model, _initial_types(example, by_name=by_name))
+    graph = _convert_example(model, example, by_name=by_name)
     # What skl2onnx calls "variable", as a person would.
     _rename_output(graph, "variable", "prediction" if hasattr(model, "predict") else "output")
     saved = onnx_format.save(graph, example, directory, load)
@@ -67,6 +67,22 @@ def save(model: Any, example: Any, directory: Path, load: onnx_format.Load | Non
             # skl2onnx gives some vectors as a column.
             expected[spec.name] = answer.reshape(converted.shape)
     return replace(saved, expected=expected)
+
+
+def _convert_example(model: Any, example: Any, *, by_name: bool) -> onnx.ModelProto:
+    """Convert an estimator for the columns of an example, integers as such where that is possible.
+
+    Some converters want all columns of a step to be of one type. Integers are floats then, and the
+    example proves whether they may be.
+    """
+    try:
+        return _convert(model, _initial_types(example, by_name=by_name, are_integers_kept=True))
+    except FormatError as error:
+        try:
+            types = _initial_types(example, by_name=by_name, are_integers_kept=False)
+            return _convert(model, types)
+        except FormatError:
+            raise error from error.__cause__
 
 
 def _convert(model: Any, initial_types: list[tuple[str, Any]]) -> onnx.ModelProto:
@@ -152,7 +168,9 @@ def _parts(model: Any) -> Iterator[Any]:
         yield from model.get_params(deep=True).values()
 
 
-def _initial_types(example: Any, *, by_name: bool) -> list[tuple[str, Any]]:
+def _initial_types(
+    example: Any, *, by_name: bool, are_integers_kept: bool
+) -> list[tuple[str, Any]]:
     from skl2onnx.common.data_types import (
         BooleanTensorType,
         FloatTensorType,
@@ -164,7 +182,9 @@ def _initial_types(example: Any, *, by_name: bool) -> list[tuple[str, Any]]:
         _INPUT: as_matrix(example) if is_frame(example) else np.asarray(example)
     }
     kinds = {"O": StringTensorType, "U": StringTensorType, "f": FloatTensorType}
-    if by_name:  # a column of integers may be categories; in a matrix it is a number
+    if (
+        by_name and are_integers_kept
+    ):  # a column of integers may be categories; in a matrix it is a number
         kinds |= {"i": Int64TensorType, "u": Int64TensorType, "b": BooleanTensorType}
     types = []
     for name, array in arrays.items():
