@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import socket
 import uuid
+import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -579,8 +580,9 @@ def test_an_object_that_answers_differently_when_it_is_loaded_is_refused(
     with pytest.raises(
         FormatError,
         match=r"\[0, 0\] is 2\.0, expected 1\.0 \(6 of 6 values differ\)\. Nothing is published",
-    ):
+    ) as caught:
         push_model(Shifting(), "odd", example=ROWS, format="cloudpickle", registry=registry)
+    assert "ONNX" not in str(caught.value)
     assert registry.models() == []
 
 
@@ -674,7 +676,80 @@ def test_a_model_without_inputs_is_refused(registry: Registry) -> None:
             InvalidRequestError,
             "the model was fitted on 4 columns",
         ),
-        (LogisticRegression(), "fraud", {"example": X}, FormatError, "does not convert to ONNX"),
+        (LogisticRegression(), "fraud", {"example": X}, FormatError, "is not fitted: call its fit"),
+        (
+            LogisticRegression,
+            "fraud",
+            {"example": X},
+            FormatError,
+            "model: LogisticRegression is a class: push an instance",
+        ),
+        (scaling_graph(), None, {}, InvalidRefError, "name None is not a string"),
+        (scaling_graph(), 5, {}, InvalidRefError, "name 5 is not a string"),
+        (scaling_graph(), "fraud", {"alias": 5}, InvalidRefError, "alias 5 is not a string"),
+        (scaling_graph(), "fraud", {"metadata": [1]}, BundleError, "[1] is not a dict"),
+        (
+            scaling_graph(),
+            "fraud",
+            {"metadata": {"note": ["\ud800"]}},
+            BundleError,
+            "'\\ud800' is half a character, which UTF-8 cannot write in \"metadata.'note'\"",
+        ),
+        (scaling_graph(), "fraud", {"rtol": "x"}, InvalidRequestError, "rtol 'x' is not a finite"),
+        (scaling_graph(), "fraud", {"atol": -1}, InvalidRequestError, "atol -1 is not a finite"),
+        (scaling_graph(), "fraud", {"example": None}, InvalidRequestError, "None is no rows"),
+        (
+            scaling_graph(),
+            "fraud",
+            {"example": ROWS[:0]},
+            InvalidRequestError,
+            "example has no rows: it has shape [0, 2]",
+        ),
+        (
+            lambda rows: rows,
+            "fraud",
+            {"format": "cloudpickle", "example": ROWS[:0]},
+            InvalidRequestError,
+            "example has no rows",
+        ),
+        (
+            classifier(LogisticRegression()),
+            "fraud",
+            {"example": [[1, 2, 3, 4], [1, 2]]},
+            InvalidRequestError,
+            "example: rows of different lengths",
+        ),
+        (
+            classifier(LogisticRegression()),
+            "fraud",
+            {"example": OneHotEncoder().fit_transform(X)},
+            InvalidRequestError,
+            "example: a csr_matrix is sparse, and a tensor is not: pass its .toarray()",
+        ),
+        (
+            classifier(LogisticRegression()),
+            "fraud",
+            {"example": {"X": X}},
+            InvalidRequestError,
+            "'X' has shape [60, 4], and a dict has one column an entry: pass the array itself",
+        ),
+        (
+            mixed_pipeline(),
+            "fraud",
+            {"example": FRAME.assign(country=np.array([None, *WORDS[1:]], object))},
+            InvalidRequestError,
+            "input 'country': row 0 is nan: a string has no missing values: fill them first",
+        ),
+        (
+            lambda frame: frame["country"],
+            "fraud",
+            {
+                "format": "cloudpickle",
+                "example": FRAME.assign(country=np.array([*WORDS[1:], None], object)),
+            },
+            InvalidRequestError,
+            "example 'country': row 59 is nan: a string has no missing values: fill them first",
+        ),
         (
             make_pipeline(FunctionTransformer(np.abs), LogisticRegression()).fit(X, BINARY),
             "fraud",
@@ -686,8 +761,8 @@ def test_a_model_without_inputs_is_refused(registry: Registry) -> None:
             mixed_pipeline(),
             "fraud",
             {"example": FRAME.rename(columns={"country": "land"})},
-            FormatError,
-            "country",
+            InvalidRequestError,
+            "columns missing country and unknown land; the model was fitted on amount, count, coun",
         ),
         (object(), "fraud", {}, FormatError, "a builtins.object has no conversion to ONNX here"),
         ("no-such-file.onnx", "fraud", {}, FormatError, "there is no file no-such-file.onnx"),
@@ -850,6 +925,24 @@ def test_a_function_is_pushed_with_the_environment_it_needs(registry: Registry) 
     assert not any(each.startswith("shearling") for each in environment.requirements)
     loaded = load_pinned(version, registry)
     np.testing.assert_allclose(loaded.predict(X)["output"], X.sum(axis=1), rtol=1e-6)
+
+
+def test_a_pickle_that_no_function_can_run_is_published_with_a_warning(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shearling.push._OLDEST_PYTHON", (3, 99))
+    with pytest.warns(UserWarning, match=r"a pickle of Python 3\.\d+ runs on no function of AWS"):
+        pushed_pickle(registry)
+    assert registry.models() == ["echo"]
+
+
+def test_a_pickle_that_functions_can_run_is_published_without_a_warning(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shearling.push._OLDEST_PYTHON", (3, 0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pushed_pickle(registry)
 
 
 def test_an_object_with_predict_answers_by_name(registry: Registry) -> None:

@@ -8,16 +8,27 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from shearling import formats
 from shearling.bundle import ExampleFile, Manifest, describe
-from shearling.canonical import plain_metadata
-from shearling.errors import FormatError, InvalidRequestError, RegistryError
+from shearling.canonical import canonical_json, plain_metadata
+from shearling.errors import (
+    BundleError,
+    FormatError,
+    InvalidRefError,
+    InvalidRequestError,
+    RegistryError,
+)
 from shearling.example import EXAMPLE_LIMIT_BYTES, Example, compare
+from shearling.inputs import check_rows
 from shearling.progress import human_bytes, progress
 from shearling.ref import Pin, check_alias, check_model
 from shearling.registry import Registry
@@ -25,7 +36,7 @@ from shearling.rollout import require_served, wait_for_release
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -36,6 +47,17 @@ _EXAMPLE = "example.tensors"
 
 #: The example runs at every start; the rest of what is given only proves the conversion.
 _EXAMPLE_ROWS = 8
+
+
+#: What makes a saved model answer differently, and what helps.
+_HINTS = {
+    "onnx": "ONNX computes in 32 bits: train on float32 data",
+    "cloudpickle": "It was only pickled and loaded again: let it answer the same every time, with "
+    "a fixed seed and no state",
+}
+
+#: The oldest that functions run on.
+_OLDEST_PYTHON = (3, 12)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,21 +168,24 @@ def push_model(
         ReleaseError: with `wait`: nothing serves that alias, and nothing is published; or the
             release failed or was superseded.
     """
-    check_model(name)
+    check_model(_text("name", name))
     if alias is not None:
-        check_alias(alias)
+        check_alias(_text("alias", alias))
     elif wait:
         raise RegistryError("wait=True waits for the release of an alias: pass alias=... with it")
+    options = _Options(format=format, requirements=requirements, load=load)
+    options.check()
+    asked = _Asked(
+        metadata=_metadata(metadata), rtol=_tolerance("rtol", rtol), atol=_tolerance("atol", atol)
+    )
     target = Registry.at(registry)
     target.store.folders("models")  # before the work: can it be reached?
     if alias is not None and wait:
         require_served(target, name, alias)
     with tempfile.TemporaryDirectory(prefix="shearling-") as directory:
-        options = _Options(format=format, requirements=requirements, load=load)
         saved = _save(model, example, options, Path(directory))
-        manifest, files, load_seconds = _prove(
-            saved, name, plain_metadata(metadata or {}), Path(directory), rtol=rtol, atol=atol
-        )
+        manifest, files, load_seconds = _prove(saved, name, asked, Path(directory))
+        _warn_of_python(manifest)
         details = _details(manifest, load_seconds)
         with progress(f"push {name}", manifest.size) as advance:
             published = target.publish(manifest, files, details, advance)
@@ -201,10 +226,55 @@ class _Options:
             raise FormatError("requirements are for format='cloudpickle': ONNX needs none")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What the manifest says because it was asked for."""
+
+    metadata: Mapping[str, Any]
+    rtol: float
+    atol: float
+
+
+def _text(field: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise InvalidRefError(f"{field} {value!r:.80} is not a string: expected one, as in 'fraud'")
+    return value
+
+
+def _tolerance(field: str, value: Any) -> float:
+    is_number = isinstance(value, int | float | np.integer | np.floating)
+    if is_number and not isinstance(value, bool) and 0 <= (number := float(value)) < float("inf"):
+        return number
+    raise InvalidRequestError(f"{field} {value!r:.80} is not a finite number of at least 0")
+
+
+def _metadata(metadata: object) -> dict[str, Any]:
+    if metadata is None:
+        return {}
+    if not isinstance(metadata, Mapping):
+        raise BundleError(
+            f"{metadata!r:.80} is not a dict, as in {{'auc': 0.93}}", field="metadata"
+        )
+    plain = plain_metadata(metadata)
+    for key, value in plain.items():
+        try:
+            canonical_json({key: value})
+        except UnicodeEncodeError as error:
+            raise BundleError(
+                f"{error.object[error.start]!r} is half a character, which UTF-8 cannot write",
+                field=f"metadata.{key!a}",
+            ) from error
+    return plain
+
+
 def _save(model: Any, example: Any, options: _Options, directory: Path) -> Saved:
-    options.check()
+    check_rows(example)
     from shearling.formats import cloudpickle, onnx, sklearn
 
+    if isinstance(model, type) and (options.format != "cloudpickle" or hasattr(model, "predict")):
+        raise FormatError(
+            f"model: {model.__name__} is a class: push an instance of it, as {model.__name__}(...)"
+        )
     if options.format == "cloudpickle":
         return cloudpickle.save(model, example, directory, options.requirements)
     if isinstance(model, str | Path) or type(model).__name__ == "ModelProto":
@@ -221,11 +291,8 @@ def _save(model: Any, example: Any, options: _Options, directory: Path) -> Saved
 def _prove(
     saved: Saved,
     name: str,
-    metadata: Mapping[str, Any],
+    asked: _Asked,
     directory: Path,
-    *,
-    rtol: float,
-    atol: float,
 ) -> tuple[Manifest, dict[str, Path], float]:
     """Load what was saved as a function would, and compare its answers with the original's."""
     described = {path: _describe(path, file, directory) for path, file in saved.files.items()}
@@ -235,9 +302,9 @@ def _prove(
         entry=saved.entry,
         files=tuple(described.values()),
         signature=saved.signature,
-        example=ExampleFile(path=_EXAMPLE, rtol=rtol, atol=atol),
+        example=ExampleFile(path=_EXAMPLE, rtol=asked.rtol, atol=asked.atol),
         options=saved.options,
-        metadata=metadata,
+        metadata=asked.metadata,
         environment=saved.environment,
     )
     started = time.perf_counter()
@@ -245,16 +312,27 @@ def _prove(
     load_seconds = time.perf_counter() - started
     names = [spec.name for spec in saved.signature.outputs]
     answers = predictor.predict(saved.inputs, names)
-    found = compare(saved.expected, answers, rtol=rtol, atol=atol)
+    found = compare(saved.expected, answers, rtol=asked.rtol, atol=asked.atol)
     if found.problem:
         raise FormatError(
             f"the saved model does not answer as the original does: {found.problem}. Nothing is "
-            "published. ONNX computes in 32 bits: train on float32 data, or allow more with rtol= "
-            "and atol="
+            f"published. {_HINTS[saved.format]}, or allow more with rtol= and atol="
         )
     example = _write_example(_few_rows(saved), predictor, names, directory)
     manifest = replace(draft, files=(*draft.files, example))
     return manifest, {file.path: directory / file.hex for file in manifest.files}, load_seconds
+
+
+def _warn_of_python(manifest: Manifest) -> None:
+    """Say that no function can load a pickle of this Python, which a notebook still can."""
+    if manifest.environment and sys.version_info[:2] < _OLDEST_PYTHON:
+        oldest = ".".join(map(str, _OLDEST_PYTHON))
+        warnings.warn(
+            f"a pickle of Python {manifest.environment.python} runs on no function of AWS, which "
+            f"have Python {oldest} or newer: push it from Python {oldest} or newer",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def _describe(path: str, file: Path, directory: Path) -> Descriptor:

@@ -103,6 +103,7 @@ def _convert(model: Any, initial_types: list[tuple[str, Any]]) -> onnx.ModelProt
                 target_opset=_TARGET_OPSET,
             )
     except Exception as error:  # converters raise what they like
+        _check_fitted(model)
         reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else repr(error)
         raise FormatError(
             f"{type(model).__name__} does not convert to ONNX: {reason} - {_WAY_OUT}"
@@ -150,15 +151,57 @@ def _is_by_name(model: Any, example: Any) -> bool:
     return any(example[name].to_numpy().dtype.kind not in "fiub" for name in example.columns)
 
 
+def _check_fitted(model: Any) -> None:
+    """Say that a model is not fitted, which no converter says."""
+    from sklearn.exceptions import NotFittedError
+    from sklearn.utils.validation import check_is_fitted
+
+    try:
+        check_is_fitted(model)
+    except NotFittedError as error:
+        raise FormatError(f"{type(model).__name__} is not fitted: call its fit first") from error
+    except TypeError:  # it has no fit
+        return
+
+
 def _check_columns(model: Any, example: Any) -> None:
     fitted = getattr(model, "n_features_in_", None)
-    if fitted is None or isinstance(example, dict):
+    if fitted is None:
         return
     shape = np.shape(example)
+    if isinstance(example, dict):
+        _check_dict(example, fitted)
+        shape = (-1, len(example))
+    names = getattr(model, "feature_names_in_", None)
+    if names is not None and (isinstance(example, dict) or is_frame(example)):
+        _check_names([str(name) for name in names], example)
     if len(shape) != 2 or shape[1] != fitted:  # noqa: PLR2004 - rows and columns
         raise InvalidRequestError(
             f"example: shape {list(shape)}, but the model was fitted on {fitted} columns: pass "
             f"rows of shape [rows, {fitted}]"
+        )
+
+
+def _check_dict(example: dict[str, Any], fitted: int) -> None:
+    for name, array in example.items():
+        shape = np.shape(array)
+        if len(shape) != 1 and shape[1:] != (1,):
+            raise InvalidRequestError(
+                f"example: {name!r} has shape {list(shape)}, and a dict has one column an entry: "
+                f"pass the array itself, of shape [rows, {fitted}], or a DataFrame"
+            )
+
+
+def _check_names(fitted: list[str], example: Any) -> None:
+    given = [str(name) for name in (example if isinstance(example, dict) else example.columns)]
+    missing = [name for name in fitted if name not in given]
+    unknown = [name for name in given if name not in fitted]
+    if missing or unknown:
+        problems = [f"missing {', '.join(missing)}"] * bool(missing)
+        problems += [f"unknown {', '.join(unknown)}"] * bool(unknown)
+        raise InvalidRequestError(
+            f"example: columns {' and '.join(problems)}; the model was fitted on "
+            f"{', '.join(fitted)}"
         )
 
 
