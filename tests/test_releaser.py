@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from shearling.errors import ReleaseError
+from shearling.errors import ReleaseError, StoreError
+from shearling.function import Clock
 from shearling.release import Outcome
+from shearling.store import Store
 from shearling_runtime import releaser
 from tests.fake_lambda import FakeLambda, passing
 from tests.releases import deploy, memory_registry, pin
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from shearling.registry import Deployment, Registry
 
@@ -253,6 +255,23 @@ def test_the_traceback_of_a_surprise_is_in_the_log(
     with pytest.raises(ReleaseError):
         releaser.handler({"function": "acme-fraud", "alias": "prod"}, Context())
     assert "Traceback" in capsys.readouterr().out
+
+
+def test_a_fresh_role_s_denial_by_the_registry_is_waited_out(
+    releases: Releases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    denials = [StoreError("cannot list deployments: access denied", denied=True)] * 3
+    keys = Store.keys
+
+    def denied(store: Store, prefix: str, *, after: str = "") -> Iterator[str]:
+        if denials:
+            raise denials.pop()
+        return keys(store, prefix, after=after)
+
+    monkeypatch.setattr(Store, "keys", denied)
+    monkeypatch.setattr(Clock, "pause", lambda *_: None)
+    releaser.handler({"function": "acme-fraud"}, Context())
+    assert (denials, len(releases.asked)) == ([], 2)
 
 
 def test_an_event_moves_the_alias_of_a_function(

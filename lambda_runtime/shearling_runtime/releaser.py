@@ -16,6 +16,7 @@ from shearling.function import UndecidedError
 from shearling.registry import REGISTRY_VARIABLE, Registry
 from shearling.release import FAILED, RELEASED, Outcome, lambda_client, release_alias
 from shearling.staging import Staging
+from shearling_runtime.patience import PatientStore
 from shearling_runtime.telemetry import emit, log_error
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
     from shearling.registry import Deployment
+    from shearling.store import Store
 
 #: What is left unused of the time that Lambda gives, to write down what happened.
 _MARGIN_SECONDS = 10.0
@@ -123,7 +125,8 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """
     end = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - _MARGIN_SECONDS
     request = Request.read(event)
-    registry = _registry(os.environ.get(REGISTRY_VARIABLE, ""))
+    # A first apply, or one that adds a model, asks before the rights that it gives hold everywhere.
+    registry = Registry(store=PatientStore(_store(os.environ.get(REGISTRY_VARIABLE, "")), end))
     own = [one for one in registry.deployments() if _is_ours(one, context)]
     outcomes = [
         _release(
@@ -208,8 +211,8 @@ def _is_ours(deployment: Deployment, context: Any) -> bool:
 
 
 @cache
-def _registry(uri: str) -> Registry:
-    return Registry(uri)
+def _store(uri: str) -> Store:
+    return Registry(uri).store
 
 
 @cache

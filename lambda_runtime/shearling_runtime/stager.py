@@ -22,10 +22,13 @@ from shearling.ref import Pin
 from shearling.registry import REGISTRY_VARIABLE, Registry
 from shearling.staging import FAILED, LOOK, PRUNE, STAGE, STAGED, UNFINISHED
 from shearling_runtime.hydrate import BLOBS, staged_manifest
+from shearling_runtime.patience import PatientStore
 from shearling_runtime.telemetry import log, log_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+    from shearling.store import Store
 
 #: What is left unused of the time that Lambda gives: ranges under way are still written, and all
 #: that the file system's client holds is flushed.
@@ -57,7 +60,8 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         case str(request) if request == LOOK:
             return {"staged": look(mount, Pin.parse(event["pin"]))}
         case str(request) if request == STAGE:
-            registry = _registry(os.environ.get(REGISTRY_VARIABLE, ""))
+            store = PatientStore(_store(os.environ.get(REGISTRY_VARIABLE, "")), end)
+            registry = Registry(store=store)
             return stage(registry, mount, Pin.parse(event["pin"]), end=end)
         case str(request) if request == PRUNE:
             return prune(mount, set(event["keep"]), dry_run=event.get("dry_run") is True)
@@ -231,5 +235,5 @@ def _hex(pin: Pin) -> str:
 
 
 @cache
-def _registry(uri: str) -> Registry:
-    return Registry(uri)
+def _store(uri: str) -> Store:
+    return Registry(uri).store

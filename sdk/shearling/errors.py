@@ -90,7 +90,15 @@ class ReleaseError(ShearlingError):
 
 
 class StoreError(ShearlingError):
-    """The object store refused, failed or could not be reached."""
+    """The object store refused, failed or could not be reached.
+
+    Attributes:
+        denied: whether it was for want of a right.
+    """
+
+    def __init__(self, message: str, *, denied: bool = False) -> None:
+        super().__init__(message)
+        self.denied = denied
 
 
 class PackageError(ShearlingError):

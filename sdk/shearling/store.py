@@ -178,7 +178,8 @@ class Store:
             ):
                 raise _AbsentError from error
             cause = _meaning(verb, error)
-            raise StoreError(f"cannot {verb} {key} in {self.uri}: {cause}") from error
+            message = f"cannot {verb} {key} in {self.uri}: {cause}"
+            raise StoreError(message, denied=cause == _DENIED) from error
 
 
 class _AbsentError(Exception):

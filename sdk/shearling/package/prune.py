@@ -64,7 +64,7 @@ _OWN_RELEASES = ("release", "staging", "fit", "function", "configuration", "gate
 _OWN_LEFT_OUT: dict[Kind, dict[str, frozenset[str]]] = {
     "runtime": {
         "shearling": frozenset({*_OWN_TOOLS, *_OWN_RELEASES, "function-constraints"}),
-        "shearling_runtime": frozenset({"releaser", "stager"}),
+        "shearling_runtime": frozenset({"releaser", "stager", "patience"}),
     },
     "control": {
         "shearling": frozenset({*_OWN_TOOLS, "function-constraints"}),
