@@ -101,6 +101,8 @@ class FakeLambda:
         check: what a version answers to `check`.
         stager: what the function `acme_stager` answers to a request that is waited for.
         started: the requests that it was given without waiting.
+        provisioned: how many looks at an alias with provisioned concurrency, by its name, show
+            weights to the version before, when it has been moved.
         before: called with the name of each operation before it runs.
         refusals: errors to raise, one a call, by the operation's name or "*".
     """
@@ -109,6 +111,7 @@ class FakeLambda:
     check: Check = passing
     stager: Check = field(default=lambda _: {"staged": True})
     started: list[dict[str, Any]] = field(default_factory=list)
+    provisioned: dict[str, int] = field(default_factory=dict)
     before: Callable[[str], object] = len
     time: FakeTime = field(default_factory=FakeTime)
     refusals: dict[str, list[Exception]] = field(default_factory=dict)
@@ -127,6 +130,7 @@ class FakeLambda:
         self._revisions = itertools.count(1)
         self._numbers = itertools.count(1)
         self._unsettled: dict[str, int] = {}
+        self._shifting: dict[str, int] = {}
         self._seen_named: dict[int, set[str]] = {}
         self.aliases: dict[str, dict[str, Any]] = {}
         self.functions: dict[str, dict[str, Any]] = {
@@ -184,7 +188,9 @@ class FakeLambda:
     # The operations
 
     def get_alias(self, name: str) -> dict[str, Any]:
-        return copy.deepcopy(self._alias(name))
+        answer = copy.deepcopy(self._alias(name))
+        self._shift(name)
+        return answer
 
     def list_aliases(self, marker: str) -> dict[str, Any]:
         named = {number for alias in self.aliases for number in self._named(alias)}
@@ -267,7 +273,11 @@ class FakeLambda:
     ) -> dict[str, Any]:
         alias = self._alias(name)
         self._refuse_other_revision(alias, revision)
+        if name in self.provisioned and (weights or name in self._shifting):
+            message = "Alias with weights can not be used with Provisioned Concurrency"
+            raise refusal("InvalidParameterValueException", message)
         versions = [self._version(one) for one in (number, *weights)]
+        before = alias["FunctionVersion"]
         alias.update(FunctionVersion=number, RevisionId=self._revision())
         alias["RoutingConfig"] = {"AdditionalVersionWeights": dict(weights)}
         move = Move(
@@ -276,6 +286,9 @@ class FakeLambda:
             tuple(self.pin(one["Version"]) for one in versions),
             tuple(one["State"] for one in versions),
         )
+        if name in self.provisioned and number != before:
+            self._shifting[name] = self.provisioned[name]
+            alias["RoutingConfig"] = {"AdditionalVersionWeights": {before: 1.0}}
         self.moves.append(move)
         self.on_move(move)
         return copy.deepcopy(alias)
@@ -328,6 +341,18 @@ class FakeLambda:
                 done = {"LastUpdateStatus": "Successful", "State": "Active"}
                 # The revision changes again when an update settles.
                 self.functions[number].update(done, RevisionId=self._revision())
+
+    def _shift(self, alias: str) -> None:
+        """Do as AWS does while provisioned concurrency moves: less and less to the old version."""
+        if alias not in self._shifting:
+            return
+        self._shifting[alias] -= 1
+        share = self._shifting[alias] / self.provisioned[alias]
+        old = next(iter(self.weights(alias)))
+        self.aliases[alias]["RoutingConfig"] = {"AdditionalVersionWeights": {old: share}}
+        if not share:
+            del self._shifting[alias]
+            self.aliases[alias]["RoutingConfig"] = {"AdditionalVersionWeights": {}}
 
     def _refuse_in_progress(self) -> None:
         if self.latest["LastUpdateStatus"] == "InProgress":

@@ -109,6 +109,68 @@ def test_a_move_that_lambda_forbids_is_recorded_and_left_alone_by_sweeps(stage: 
     assert len(stage.fake.checked) == 2
 
 
+def test_the_weights_of_provisioned_concurrency_under_way_are_left_alone(stage: Stage) -> None:
+    stage.name(1)
+    stage.release()
+    stage.fake.provisioned["prod"] = 5
+    stage.name(2)
+    stage.release()
+    assert stage.fake.weights("prod") == {"2": 1.0}
+    for share in (0.8, 0.6):
+        assert stage.release(sweep=True).outcome == "unchanged"
+        assert stage.fake.weights("prod") == {"2": share}
+    assert stage.fake.calls.count("UpdateAlias") == 2
+    assert [record.outcome for record in stage.records()] == ["released", "released"]
+
+
+def test_a_move_while_provisioned_concurrency_moves_comes_after_it(stage: Stage) -> None:
+    stage.name(1)
+    stage.release()
+    stage.fake.provisioned["prod"] = 5
+    stage.name(2)
+    stage.release()
+    stage.name(3)
+    assert stage.release().outcome == "released"
+    assert stage.fake.shown("prod") == pin(3)
+    assert stage.fake.checked == ["2", "3", "4"]
+    assert [record.outcome for record in stage.records()] == ["released"] * 3
+
+
+def test_a_move_of_provisioned_concurrency_whose_record_was_lost_is_recorded(
+    stage: Stage,
+) -> None:
+    stage.name(2)
+    stage.fake.provisioned["prod"] = 5
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(stage.registry), "record_release", _die)
+        with pytest.raises(KeyboardInterrupt):
+            stage.release()
+    assert stage.release(sweep=True).outcome == "released"
+    assert [record.outcome for record in stage.records()] == ["released"]
+
+
+def _die(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_weights_to_what_the_log_never_named_are_removed(stage: Stage) -> None:
+    stage.name(3, "staging")
+    stage.release("staging")
+    stage.name(1)
+    stage.release()
+    stage.fake.aliases["prod"]["RoutingConfig"] = {"AdditionalVersionWeights": {"2": 0.5}}
+    assert stage.release(sweep=True).outcome == "released"
+    assert stage.fake.weights("prod") == {}
+
+
+def test_a_canary_of_ours_ends_even_if_the_version_stays(stage: Stage) -> None:
+    stage.name(1, canary={"version": 2, "percent": 10})
+    stage.release()
+    stage.name(1)
+    assert stage.release(sweep=True).outcome == "released"
+    assert stage.fake.weights("prod") == {}
+
+
 def test_a_connection_that_breaks_is_made_again(stage: Stage) -> None:
     stage.name(2)
     stage.fake.refusals["GetAlias"] = [EndpointConnectionError(endpoint_url="http://x")] * 3

@@ -151,6 +151,8 @@ class _Reconciliation:
         self._sweep = sweep
         self._staging = staging
         self._timings: dict[str, float] = {}
+        #: The Lambda versions that have passed their check just now.
+        self._passed: set[str] = set()
 
     def run(self) -> Outcome:
         try:
@@ -217,13 +219,30 @@ class _Reconciliation:
             other = self._published(canary)
             pins[other.number], weights[other.number] = (canary, other), share
         for number, (wanted, published) in pins.items():
-            if not (number in sight.alias.versions and self._is_proven(sight.alias)):
+            is_shown = number in sight.alias.versions
+            if number not in self._passed and not (is_shown and self._is_proven(sight.alias)):
                 self._gate(published, wanted)
-        moves = (sight.alias.version, sight.alias.weights) != (version.number, weights)
-        if moves:
+        if moves := not self._is_shown(sight, version.number, weights):
             self._move(sight, version.number, weights)
         recorded = self._record(sight, RELEASED, version.number, version)
         return self._outcome(sight, RELEASED if moves or recorded else UNCHANGED, version.number)
+
+    def _is_shown(self, sight: _Sight, version: str, weights: Mapping[str, float]) -> bool:
+        """Say whether an alias shows what it shall, but for weights that AWS gives it meanwhile.
+
+        After a move of an alias with provisioned concurrency, AWS itself sends less and less to the
+        version before. Our record says that the move is over and left no canary.
+        """
+        if sight.alias.version != version:
+            return False
+        if weights or sight.alias.weights == weights:
+            return sight.alias.weights == weights
+        return (
+            sight.last is not None
+            and (sight.last.outcome, sight.last.entry) == (RELEASED, sight.number)
+            and sight.last.lambda_version == version
+            and self._is_named(sight.alias)
+        )
 
     def _wish(self, entry: AliasEntry | None) -> tuple[str, str, float]:
         """Return the pin, the canary's pin and its share; no pin if nothing is named."""
@@ -298,6 +317,7 @@ class _Reconciliation:
                 if not is_denied(reason) or self._clock.now() - start >= FRESH_ROLE_SECONDS:
                     raise _ObjectionError(reason)
                 self._clock.pause(4)
+        self._passed.add(version.number)
 
     def _move(self, sight: _Sight, version: str, weights: dict[str, float]) -> None:
         with self._timed("move"):
@@ -306,7 +326,10 @@ class _Reconciliation:
             except (UndecidedError, DeniedError):
                 raise
             except ReleaseError as error:
-                # Such as weights together with provisioned concurrency: not mended by time.
+                if not weights and "provisioned concurrency" in str(error).lower():
+                    # The weights are those that AWS itself gives, while its last move is under way.
+                    raise ConflictError(str(error)) from error
+                # Such as a canary together with provisioned concurrency: not mended by time.
                 raise _ObjectionError(str(error)) from error
 
     def _retreat(self, sight: _Sight) -> str:
@@ -315,17 +338,25 @@ class _Reconciliation:
         So it is when Terraform has just created the alias at a version made for another one.
         Returns what the alias serves now.
         """
+        if self._is_named(sight.alias):
+            return sight.alias.version
+        empty = self._published("").number
+        self._function.move(self._alias, sight.alias, empty, {})
+        return empty
+
+    def _is_named(self, alias: LambdaAlias) -> bool:
+        """Say whether the log has named, at any time, each model that an alias shows."""
         prefixes = tuple(
             f"{entry.model}:{number}@"
             for entry in self._registry.history(self._deployment.model, self._alias)
             for number in (entry.version, (entry.canary or {}).get("version"))
         )
-        shown = [v.pin for v in self._function.versions() if v.number in sight.alias.versions]
-        if all(pin.startswith(prefixes) for pin in shown if pin):
-            return sight.alias.version
-        empty = self._published("").number
-        self._function.move(self._alias, sight.alias, empty, {})
-        return empty
+        return all(pin.startswith(prefixes) for pin in self._shown(alias).values() if pin)
+
+    def _shown(self, alias: LambdaAlias) -> dict[str, str]:
+        """Return the pins that an alias shows, by the number of the Lambda version."""
+        versions = self._function.versions()
+        return {one.number: one.pin for one in versions if one.number in alias.versions}
 
     def _wait_for_stager(self, sight: _Sight, error: BeingStagedError) -> Outcome:
         shown = self._retreat(sight)
