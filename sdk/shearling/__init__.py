@@ -29,12 +29,13 @@ if TYPE_CHECKING:
         UnsupportedSchemaError,
     )
     from shearling.load import load_model
-    from shearling.push import ModelVersion, push_model
+    from shearling.model_version import ModelVersion
+    from shearling.push import push_model
     from shearling.registry import Registry
     from shearling.rollout import rollback, set_alias, status
 
 _HOMES = {
-    "ModelVersion": "push",
+    "ModelVersion": "model_version",
     "Registry": "registry",
     "connect": "client",
     "load_model": "load",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator
 
-    from shearling.push import ModelVersion
+    from shearling.model_version import ModelVersion
     from shearling.registry import AliasEntry, Deployment, Release
 
 __all__ = ["Status", "require_served", "rollback", "set_alias", "status", "wait_for_release"]

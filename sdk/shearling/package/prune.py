@@ -59,7 +59,17 @@ _BOTOCORE_SERVICES = frozenset(
 _BOTOCORE_DATA = ("botocore", "data")
 
 #: What only a notebook, a terminal or the releaser imports.
-_OWN_TOOLS = ("push", "client", "cli", "package", "load", "rollout", "standing", "progress")
+_OWN_TOOLS = (
+    "push",
+    "client",
+    "cli",
+    "package",
+    "load",
+    "model_version",
+    "rollout",
+    "standing",
+    "progress",
+)
 _OWN_RELEASES = ("release", "staging", "fit", "function", "configuration", "gate", "retire")
 _OWN_LEFT_OUT: dict[Kind, dict[str, frozenset[str]]] = {
     "runtime": {
