@@ -36,6 +36,7 @@ class Releases:
     outcomes: Mapping[str, str | Exception] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
     options: list[Mapping[str, Any]] = field(default_factory=list)
+    note: str = ""
 
     def __call__(
         self, _: object, __: Registry, deployment: Deployment, alias: str, **options: Any
@@ -47,7 +48,9 @@ class Releases:
         if isinstance(outcome, Exception):
             raise outcome
         reason = "out of wool" if outcome == "failed" else ""
-        return Outcome(function=name, alias=alias, outcome=outcome, version=2, reason=reason)
+        return Outcome(
+            function=name, alias=alias, outcome=outcome, version=2, reason=reason, note=self.note
+        )
 
 
 @pytest.fixture
@@ -145,6 +148,8 @@ def test_terraform_and_people_name_a_function_or_a_model_and_perhaps_an_alias(
     releaser.handler(event, Context())
     assert releases.asked == [("acme-fraud", alias) for alias in expected]
     assert not any(options["sweep"] for options in releases.options)
+    # Terraform sends a function alone.
+    assert all(options["keep"] == (set(event) == {"function"}) for options in releases.options)
 
 
 @pytest.mark.parametrize(
@@ -195,6 +200,7 @@ def test_the_results_say_what_became_of_each_alias(releases: Releases) -> None:
                 "version": 2,
                 "lambda_version": "",
                 "reason": "",
+                "note": "",
             }
         ]
     }
@@ -206,7 +212,7 @@ def test_one_failure_does_not_keep_the_others_waiting_and_is_raised_at_the_end(
     releases: Releases, failure: str | Exception
 ) -> None:
     releases.outcomes = {"acme-fraud:prod": failure}
-    with pytest.raises(ReleaseError, match=r"acme-fraud:prod: .*out of wool"):
+    with pytest.raises(ReleaseError, match=r"acme-fraud:prod: .*out of wool.*shearling rollback"):
         releaser.handler({"function": "acme-fraud"}, Context())
     assert releases.asked == [("acme-fraud", "prod"), ("acme-fraud", "staging")]
 
@@ -217,6 +223,16 @@ def test_a_sweep_reports_failures_and_does_not_raise(releases: Releases) -> None
     told = {(it["function"], it["alias"]): it["outcome"] for it in results}
     assert told["acme-fraud", "prod"] == "failed"
     assert told["acme-fraud", "staging"] == "released"
+
+
+def test_a_release_with_a_note_succeeds_and_still_raises_the_alarm(
+    releases: Releases, capsys: pytest.CaptureFixture[str]
+) -> None:
+    releases.note = "version 3 failed"
+    results = releaser.handler({"function": "acme-fraud"}, Context())["results"]
+    assert [it["note"] for it in results] == ["version 3 failed"] * 2
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(it["ReleaseFailed"], it["reason"]) for it in lines] == [(1, "version 3 failed")] * 2
 
 
 def test_when_time_is_short_nothing_is_begun(releases: Releases) -> None:

@@ -14,7 +14,7 @@ from urllib.parse import unquote_plus
 from shearling.errors import ReleaseError, ShearlingError
 from shearling.function import UndecidedError
 from shearling.registry import REGISTRY_VARIABLE, Registry
-from shearling.release import FAILED, RELEASED, Outcome, lambda_client, release_alias
+from shearling.release import FAILED, RELEASED, REMEDY, Outcome, lambda_client, release_alias
 from shearling.staging import Staging
 from shearling_runtime.patience import PatientStore
 from shearling_runtime.telemetry import emit, log_error
@@ -88,6 +88,12 @@ class Request:
         """Say whether nobody asked for this alias."""
         return self.sweep or (self.staging is not None and self.staging.alias != alias)
 
+    @property
+    def is_apply(self) -> bool:
+        """Whether a function changed, as Terraform says it, and nobody asked for an alias."""
+        is_more = self.model or self.alias or self.sweep or self.staging
+        return bool(self.function) and not is_more
+
     def aliases(self, deployments: list[Deployment]) -> list[tuple[Deployment, str]]:
         """Return what to release of the functions that this releaser looks after.
 
@@ -135,13 +141,14 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
             alias,
             end,
             sweep=request.is_sweep_of(alias),
+            keep=request.is_apply,
             staging=request.staging,
         )
         for deployment, alias in request.aliases(own)
     ]
     failures = [f"{it.function}:{it.alias}: {it.reason}" for it in outcomes if it.outcome == FAILED]
     if failures and not request.sweep:
-        raise ReleaseError("; ".join(failures))
+        raise ReleaseError(f"{'; '.join(failures)}. What was served is served on: {REMEDY}")
     return {"results": [_result(outcome) for outcome in outcomes]}
 
 
@@ -152,6 +159,7 @@ def _release(
     end: float,
     *,
     sweep: bool,
+    keep: bool,
     staging: Staging | None,
 ) -> Outcome:
     start = time.monotonic()
@@ -164,6 +172,7 @@ def _release(
             deployment,
             alias,
             sweep=sweep,
+            keep=keep,
             staging=staging,
             patience_seconds=end - start,
         )
@@ -176,8 +185,9 @@ def _release(
 
 
 def _tell(outcome: Outcome, seconds: float) -> None:
-    # A zero too: without one an alarm would not know that all is well again.
-    metrics = {"ReleaseFailed": (float(outcome.outcome == FAILED), "Count")}
+    # A zero too: without one an alarm would not know that all is well again. With a note it is not.
+    is_failed = outcome.outcome == FAILED or bool(outcome.note)
+    metrics = {"ReleaseFailed": (float(is_failed), "Count")}
     if outcome.outcome == RELEASED:
         metrics |= {"Released": (1.0, "Count"), "ReleaseSeconds": (round(seconds, 3), "Seconds")}
     emit(
@@ -187,7 +197,7 @@ def _tell(outcome: Outcome, seconds: float) -> None:
         outcome=outcome.outcome,
         version=outcome.version,
         lambda_version=outcome.lambda_version,
-        reason=outcome.reason,
+        reason=outcome.reason or outcome.note,
         timings=dict(outcome.timings),
     )
 
@@ -200,6 +210,7 @@ def _result(outcome: Outcome) -> dict[str, Any]:
         "version": outcome.version,
         "lambda_version": outcome.lambda_version,
         "reason": outcome.reason,
+        "note": outcome.note,
     }
 
 

@@ -8,7 +8,7 @@ entries that an alias shows are never shown in another order than they were writ
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from shearling.errors import ModelNotFoundError, ReleaseError, ShearlingError, StoreError
@@ -42,6 +42,9 @@ __all__ = ["Clock", "Outcome", "lambda_client", "release_alias"]
 
 RELEASED, UNCHANGED, STAGING, FAILED = "released", "unchanged", "staging", "failed"
 
+#: What to do about a failed release.
+REMEDY = "roll back (shearling rollback), or push a version that passes"
+
 #: How often in a row others may interfere before the next trigger has to go on. Many aliases of
 #: one function may be released at once, and each needs `$LATEST` for itself for some seconds.
 _CONFLICT_LIMIT = 50
@@ -57,6 +60,7 @@ class Outcome:
         version: the model version that the registry names; None if it names none yet.
         lambda_version: what the alias serves now; empty if that is not known.
         reason: why it failed.
+        note: what a person has to know though it did not fail.
         timings: seconds of each step.
     """
 
@@ -66,6 +70,7 @@ class Outcome:
     version: int | None = None
     lambda_version: str = ""
     reason: str = ""
+    note: str = ""
     timings: Mapping[str, str] = field(default_factory=dict)
 
     def check(self) -> None:
@@ -81,6 +86,7 @@ def release_alias(
     alias: str,
     *,
     sweep: bool = False,
+    keep: bool = False,
     staging: Staging | None = None,
     patience_seconds: float = 600,
     clock: Clock | None = None,
@@ -98,6 +104,8 @@ def release_alias(
         alias: the alias, of the registry and of the function.
         sweep: nobody asked. A check that failed for the same entry, code and configuration is then
             not run again: somebody has to ask, name another version or change the function.
+        keep: the function changed, and nobody asked for the entry. If its release failed before,
+            what the alias shows goes on being served, by the new code and configuration.
         staging: what became of bringing a bundle to the function's file system, just now.
         patience_seconds: when to stop waiting for Lambda.
         clock: time.
@@ -108,7 +116,15 @@ def release_alias(
         Function(client, name, clock, deadline) for name in (deployment.function, deployment.stager)
     )
     return _Reconciliation(
-        function, registry, deployment, alias, clock, stager=stager, sweep=sweep, staging=staging
+        function,
+        registry,
+        deployment,
+        alias,
+        clock,
+        stager=stager,
+        sweep=sweep,
+        keep=keep,
+        staging=staging,
     ).run()
 
 
@@ -140,6 +156,7 @@ class _Reconciliation:
         *,
         stager: Function,
         sweep: bool,
+        keep: bool,
         staging: Staging | None,
     ) -> None:
         self._function = function
@@ -149,6 +166,7 @@ class _Reconciliation:
         self._alias = alias
         self._clock = clock
         self._sweep = sweep
+        self._keep = keep
         self._staging = staging
         self._timings: dict[str, float] = {}
         #: The Lambda versions that have passed their check just now.
@@ -168,7 +186,8 @@ class _Reconciliation:
         while True:
             try:
                 sight = self._look()
-                outcome = self._attempt(sight)
+                kept = self._kept(sight) if self._keep else None
+                outcome = self._attempt_both(kept) if kept else self._attempt(sight)
             except ConflictError as error:
                 conflicts += 1
                 if conflicts == _CONFLICT_LIMIT:
@@ -192,6 +211,50 @@ class _Reconciliation:
         entry = self._registry.alias_entry(self._deployment.model, self._alias)
         last = self._registry.last_release(self._deployment, self._alias)
         return _Sight(alias, entry, last)
+
+    def _kept(self, sight: _Sight) -> _Sight | None:
+        """Return the sight in which what an alias shows is wished for, if the real wish failed.
+
+        None if there is no such failure, or if the alias shows something else than was released
+        last. So this wish never changes the model that is shown, whoever else is at work.
+        """
+        if not _is_failure_of(sight.last, sight.number):
+            return None
+        success = next(self._registry.successes(self._deployment, self._alias), None)
+        entries = self._registry.history(self._deployment.model, self._alias) if success else []
+        entry = next((it for it in entries if success and it.number == success.entry), None)
+        if bool(success) != bool(entry):
+            return None
+        pin, canary, share = self._wish(entry)
+        if (pin, canary, share) == self._wish(sight.entry):
+            return None  # it failed under other code: it is what must pass now
+        shown = self._shown(sight.alias)
+        others = {pin for number, pin in shown.items() if number != sight.alias.version}
+        is_shown = shown.get(sight.alias.version) == pin and (not canary or others == {canary})
+        return _Sight(sight.alias, entry, success) if is_shown else None
+
+    def _attempt_both(self, kept: _Sight) -> Outcome:
+        """Keep what is shown, and then try the newest entry as a sweep would."""
+        problem, outcome = "", None
+        try:
+            outcome = self._serve(kept)
+        except (UndecidedError, StoreError):
+            raise
+        except ShearlingError as error:
+            problem = _reason(error)
+        self._sweep = True
+        sight = self._look()
+        newest = self._attempt(sight)
+        if newest.outcome != FAILED or not sight.entry:
+            return newest
+        served = f"version {kept.entry.version}" if kept.entry else "no model"
+        if outcome is None:
+            return replace(newest, reason=f"{newest.reason}; and {served}, kept so far: {problem}")
+        note = (
+            f"{sight.entry.model}:{self._alias} names version {sight.entry.version}, which failed: "
+            f"{newest.reason}. It goes on serving {served}: {REMEDY}"
+        )
+        return replace(outcome, note=note, timings=self._seconds())
 
     def _attempt(self, sight: _Sight) -> Outcome:
         latest: Configuration | None = None
