@@ -5,7 +5,8 @@ One of the releasers may die at any call.
 What must hold, whatever the order:
 
 - The pin that an alias shows from a move on was that of its log's newest entry at some moment since
-  the alias moved before. So no wish is older than the revision that it moves.
+  the alias moved before. So no wish is older than the revision that it moves. Or, if the failure of
+  the newest entry was on record at such a moment, it is the pin that the alias shows already.
 - A move goes to versions that are Active, and that have answered their check if they have a model.
 - A version that an alias names is never deleted; nor does anyone try to delete one that was named
   before he looked at the aliases.
@@ -27,7 +28,7 @@ from obstore.store import MemoryStore
 
 from shearling.release import release_alias
 from shearling.store import Store
-from tests.fake_lambda import FakeLambda, Move, Terraform
+from tests.fake_lambda import PIN, FakeLambda, Move, Terraform, passing
 from tests.releases import deploy, memory_registry, pin
 from tests.scheduler import Scheduler
 
@@ -76,7 +77,10 @@ class World:
         self.fake.time.on_sleep = partial(self.scheduler.step, "sleep")
         self.named: dict[str, tuple[str, ...]] = {"prod": ("",), "staging": ("",)}
         self.allowed = {alias: {pins} for alias, pins in self.named.items()}
-        self.store.on_create = self._entry_written
+        self.shown = dict(self.named)
+        #: The newest entry's number, and that of the newest on record as failed.
+        self.newest, self.failed = dict.fromkeys(self.named, 0), dict.fromkeys(self.named, 0)
+        self.store.on_create = self._written
         self.fake.on_move = self._alias_moved
         self.fake.publish_version()
         self.fake.functions["1"]["State"] = "Active"
@@ -95,32 +99,49 @@ class World:
         share = {"version": canary, "percent": 10} if canary else None
         self.registry.set_alias("fraud", alias, version, canary=share)
 
-    def release(self, alias: str, *, sweep: bool = False) -> str:
-        clock = self.fake.time.clock
+    def release(self, alias: str, *, sweep: bool = False, keep: bool = False) -> str:
         outcome = release_alias(
-            self.fake.client, self.registry, self.deployment, alias, sweep=sweep, clock=clock
+            self.fake.client,
+            self.registry,
+            self.deployment,
+            alias,
+            sweep=sweep,
+            keep=keep,
+            clock=self.fake.time.clock,
         )
         return outcome.outcome if outcome.outcome != "unchanged" else "released"
 
-    def _entry_written(self, key: str) -> None:
-        if "/aliases/" not in key:
-            return
-        alias = key.split("/")[3]
+    def _written(self, key: str) -> None:
         # The record is read past the steps: this is the test's own look.
         record = json.loads(Store.read(self.store, key) or b"{}")
+        alias = key.split("/")[-2]
+        if key.startswith("releases/") and record["outcome"] == "failed":
+            self.failed[alias] = max(self.failed[alias], record["entry"])
+            self._allow_shown(alias)
+        if "/aliases/" not in key:
+            return
+        self.newest[alias] += 1
         canary = (pin(record["canary"]["version"]),) if record["canary"] else ()
         self.named[alias] = (pin(record["version"]), *canary)
         self.allowed[alias].add(self.named[alias])
+
+    def _allow_shown(self, alias: str) -> None:
+        if self.failed[alias] == self.newest[alias]:
+            self.allowed[alias].add(self.shown[alias])
 
     def _alias_moved(self, move: Move) -> None:
         assert move.pins in self.allowed[move.alias], "the log did not name it"
         assert set(move.states) == {"Active"}
         assert set(move.versions) <= {*self.fake.checked, "1"}, "shown without a check"
         self.allowed[move.alias] = {self.named[move.alias]}
+        self.shown[move.alias] = move.pins
+        self._allow_shown(move.alias)
 
     def assert_settled(self, code_sha256: str, memory_mb: int) -> None:
         assert self.fake.rash_deletions == []
-        for alias, pins in self.named.items():
+        for alias, named in self.named.items():
+            is_failed = self.failed[alias] == self.newest[alias]
+            pins = self.shown[alias] if is_failed else named
             number = self.fake.aliases[alias]["FunctionVersion"]
             shown = [self.fake.pin(it) for it in (number, *self.fake.weights(alias))]
             assert tuple(shown) == pins
@@ -129,8 +150,10 @@ class World:
             assert served["Environment"]["Variables"]["COLOUR"] == "blue"
             last = self.registry.last_release(self.deployment, alias)
             assert last
-            assert (last.outcome, pin(last.version)) == ("released", pins[0])
-            assert last.lambda_version == served["Version"]
+            outcome = "failed" if is_failed else "released"
+            assert (last.outcome, pin(last.version)) == (outcome, named[0])
+            success = next(self.registry.successes(self.deployment, alias))
+            assert success.lambda_version == served["Version"]
 
 
 def _bursts(dice: random.Random) -> Iterator[int]:
@@ -181,4 +204,52 @@ def test_whatever_the_order_an_alias_shows_what_its_log_names(
         note("\n".join(world.scheduler.trace))
     for alias in world.named:
         assert world.release(alias, sweep=True) == "released"
+    world.assert_settled("code-2", 1024)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    first_choices=st.lists(st.integers(0, 3), max_size=60),
+    seed=st.integers(0, 2**32),
+    settle=st.integers(0, 2),
+    next_version=st.sampled_from([1, 2, 3]),
+    canary=st.sampled_from([0, 4]),
+    dies_after=st.none() | st.integers(0, 120),
+)
+def test_whatever_the_order_a_failed_entry_never_changes_what_an_apply_keeps(
+    *,
+    first_choices: list[int],
+    seed: int,
+    settle: int,
+    next_version: int,
+    canary: int,
+    dies_after: int | None,
+) -> None:
+    world = World(chain(first_choices, _bursts(random.Random(seed))), settle, 0)
+    world.name("prod", 1, canary)
+    world.release("prod")
+    world.fake.check = lambda it: {
+        **passing(it),
+        "passed": it["Environment"]["Variables"][PIN] != pin(2),
+    }
+    world.name("prod", 2)
+    assert world.release("prod") == "failed"
+    terraform = Terraform(world.fake)
+
+    def apply() -> None:
+        terraform.apply(code_sha256="code-2", memory_mb=1024, variables={"COLOUR": "blue"})
+        world.release("prod", keep=True)
+
+    world.scheduler.add("apply 1", apply, dies_after=dies_after)
+    world.scheduler.add("apply 2", apply)
+    world.scheduler.add("releaser", lambda: [world.release("prod") for _ in range(2)])
+    world.scheduler.add("notebook", lambda: world.name("prod", next_version))
+    try:
+        world.scheduler.run()
+    finally:
+        note("\n".join(world.scheduler.trace))
+    for alias in world.named:
+        # If an apply died before it wrote that the newest entry still fails, this one finds out.
+        assert world.release(alias, keep=True) in {"failed", "released"}
+        assert world.release(alias, keep=True) == "released"
     world.assert_settled("code-2", 1024)
