@@ -54,7 +54,8 @@ from shearling.errors import (
 from shearling.fetch import blob_key
 from shearling.formats import onnx as onnx_format
 from shearling.load import LoadedModel, load_model
-from shearling.push import ModelVersion, push_model
+from shearling.model_version import ModelVersion
+from shearling.push import push_model
 from shearling.registry import Registry
 from tests.bundles import ROWS, scaling_bundle, scaling_graph
 

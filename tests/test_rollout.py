@@ -10,7 +10,7 @@ import pytest
 
 from shearling import rollout
 from shearling.errors import ModelNotFoundError, RegistryError, ReleaseError
-from shearling.push import ModelVersion
+from shearling.model_version import ModelVersion
 from shearling.ref import Pin
 from shearling.rollout import rollback, set_alias, status, wait_for_release
 from tests.releases import DIGESTS, deploy, memory_registry, record
