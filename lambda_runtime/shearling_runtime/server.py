@@ -22,9 +22,10 @@ from shearling_runtime.telemetry import Ledger, log, log_error, peak_memory_mb
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from shearling.bundle import Manifest, TensorSpec
+    from shearling.bundle import Manifest, Signature, TensorSpec
     from shearling.example import Example
     from shearling.formats import Predictor
+    from shearling.protocol import InferAnswer, InferRequest
     from shearling.ref import Pin
     from shearling_runtime.settings import Settings
 
@@ -39,6 +40,21 @@ class _Model:
     example: Example
     ledger: Ledger
     warm_seconds: float
+
+
+@dataclass(slots=True)
+class Query:
+    """A request as it came.
+
+    Attributes:
+        document: its JSON.
+        tail: the bytes after the JSON.
+        is_raw: whether there is no JSON, and the bytes are the model's only input.
+    """
+
+    document: object
+    tail: bytes | memoryview = b""
+    is_raw: bool = False
 
 
 class Server:
@@ -109,15 +125,24 @@ class Server:
             "parameters": {**model.manifest.metadata, "digest": model.pin.digest},
         }
 
-    def infer(self, document: object, *, seconds_left: float = float("inf")) -> dict[str, Any]:
-        """Answer a request in the protocol's JSON.
+    def openapi(self, version: str | None = None) -> dict[str, Any]:
+        """Return the description of the model's own API, below a version's path if it is given."""
+        from shearling.openapi import describe_api
+
+        model = self._ready_model()
+        return describe_api(
+            self.metadata(), model.manifest.signature, model.example, version=version
+        )
+
+    def infer(self, request: Query, *, seconds_left: float = float("inf")) -> InferAnswer:
+        """Answer a request.
 
         Raises:
             InvalidRequestError: it is malformed, or does not fit the signature.
             DeadlineError: less time is left than the example needs.
             PredictionError: the model itself failed.
         """
-        from shearling import protocol
+        from shearling import instances, protocol
 
         model = self._ready_model()
         if seconds_left < model.warm_seconds:
@@ -125,15 +150,13 @@ class Server:
                 f"{seconds_left:.2f} s are left, and a request needs {model.warm_seconds:.2f} s: "
                 "give the function more `timeout_seconds` or `memory_mb`"
             )
-        request = protocol.parse_request(document, model.manifest.signature)
+        parsed = _parse(request, model.manifest.signature)
         try:
-            outputs = model.predictor.predict(request.inputs, request.outputs)
+            outputs = model.predictor.predict(parsed.inputs, parsed.outputs)
         except Exception as error:  # the model's own
-            log_error("prediction failed", error, model=str(model.pin))
-            raise PredictionError(
-                f"the model failed with {type(error).__name__}; the function's log has the cause"
-            ) from error
-        return protocol.answer(model.pin.model, str(model.pin.version), request, outputs)
+            raise PredictionError(f"the model failed with {type(error).__name__}") from error
+        write = instances.predictions if parsed.rows else protocol.answer
+        return write(model.pin.model, str(model.pin.version), parsed, outputs)
 
     def check(self) -> dict[str, Any]:
         """Run the bundled example and say whether the answers are the ones of the push."""
@@ -180,6 +203,19 @@ class Server:
         raise ModelNotReadyError(f"{pin.model}:{pin.version} cannot be served: {self._failure}")
 
 
+def _parse(request: Query, signature: Signature) -> InferRequest:
+    from shearling import instances, protocol
+
+    if request.is_raw:
+        from shearling.binary import raw_request
+
+        return raw_request(request.tail, signature)
+    document = request.document
+    if isinstance(document, dict) and instances.is_plain(document):
+        return instances.parse_instances(document, signature)
+    return protocol.parse_request(document, signature, request.tail)
+
+
 def _load(settings: Settings, pin: Pin) -> _Model:
     from shearling import formats
     from shearling.errors import FormatError
@@ -217,6 +253,7 @@ def _hydrate_while_importing(settings: Settings, pin: Pin, ledger: Ledger) -> tu
         with ledger.step("import"):
             import shearling.example
             import shearling.formats
+            import shearling.instances
             import shearling.protocol  # noqa: F401
 
             if not settings.allow_pickle:
