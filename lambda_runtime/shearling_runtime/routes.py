@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from shearling_runtime.server import Server
 
 _MODEL_PATH = re.compile(
-    r"/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(ready|infer|openapi\.json))?/?"
+    r"/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(ready|infer|docs|openapi\.json))?/?"
 )
 _READS = "GET, HEAD, OPTIONS"
 _POSTS = "POST, OPTIONS"
@@ -76,6 +76,9 @@ def route(request: Request, caller: Caller, server: Server) -> Reply:
     server.check_name(model, version, caller.alias)
     if verb == "ready":
         return _health(server, verb)
+    if verb == "docs":
+        page, headers = server.docs(caller.alias)
+        return Reply(200, None, headers, html=page)
     return Reply(200, server.openapi(version) if verb else server.metadata())
 
 

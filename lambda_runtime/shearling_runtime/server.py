@@ -125,6 +125,12 @@ class Server:
             "parameters": {**model.manifest.metadata, "digest": model.pin.digest},
         }
 
+    def docs(self, alias: str | None) -> tuple[str, dict[str, str]]:
+        """Return the page on which a person tries the model, and its headers."""
+        from shearling_runtime.page import docs_page
+
+        return docs_page(self.metadata(), self._ready_model().example, alias)
+
     def openapi(self, version: str | None = None) -> dict[str, Any]:
         """Return the description of the model's own API, below a version's path if it is given."""
         from shearling.openapi import describe_api
