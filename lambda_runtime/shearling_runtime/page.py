@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from shearling.example import Example
 
 #: A person reads a few rows, and a large example belongs in no form.
 _ROWS, _VALUES = 3, 20_000
 
-_MARKER = re.compile(r"%(title|style|data|script)%")
+_MARKER = re.compile(r"%(title|style|data|script|rows)%")
 
 #: What would end the element that the data stands in, or a line of JavaScript.
 _UNSAFE = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
@@ -50,6 +50,33 @@ def docs_page(
     # One pass: nothing that a model says is taken for a marker.
     page = _MARKER.sub(lambda found: values[found[1]], _part("page.html"))
     return page, page_headers(style, script)
+
+
+def index_page(
+    models: Sequence[Mapping[str, Any]], links: Mapping[str, str]
+) -> tuple[str, dict[str, str]]:
+    """Return the page that lists models, and its headers.
+
+    Args:
+        models: as in Triton's model repository index, with `aliases`.
+        links: where the pages of models are, by name.
+    """
+    style = _part("page.css")
+    rows = [_row(model, links.get(model["name"])) for model in models]
+    values = {
+        "style": style,
+        "rows": "".join(rows) or '<tr><td colspan="4">No model is deployed here yet.</td></tr>',
+    }
+    page = _MARKER.sub(lambda found: values[found[1]], _part("index.html"))
+    return page, page_headers(style)
+
+
+def _row(model: Mapping[str, Any], link: str | None) -> str:
+    name = html.escape(model["name"])
+    cells = [", ".join(model["aliases"]), model["version"] or "none", model["state"].lower()]
+    title = f'<a href="{html.escape(link)}">{name}</a>' if link else name
+    rest = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
+    return f'<tr><th scope="row">{title}</th>{rest}</tr>'
 
 
 def embedded_json(value: object) -> str:

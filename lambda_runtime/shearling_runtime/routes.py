@@ -74,6 +74,10 @@ def route(request: Request, caller: Caller, server: Server) -> Reply:
     if request.method not in ("GET", "HEAD"):
         return _refused(request, _READS)
     server.check_name(model, version, caller.alias)
+    return _read(verb, version, caller, server)
+
+
+def _read(verb: str | None, version: str | None, caller: Caller, server: Server) -> Reply:
     if verb == "ready":
         return _health(server, verb)
     if verb == "docs":
@@ -91,7 +95,12 @@ def _of_server(request: Request, path: str, server: Server) -> Reply:
         return _refused(request, _READS)
     if path == "/v2":
         return Reply(
-            200, {"name": "shearling", "version": _version(), "extensions": ["binary_tensor_data"]}
+            200,
+            {
+                "name": "shearling",
+                "version": shearling_version(),
+                "extensions": ["binary_tensor_data"],
+            },
         )
     return _health(server, path.rsplit("/", 1)[-1])
 
@@ -112,7 +121,8 @@ def _health(server: Server, what: str) -> Reply:
     return Reply(503, document | {"error": problem}) if problem else Reply(200, document)
 
 
-def _version() -> str:
+def shearling_version() -> str:
+    """Return which Shearling this is; empty if its package does not say."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:

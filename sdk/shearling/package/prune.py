@@ -59,12 +59,13 @@ _BOTOCORE_SERVICES = frozenset(
 _BOTOCORE_DATA = ("botocore", "data")
 
 #: What only a notebook, a terminal or the releaser imports.
-_OWN_TOOLS = ("push", "client", "cli", "package", "load", "rollout", "standing", "progress")
+_OWN_CLIENTS = ("client", "http_client", "remote")
+_OWN_TOOLS = (*_OWN_CLIENTS, "push", "cli", "package", "load", "rollout", "standing", "progress")
 _OWN_RELEASES = ("release", "function", "configuration", "gate", "retire")
 _OWN_LEFT_OUT: dict[Kind, dict[str, frozenset[str]]] = {
     "runtime": {
         "shearling": frozenset({*_OWN_TOOLS, *_OWN_RELEASES, "function-constraints"}),
-        "shearling_runtime": frozenset({"releaser", "stager"}),
+        "shearling_runtime": frozenset({"releaser", "stager", "index"}),
     },
     "control": {
         "shearling": frozenset({*_OWN_TOOLS, "function-constraints"}),

@@ -24,6 +24,15 @@ variable "models" {
   }
 }
 
+variable "index" {
+  type = object({
+    function_name = string
+    invoke_arn    = string
+  })
+  default     = null
+  description = "The function that answers what spans models (`/`, `/v2`, `/v2/health/...`, `/v2/repository/index`); null for none."
+}
+
 variable "authorization" {
   type        = string
   default     = "AWS_IAM"
