@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -66,14 +67,22 @@ def query(request: Request) -> Query:
     return Query(_json(text), tail)
 
 
+def json_bytes(document: Mapping[str, Any] | None) -> bytes:
+    """Write a document; arrays as lists, NaN as null."""
+    try:
+        return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    except orjson.JSONEncodeError:
+        if document is None or "error" not in document:
+            raise
+        return json.dumps(document).encode()  # half a surrogate pair in a caller's own words
+
+
 def http_answer(reply: Reply, *, has_body: bool) -> dict[str, Any]:
     """Return what API Gateway makes an answer of.
 
     Raises:
         PayloadTooLargeError: Lambda does not carry it.
     """
-    from shearling_runtime.routes import json_bytes
-
     headers: dict[str, str] = {"content-type": "application/json", **reply.headers}
     body, is_base64 = "", False
     if reply.html:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
-
-import orjson
 
 from shearling.errors import UnknownModelError
 from shearling_runtime.http import query
@@ -40,16 +37,6 @@ class Reply(NamedTuple):
     headers: Mapping[str, str] = {}
     tail: bytes = b""
     html: str = ""
-
-
-def json_bytes(document: Mapping[str, Any] | None) -> bytes:
-    """Write a document; arrays as lists, NaN as null."""
-    try:
-        return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
-    except orjson.JSONEncodeError:
-        if document is None or "error" not in document:
-            raise
-        return json.dumps(document).encode()  # half a surrogate pair in a caller's own words
 
 
 def route(request: Request, caller: Caller, server: Server) -> Reply:

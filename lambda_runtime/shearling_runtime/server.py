@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from shearling.errors import (
     DeadlineError,
@@ -148,7 +148,7 @@ class Server:
             DeadlineError: less time is left than the example needs.
             PredictionError: the model itself failed.
         """
-        from shearling import instances, protocol
+        from shearling import protocol
 
         model = self._ready_model()
         if seconds_left < model.warm_seconds:
@@ -156,13 +156,21 @@ class Server:
                 f"{seconds_left:.2f} s are left, and a request needs {model.warm_seconds:.2f} s: "
                 "give the function more `timeout_seconds` or `memory_mb`"
             )
-        parsed = _parse(request, model.manifest.signature)
+        signature = model.manifest.signature
+        if request.is_raw or _is_plain(request.document):
+            parsed = _parse_other(request, signature)
+        else:
+            parsed = protocol.parse_request(request.document, signature, request.tail)
         try:
             outputs = model.predictor.predict(parsed.inputs, parsed.outputs)
         except Exception as error:  # the model's own
             raise PredictionError(f"the model failed with {type(error).__name__}") from error
-        write = instances.predictions if parsed.rows else protocol.answer
-        return write(model.pin.model, str(model.pin.version), parsed, outputs)
+        name, version = model.pin.model, str(model.pin.version)
+        if parsed.rows:
+            from shearling import instances
+
+            return instances.predictions(name, version, parsed, outputs)
+        return protocol.answer(name, version, parsed, outputs)
 
     def check(self) -> dict[str, Any]:
         """Run the bundled example and say whether the answers are the ones of the push."""
@@ -209,17 +217,19 @@ class Server:
         raise ModelNotReadyError(f"{pin.model}:{pin.version} cannot be served: {self._failure}")
 
 
-def _parse(request: Query, signature: Signature) -> InferRequest:
-    from shearling import instances, protocol
+def _is_plain(document: object) -> bool:
+    return isinstance(document, dict) and "instances" in document and "inputs" not in document
 
+
+def _parse_other(request: Query, signature: Signature) -> InferRequest:
+    """Read a request that is not one of tensors: bytes alone, or instances."""
     if request.is_raw:
         from shearling.binary import raw_request
 
         return raw_request(request.tail, signature)
-    document = request.document
-    if isinstance(document, dict) and instances.is_plain(document):
-        return instances.parse_instances(document, signature)
-    return protocol.parse_request(document, signature, request.tail)
+    from shearling.instances import parse_instances
+
+    return parse_instances(cast("dict[str, Any]", request.document), signature)
 
 
 def _load(settings: Settings, pin: Pin) -> _Model:

@@ -32,11 +32,6 @@ if TYPE_CHECKING:
 _EXPECTED = 'expected a list of rows, as in {"instances": [{"age": 40}, {"age": 20}]}'
 
 
-def is_plain(document: object) -> bool:
-    """Say whether a request is one of instances."""
-    return isinstance(document, dict) and "instances" in document and "inputs" not in document
-
-
 def parse_instances(document: Mapping[str, Any], signature: Signature) -> InferRequest:
     """Check a request of instances against a signature.
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from shearling_runtime.http import json_bytes
 from shearling_runtime.limits import ANSWER_LIMIT, check_answer
-from shearling_runtime.routes import Reply, json_bytes
+from shearling_runtime.routes import Reply
 from shearling_runtime.server import Query
 
 if TYPE_CHECKING:
