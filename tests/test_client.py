@@ -153,7 +153,7 @@ def test_what_lambda_refuses_has_a_class(code: str, kind: type[InferenceError]) 
         "acme-fraud:",
         ":prod",
         "a:b:c",
-        "https://example.org/v2",
+        "ftp://example.org/v2",
         "arn:aws:lambda:eu-west-1:000000000000:function:acme-fraud",
     ],
 )
