@@ -143,12 +143,12 @@
     try { parts = tensors(); } catch { return; }
     const body = requestText(parts);
     const invoked = door && door.function;
-    const url = door && door.url ? door.url : `${location.origin}${here}`;
+    const url = door && door.api ? `${door.api}${here.slice(here.indexOf("/v2/models/"))}` : `${location.origin}${here}`;
     if (invoked) {
       byId("shell").textContent = `aws lambda invoke --function-name ${quoted(door.function)} --cli-binary-format raw-in-base64-out --payload ${quoted(body)} /dev/stdout`;
     } else {
       const signed = door && door.region
-        ? ` \\\n  --aws-sigv4 "aws:amz:${door.region}:execute-api" --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" \\\n  -H "x-amz-security-token: $AWS_SESSION_TOKEN"` : "";
+        ? ` \\\n  --aws-sigv4 "aws:amz:${door.region}:execute-api" --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" \\\n  \${AWS_SESSION_TOKEN:+-H "x-amz-security-token: $AWS_SESSION_TOKEN"}` : "";
       byId("shell").textContent = `curl -sS ${quoted(`${url}/infer`)}${signed} \\\n  -H 'content-type: application/json' -d ${quoted(body)}`;
     }
     const version = /\/versions\/([^/]+)$/.exec(here);
