@@ -19,7 +19,6 @@ from tests.webdriver import Browser, chromium, why_not
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 SCREENSHOTS = TOOLS / "screenshots"
 ATTACK = (
@@ -204,15 +203,68 @@ def test_nothing_is_refused_by_the_pages_own_policy(page: Browser) -> None:
 
 
 @in_a_browser
+def test_inputs_of_every_kind_are_sent_as_they_are(window: Browser) -> None:
+    def spec(name: str, datatype: str, *shape: int) -> dict[str, Any]:
+        return {"name": name, "datatype": datatype, "shape": list(shape)}
+
+    inputs = [
+        spec("country", "BYTES", -1, 1),
+        spec("id", "INT64", -1),
+        spec("known", "BOOL", -1, 1),
+        spec("image", "FP32", 2, -1),
+    ]
+    values = {
+        "country": np.array([["it's"]], object),
+        "id": np.array([2**63 - 1]),
+        "known": np.array([[True]]),
+        "image": np.array([[1.5, 2], [3, 4]], np.float32),
+    }
+    html, headers = docs_page(metadata("mixed", *inputs), Example(values, {}))
+    sent: list[dict[str, Any]] = []
+
+    def function(event: dict[str, Any]) -> dict[str, Any]:
+        path, kind = event["rawPath"], {"content-type": "application/json"}
+        document: object = {"outputs": [], "model_version": "7"}
+        if path.endswith("/docs"):
+            return answer(html, headers | {"content-type": "text/html; charset=utf-8"})
+        if path == "/v2/repository/index":
+            entry = {"name": "mixed", "version": "7", "aliases": ["prod", "shadow"]}
+            document = [entry, {**entry, "name": "other", "aliases": ["blue"]}]
+        else:
+            sent.append(json.loads(event["body"]))
+        return answer(json.dumps(document), kind)
+
+    with http_door(function) as url:
+        window.open(f"{url}/v2/models/mixed/docs")
+        aliases = "[...document.querySelectorAll('#versions a')].map(x => x.textContent)"
+        window.wait_for("return document.querySelector('#versions a')")
+        assert window.run(f"return {aliases}") == ["prod: version 7", "shadow: version 7"]
+        assert "'\\\\''" in window.text("#shell")
+        compile(window.text("#python"), "page", "exec")
+        window.click("#send")
+        window.wait_for("return document.querySelector('#state').textContent.startsWith('Answ')")
+    data = {tensor["name"]: (tensor["shape"], tensor["data"]) for tensor in sent[0]["inputs"]}
+    assert data == {
+        "country": ([1, 1], ["it's"]),
+        "id": ([1], [2**63 - 1]),
+        "known": ([1, 1], [True]),
+        "image": ([2, 2], [[1.5, 2], [3, 4]]),
+    }
+
+
+def answer(body: str, headers: dict[str, str]) -> dict[str, Any]:
+    return {"statusCode": 200, "headers": headers, "body": body, "isBase64Encoded": False}
+
+
+@in_a_browser
 def test_a_model_with_markup_in_its_names_is_shown_and_not_run(
-    window: Browser, tmp_path: Path
+    window: Browser,
 ) -> None:
     tensor = {"name": ATTACK, "datatype": "BYTES", "shape": [-1, 1]}
     example = Example({ATTACK: np.array([[ATTACK]], object)}, {})
     html, headers = docs_page(metadata(ATTACK, tensor), example, ATTACK)
-    answer = {"statusCode": 200, "isBase64Encoded": False, "body": html}
     headers |= {"content-type": "text/html; charset=utf-8"}
-    with http_door(lambda _: {**answer, "headers": headers}) as url:
+    with http_door(lambda _: answer(html, headers)) as url:
         window.open(f"{url}/v2/models/x/docs")
         assert window.text("h1") == ATTACK
         assert window.run("return document.title") == ATTACK
