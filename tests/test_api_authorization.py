@@ -112,11 +112,12 @@ class Stack:
         self, path: str, credentials: Credentials | None, method: str = "GET"
     ) -> tuple[int, str]:
         url = f"{self.aws.http_api_url(self.outputs['api_id'])}{path}"
-        request = AWSRequest(method, url, data=b"{}" if method == "POST" else b"")
+        body = b"{}" if method == "POST" else b""
+        request = AWSRequest(method, url, data=body)
         request.headers["content-type"] = "application/json"
         if credentials:
             SigV4Auth(credentials, "execute-api", REGION).add_auth(request)
-        return _sent(method, url, request.data, dict(request.headers))
+        return _sent(method, url, body, dict(request.headers))
 
     def with_token(self, token: str | None, path: str = "/v2/models/fraud") -> tuple[int, str]:
         url = f"{self.aws.http_api_url(self.outputs['tokens_api_id'])}{path}"
