@@ -176,6 +176,10 @@ run "web_pages_may_call_when_asked_for" {
     condition     = tolist(aws_apigatewayv2_api.models.cors_configuration[0].allow_origins) == tolist(["https://example.com"])
     error_message = "Pages of that origin."
   }
+  assert {
+    condition     = contains(aws_apigatewayv2_api.models.cors_configuration[0].allow_headers, "inference-header-content-length") && contains(aws_apigatewayv2_api.models.cors_configuration[0].expose_headers, "inference-header-content-length")
+    error_message = "Binary tensors both ways."
+  }
 }
 
 run "name_with_a_dot_is_refused" {

@@ -44,6 +44,7 @@ resource "aws_apigatewayv2_api" "models" {
       allow_origins     = cors_configuration.value.allow_origins
       allow_headers     = cors_configuration.value.allow_headers
       allow_methods     = ["GET", "POST"]
+      expose_headers    = ["inference-header-content-length"] # without it a page cannot take binary tensors apart
       allow_credentials = cors_configuration.value.allow_credentials
       max_age           = cors_configuration.value.max_age_seconds
     }
