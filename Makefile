@@ -9,7 +9,7 @@ FUNCTION_PYTHON ?= 3.13
 ARCHITECTURE ?= x86_64
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test test-fast check lint format package bench clean
+.PHONY: help demo demo-down browser test test-fast check lint format package bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,12 +20,20 @@ demo: $(INSTALLED) ## push, apply, invoke, promote, roll back: all of it on an e
 demo-down: $(INSTALLED) ## end what `make demo KEEP=1` left running
 	@$(BIN)/python -m examples.quickstart.demo --down
 
-test: $(INSTALLED) ## run every test
+test: $(INSTALLED) browser ## run every test
 	$(BIN)/python -m tests.embedded_aws.install
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile
 
 test-fast: $(INSTALLED) ## run the tests that take seconds
 	$(BIN)/pytest -m 'not slow'
+
+# The browser tests say why they are skipped where there is none.
+browser: ## install Debian's chromium for the browser tests, where this user may
+	@if ! command -v chromedriver >/dev/null && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	  echo "installing chromium ..."; \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium chromium-driver >/dev/null \
+	    || echo "chromium cannot be installed: the browser tests are skipped"; \
+	fi
 
 check: lint test ## all that CI runs
 

@@ -91,6 +91,22 @@ module "function" {
   permissions_boundary_arn = var.permissions_boundary_arn
 }
 
+module "index" {
+  source = "./modules/index"
+  count  = var.api == null ? 0 : 1
+
+  name                     = "${var.name}_index"
+  registry                 = local.registry
+  package                  = module.registry.packages[var.packages.control]
+  releaser_name            = "${var.name}_releaser"
+  function_names           = [for name in keys(var.models) : "${var.name}-${name}"]
+  python                   = var.python
+  unsupported_python       = var.unsupported_python
+  architecture             = var.architecture
+  log_retention_days       = var.log_retention_days
+  permissions_boundary_arn = var.permissions_boundary_arn
+}
+
 module "api" {
   source = "./modules/api"
   count  = var.api == null ? 0 : 1
@@ -100,6 +116,11 @@ module "api" {
   jwt           = var.api.jwt
   cors          = var.api.cors
   throttle      = var.api.throttle
+
+  index = {
+    function_name = module.index[0].function_name
+    invoke_arn    = module.index[0].invoke_arn
+  }
 
   models = {
     for name, model in var.models : name => {

@@ -43,6 +43,11 @@ output "invoke_policies" {
   description = "IAM policy (JSON) for who invokes a model, directly and through the API, by `model:alias`."
 }
 
+output "index_policy" {
+  value       = one(module.api[*].index_policy_json)
+  description = "IAM policy (JSON) for who lists the models through the API; null without one."
+}
+
 output "release_policy" {
   value       = module.releaser.release_policy_json
   description = "IAM policy (JSON) for who runs `shearling release`."

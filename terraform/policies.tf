@@ -10,7 +10,7 @@ locals {
         paths = concat(
           ["/versions/${alias}", "/versions/${alias}/*"],
           # Spelled out: `*` would reach into `/versions/` of the other aliases.
-          alias == local.default_aliases[name] ? ["", "/infer", "/ready"] : [],
+          alias == local.default_aliases[name] ? ["", "/docs", "/infer", "/openapi.json", "/ready"] : [],
         )
       }
     }

@@ -12,7 +12,7 @@ variable "name" {
 variable "packages" {
   type = object({
     runtime = string # serves models; `shearling package` calls it runtime.zip
-    control = string # the releaser; control.zip
+    control = string # the releaser and the index; control.zip
   })
   nullable    = false
   description = "Paths of the function packages that `make package` builds."

@@ -61,6 +61,34 @@ def test_a_model_answers_whatever_form_its_rows_have(door: LambdaDoor, value: An
     np.testing.assert_array_equal(outputs["Y"], ROWS * 2)
 
 
+def test_many_rows_go_as_bytes_and_come_as_bytes(door: LambdaDoor) -> None:
+    rows = np.random.default_rng(0).random((1000, 2), np.float32)
+    outputs = connect(TARGET, client=door.client).infer(rows)
+    np.testing.assert_array_equal(outputs["Y"], rows * 2)
+    event = door.calls[-1][1]
+    assert event["isBase64Encoded"]
+    assert len(event["body"]) < len(json.dumps(rows.ravel().tolist()))
+
+
+def test_what_is_refused_of_bytes_has_its_class_too(door: LambdaDoor) -> None:
+    model = connect(TARGET, client=door.client)
+    rows = np.random.default_rng(0).random((1000, 2), np.float32)
+    model.infer(rows)
+    model._name = "other"
+    with pytest.raises(UnknownModelError, match="model 'other' is not served here"):
+        model.infer(rows)
+
+
+def test_ready_is_said_of_a_function_with_and_without_a_model(
+    door: LambdaDoor, tmp_path: Path
+) -> None:
+    assert connect(TARGET, client=door.client).ready()
+    empty = LambdaDoor({TARGET: served(str(tmp_path / "none"), "", tmp_path / "none")})
+    assert not connect(TARGET, client=empty.client).ready()
+    with pytest.raises(UnknownModelError):
+        connect(TARGET, client=LambdaDoor({}).client).ready()
+
+
 def test_the_signature_is_asked_for_once(door: LambdaDoor) -> None:
     model = connect(TARGET, client=door.client)
     model.infer(ROWS)
@@ -153,7 +181,7 @@ def test_what_lambda_refuses_has_a_class(code: str, kind: type[InferenceError]) 
         "acme-fraud:",
         ":prod",
         "a:b:c",
-        "https://example.org/v2",
+        "ftp://example.org/v2",
         "arn:aws:lambda:eu-west-1:000000000000:function:acme-fraud",
     ],
 )

@@ -326,7 +326,7 @@ def test_an_array_of_what_the_protocol_does_not_know_has_no_datatype() -> None:
 def test_an_answer_names_model_version_and_request_and_has_flat_data() -> None:
     request = parse_request({**REQUEST, "outputs": [{"name": "score"}]}, SIGNATURE)
     outputs = {"label": np.array([1]), "score": np.array([[0.5, np.nan]], np.float32)}
-    document = answer("fraud", "7", request, outputs)
+    document = answer("fraud", "7", request, outputs).document
     written = orjson.loads(orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY))
     assert written == {
         "model_name": "fraud",
@@ -339,7 +339,7 @@ def test_an_answer_names_model_version_and_request_and_has_flat_data() -> None:
 def test_an_answer_has_no_id_where_the_request_has_none() -> None:
     request = parse_request({"inputs": REQUEST["inputs"]}, SIGNATURE)
     outputs = {"label": np.array([1]), "score": np.array([0.5])}
-    assert "id" not in answer("fraud", "7", request, outputs)
+    assert "id" not in answer("fraud", "7", request, outputs).document
 
 
 # Arrays of Python callers

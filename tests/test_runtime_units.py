@@ -134,7 +134,11 @@ def test_every_recorded_http_event_is_answered(server: Server, name: str) -> Non
         ("/v2/health/ready", "GET", 200),
         ("/v2/models/fraud", "GET", 200),
         ("/v2/models/fraud/", "GET", 200),
-        ("/v2/models/fraud", "HEAD", 200),
+        ("/v2", "GET", 200),
+        ("/v2/", "GET", 200),
+        ("/v2/models/fr%61ud/versions/pro%64", "GET", 200),
+        ("/v2/models/fraud/openapi.json", "GET", 200),
+        ("/v2/models/fraud/versions/1/openapi.json", "GET", 200),
         ("/v2/models/fraud/ready", "GET", 200),
         ("/v2/models/fraud/versions/1", "GET", 200),
         ("/v2/models/fraud/versions/prod", "GET", 200),
@@ -185,8 +189,26 @@ def test_metadata_of_the_user_cannot_stand_in_for_the_digest(tmp_path: Path) -> 
 
 def test_a_refused_method_names_the_allowed_one(server: Server) -> None:
     answer = respond(http("/v2/models/fraud/infer"), Call(), server)
-    assert answer["headers"]["allow"] == "POST"
-    assert document(answer)["error"] == "method GET is not allowed here: POST"
+    assert answer["headers"]["allow"] == "POST, OPTIONS"
+    assert document(answer)["error"] == "method GET is not allowed here: POST, OPTIONS"
+
+
+def test_head_is_get_without_a_body(server: Server) -> None:
+    for path, status in (("/v2/models/fraud", 200), ("/v2/models/other", 404)):
+        answer = respond(http(path, "HEAD"), Call(), server)
+        assert (answer["statusCode"], answer["body"]) == (status, "")
+        assert answer["headers"]["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [("/v2/models/fraud", "GET, HEAD, OPTIONS"), ("/v2/models/fraud/infer", "POST, OPTIONS")],
+)
+def test_options_says_what_is_allowed(server: Server, path: str, allowed: str) -> None:
+    answer = respond(http(path, "OPTIONS"), Call(), server)
+    assert (answer["statusCode"], answer["body"]) == (204, "")
+    assert answer["headers"]["allow"] == allowed
+    assert not any("access-control" in name for name in answer["headers"])
 
 
 def test_a_version_is_known_by_the_alias_it_was_invoked_by_only(server: Server) -> None:
@@ -313,12 +335,16 @@ def test_a_model_that_fails_is_a_500_without_its_secrets(
     answer = respond(http("/v2/models/fraud/infer", "POST", json.dumps(request)), Call(), server)
     assert answer["statusCode"] == 500
     error = document(answer)["error"]
-    assert "the model failed with ValueError" in error
+    assert (
+        error
+        == "the model failed with ValueError; the function's log has the cause under request-1"
+    )
     assert "secret" not in error
     assert "Traceback" not in answer["body"]
     logged = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     failure = next(line for line in logged if line["event"] == "prediction failed")
     assert "the secret of row 0" in failure["traceback"]
+    assert failure["request_id"] == "request-1"
     assert respond(event("http-infer"), Call(), server)["statusCode"] == 200
 
 

@@ -37,3 +37,8 @@ output "invoke_policies" {
   value       = module.inference.invoke_policies
   description = "IAM policy (JSON) for who invokes the model, by `model:alias`."
 }
+
+output "index_policy" {
+  value       = module.inference.index_policy
+  description = "IAM policy (JSON) for who lists the models."
+}

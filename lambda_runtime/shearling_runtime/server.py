@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from shearling.errors import (
     DeadlineError,
@@ -22,9 +22,10 @@ from shearling_runtime.telemetry import Ledger, log, log_error, peak_memory_mb
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from shearling.bundle import Manifest, TensorSpec
+    from shearling.bundle import Manifest, Signature, TensorSpec
     from shearling.example import Example
     from shearling.formats import Predictor
+    from shearling.protocol import InferAnswer, InferRequest
     from shearling.ref import Pin
     from shearling_runtime.settings import Settings
 
@@ -39,6 +40,21 @@ class _Model:
     example: Example
     ledger: Ledger
     warm_seconds: float
+
+
+@dataclass(slots=True)
+class Query:
+    """A request as it came.
+
+    Attributes:
+        document: its JSON.
+        tail: the bytes after the JSON.
+        is_raw: whether there is no JSON, and the bytes are the model's only input.
+    """
+
+    document: object
+    tail: bytes | memoryview = b""
+    is_raw: bool = False
 
 
 class Server:
@@ -109,8 +125,23 @@ class Server:
             "parameters": _parameters(model),
         }
 
-    def infer(self, document: object, *, seconds_left: float = float("inf")) -> dict[str, Any]:
-        """Answer a request in the protocol's JSON.
+    def docs(self, alias: str | None) -> tuple[str, dict[str, str]]:
+        """Return the page on which a person tries the model, and its headers."""
+        from shearling_runtime.page import docs_page
+
+        return docs_page(self.metadata(), self._ready_model().example, alias)
+
+    def openapi(self, version: str | None = None) -> dict[str, Any]:
+        """Return the description of the model's own API, below a version's path if it is given."""
+        from shearling.openapi import describe_api
+
+        model = self._ready_model()
+        return describe_api(
+            self.metadata(), model.manifest.signature, model.example, version=version
+        )
+
+    def infer(self, request: Query, *, seconds_left: float = float("inf")) -> InferAnswer:
+        """Answer a request.
 
         Raises:
             InvalidRequestError: it is malformed, or does not fit the signature.
@@ -125,15 +156,21 @@ class Server:
                 f"{seconds_left:.2f} s are left, and a request needs {model.warm_seconds:.2f} s: "
                 "give the function more `timeout_seconds` or `memory_mb`"
             )
-        request = protocol.parse_request(document, model.manifest.signature)
+        signature = model.manifest.signature
+        if request.is_raw or _is_plain(request.document):
+            parsed = _parse_other(request, signature)
+        else:
+            parsed = protocol.parse_request(request.document, signature, request.tail)
         try:
-            outputs = model.predictor.predict(request.inputs, request.outputs)
+            outputs = model.predictor.predict(parsed.inputs, parsed.outputs)
         except Exception as error:  # the model's own
-            log_error("prediction failed", error, model=str(model.pin))
-            raise PredictionError(
-                f"the model failed with {type(error).__name__}; the function's log has the cause"
-            ) from error
-        return protocol.answer(model.pin.model, str(model.pin.version), request, outputs)
+            raise PredictionError(f"the model failed with {type(error).__name__}") from error
+        name, version = model.pin.model, str(model.pin.version)
+        if parsed.rows:
+            from shearling import instances
+
+            return instances.predictions(name, version, parsed, outputs)
+        return protocol.answer(name, version, parsed, outputs)
 
     def check(self) -> dict[str, Any]:
         """Run the bundled example and say whether the answers are the ones of the push."""
@@ -187,6 +224,21 @@ def _parameters(model: _Model) -> dict[str, Any]:
     return said | ({"columns": columns} if columns else {}) | {"digest": model.pin.digest}
 
 
+def _is_plain(document: object) -> bool:
+    return isinstance(document, dict) and "instances" in document and "inputs" not in document
+
+
+def _parse_other(request: Query, signature: Signature) -> InferRequest:
+    """Read a request that is not one of tensors: bytes alone, or instances."""
+    if request.is_raw:
+        from shearling.binary import raw_request
+
+        return raw_request(request.tail, signature)
+    from shearling.instances import parse_instances
+
+    return parse_instances(cast("dict[str, Any]", request.document), signature)
+
+
 def _load(settings: Settings, pin: Pin) -> _Model:
     from shearling import formats
     from shearling.errors import FormatError
@@ -224,6 +276,7 @@ def _hydrate_while_importing(settings: Settings, pin: Pin, ledger: Ledger) -> tu
         with ledger.step("import"):
             import shearling.example
             import shearling.formats
+            import shearling.instances
             import shearling.protocol  # noqa: F401
 
             if not settings.allow_pickle:

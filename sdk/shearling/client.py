@@ -1,40 +1,26 @@
-"""Call a deployed model: a function's alias, through the Lambda API."""
+"""Call a deployed model: a function's alias through the Lambda API, or a URL."""
 
 from __future__ import annotations
 
+import base64
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
-from shearling.bundle import Signature, TensorSpec
 from shearling.errors import (
-    DeadlineError,
     InferenceError,
     InvalidRefError,
-    InvalidRequestError,
     ModelNotReadyError,
     PayloadTooLargeError,
-    PredictionError,
     UnknownModelError,
 )
+from shearling.remote import RemoteModel, raise_error
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from mypy_boto3_lambda import LambdaClient
-    from numpy.typing import NDArray
 
-#: The runtime answers with a status, and the caller sees the class that the runtime raised.
-_CLASSES: dict[int, type[InferenceError]] = {
-    kind.status: kind
-    for kind in (
-        DeadlineError,
-        InvalidRequestError,
-        ModelNotReadyError,
-        PayloadTooLargeError,
-        PredictionError,
-        UnknownModelError,
-    )
-}
+    from shearling.http_client import Auth, HttpModel
 
 #: What Lambda's own refusals mean; any other is an InferenceError.
 _REFUSALS: dict[str, type[InferenceError]] = {
@@ -48,10 +34,12 @@ _READ_SECONDS = 900 + 10
 #: Lambda may refuse for want of capacity, and then another try helps.
 _TRIES = 5
 
+_LENGTH = "inference-header-content-length"
+
 _ARN_PARTS = 7  # of a function's ARN, without an alias
 
 
-class LambdaModel:
+class LambdaModel(RemoteModel):
     """A model behind an alias of a Lambda function.
 
     Args:
@@ -63,53 +51,24 @@ class LambdaModel:
     """
 
     def __init__(self, target: str, *, client: LambdaClient | None = None) -> None:
-        self.target = target
+        super().__init__(target)
         self._function, self._alias, region = _split(target)
         self._client = client or _lambda_client(region)
-        self._signature: Signature | None = None
-        self._columns: tuple[str, ...] = ()
-
-    def __repr__(self) -> str:
-        return f"LambdaModel({self.target!r})"
-
-    @property
-    def signature(self) -> Signature:
-        """Its inputs and outputs; asked of the function once."""
-        if self._signature is None:
-            document = self.metadata()
-            self._columns = tuple(document.get("parameters", {}).get("columns", ()))
-            self._signature = Signature(
-                inputs=_specs(document["inputs"]), outputs=_specs(document["outputs"])
-            )
-        return self._signature
+        self._name = ""
 
     def metadata(self) -> dict[str, Any]:
         """Return name, version, inputs and outputs of what the alias serves now."""
-        return self.call({"shearling": "metadata"}, expected="inputs")
+        document = self.call({"shearling": "metadata"}, expected="inputs")
+        self._name = str(document["name"])
+        return document
 
-    def request(self, value: Any) -> dict[str, Any]:
-        """Return the document of the request that `infer` makes of a value."""
-        from shearling.inputs import to_tensors
-        from shearling.protocol import request_document
-
-        inputs = self.signature.inputs  # which asks for the columns too
-        return request_document(to_tensors(value, inputs, self._columns))
-
-    def infer(self, value: Any) -> dict[str, NDArray[Any]]:
-        """Return the outputs by name.
-
-        Args:
-            value: an array, a DataFrame, or a dict of arrays by input name.
-
-        Raises:
-            InvalidRequestError: it does not fit the model's signature.
-            UnknownModelError: there is no such function or alias.
-            ModelNotReadyError: no model is released there yet.
-            InferenceError: the function or the way to it failed.
-        """
-        from shearling.protocol import read_answer
-
-        return read_answer(self.call(self.request(value)))
+    def ready(self) -> bool:
+        """Say whether requests can be answered; raises if the way there fails."""
+        try:
+            self.metadata()
+        except ModelNotReadyError:
+            return False
+        return True
 
     def call(self, event: Mapping[str, Any], *, expected: str = "outputs") -> dict[str, Any]:
         """Invoke the function with an event, and return its answer's document.
@@ -121,19 +80,39 @@ class LambdaModel:
         Raises:
             InferenceError: as of `infer`.
         """
-        document, failure = self._invoke(json.dumps(event).encode())
-        if failure:
-            said = document.get("errorMessage") if isinstance(document, dict) else document
-            raise InferenceError(f"{self.target} failed: {said}")
+        return self._checked(self._invoke(json.dumps(event).encode()), expected)
+
+    def _exchange(self, body: bytes, length: int | None) -> tuple[dict[str, Any], bytes]:
+        if length is None:
+            return self._checked(self._invoke(body), "outputs"), b""
+        # The function takes bytes in the form that an HTTP API gives them.
+        event = {
+            "version": "2.0",
+            "rawPath": f"/v2/models/{self._name}/infer",
+            "headers": {_LENGTH: str(length)},
+            "requestContext": {"http": {"method": "POST"}, "stage": "$default"},
+            "body": base64.b64encode(body).decode(),
+            "isBase64Encoded": True,
+        }
+        answer = self._checked(self._invoke(json.dumps(event).encode()), "body")
+        data = answer["body"].encode()
+        if answer.get("isBase64Encoded"):
+            data = base64.b64decode(data)
+        end = int(answer["headers"].get(_LENGTH, len(data)))
+        document = json.loads(data[:end])
+        if answer["statusCode"] >= 400:  # noqa: PLR2004 - where HTTP's errors begin
+            raise_error(answer["statusCode"], str(document.get("error", document)))
+        return self._checked(document, "outputs"), data[end:]
+
+    def _checked(self, document: Any, expected: str) -> dict[str, Any]:
         if isinstance(document, dict) and "error" in document:
-            kind = _CLASSES.get(document.get("status", 500), InferenceError)
-            raise kind(str(document["error"]))
+            raise_error(document.get("status", 500), str(document["error"]))
         if not isinstance(document, dict) or expected not in document:
             raise InferenceError(f"{self.target} is no model: it answered {document!r:.200}")
         return document
 
-    def _invoke(self, payload: bytes) -> tuple[Any, str]:
-        """Return the function's answer, and the kind of its failure."""
+    def _invoke(self, payload: bytes) -> Any:
+        """Return the function's answer."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
@@ -148,22 +127,63 @@ class LambdaModel:
         except BotoCoreError as error:
             raise InferenceError(f"cannot invoke {self.target}: {error}") from error
         try:
-            return json.loads(data), answer.get("FunctionError", "")
+            document = json.loads(data)
         except ValueError:
-            return data.decode(errors="replace"), answer.get("FunctionError", "")
+            document = data.decode(errors="replace")
+        if answer.get("FunctionError"):
+            said = document.get("errorMessage") if isinstance(document, dict) else document
+            raise InferenceError(f"{self.target} failed: {said}")
+        return document
 
 
-def connect(target: str, *, client: LambdaClient | None = None) -> LambdaModel:
+@overload
+def connect(target: str, *, client: LambdaClient | None = None) -> LambdaModel: ...
+
+
+@overload
+def connect(
+    target: str,
+    *,
+    model: str,
+    alias: str | None = None,
+    auth: Auth = "auto",
+    token: str | None = None,
+    timeout_seconds: float = 60.0,
+    pause: Callable[[float], None] = ...,
+) -> HttpModel: ...
+
+
+def connect(
+    target: str,
+    *,
+    client: LambdaClient | None = None,
+    model: str | None = None,
+    **options: Any,
+) -> LambdaModel | HttpModel:
     """Return a deployed model, to call by `infer`.
 
     Args:
-        target: `<function>:<alias>`, as in `acme-fraud:prod`, or the alias's ARN.
+        target: `<function>:<alias>`, as in `acme-fraud:prod`, or the alias's ARN; or the URL of an
+            API, as Terraform's output `api_url` has it.
         client: a Lambda client, instead of boto3's own for the ARN's or the default region.
+        model: of a URL, the model's name.
+        **options: of a URL. `alias`, or a version: None asks the default. `auth`: "iam" signs with
+            the usual credentials, None does not; by default what the host is AWS's for is signed,
+            if there is no token. `token`: sent as a bearer token. `timeout_seconds`: for a request
+            with all its tries.
 
     Raises:
-        InvalidRefError: the target has no alias.
+        InvalidRefError: the target has no alias, or is no URL of an API with a model.
     """
-    return LambdaModel(target, client=client)
+    if not target.startswith(("http://", "https://")):
+        if model is not None or options:
+            raise InvalidRefError(f"target {target!r}: model and alias are for a URL")
+        return LambdaModel(target, client=client)
+    if not model:
+        raise InvalidRefError(f"target {target!r}: a URL needs model=, the model's name")
+    from shearling.http_client import HttpModel
+
+    return HttpModel(target, model=model, **options)
 
 
 def _split(target: str) -> tuple[str, str, str | None]:
@@ -181,13 +201,6 @@ def _split(target: str) -> tuple[str, str, str | None]:
             f"target {target!r}: expected <function>:<alias>, as in acme-fraud:prod"
         )
     return function, alias, parts[3] if is_arn else None
-
-
-def _specs(documents: list[Mapping[str, Any]]) -> tuple[TensorSpec, ...]:
-    return tuple(
-        TensorSpec(name=one["name"], datatype=one["datatype"], shape=tuple(one["shape"]))
-        for one in documents
-    )
 
 
 def _lambda_client(region: str | None) -> LambdaClient:

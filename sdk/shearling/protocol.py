@@ -6,14 +6,15 @@ Runtime has it.
 
 from __future__ import annotations
 
+import reprlib
 import struct
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from shearling.errors import InvalidRequestError
+from shearling.errors import InvalidRequestError, PredictionError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,11 +50,53 @@ class InferRequest:
         id: echoed in the answer, if given.
         inputs: an array for every input of the signature.
         outputs: names of the wanted outputs, in the wanted order.
+        binary: names of the outputs that are wanted as bytes.
+        rows: how instances were given, and predictions are wanted; None for tensors.
     """
 
     id: str | None
     inputs: dict[str, NDArray[Any]]
     outputs: tuple[str, ...]
+    binary: frozenset[str] = frozenset()
+    rows: Literal["objects", "values"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InferAnswer:
+    """An answer's document, and the bytes of its binary tensors, in order."""
+
+    document: dict[str, Any]
+    tail: bytes = b""
+
+
+class _Tail:
+    """The bytes after a request's JSON, from which its binary tensors are taken in order."""
+
+    def __init__(self, data: bytes | memoryview) -> None:
+        self._data = memoryview(data)
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def take(self, size: object, place: str) -> memoryview:
+        if type(size) is not int or size < 0:
+            raise InvalidRequestError(f"{place}: {shown(size)} is not a number of bytes")
+        if size > len(self._data):
+            raise InvalidRequestError(
+                f"{place}: {size} bytes, but {len(self._data)} are left after the JSON"
+            )
+        taken, self._data = self._data[:size], self._data[size:]
+        return taken
+
+
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = _REPR.maxlong = 60
+_REPR.maxlevel = 3
+
+
+def shown(value: object) -> str:
+    """Return a caller's value for a message: short, however large or deep it is."""
+    return f"{_REPR.repr(value):.80}"
 
 
 def datatype_of(array: NDArray[Any]) -> str | None:
@@ -63,30 +106,51 @@ def datatype_of(array: NDArray[Any]) -> str | None:
     return _DATATYPES.get(array.dtype) or _DATATYPES.get(array.dtype.newbyteorder("<"))
 
 
-def parse_request(document: object, signature: Signature) -> InferRequest:
-    """Check a request's JSON against a signature.
+def parse_request(
+    document: object, signature: Signature, tail: bytes | memoryview = b""
+) -> InferRequest:
+    """Check a request against a signature.
+
+    Args:
+        document: its JSON.
+        signature: what the model takes and gives.
+        tail: the bytes after the JSON, with the inputs that have a `binary_data_size`.
 
     Raises:
         InvalidRequestError: it is malformed or does not fit; the message names the field.
     """
     if not isinstance(document, dict):
         raise InvalidRequestError(f"the request is not an object: expected {_REQUEST_EXAMPLE}")
-    request_id = document.get("id")
-    if request_id is not None and not isinstance(request_id, str):
-        raise InvalidRequestError(f"id: {request_id!r:.80} is not a string")
+    request_id = id_of(document)
     tensors = document.get("inputs")
     if not isinstance(tensors, list):
         raise InvalidRequestError(f"inputs: expected a list, as in {_REQUEST_EXAMPLE}")
     specs = {spec.name: spec for spec in signature.inputs}
     inputs: dict[str, NDArray[Any]] = {}
+    left = _Tail(tail)
     for i, tensor in enumerate(tensors):
         spec = _spec_of(tensor, f"inputs[{i}]", specs)
         if spec.name in inputs:
             raise InvalidRequestError(f"inputs[{i}].name: {spec.name!r} stands there twice")
-        inputs[spec.name] = _read_tensor(tensor, spec, f"inputs[{i}]")
+        inputs[spec.name] = _read_tensor(tensor, spec, f"inputs[{i}]", left)
+    if len(left):
+        raise InvalidRequestError(f"body: {len(left)} bytes more than the inputs take")
     if missing := [str(spec) for name, spec in specs.items() if name not in inputs]:
         raise InvalidRequestError(f"inputs: missing {', '.join(missing)}")
-    return InferRequest(id=request_id, inputs=inputs, outputs=_wanted_outputs(document, signature))
+    outputs, binary = wanted_outputs(document, signature)
+    return InferRequest(id=request_id, inputs=inputs, outputs=outputs, binary=binary)
+
+
+def id_of(document: Mapping[str, Any]) -> str | None:
+    """Return the id of a request.
+
+    Raises:
+        InvalidRequestError: it is not a string.
+    """
+    request_id = document.get("id")
+    if request_id is None or (isinstance(request_id, str) and _is_unicode(request_id)):
+        return request_id
+    raise InvalidRequestError(f"id: {shown(request_id)} is not a string")
 
 
 def check_array(array: NDArray[Any], spec: TensorSpec, place: str) -> NDArray[Any]:
@@ -101,22 +165,40 @@ def check_array(array: NDArray[Any], spec: TensorSpec, place: str) -> NDArray[An
 
 def answer(
     model: str, version: str, request: InferRequest, outputs: Mapping[str, NDArray[Any]]
-) -> dict[str, Any]:
-    """Return the answer's document.
+) -> InferAnswer:
+    """Return the answer to a request for tensors.
 
     Data of numbers stay arrays: orjson writes them, NaN as null, without a list in between.
 
     Raises:
         InvalidRequestError: an output cannot be written as JSON.
+        PredictionError: an output is of no datatype.
     """
     document: dict[str, Any] = {"model_name": model, "model_version": version}
     if request.id is not None:
         document["id"] = request.id
-    document["outputs"] = [_head(name, outputs[name]) for name in request.outputs]
-    for tensor in document["outputs"]:
-        flat = outputs[tensor["name"]].ravel()
-        tensor["data"] = flat.tolist() if flat.dtype.kind == "O" else flat
-    return document
+    chunks = []
+    tensors = document["outputs"] = []
+    for name in request.outputs:
+        array = outputs[name]
+        datatype = datatype_of(array)
+        if datatype is None:
+            raise PredictionError(f"the model gave {array.dtype} for {name!r}: no datatype is that")
+        tensor: dict[str, Any] = {
+            "name": name,
+            "datatype": datatype,
+            "shape": list(array.shape),
+        }
+        tensors.append(tensor)
+        if name in request.binary:
+            chunks.append(to_bytes(array))
+            tensor["parameters"] = {"binary_data_size": len(chunks[-1])}
+            continue
+        if datatype == "FP16":
+            raise _no_json(name, array)
+        flat = array.ravel()
+        tensor["data"] = flat.tolist() if datatype == "BYTES" else flat
+    return InferAnswer(document, b"".join(chunks))
 
 
 def request_document(inputs: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
@@ -136,14 +218,26 @@ def tensor_document(name: str, array: NDArray[Any]) -> dict[str, Any]:
     return _head(name, array) | {"data": data}
 
 
-def read_answer(document: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-    """Return the outputs of an answer as arrays by name."""
-    return {
-        tensor["name"]: np.array(tensor["data"], DTYPES[tensor["datatype"]]).reshape(
-            tensor["shape"]
-        )
-        for tensor in document["outputs"]
-    }
+def read_answer(
+    document: Mapping[str, Any], tail: bytes | memoryview = b""
+) -> dict[str, NDArray[Any]]:
+    """Return the outputs of an answer as arrays by name.
+
+    Args:
+        document: its JSON.
+        tail: the bytes after it.
+    """
+    left = _Tail(tail)
+    outputs = {}
+    for tensor in document["outputs"]:
+        size = tensor.get("parameters", {}).get("binary_data_size")
+        if size is None:
+            array = np.array(tensor["data"], DTYPES[tensor["datatype"]])
+        else:
+            data = left.take(size, tensor["name"])
+            array = from_bytes(data, tensor["datatype"], tensor["shape"]).copy()
+        outputs[tensor["name"]] = array.reshape(tensor["shape"])
+    return outputs
 
 
 def to_bytes(array: NDArray[Any]) -> bytes:
@@ -166,20 +260,36 @@ def from_bytes(data: bytes | memoryview, datatype: str, shape: list[int]) -> NDA
             raise InvalidRequestError(
                 f"{len(data)} bytes, where {datatype}{shape} has {prod(shape) * dtype.itemsize}"
             )
-        return np.frombuffer(data, dtype).reshape(shape)
+        if datatype == "BOOL" and np.frombuffer(data, np.uint8).max(initial=0) > 1:
+            raise InvalidRequestError("a byte of BOOL is neither 0 nor 1")
+        return _shaped(np.frombuffer(data, dtype), shape)
     elements = _read_strings(memoryview(data))
     if len(elements) != prod(shape):
         raise InvalidRequestError(f"{len(elements)} strings, where {shape} has {prod(shape)}")
     array = np.empty(len(elements), dtype)
     array[:] = elements
-    return array.reshape(shape)
+    return _shaped(array, shape)
+
+
+def _shaped(array: NDArray[Any], shape: list[int]) -> NDArray[Any]:
+    try:
+        return array.reshape(shape)
+    except ValueError as error:  # no elements, and a size that no array has
+        raise InvalidRequestError(f"shape: {error}") from error
 
 
 def _head(name: str, array: NDArray[Any]) -> dict[str, Any]:
     datatype = datatype_of(array)
     if datatype in (None, "FP16"):
-        raise InvalidRequestError(f"tensor {name!r}: {array.dtype} has no form in JSON")
+        raise _no_json(name, array)
     return {"name": name, "datatype": datatype, "shape": list(array.shape)}
+
+
+def _no_json(name: str, array: NDArray[Any]) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"tensor {name!r}: {array.dtype} has no form in JSON; ask for it as bytes, by the "
+        'parameter {"binary_data": true}'
+    )
 
 
 def _read_strings(data: memoryview) -> list[str]:
@@ -205,35 +315,41 @@ def _spec_of(tensor: object, place: str, specs: Mapping[str, TensorSpec]) -> Ten
     spec = specs.get(name) if isinstance(name, str) else None
     if spec is None:
         raise InvalidRequestError(
-            f"{place}.name: {name!r:.80} is not an input of the model; it takes "
+            f"{place}.name: {shown(name)} is not an input of the model; it takes "
             f"{', '.join(map(str, specs.values()))}"
         )
     return spec
 
 
-def _read_tensor(tensor: Mapping[str, Any], spec: TensorSpec, place: str) -> NDArray[Any]:
+def _read_tensor(
+    tensor: Mapping[str, Any], spec: TensorSpec, place: str, left: _Tail
+) -> NDArray[Any]:
     if tensor.get("datatype") != spec.datatype:
         raise InvalidRequestError(
-            f"{place}.datatype: {tensor.get('datatype')!r:.80}, but input {spec.name!r} is "
+            f"{place}.datatype: {shown(tensor.get('datatype'))}, but input {spec.name!r} is "
             f"{spec.datatype}"
         )
     shape = tensor.get("shape")
     if not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape):
-        raise InvalidRequestError(f"{place}.shape: {shape!r:.80} is not a list of sizes")
+        raise InvalidRequestError(f"{place}.shape: {shown(shape)} is not a list of sizes")
     _check_shape(shape, spec, place)
+    parameters = tensor.get("parameters")
+    if parameters is not None:
+        size = _parameters(tensor, f"{place}.").get("binary_data_size")
+        if size is not None:
+            return _read_binary(
+                tensor, left.take(size, f"{place}.parameters.binary_data_size"), place
+            )
     data = tensor.get("data")
     if not isinstance(data, list):
         raise InvalidRequestError(
             f"{place}.data: expected a list of {spec.datatype}, nested or flat"
         )
     if spec.datatype == "FP16":
-        raise InvalidRequestError(f"{place}.data: FP16 has no form in JSON")
-    try:
-        array = np.array(data, object) if spec.datatype == "BYTES" else np.asarray(data)
-    except ValueError as error:
-        raise InvalidRequestError(f"{place}.data: rows of different lengths") from error
-    if spec.datatype.startswith("UINT") and array.dtype.kind == "f":
-        array = np.array(data, object)  # numpy reads a small and a very large integer as floats
+        raise InvalidRequestError(
+            f"{place}.data: FP16 has no form in JSON; send bytes, with `binary_data_size`"
+        )
+    array = array_of(data, spec, f"{place}.data")
     if array.size != prod(shape) or (array.ndim > 1 and list(array.shape) != shape):
         raise InvalidRequestError(
             f"{place}.data: shape {list(array.shape)}, where {place}.shape says {shape}"
@@ -242,6 +358,56 @@ def _read_tensor(tensor: Mapping[str, Any], spec: TensorSpec, place: str) -> NDA
         return _convert(array, spec, f"{place}.data").reshape(shape)
     except ValueError as error:  # no elements, and a size that no array has
         raise InvalidRequestError(f"{place}.shape: {error}") from error
+
+
+def _read_binary(tensor: Mapping[str, Any], data: memoryview, place: str) -> NDArray[Any]:
+    if "data" in tensor:
+        raise InvalidRequestError(f"{place}.data: not beside binary_data_size")
+    try:
+        # A copy is aligned, and the model's own.
+        return from_bytes(data, tensor["datatype"], tensor["shape"]).copy()
+    except InvalidRequestError as error:
+        raise InvalidRequestError(f"{place}: {error}") from error
+
+
+def array_of(data: list[Any], spec: TensorSpec, place: str) -> NDArray[Any]:
+    """Return JSON's values as an array that `check_array` takes.
+
+    Raises:
+        InvalidRequestError: its rows have different lengths.
+    """
+    try:
+        array = np.array(data, object) if spec.datatype == "BYTES" else np.asarray(data)
+    except ValueError as error:
+        raise InvalidRequestError(f"{place}: rows of different lengths") from error
+    if spec.datatype.startswith("UINT") and array.dtype.kind == "f":
+        array = np.array(data, object)  # numpy reads a small and a very large integer as floats
+    return array
+
+
+def _parameters(holder: Mapping[str, Any], place: str) -> Mapping[str, Any]:
+    parameters = holder.get("parameters")
+    if parameters is None:
+        return {}
+    if not isinstance(parameters, dict):
+        raise InvalidRequestError(f"{place}parameters: {shown(parameters)} is not an object")
+    return parameters
+
+
+def _flag(holder: Mapping[str, Any], place: str, name: str, *, default: bool) -> bool:
+    value = _parameters(holder, place).get(name, default)
+    if not isinstance(value, bool):
+        raise InvalidRequestError(f"{place}parameters.{name}: {shown(value)} is not true or false")
+    return value
+
+
+def _is_unicode(text: str) -> bool:
+    # JSON can spell half of a surrogate pair, which no encoding has.
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_shape(shape: list[int], spec: TensorSpec, place: str) -> None:
@@ -263,7 +429,9 @@ def _convert(array: NDArray[Any], spec: TensorSpec, place: str) -> NDArray[Any]:
         return array.astype(dtype)
     kind = array.dtype.kind
     match dtype.kind:
-        case "O" if all(isinstance(element, str) for element in array.ravel()):
+        case "O" if all(isinstance(element, str) for element in array.ravel()) and _is_unicode(
+            "".join(array.ravel())
+        ):
             return array.astype(object)
         case "b" if kind == "b" or (kind in "iu" and np.isin(array, (0, 1)).all()):
             return array.astype(dtype)
@@ -277,13 +445,13 @@ def _convert(array: NDArray[Any], spec: TensorSpec, place: str) -> NDArray[Any]:
 def _to_float(array: NDArray[Any], dtype: np.dtype[Any], place: str) -> NDArray[Any]:
     # JSON knows no NaN: null stands for it, in requests as in answers.
     if array.dtype.kind == "O" and all(
-        element is None or type(element) in (int, float) for element in array.ravel()
+        element is None or type(element) in (int, float, bool) for element in array.ravel()
     ):
         try:
             array = array.astype(np.float64)
         except OverflowError as error:
             raise InvalidRequestError(f"{place}: {error}") from error
-    if array.dtype.kind not in "fiu":
+    if array.dtype.kind not in "fiub":
         raise InvalidRequestError(f"{place}: {_sample(array)} is not a number")
     try:
         with np.errstate(over="raise"):
@@ -295,7 +463,9 @@ def _to_float(array: NDArray[Any], dtype: np.dtype[Any], place: str) -> NDArray[
 
 def _are_integers(array: NDArray[Any]) -> bool:
     kind = array.dtype.kind
-    return kind in "iu" or (kind == "O" and all(type(element) is int for element in array.ravel()))
+    return kind in "iub" or (
+        kind == "O" and all(type(element) in (int, bool) for element in array.ravel())
+    )
 
 
 def _in_range(array: NDArray[Any], dtype: np.dtype[Any]) -> bool:
@@ -305,23 +475,35 @@ def _in_range(array: NDArray[Any], dtype: np.dtype[Any]) -> bool:
 
 def _sample(array: NDArray[Any]) -> str:
     first = array.ravel()[:3].tolist()
-    return f"{(first[0] if array.size == 1 else first)!r:.80}"
+    return shown(first[0] if array.size == 1 else first)
 
 
-def _wanted_outputs(document: Mapping[str, Any], signature: Signature) -> tuple[str, ...]:
+def wanted_outputs(
+    document: Mapping[str, Any], signature: Signature
+) -> tuple[tuple[str, ...], frozenset[str]]:
+    """Return the names of the outputs that a request wants, and which of them as bytes.
+
+    Raises:
+        InvalidRequestError: the model does not give one of them.
+    """
     names = tuple(spec.name for spec in signature.outputs)
     wanted = document.get("outputs")
+    all_binary = "parameters" in document and _flag(
+        document, "", "binary_data_output", default=False
+    )
     if wanted is None:
-        return names
+        return names, frozenset(names if all_binary else ())
     if not isinstance(wanted, list) or not wanted:
         raise InvalidRequestError('outputs: expected a list of objects, as in [{"name": ...}]')
-    chosen = []
+    chosen: dict[str, bool] = {}
     for i, output in enumerate(wanted):
         name = output.get("name") if isinstance(output, dict) else None
         if name not in names:
             raise InvalidRequestError(
-                f"outputs[{i}].name: {name!r:.80} is not an output of the model; it gives "
+                f"outputs[{i}].name: {shown(name)} is not an output of the model; it gives "
                 f"{', '.join(names)}"
             )
-        chosen.append(name)
-    return tuple(chosen)
+        if name in chosen:
+            raise InvalidRequestError(f"outputs[{i}].name: {name!r} stands there twice")
+        chosen[name] = _flag(output, f"outputs[{i}].", "binary_data", default=all_binary)
+    return tuple(chosen), frozenset(name for name, binary in chosen.items() if binary)

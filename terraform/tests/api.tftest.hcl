@@ -71,6 +71,41 @@ run "permissions_are_bound_to_the_alias" {
   }
 }
 
+run "what_spans_models_goes_to_the_index_under_the_same_authorization" {
+  module {
+    source = "./modules/api"
+  }
+
+  variables {
+    index = {
+      function_name = "acme_index"
+      invoke_arn    = "arn:aws:apigateway:eu-central-1:lambda:path/2015-03-31/functions/arn:aws:lambda:eu-central-1:123456789012:function:acme_index/invocations"
+    }
+  }
+
+  assert {
+    condition = { for path, route in aws_apigatewayv2_route.index : route.route_key => route.authorization_type } == {
+      "ANY /"                    = "AWS_IAM"
+      "ANY /v2"                  = "AWS_IAM"
+      "ANY /v2/health/live"      = "AWS_IAM"
+      "ANY /v2/health/ready"     = "AWS_IAM"
+      "ANY /v2/repository/index" = "AWS_IAM"
+    }
+    error_message = "Routes: ${jsonencode([for route in aws_apigatewayv2_route.index : route.route_key])}"
+  }
+  assert {
+    condition = toset([for permission in aws_lambda_permission.index : permission.source_arn]) == toset([
+      for path in ["/", "/v2", "/v2/health/live", "/v2/health/ready", "/v2/repository/index"] :
+      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/*/*${path}"
+    ])
+    error_message = "The API may invoke the index from its own paths."
+  }
+  assert {
+    condition     = jsondecode(output.index_policy_json).Statement[0].Resource[4] == "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/*/*/v2/repository/index"
+    error_message = "Policy: ${output.index_policy_json}"
+  }
+}
+
 run "requests_are_throttled_and_logged_with_their_errors" {
   module {
     source = "./modules/api"
@@ -140,6 +175,10 @@ run "web_pages_may_call_when_asked_for" {
   assert {
     condition     = tolist(aws_apigatewayv2_api.models.cors_configuration[0].allow_origins) == tolist(["https://example.com"])
     error_message = "Pages of that origin."
+  }
+  assert {
+    condition     = contains(aws_apigatewayv2_api.models.cors_configuration[0].allow_headers, "inference-header-content-length") && contains(aws_apigatewayv2_api.models.cors_configuration[0].expose_headers, "inference-header-content-length")
+    error_message = "Binary tensors both ways."
   }
 }
 

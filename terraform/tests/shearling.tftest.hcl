@@ -63,7 +63,9 @@ run "who_invokes_an_alias_reaches_no_other" {
       "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/*/*/v2/models/fraud/versions/prod",
       "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/*/*/v2/models/fraud/versions/prod/*",
       "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/*/*/v2/models/fraud",
+      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/*/*/v2/models/fraud/docs",
       "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/*/*/v2/models/fraud/infer",
+      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/*/*/v2/models/fraud/openapi.json",
       "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/*/*/v2/models/fraud/ready",
     ]
     error_message = "The default alias also answers without a version: ${output.invoke_policies["fraud:prod"]}"

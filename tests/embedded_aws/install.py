@@ -110,7 +110,8 @@ def _installed(directory: Path, fingerprint: str, build: Callable[[Path], None])
 def _build_emulator(base: Path, directory: Path) -> None:
     _run(str(base), "-m", "venv", str(directory))
     pip = (str(directory / "bin" / "python"), "-m", "pip", "install", "--quiet")
-    _run(*pip, "--constraint", str(CONSTRAINTS), "ministack")
+    # Without cryptography it refuses every token, good or bad.
+    _run(*pip, "--constraint", str(CONSTRAINTS), "ministack", "cryptography")
 
 
 def _build_function(base: Path, directory: Path) -> None:

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from shearling.cli import aliases, calls, models, packages, releases
+from shearling.cli import aliases, calls, models, packages, pages, releases
 from shearling.cli.output import note, say
 from shearling.errors import PackageError, ShearlingError
 
@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, help="show the version of shearling and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for group in (models, aliases, releases, calls, packages):
+    for group in (models, aliases, releases, calls, pages, packages):
         group.add_commands(commands)
     return parser
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from shearling.cli.command import Commands
-    from shearling.client import LambdaModel
+    from shearling.remote import RemoteModel
 
 _STDIN = "-"
 
@@ -40,7 +40,9 @@ def add_commands(commands: Commands) -> None:
         "echo '[[1.5, 2]]' | shearling invoke acme-fraud:prod --json - --raw",
         registry=False,
     )
-    invoke.add_argument("target", metavar="TARGET", help="<function>:<alias>")
+    invoke.add_argument("target", metavar="TARGET", help="<function>:<alias>, or an API's URL")
+    invoke.add_argument("--model", metavar="NAME", help="of a URL: the model's name")
+    invoke.add_argument("--alias", metavar="ALIAS", help="of a URL: the alias, or a version")
     data = invoke.add_mutually_exclusive_group()
     data.add_argument(
         "--json",
@@ -57,10 +59,16 @@ def _invoke(arguments: argparse.Namespace) -> None:
     from shearling.client import connect
     from shearling.protocol import read_answer
 
+    model: RemoteModel
     if "://" in arguments.target:
-        arguments.refuse("a URL cannot be called yet: give <function>:<alias>")
-    client_of = arguments.lambda_client
-    model = connect(arguments.target, client=client_of(None) if client_of else None)
+        if not arguments.model:
+            arguments.refuse("a URL needs --model, the model's name")
+        model = connect(arguments.target, model=arguments.model, alias=arguments.alias)
+    else:
+        if arguments.model or arguments.alias:
+            arguments.refuse("--model and --alias are for a URL: give <function>:<alias>")
+        client_of = arguments.lambda_client
+        model = connect(arguments.target, client=client_of(None) if client_of else None)
     if not (arguments.json or arguments.csv or arguments.npy):
         _explain(model, as_json=arguments.raw)
         return
@@ -72,7 +80,7 @@ def _invoke(arguments: argparse.Namespace) -> None:
     say(_rendered(read_answer(answer)))
 
 
-def _request(model: LambdaModel, arguments: argparse.Namespace) -> dict[str, Any]:
+def _request(model: RemoteModel, arguments: argparse.Namespace) -> dict[str, Any]:
     from shearling.cli.data import is_request, json_document, read_data, rows_of
 
     if not arguments.json:
@@ -86,7 +94,7 @@ def _request(model: LambdaModel, arguments: argparse.Namespace) -> dict[str, Any
     return model.request(rows_of(document, place))
 
 
-def _explain(model: LambdaModel, *, as_json: bool) -> None:
+def _explain(model: RemoteModel, *, as_json: bool) -> None:
     """Say what the model takes; it is not run."""
     metadata = model.metadata()
     if as_json:

@@ -59,9 +59,10 @@ _BOTOCORE_SERVICES = frozenset(
 _BOTOCORE_DATA = ("botocore", "data")
 
 #: What only a notebook, a terminal or the releaser imports.
+_OWN_CLIENTS = ("client", "http_client", "remote")
 _OWN_TOOLS = (
+    *_OWN_CLIENTS,
     "push",
-    "client",
     "cli",
     "package",
     "load",
@@ -74,7 +75,7 @@ _OWN_RELEASES = ("release", "staging", "fit", "function", "configuration", "gate
 _OWN_LEFT_OUT: dict[Kind, dict[str, frozenset[str]]] = {
     "runtime": {
         "shearling": frozenset({*_OWN_TOOLS, *_OWN_RELEASES, "function-constraints"}),
-        "shearling_runtime": frozenset({"releaser", "stager", "patience"}),
+        "shearling_runtime": frozenset({"releaser", "stager", "patience", "index"}),
     },
     "control": {
         "shearling": frozenset({*_OWN_TOOLS, "function-constraints"}),

@@ -27,6 +27,9 @@ locals {
     }
   ]...)
   routes = merge(local.default_routes, local.alias_routes)
+
+  # What spans models. Spelled out, so that whatever is no path of ours is answered by the API itself.
+  index_routes = var.index == null ? [] : ["/", "/v2", "/v2/health/live", "/v2/health/ready", "/v2/repository/index"]
 }
 
 resource "aws_apigatewayv2_api" "models" {
@@ -41,6 +44,7 @@ resource "aws_apigatewayv2_api" "models" {
       allow_origins     = cors_configuration.value.allow_origins
       allow_headers     = cors_configuration.value.allow_headers
       allow_methods     = ["GET", "POST"]
+      expose_headers    = ["inference-header-content-length"] # without it a page cannot take binary tensors apart
       allow_credentials = cors_configuration.value.allow_credentials
       max_age           = cors_configuration.value.max_age_seconds
     }
@@ -136,4 +140,37 @@ resource "aws_lambda_permission" "api" {
   action        = "lambda:InvokeFunction"
   principal     = "apigateway.amazonaws.com"
   source_arn    = "${aws_apigatewayv2_api.models.execution_arn}/*/*/v2/models/${each.value.model}*"
+}
+
+resource "aws_apigatewayv2_integration" "index" {
+  count = var.index == null ? 0 : 1
+
+  api_id                 = aws_apigatewayv2_api.models.id
+  description            = "What spans models."
+  integration_type       = "AWS_PROXY"
+  integration_method     = "POST"
+  integration_uri        = var.index.invoke_arn
+  payload_format_version = "2.0"
+  timeout_milliseconds   = 30000
+}
+
+resource "aws_apigatewayv2_route" "index" {
+  for_each = toset(local.index_routes)
+
+  api_id               = aws_apigatewayv2_api.models.id
+  route_key            = "ANY ${each.key}"
+  target               = "integrations/${aws_apigatewayv2_integration.index[0].id}"
+  authorization_type   = var.authorization
+  authorizer_id        = one(aws_apigatewayv2_authorizer.jwt[*].id)
+  authorization_scopes = var.authorization == "JWT" ? var.jwt.scopes : null
+}
+
+resource "aws_lambda_permission" "index" {
+  for_each = toset(local.index_routes)
+
+  statement_id  = "api-${substr(sha256(each.key), 0, 8)}-${aws_apigatewayv2_api.models.id}"
+  function_name = var.index.function_name
+  action        = "lambda:InvokeFunction"
+  principal     = "apigateway.amazonaws.com"
+  source_arn    = "${aws_apigatewayv2_api.models.execution_arn}/*/*${each.key}"
 }

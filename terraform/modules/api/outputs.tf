@@ -7,6 +7,8 @@ output "url" {
     aws_apigatewayv2_stage.default,
     aws_apigatewayv2_route.model,
     aws_lambda_permission.api,
+    aws_apigatewayv2_route.index,
+    aws_lambda_permission.index,
   ]
 }
 
@@ -23,4 +25,17 @@ output "execution_arn" {
 output "log_group_name" {
   value       = aws_cloudwatch_log_group.access.name
   description = "Where requests are logged."
+}
+
+output "index_policy_json" {
+  value = var.index == null ? null : jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid      = "ListModels"
+      Effect   = "Allow"
+      Action   = "execute-api:Invoke"
+      Resource = [for path in local.index_routes : "${aws_apigatewayv2_api.models.execution_arn}/*/*${path}"]
+    }]
+  })
+  description = "Policy for who lists the models through the API; null without an index."
 }

@@ -24,6 +24,15 @@ variable "models" {
   }
 }
 
+variable "index" {
+  type = object({
+    function_name = string
+    invoke_arn    = string
+  })
+  default     = null
+  description = "The function that answers what spans models (`/`, `/v2`, `/v2/health/...`, `/v2/repository/index`); null for none."
+}
+
 variable "authorization" {
   type        = string
   default     = "AWS_IAM"
@@ -64,7 +73,7 @@ variable "jwt" {
 variable "cors" {
   type = object({
     allow_origins     = list(string)
-    allow_headers     = optional(list(string), ["authorization", "content-type", "x-amz-date", "x-amz-security-token"])
+    allow_headers     = optional(list(string), ["authorization", "content-type", "inference-header-content-length", "x-amz-date", "x-amz-security-token"])
     allow_credentials = optional(bool, false)
     max_age_seconds   = optional(number, 300)
   })

@@ -35,6 +35,8 @@ mock_resource "aws_lambda_function" {
   defaults = {
     arn     = "arn:aws:lambda:eu-central-1:123456789012:function:mocked"
     version = "1"
+
+    invoke_arn = "arn:aws:apigateway:eu-central-1:lambda:path/2015-03-31/functions/arn:aws:lambda:eu-central-1:123456789012:function:mocked/invocations"
   }
 }
 

@@ -1,0 +1,47 @@
+"""Payload 1.0: a REST API, or an HTTP API that is set to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from shearling_runtime.http import Request, http_answer, lower_case, without_stage
+from shearling_runtime.routes import route
+
+if TYPE_CHECKING:
+    from shearling_runtime.routes import Caller, Reply
+    from shearling_runtime.server import Server
+
+
+def takes(event: Any) -> bool:
+    """Say whether an event is of this payload."""
+    return (
+        isinstance(event, dict)
+        and isinstance(event.get("httpMethod"), str)
+        and isinstance(event.get("requestContext"), dict)
+    )
+
+
+def ask(event: Any, caller: Caller, server: Server) -> Reply:
+    """Have the server answer an event."""
+    # A REST API says all values of a header in a map of its own; an absent map is null.
+    several = event.get("multiValueHeaders")
+    last = {
+        name: values[-1]
+        for name, values in (several if isinstance(several, dict) else {}).items()
+        if isinstance(values, list) and values
+    }
+    single = event.get("headers")
+    headers = {**last, **single} if isinstance(single, dict) else last
+    request = Request(
+        event["httpMethod"].upper(),
+        without_stage(str(event.get("path", "/")), event["requestContext"].get("stage")),
+        lower_case(headers),
+        event.get("body"),
+        bool(event.get("isBase64Encoded")),
+    )
+    return route(request, caller, server)
+
+
+def write(event: Any, reply: Reply) -> dict[str, Any]:
+    """Return status, headers and body."""
+    return http_answer(reply, has_body=event["httpMethod"].upper() != "HEAD")

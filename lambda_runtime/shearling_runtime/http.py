@@ -1,0 +1,135 @@
+"""Requests and answers of HTTP, as both payloads of API Gateway have them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+
+from shearling.errors import InvalidRequestError
+from shearling_runtime.limits import ANSWER_LIMIT, check_answer, unpack
+from shearling_runtime.server import Query
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from shearling_runtime.routes import Reply
+
+#: As in `shearling.binary`, which only binary requests import.
+_LENGTH = "inference-header-content-length"
+
+
+class Request(NamedTuple):
+    """A request; the names of its headers are in lower case."""
+
+    method: str
+    path: str
+    headers: Mapping[str, Any]
+    body: Any
+    is_base64: bool
+
+
+def lower_case(headers: object) -> dict[str, Any]:
+    """Return headers with their names in lower case."""
+    if not isinstance(headers, dict):
+        return {}
+    return {name.lower(): value for name, value in headers.items() if isinstance(name, str)}
+
+
+def without_stage(path: str, stage: object) -> str:
+    """Return a path without the stage that it begins with, if that has a name.
+
+    A REST API leaves the stage out of the path already: one that is called `v2` is not there.
+    """
+    prefix = f"/{stage}/v2"
+    return path[len(prefix) - 3 :] if stage and path.startswith(prefix) else path
+
+
+def query(request: Request) -> Query:
+    """Return what a request asks of a model.
+
+    Raises:
+        InvalidRequestError: its body is missing, or not what its headers say.
+        PayloadTooLargeError: its body unpacks to more than is allowed.
+    """
+    data = _body(request)
+    length = request.headers.get(_LENGTH)
+    if length is None:
+        return Query(_json(data))
+    from shearling.binary import split
+
+    raw = data.encode() if isinstance(data, str) else data
+    if str(length).strip() == "0":
+        return Query(None, raw, is_raw=True)
+    text, tail = split(raw, str(length).strip())
+    return Query(_json(text), tail)
+
+
+def json_bytes(document: Mapping[str, Any] | None) -> bytes:
+    """Write a document; arrays as lists, NaN as null."""
+    try:
+        return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    except orjson.JSONEncodeError:
+        if document is None or "error" not in document:
+            raise
+        return json.dumps(document).encode()  # half a surrogate pair in a caller's own words
+
+
+def http_answer(reply: Reply, *, has_body: bool) -> dict[str, Any]:
+    """Return what API Gateway makes an answer of.
+
+    Raises:
+        PayloadTooLargeError: Lambda does not carry it.
+    """
+    headers: dict[str, str] = {"content-type": "application/json", **reply.headers}
+    body, is_base64 = "", False
+    if reply.html:
+        headers = {**headers, "content-type": "text/html; charset=utf-8"}
+        body = reply.html
+    elif reply.tail:
+        text = json_bytes(reply.document)
+        headers |= {"content-type": "application/octet-stream", _LENGTH: str(len(text))}
+        body, is_base64 = base64.b64encode(text + reply.tail).decode(), True
+    elif reply.document is not None:
+        body = json_bytes(reply.document).decode()
+    size = len(body)
+    if size > ANSWER_LIMIT // 4:  # each quote gets a backslash, as text within Lambda's JSON
+        check_answer(len(body.encode()) + body.count('"') + body.count("\\"))
+    return {
+        "statusCode": reply.status,
+        "headers": headers,
+        "body": body if has_body else "",
+        "isBase64Encoded": is_base64 and has_body,
+    }
+
+
+def _body(request: Request) -> str | bytes:
+    body = request.body
+    if not isinstance(body, str) or not body:
+        raise InvalidRequestError("body: missing; it is the request's JSON")
+    data: str | bytes = body
+    if request.is_base64:
+        try:
+            data = base64.b64decode(body, validate=True)
+        except ValueError as error:  # binascii's, and its elder for what is not even ASCII
+            raise InvalidRequestError(f"body: not base64: {error}") from error
+    encoding = request.headers.get("content-encoding")
+    if not encoding:
+        return data
+    return unpack(data if isinstance(data, bytes) else _raw(data), str(encoding))
+
+
+def _raw(text: str) -> bytes:
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError as error:
+        raise InvalidRequestError("body: packed bytes must come as base64") from error
+
+
+def _json(data: str | bytes) -> object:
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequestError(f"body: not JSON: {error}") from error

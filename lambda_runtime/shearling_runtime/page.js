@@ -1,0 +1,283 @@
+"use strict";
+(() => {
+  const read = (id) => JSON.parse(document.getElementById(id).textContent);
+  const byId = (id) => document.getElementById(id);
+  const { metadata, example } = read("data");
+  const door = read("door");
+  const SHOWN_COLUMNS = 24, SHOWN_ROWS = 100, FIELDS = 64;
+  const here = location.pathname.replace(/\/docs\/?$/, "");
+  const models = here.slice(0, here.indexOf("/v2/models/") + "/v2/models/".length);
+
+  // Text is only ever set as text: what a model is called is not markup.
+  const make = (tag, attributes = {}, ...children) => {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+    element.append(...children.map((child) => (child instanceof Node ? child : String(child))));
+    return element;
+  };
+  const product = (sizes) => sizes.reduce((total, size) => total * size, 1);
+  const isText = (type) => type === "BYTES";
+  const isInteger = (type) => /^U?INT/.test(type);
+  const isTabular = (spec) =>
+    spec.shape.length > 0 && spec.shape[0] === -1 && spec.shape.slice(1).every((n) => n > 0) &&
+    product(spec.shape.slice(1)) <= FIELDS;
+  const tabular = metadata.inputs.filter(isTabular);
+  const free = metadata.inputs.filter((spec) => !isTabular(spec));
+  const columns = tabular.flatMap((spec) => {
+    const width = product(spec.shape.slice(1));
+    return Array.from({ length: width }, (_, i) => ({ spec, i, width, name: width > 1 ? `${spec.name}[${i}]` : spec.name }));
+  });
+  const given = (spec) => example.find((tensor) => tensor.name === spec.name);
+  let rows = [];
+
+  function exampleRows() {
+    const counts = tabular.map((spec) => (given(spec) ? given(spec).shape[0] : 0));
+    const count = Math.max(1, ...counts);
+    return Array.from({ length: count }, (_, row) =>
+      columns.map(({ spec, i, width }) => {
+        const value = given(spec) ? given(spec).data[row * width + i] : undefined;
+        return value === undefined || value === null ? "" : String(value);
+      }));
+  }
+
+  function field({ spec }, value, label) {
+    let element;
+    if (spec.datatype === "BOOL") {
+      element = make("select", {}, make("option", { value: "true" }, "true"), make("option", { value: "false" }, "false"));
+      element.value = value === "true" ? "true" : "false";
+    } else {
+      element = make("input", { type: "text", autocomplete: "off", spellcheck: "false", ...(isText(spec.datatype) ? {} : { inputmode: "decimal" }) });
+      element.value = value;
+    }
+    element.setAttribute("aria-label", label);
+    return element;
+  }
+
+  function drawFields() {
+    const parts = [];
+    if (columns.length) {
+      const body = make("tbody");
+      columns.forEach((column, c) => {
+        const line = make("tr", {}, make("th", { scope: "row" }, column.name));
+        rows.forEach((row, r) => {
+          const input = field(column, row[c], `${column.name}, row ${r + 1}`);
+          input.addEventListener("input", () => { row[c] = input.value; input.removeAttribute("aria-invalid"); drawCalls(); });
+          input.dataset.cell = `${r},${c}`;
+          line.append(make("td", {}, input));
+        });
+        body.append(line);
+      });
+      const head = make("tr", {}, make("th", { scope: "col" }, "Input"), ...rows.map((_, r) => make("th", { scope: "col" }, `Row ${r + 1}`)));
+      parts.push(make("div", { class: "scroll" }, make("table", {}, make("thead", {}, head), body)));
+    }
+    for (const spec of free) {
+      const id = `input-${metadata.inputs.indexOf(spec)}`;
+      const old = byId(id);
+      const area = make("textarea", { id, spellcheck: "false", "data-free": spec.name });
+      const tensor = given(spec);
+      const text = tensor ? JSON.stringify(nested(tensor.data, tensor.shape)) : "[]";
+      area.value = old ? old.value : isInteger(spec.datatype) ? text.replaceAll('"', "") : text;
+      area.addEventListener("input", () => { area.removeAttribute("aria-invalid"); drawCalls(); });
+      parts.push(make("label", { for: id }, `${spec.name} (${spec.datatype} ${JSON.stringify(spec.shape)}, nested lists)`), area);
+    }
+    byId("fields").replaceChildren(...parts);
+    for (const id of ["add", "remove"]) byId(id).hidden = !columns.length;
+    byId("remove").disabled = rows.length < 2;
+    drawCalls();
+  }
+
+  function nested(data, shape) {
+    if (shape.length < 2) return shape.length ? data : data[0];
+    const size = product(shape.slice(1));
+    return Array.from({ length: shape[0] }, (_, i) => nested(data.slice(i * size, (i + 1) * size), shape.slice(1)));
+  }
+
+  function shapeOf(value) {
+    return Array.isArray(value) ? [value.length, ...(value.length ? shapeOf(value[0]) : [])] : [];
+  }
+
+  // Written by hand, so that an integer of 64 bits keeps all its digits.
+  function literal(type, text, name) {
+    if (isText(type)) return JSON.stringify(text);
+    const word = text.trim();
+    if (type === "BOOL") return word === "true" ? "true" : "false";
+    if (isInteger(type)) {
+      if (!/^-?\d+$/.test(word)) throw Object.assign(new Error(`${name} must be a whole number, not "${text}".`), { name });
+      return word.replace(/^(-?)0+(?=\d)/, "$1");
+    }
+    if (word === "" || /^nan$/i.test(word)) return "null";
+    if (!Number.isFinite(Number(word))) throw new Error(`${name} must be a number, not "${text}".`);
+    return String(Number(word));
+  }
+
+  function tensors() {
+    return metadata.inputs.map((spec) => {
+      if (isTabular(spec)) {
+        const mine = columns.map((column, c) => [column, c]).filter(([column]) => column.spec === spec);
+        const values = rows.flatMap((row, r) => mine.map(([column, c]) => {
+          try { return literal(spec.datatype, row[c], `${column.name}, row ${r + 1},`); }
+          catch (error) { error.cell = `${r},${c}`; throw error; }
+        }));
+        return { spec, shape: [rows.length, ...spec.shape.slice(1)], text: `[${values.join(", ")}]` };
+      }
+      const area = byId(`input-${metadata.inputs.indexOf(spec)}`);
+      let value;
+      try { value = JSON.parse(area.value); } catch (error) { throw Object.assign(new Error(`${spec.name} is not JSON: ${error.message}`), { area }); }
+      return { spec, shape: shapeOf(value), text: area.value.trim() };
+    });
+  }
+
+  function requestText(parts) {
+    const inputs = parts.map(({ spec, shape, text }) =>
+      `{"name": ${JSON.stringify(spec.name)}, "shape": ${JSON.stringify(shape)}, "datatype": "${spec.datatype}", "data": ${text}}`);
+    return `{"inputs": [${inputs.join(", ")}]}`;
+  }
+
+  const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+  const dtypes = { BOOL: "bool", FP16: "float16", FP32: "float32", FP64: "float64", BYTES: "object" };
+  const python = (text) => text.replace(/"(?:[^"\\]|\\.)*"|\b(?:null|true|false)\b/g,
+    (word) => ({ null: "float('nan')", true: "True", false: "False" }[word] || word));
+
+  function drawCalls() {
+    let parts;
+    try { parts = tensors(); } catch { return; }
+    const body = requestText(parts);
+    const invoked = door && door.function;
+    const url = door && door.api ? `${door.api}${here.slice(here.indexOf("/v2/models/"))}` : `${location.origin}${here}`;
+    if (invoked) {
+      byId("shell").textContent = `aws lambda invoke --function-name ${quoted(door.function)} --cli-binary-format raw-in-base64-out --payload ${quoted(body)} /dev/stdout`;
+    } else {
+      const signed = door && door.region
+        ? ` \\\n  --aws-sigv4 "aws:amz:${door.region}:execute-api" --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" \\\n  \${AWS_SESSION_TOKEN:+-H "x-amz-security-token: $AWS_SESSION_TOKEN"}` : "";
+      byId("shell").textContent = `curl -sS ${quoted(`${url}/infer`)}${signed} \\\n  -H 'content-type: application/json' -d ${quoted(body)}`;
+    }
+    const version = /\/versions\/([^/]+)$/.exec(here);
+    const base = url.slice(0, url.indexOf("/v2/models/"));
+    const target = invoked ? JSON.stringify(door.function)
+      : `${JSON.stringify(base)}, model=${JSON.stringify(metadata.name)}${version ? `, alias=${JSON.stringify(decodeURIComponent(version[1]))}` : ""}`;
+    const arrays = parts.map(({ spec, shape, text }) =>
+      `    ${JSON.stringify(spec.name)}: np.array(${python(text)}, "${dtypes[spec.datatype] || spec.datatype.toLowerCase()}").reshape(${JSON.stringify(shape)}),`);
+    byId("python").textContent = `import numpy as np\nimport shearling as sdk\n\nmodel = sdk.connect(${target})\noutputs = model.infer({\n${arrays.join("\n")}\n})`;
+  }
+
+  const MEANINGS = {
+    0: ["No answer", "The network or the server is unreachable. Is `shearling open` still running?"],
+    400: ["The input does not fit", "Change the field that is named, and send again."],
+    401: ["Not signed in", "This API wants a token or a signature: use `shearling open`, which sends yours."],
+    403: ["Not allowed", "Your credentials have no right to call this model."],
+    404: ["Not here", "This version or alias is not served here any more."],
+    413: ["Too large", "Send fewer rows."],
+    429: ["Too many requests", "Wait a moment and send again."],
+    503: ["Not ready", "Wait until a version is released, and send again."],
+    504: ["Too slow", "Send fewer rows, or give the function more memory or time."],
+  };
+
+  function fail(status, message) {
+    const [title, advice] = MEANINGS[status] || (status >= 500 ? ["The model failed", "The function's log has the cause."] : [`Refused (${status})`, ""]);
+    byId("error").replaceChildren(
+      make("p", {}, make("strong", {}, status ? `${title} (${status})` : title)), make("p", {}, message), ...(advice ? [make("p", { class: "quiet" }, advice)] : []));
+    byId("answer").hidden = true;
+  }
+
+  const number = (value) => typeof value === "number" ? (Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(6)))) : value === null ? "–" : String(value);
+
+  function table(head, lines, caption) {
+    const numeric = head.map((_, c) => lines.every((line) => typeof line[c] === "number" || line[c] === null));
+    const mark = (c) => (numeric[c] ? { class: "number" } : {});
+    return make("table", {}, make("caption", { class: "hidden" }, caption),
+      make("thead", {}, make("tr", {}, ...head.map((name, c) => make("th", { scope: "col", ...mark(c) }, name)))),
+      make("tbody", {}, ...lines.map((line) => make("tr", {}, ...line.map((value, c) => make("td", mark(c), number(value)))))));
+  }
+
+  function drawAnswer(document) {
+    const found = document.outputs.flatMap((tensor) => {
+      const flat = tensor.data.flat(Infinity);
+      const width = product(tensor.shape.slice(1));
+      return Array.from({ length: Math.min(width, SHOWN_COLUMNS) }, (_, i) => ({
+        name: width > 1 ? `${tensor.name}[${i}]` : tensor.name,
+        values: Array.from({ length: Math.min(width ? flat.length / width : 0, SHOWN_ROWS) }, (_, r) => flat[r * width + i]),
+      }));
+    });
+    const count = Math.max(0, ...found.map((column) => column.values.length));
+    const lines = Array.from({ length: count }, (_, r) => [r + 1, ...found.map((column) => column.values[r] ?? "")]);
+    byId("answer").replaceChildren(table(["Row", ...found.map((column) => column.name)], lines, "Outputs, a line for each row"));
+    byId("answer").hidden = false;
+  }
+
+  async function send() {
+    let parts;
+    byId("error").replaceChildren();
+    byId("raw").hidden = true;
+    try { parts = tensors(); } catch (error) {
+      const bad = error.area || document.querySelector(`[data-cell="${error.cell}"]`);
+      if (bad) { bad.setAttribute("aria-invalid", "true"); bad.focus(); }
+      byId("state").textContent = "Not sent.";
+      fail(400, error.message);
+      return;
+    }
+    byId("send").disabled = true;
+    byId("state").textContent = "Sending …";
+    const started = performance.now();
+    try {
+      const response = await fetch(`${here}/infer`, { method: "POST", headers: { "content-type": "application/json" }, body: requestText(parts), credentials: "same-origin" });
+      const text = await response.text();
+      const ms = performance.now() - started;
+      let answer = null;
+      try { answer = JSON.parse(text); } catch { /* told below */ }
+      byId("raw-text").textContent = answer ? JSON.stringify(answer, null, 2) : text;
+      byId("raw").hidden = false;
+      const took = `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
+      if (response.ok && answer && answer.outputs) {
+        drawAnswer(answer);
+        byId("state").textContent = `Answered by version ${answer.model_version} in ${took}.`;
+      } else {
+        byId("state").textContent = `Refused after ${took}.`;
+        fail(response.status, (answer && (answer.error || answer.message)) || text.slice(0, 500) || response.statusText);
+      }
+    } catch (error) {
+      byId("state").textContent = "No answer.";
+      fail(0, error.message);
+    } finally { byId("send").disabled = false; }
+  }
+
+  function drawVersions(entries) {
+    const named = new Map();
+    for (const entry of entries) for (const alias of entry.aliases || []) named.set(alias, entry.version);
+    const current = /\/versions\/([^/]+)$/.exec(here);
+    byId("versions").replaceChildren(...[...named].map(([alias, version]) =>
+      make("a", { href: `${models}${encodeURIComponent(metadata.name)}/versions/${encodeURIComponent(alias)}/docs`, ...(current && decodeURIComponent(current[1]) === alias ? { "aria-current": "page" } : {}) },
+        version ? `${alias}: version ${version}` : `${alias}: nothing yet`)));
+  }
+
+  // What else is served is known by the index; where there is none, the page does without.
+  async function askIndex() {
+    if (door && door.function) return;
+    try {
+      const response = await fetch(`${models.replace(/models\/$/, "")}repository/index`, { method: "POST", headers: { "content-type": "application/json" }, body: "{}" });
+      if (response.ok) drawVersions((await response.json()).filter((entry) => entry.name === metadata.name));
+    } catch { /* the form works without */ }
+  }
+
+  byId("name").textContent = metadata.name;
+  byId("facts").textContent = `Version ${metadata.versions.join(", ")} · ${metadata.platform}${metadata.alias ? ` · reached as ${metadata.alias}` : ""}`;
+  const lines = ["inputs", "outputs"].flatMap((role) => metadata[role].map((spec) => [role.slice(0, -1), spec.name, spec.datatype, `[${spec.shape.join(", ")}]`]));
+  byId("signature").append(table(["Role", "Name", "Datatype", "Shape"], lines, "Inputs and outputs"));
+  if (metadata.alias) byId("versions").append(make("span", { "aria-current": "page" }, `${metadata.alias}: version ${metadata.versions[0]}`));
+
+  byId("form").addEventListener("submit", (event) => { event.preventDefault(); send(); });
+  byId("add").addEventListener("click", () => { rows.push([...rows[rows.length - 1]]); drawFields(); });
+  byId("remove").addEventListener("click", () => { rows.pop(); drawFields(); });
+  byId("reset").addEventListener("click", () => { byId("fields").replaceChildren(); rows = exampleRows(); drawFields(); });
+  for (const button of document.querySelectorAll("[data-copy]")) {
+    const words = [...button.childNodes];
+    button.addEventListener("click", async () => {
+      const text = byId(button.dataset.copy);
+      try { await navigator.clipboard.writeText(text.textContent); } catch { getSelection().selectAllChildren(text); return; }
+      button.textContent = "Copied";
+      setTimeout(() => button.replaceChildren(...words), 1500);
+    });
+  }
+  rows = exampleRows();
+  drawFields();
+  askIndex();
+})();

@@ -1,0 +1,118 @@
+"""The paths and methods of the Open Inference Protocol v2, and what the server has for each."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote
+
+from shearling.errors import UnknownModelError
+from shearling_runtime.http import query
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from shearling_runtime.http import Request
+    from shearling_runtime.server import Server
+
+_MODEL_PATH = re.compile(
+    r"/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(ready|infer|docs|openapi\.json))?/?"
+)
+_READS = "GET, HEAD, OPTIONS"
+_POSTS = "POST, OPTIONS"
+
+
+class Caller(NamedTuple):
+    """By which alias a request came, and how long its caller waits."""
+
+    alias: str | None
+    seconds_left: float
+
+
+class Reply(NamedTuple):
+    """An answer: a document and the bytes after it, or a page."""
+
+    status: int
+    document: Mapping[str, Any] | None
+    headers: Mapping[str, str] = {}
+    tail: bytes = b""
+    html: str = ""
+
+
+def route(request: Request, caller: Caller, server: Server) -> Reply:
+    """Answer a request over HTTP.
+
+    Raises:
+        InferenceError: it cannot be answered; the class has the status.
+    """
+    path = request.path
+    found = _MODEL_PATH.fullmatch(path)
+    if found is None:
+        return _of_server(request, path.rstrip("/"), server)
+    model, version, verb = found.groups()
+    if "%" in path:
+        model, version = unquote(model), version and unquote(version)
+    if verb == "infer":
+        if request.method != "POST":
+            return _refused(request, _POSTS)
+        server.check_name(model, version, caller.alias)
+        answer = server.infer(query(request), seconds_left=caller.seconds_left)
+        return Reply(200, answer.document, tail=answer.tail)
+    if request.method not in ("GET", "HEAD"):
+        return _refused(request, _READS)
+    server.check_name(model, version, caller.alias)
+    return _read(verb, version, caller, server)
+
+
+def _read(verb: str | None, version: str | None, caller: Caller, server: Server) -> Reply:
+    if verb == "ready":
+        return _health(server, verb)
+    if verb == "docs":
+        page, headers = server.docs(caller.alias)
+        return Reply(200, None, headers, html=page)
+    return Reply(200, server.openapi(version) if verb else server.metadata())
+
+
+def _of_server(request: Request, path: str, server: Server) -> Reply:
+    if path not in ("/v2", "/v2/health/live", "/v2/health/ready"):
+        raise UnknownModelError(
+            f"path {request.path!r} is not one of the Open Inference Protocol v2"
+        )
+    if request.method not in ("GET", "HEAD"):
+        return _refused(request, _READS)
+    if path == "/v2":
+        return Reply(
+            200,
+            {
+                "name": "shearling",
+                "version": shearling_version(),
+                "extensions": ["binary_tensor_data"],
+            },
+        )
+    return _health(server, path.rsplit("/", 1)[-1])
+
+
+def _refused(request: Request, allowed: str) -> Reply:
+    if request.method == "OPTIONS":
+        return Reply(204, None, {"allow": allowed})
+    error = f"method {request.method} is not allowed here: {allowed}"
+    return Reply(405, {"error": error}, {"allow": allowed})
+
+
+def _health(server: Server, what: str) -> Reply:
+    if what == "live":
+        return Reply(200, {"live": server.live()})
+    problem = server.problem()
+    # Clients of the protocol look for either word.
+    document = {"ready": not problem, "live": server.live()}
+    return Reply(503, document | {"error": problem}) if problem else Reply(200, document)
+
+
+def shearling_version() -> str:
+    """Return which Shearling this is; empty if its package does not say."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("shearling")
+    except PackageNotFoundError:  # a package without the wheels' metadata
+        return ""

@@ -1,0 +1,105 @@
+"""The command that opens a model's page: open."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
+
+from shearling.cli.command import add_command
+from shearling.cli.output import note, say
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+    from shearling.cli.command import Commands
+    from shearling.cli.loopback import Upstream
+
+#: Not an option: a command line is seen by every user of the machine.
+_TOKEN_VARIABLE = "SHEARLING_TOKEN"  # noqa: S105 - its name
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the command of this module."""
+    command = add_command(
+        commands,
+        "open",
+        _open,
+        summary="open the page on which a model is tried",
+        details="A browser cannot sign requests: the page is served on this machine, for this "
+        "user alone, and what it sends is signed with your credentials. For an API that takes "
+        f"tokens, set {_TOKEN_VARIABLE}.",
+        example="shearling open acme-fraud:prod\n"
+        "shearling open https://abc.execute-api.eu-central-1.amazonaws.com --model fraud",
+        registry=False,
+    )
+    command.add_argument("target", metavar="TARGET", help="<function>:<alias>, or an API's URL")
+    command.add_argument("--model", metavar="NAME", help="of a URL: the model's name")
+    command.add_argument("--alias", metavar="ALIAS", help="of a URL: the alias, or a version")
+    command.add_argument("--region", help="of a URL: sign for it (AWS's own URLs name theirs)")
+    command.add_argument("--no-browser", action="store_true", help="print the address only")
+
+
+def _open(arguments: argparse.Namespace) -> None:
+    import webbrowser
+
+    from shearling.cli.loopback import serving
+
+    upstream, page, door = (_by_url if "://" in arguments.target else _by_alias)(arguments)
+    with serving(upstream, page, door) as url:
+        say(url)
+        note("serving until Ctrl-C")
+        try:
+            if not arguments.no_browser:
+                webbrowser.open(url)
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            note("")
+
+
+def _by_alias(arguments: argparse.Namespace) -> tuple[Upstream, str, Mapping[str, str | None]]:
+    from shearling.cli.loopback import LambdaUpstream
+    from shearling.client import connect
+
+    if arguments.model or arguments.alias or arguments.region:
+        arguments.refuse("--model, --alias and --region are for a URL: give <function>:<alias>")
+    make = arguments.lambda_client
+    region = arguments.target.split(":")[3] if arguments.target.startswith("arn:") else None
+    if make is None:
+        import boto3
+
+        client = boto3.client("lambda", region_name=region)
+    else:
+        client = make(region)
+    # Asked first, so that a wrong target is said here and not in the browser.
+    name = connect(arguments.target, client=client).metadata()["name"]
+    alias = quote(arguments.target.rpartition(":")[2])
+    page = f"/v2/models/{quote(name)}/versions/{alias}/docs"
+    return LambdaUpstream(arguments.target, client), page, {"function": arguments.target}
+
+
+def _by_url(arguments: argparse.Namespace) -> tuple[Upstream, str, Mapping[str, str | None]]:
+    from shearling.cli.loopback import HttpUpstream
+
+    parts = urlsplit(arguments.target)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+        arguments.refuse(f"{arguments.target!r} is not the URL of an API, as in https://...")
+    if not arguments.model:
+        arguments.refuse("a URL needs --model, the model's name")
+    token = os.environ.get(_TOKEN_VARIABLE)
+    region = None if token else arguments.region or _region(parts.hostname)
+    alias = f"/versions/{quote(arguments.alias)}" if arguments.alias else ""
+    page = f"/v2/models/{quote(arguments.model)}{alias}/docs"
+    api = arguments.target.rstrip("/")
+    return HttpUpstream(api, region=region, token=token), page, {"api": api, "region": region}
+
+
+def _region(host: str) -> str | None:
+    """Return the region in a host of AWS, as in x.execute-api.eu-west-1.amazonaws.com."""
+    names = host.split(".")
+    if not host.endswith((".amazonaws.com", ".on.aws")):
+        return None
+    service = next((it for it in ("execute-api", "lambda-url") if it in names[:-1]), None)
+    return names[names.index(service) + 1] if service else None

@@ -1,0 +1,235 @@
+"""A deployed model over HTTP: signed with SigV4, with a bearer token, or plainly."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import socket
+import time
+from http.client import HTTPException
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote, urlsplit
+from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+from shearling.errors import (
+    DeadlineError,
+    InferenceError,
+    InvalidRefError,
+    InvalidRequestError,
+)
+from shearling.remote import RemoteModel, raise_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+#: "auto": signed where the host is AWS's own, and there is no token.
+Auth = Literal["iam", "auto"] | None
+
+#: An HTTP API waits 30 s at most, a function URL 15 minutes.
+_DEADLINE_SECONDS = 60.0
+_LENGTH = "Inference-Header-Content-Length"
+_OK, _ERROR, _THROTTLED, _NOT_READY = 200, 400, 429, 503
+
+
+class _NoRedirects(HTTPRedirectHandler):
+    # A signature and a token are for one host: they do not follow to another.
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+class HttpModel(RemoteModel):
+    """A model behind an HTTP API, a REST API or a function URL.
+
+    Args:
+        url: of the API with its stage, as in the output `api_url`.
+        model: its name.
+        alias: the alias or the version that is asked; None asks the default.
+        auth: "iam" signs with the usual credentials; None sends the request as it is; by default
+            "iam" where the host is AWS's own and there is no token.
+        token: sent as a bearer token.
+        timeout_seconds: for a request with all its tries.
+
+    Raises:
+        InvalidRefError: it is not the URL of an API.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        model: str,
+        alias: str | None = None,
+        auth: Auth = "auto",
+        token: str | None = None,
+        timeout_seconds: float = _DEADLINE_SECONDS,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+            raise InvalidRefError(f"target {url!r}: expected the URL of an API, as in https://...")
+        is_aws = parts.hostname.endswith(".amazonaws.com") or parts.hostname.endswith(".on.aws")
+        version = f"/versions/{quote(alias, safe='')}" if alias else ""
+        path = f"/v2/models/{quote(model, safe='')}{version}"
+        super().__init__(f"{url.rstrip('/')}{path}")
+        self._signs = auth == "iam" or (auth == "auto" and is_aws and token is None)
+        self._token = token
+        self._timeout = timeout_seconds
+        self._pause = pause
+        self._opener = build_opener(_NoRedirects())
+        self._host = parts.hostname
+
+    def metadata(self) -> dict[str, Any]:
+        """Return name, version, inputs and outputs of what is served now."""
+        return self._document(self._send("GET", "", b"", {}), "inputs")
+
+    def ready(self) -> bool:
+        """Say whether requests can be answered; raises if the way there fails."""
+        status, _, _ = self._send("GET", "/ready", b"", {}, refuses=False)
+        if status not in (_OK, _NOT_READY):
+            self.metadata()  # raises with what is wrong
+        return status == _OK
+
+    def call(self, event: Mapping[str, Any], *, expected: str = "outputs") -> dict[str, Any]:
+        """Send a request's document, and return the answer's.
+
+        Raises:
+            InferenceError: as of `infer`.
+        """
+        body = json.dumps(event).encode()
+        sent = self._send("POST", "/infer", body, {"Content-Type": "application/json"})
+        return self._document(sent, expected)
+
+    def _exchange(self, body: bytes, length: int | None) -> tuple[dict[str, Any], bytes]:
+        headers = {"Content-Type": "application/json"}
+        if length is not None:
+            headers = {"Content-Type": "application/octet-stream", _LENGTH: str(length)}
+        status, answered, data = self._send("POST", "/infer", body, headers)
+        end = answered.get(_LENGTH.lower())
+        if end is None:
+            return self._document((status, answered, data), "outputs"), b""
+        return self._document((status, answered, data[: int(end)]), "outputs"), data[int(end) :]
+
+    def _document(
+        self, answer: tuple[int, Mapping[str, str], bytes], expected: str
+    ) -> dict[str, Any]:
+        document = _parsed(answer[2])
+        if not isinstance(document, dict) or expected not in document:
+            raise InferenceError(f"{self.target} is no model: it answered {document!r:.200}")
+        return document
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        refuses: bool = True,
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Send a request, again where that is safe, and return status, headers and body."""
+        ends = time.monotonic() + self._timeout
+        for attempt in range(1_000):
+            left = ends - time.monotonic()
+            try:
+                status, answered, data = self._try(method, path, body, headers, left)
+            except _NotSentError as error:
+                problem = InferenceError(f"cannot reach {self.target}: {error}")
+            else:
+                if status != _THROTTLED:
+                    if refuses and status >= _ERROR:
+                        raise_error(status, _sentence(status, data))
+                    return status, answered, data
+                problem = InferenceError(f"{self.target} is throttled: {_sentence(status, data)}")
+            # Full jitter: callers that were refused together do not come back together.
+            seconds = random.uniform(0.5, 1) * min(5.0, 0.1 * 2**attempt)  # noqa: S311
+            if time.monotonic() + seconds >= ends:
+                raise problem
+            self._pause(seconds)
+        raise problem  # pragma: no cover - the deadline comes first
+
+    def _try(
+        self, method: str, path: str, body: bytes, headers: Mapping[str, str], seconds: float
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        url = f"{self.target}{path}"
+        sent = self._authorized(method, url, body, {"Accept": "application/json, */*", **headers})
+        request = Request(url, body or None, sent, method=method)  # noqa: S310 - http(s) only
+        try:
+            with self._opener.open(request, timeout=max(seconds, 0.001)) as answer:
+                return answer.status, _lower(answer.headers), answer.read()
+        except HTTPError as error:
+            with contextlib.closing(error):
+                return error.code, _lower(error.headers), error.read()
+        except URLError as error:
+            # Nothing was sent where there was no connection; else the function may have run.
+            if isinstance(error.reason, (ConnectionRefusedError, socket.gaierror)):
+                raise _NotSentError(error.reason) from error
+            if isinstance(error.reason, TimeoutError):
+                raise self._late() from error
+            raise InferenceError(f"{self.target} failed: {error.reason}") from error
+        except TimeoutError as error:
+            raise self._late() from error
+        except (HTTPException, OSError) as error:
+            raise InferenceError(f"{self.target} failed: {error!r}") from error
+
+    def _late(self) -> DeadlineError:
+        return DeadlineError(f"{self.target} gave no answer within {self._timeout:g} s")
+
+    def _authorized(
+        self, method: str, url: str, body: bytes, headers: dict[str, str]
+    ) -> dict[str, str]:
+        if self._token is not None:
+            return headers | {"Authorization": f"Bearer {self._token}"}
+        if not self._signs:
+            return headers
+        import boto3
+        from botocore.auth import SigV4Auth
+        from botocore.awsrequest import AWSRequest
+
+        session = boto3.Session()
+        credentials = session.get_credentials()
+        if credentials is None:
+            raise InvalidRequestError(
+                f"{self.target}: no AWS credentials to sign with; set them, or pass token= or "
+                "auth=None"
+            )
+        request = AWSRequest(method, url, data=body, headers=headers)
+        service = "lambda" if self._host.endswith(".on.aws") else "execute-api"
+        region = _region(self._host) or session.region_name or "us-east-1"
+        SigV4Auth(credentials.get_frozen_credentials(), service, region).add_auth(request)
+        return dict(request.headers.items())
+
+
+class _NotSentError(Exception):
+    """There was no connection: the request cannot have been answered."""
+
+
+def _region(host: str) -> str | None:
+    """Return the region in a host's name, as in abc.execute-api.eu-west-1.amazonaws.com."""
+    parts = host.split(".")
+    for service in ("execute-api", "lambda-url"):
+        if service in parts[:-1]:
+            return parts[parts.index(service) + 1]
+    return None
+
+
+def _lower(headers: Any) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def _parsed(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except ValueError:
+        return data.decode(errors="replace")
+
+
+def _sentence(status: int, data: bytes) -> str:
+    document = _parsed(data)
+    if isinstance(document, dict):
+        # API Gateway's own refusals have a message.
+        for key in ("error", "message", "Message"):
+            if key in document:
+                return str(document[key])
+    return f"HTTP {status}: {document!r:.200}"

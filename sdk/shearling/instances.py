@@ -1,0 +1,132 @@
+"""Plain JSON for people: `{"instances": [...]}`, answered as `{"predictions": [...]}`.
+
+An instance is an object with a value for each input, or a list of such values in the signature's
+order; of a model with one input it is that input's row.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from shearling.errors import InvalidRequestError, PredictionError
+from shearling.protocol import (
+    InferAnswer,
+    InferRequest,
+    array_of,
+    check_array,
+    datatype_of,
+    id_of,
+    shown,
+    wanted_outputs,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from shearling.bundle import Signature, TensorSpec
+
+_EXPECTED = 'expected a list of rows, as in {"instances": [{"age": 40}, {"age": 20}]}'
+
+
+def parse_instances(document: Mapping[str, Any], signature: Signature) -> InferRequest:
+    """Check a request of instances against a signature.
+
+    Raises:
+        InvalidRequestError: it does not fit; the message names the row.
+    """
+    instances = document["instances"]
+    if not isinstance(instances, list) or not instances:
+        raise InvalidRequestError(f"instances: {_EXPECTED}")
+    are_objects = isinstance(instances[0], dict)
+    columns = _by_name(instances, signature) if are_objects else _by_place(instances, signature)
+    outputs, binary = wanted_outputs(document, signature)
+    if binary:
+        raise InvalidRequestError("outputs: predictions are JSON; ask for bytes with `inputs`")
+    return InferRequest(
+        id=id_of(document),
+        inputs={spec.name: _column(columns[spec.name], spec) for spec in signature.inputs},
+        outputs=outputs,
+        rows="objects" if are_objects else "values",
+    )
+
+
+def predictions(
+    model: str, version: str, request: InferRequest, outputs: Mapping[str, NDArray[Any]]
+) -> InferAnswer:
+    """Return the answer in kind: objects for objects; values if there is one output, else objects.
+
+    Raises:
+        InvalidRequestError: an output has no form in JSON, or no row for each instance.
+    """
+    count = len(next(iter(request.inputs.values())))
+    columns = {name: _rows(name, outputs[name], count) for name in request.outputs}
+    document: dict[str, Any] = {"model_name": model, "model_version": version}
+    if request.id is not None:
+        document["id"] = request.id
+    if request.rows == "values" and len(columns) == 1:
+        (document["predictions"],) = columns.values()
+    else:
+        rows = zip(*columns.values(), strict=True)
+        document["predictions"] = [dict(zip(columns, row, strict=True)) for row in rows]
+    return InferAnswer(document)
+
+
+def _by_name(instances: list[Any], signature: Signature) -> dict[str, list[Any]]:
+    names = [spec.name for spec in signature.inputs]
+    known = set(names)
+    for i, instance in enumerate(instances):
+        if not isinstance(instance, dict):
+            raise InvalidRequestError(f"instances[{i}]: not an object, as the first one is")
+        if instance.keys() == known:
+            continue
+        if missing := [str(spec) for spec in signature.inputs if spec.name not in instance]:
+            raise InvalidRequestError(f"instances[{i}]: missing {', '.join(missing)}")
+        unknown = next(name for name in instance if name not in known)
+        raise InvalidRequestError(
+            f"instances[{i}]: {shown(unknown)} is not an input of the model; it takes "
+            f"{', '.join(map(str, signature.inputs))}"
+        )
+    return {name: [instance[name] for instance in instances] for name in names}
+
+
+def _by_place(instances: list[Any], signature: Signature) -> dict[str, list[Any]]:
+    specs = signature.inputs
+    if len(specs) == 1:
+        return {specs[0].name: instances}
+    for i, instance in enumerate(instances):
+        if not isinstance(instance, list) or len(instance) != len(specs):
+            raise InvalidRequestError(
+                f"instances[{i}]: expected a list with a value for each of "
+                f"{', '.join(map(str, specs))}"
+            )
+    columns = zip(*instances, strict=True)
+    return {spec.name: list(column) for spec, column in zip(specs, columns, strict=True)}
+
+
+def _column(values: list[Any], spec: TensorSpec) -> NDArray[Any]:
+    place = f"instances: {spec.name!r}"
+    if spec.datatype == "FP16":
+        raise InvalidRequestError(f"{place}: FP16 has no form in JSON; send bytes, with `inputs`")
+    array = array_of(values, spec, place)
+    if array.ndim == 1 and spec.shape[1:] == (1,):
+        array = array.reshape(-1, 1)  # a column
+    return check_array(array, spec, place)
+
+
+def _rows(name: str, array: NDArray[Any], count: int) -> Sequence[Any]:
+    if array.ndim == 0 or len(array) != count:
+        raise InvalidRequestError(
+            f"outputs: {name!r} has no row for each instance: choose other `outputs`, or ask with "
+            "`inputs`"
+        )
+    if datatype_of(array) is None:
+        raise PredictionError(f"the model gave {array.dtype} for {name!r}, which no datatype is")
+    if array.dtype == np.float16:
+        raise InvalidRequestError(f"outputs: {name!r} is FP16, which has no form in JSON")
+    if array.shape[1:] == (1,):
+        array = array.ravel()
+    return array.tolist() if array.dtype.kind in "OU" else list(np.ascontiguousarray(array))

@@ -1,0 +1,340 @@
+"""The description of a model's own API: OpenAPI 3.1, from its signature and its example."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from shearling.protocol import request_document
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from shearling.bundle import Signature, TensorSpec
+    from shearling.example import Example
+
+#: An example is read by people.
+_EXAMPLE_ROWS = 2
+
+_ERRORS = {
+    "400": "The request is malformed, or does not fit the signature.",
+    "404": "No such model or version here.",
+    "405": "The path does not know this method.",
+    "413": "The request or its answer is larger than Lambda carries.",
+    "500": "The model itself failed.",
+    "503": "No model is released here yet.",
+    "504": "Less time is left than the request needs.",
+}
+_READ_ERRORS = ("404", "405", "503")
+
+_INTEGER_LIMITS = {
+    f"{sign}INT{bits}": (0 if sign else -(2 ** (bits - 1)), 2 ** (bits - (not sign)) - 1)
+    for sign in ("", "U")
+    for bits in (8, 16, 32, 64)
+}
+
+Schema = dict[str, Any]
+
+
+def describe_api(
+    metadata: Mapping[str, Any],
+    signature: Signature,
+    example: Example | None = None,
+    *,
+    version: str | None = None,
+) -> dict[str, Any]:
+    """Return the OpenAPI document of a model.
+
+    Args:
+        metadata: the model's, in the protocol's form.
+        signature: what it takes and gives.
+        example: of the bundle; its first rows are the request's example.
+        version: a number or an alias, if the document is asked for below it.
+    """
+    model = metadata["name"]
+    path = f"/v2/models/{model}" + (f"/versions/{version}" if version else "")
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": model,
+            "version": metadata["versions"][0],
+            "description": f"Model {model}, version {metadata['versions'][0]}, in the Open "
+            "Inference Protocol v2.",
+        },
+        # The document lies beside these paths, of whatever host and stage.
+        "servers": [{"url": "/".join([".."] * (path.count("/")))}],
+        "paths": {
+            path: {"get": _read("metadata", "Inputs, outputs and version", "Metadata")},
+            f"{path}/ready": {"get": _read("ready", "Whether requests can be answered", "Health")},
+            f"{path}/infer": {"post": _infer(signature, example)},
+        },
+        "components": {
+            "schemas": {
+                "Error": _object({"error": {"type": "string"}}, "error"),
+                "Health": _object({"ready": {"type": "boolean"}, "live": {"type": "boolean"}}),
+                "Metadata": _metadata_schema(),
+                "TensorRequest": _tensor_request(signature),
+                "PlainRequest": _plain_request(signature),
+                "TensorAnswer": _tensor_answer(signature),
+                "PlainAnswer": _plain_answer(signature),
+            }
+        },
+    }
+
+
+def _read(operation: str, summary: str, schema: str) -> Schema:
+    return {
+        "operationId": operation,
+        "summary": summary,
+        "responses": {"200": _json(summary, _ref(schema)), **_error_answers(_READ_ERRORS)},
+    }
+
+
+def _infer(signature: Signature, example: Example | None) -> Schema:
+    plain_name = ", ".join(spec.name for spec in signature.inputs)
+    content: Schema = {
+        "schema": {"oneOf": [_ref("TensorRequest"), _ref("PlainRequest")]},
+    }
+    if example is not None and (examples := _examples(signature, example)):
+        content["examples"] = examples
+    return {
+        "operationId": "infer",
+        "summary": f"Answers for {plain_name}",
+        "description": "Tensors, or plain instances; binary tensors (`application/octet-stream` "
+        "with the header `Inference-Header-Content-Length`) as in Triton's extension.",
+        "requestBody": {"required": True, "content": {"application/json": content}},
+        "responses": {
+            "200": _json("The outputs", {"oneOf": [_ref("TensorAnswer"), _ref("PlainAnswer")]}),
+            **_error_answers(tuple(_ERRORS)),
+        },
+    }
+
+
+def _error_answers(statuses: tuple[str, ...]) -> Schema:
+    return {status: _json(_ERRORS[status], _ref("Error")) for status in statuses}
+
+
+def _json(description: str, schema: Schema) -> Schema:
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _object(properties: Schema, *required: str) -> Schema:
+    return {"type": "object", "properties": properties, "required": list(required)}
+
+
+def _metadata_schema() -> Schema:
+    tensor = _object(
+        {
+            "name": {"type": "string"},
+            "datatype": {"type": "string"},
+            "shape": {"type": "array", "items": {"type": "integer"}},
+        },
+        "name",
+        "datatype",
+        "shape",
+    )
+    return _object(
+        {
+            "name": {"type": "string"},
+            "versions": {"type": "array", "items": {"type": "string"}},
+            "platform": {"type": "string"},
+            "inputs": {"type": "array", "items": tensor},
+            "outputs": {"type": "array", "items": tensor},
+            "parameters": {"type": "object"},
+        },
+        "name",
+        "versions",
+        "platform",
+        "inputs",
+        "outputs",
+    )
+
+
+def _tensor_request(signature: Signature) -> Schema:
+    tensors = [_tensor(spec, _value(spec.datatype)) for spec in signature.inputs]
+    # Each input once, in any order: as many as there are, and one of each.
+    each: Schema = {
+        "type": "array",
+        "minItems": len(tensors),
+        "maxItems": len(tensors),
+        "items": {"oneOf": tensors} if len(tensors) > 1 else tensors[0],
+    }
+    if len(tensors) > 1:
+        each["allOf"] = [
+            {"contains": {"type": "object", "properties": {"name": {"const": spec.name}}}}
+            for spec in signature.inputs
+        ]
+    return _object({"inputs": each, **_common(signature)}, "inputs")
+
+
+def _common(signature: Signature) -> Schema:
+    names = [spec.name for spec in signature.outputs]
+    return {
+        "id": {"type": "string"},
+        "parameters": {"type": "object", "properties": {"binary_data_output": {"const": False}}},
+        "outputs": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": len(names),
+            "uniqueItems": True,
+            "items": _object(
+                {
+                    "name": {"enum": names},
+                    "parameters": {
+                        "type": "object",
+                        "properties": {"binary_data": {"const": False}},
+                    },
+                },
+                "name",
+            ),
+        },
+    }
+
+
+def _tensor(spec: TensorSpec, value: Schema) -> Schema:
+    sizes = [{"type": "integer", "minimum": 0} if n == -1 else {"const": n} for n in spec.shape]
+    return _object(
+        {
+            "name": {"const": spec.name},
+            "datatype": {"const": spec.datatype},
+            "shape": {
+                "type": "array",
+                **({"prefixItems": sizes} if sizes else {}),
+                "minItems": len(sizes),
+                "maxItems": len(sizes),
+            },
+            "data": _nested(value, len(spec.shape)),
+        },
+        "name",
+        "datatype",
+        "shape",
+        "data",
+    )
+
+
+def _nested(value: Schema, rank: int) -> Schema:
+    """Return the schema of data: flat, or as deep as the tensor is."""
+    flat: Schema = {"type": "array", "items": value}
+    deep = value
+    for _ in range(rank):
+        deep = {"type": "array", "items": deep}
+    return flat if rank <= 1 else {"anyOf": [flat, deep]}
+
+
+def _plain_request(signature: Signature) -> Schema:
+    columns = {spec.name: _cell(spec) for spec in signature.inputs}
+    by_name = _object(columns, *columns) | {"additionalProperties": False}
+    by_place: Schema
+    if len(columns) == 1:
+        (by_place,) = columns.values()
+    else:
+        by_place = {
+            "type": "array",
+            "prefixItems": list(columns.values()),
+            "minItems": len(columns),
+            "maxItems": len(columns),
+        }
+    instances = {
+        "anyOf": [
+            {"type": "array", "minItems": 1, "items": by_name},
+            {"type": "array", "minItems": 1, "items": by_place},
+        ]
+    }
+    return _object({"instances": instances, **_common(signature)}, "instances") | {
+        "not": {"required": ["inputs"]}
+    }
+
+
+def _cell(spec: TensorSpec) -> Schema:
+    """Return the schema of one row of an input."""
+    value = _value(spec.datatype)
+    row = value
+    for size in reversed(spec.shape[1:]):
+        row = {"type": "array", "items": row}
+        if size != -1:
+            row |= {"minItems": size, "maxItems": size}
+    return {"anyOf": [value, row]} if spec.shape[1:] == (1,) else row
+
+
+def _value(datatype: str) -> Schema:
+    if datatype == "BYTES":
+        return {"type": "string"}
+    if datatype == "BOOL":
+        return {"enum": [True, False, 0, 1]}
+    if datatype in _INTEGER_LIMITS:
+        low, high = _INTEGER_LIMITS[datatype]
+        return {"anyOf": [{"type": "integer", "minimum": low, "maximum": high}, _BOOLEAN]}
+    largest = float(np.finfo({"FP32": np.float32}.get(datatype, np.float64)).max)
+    number = {"type": "number", "minimum": -largest, "maximum": largest}
+    return {"anyOf": [number, {"type": "null"}, _BOOLEAN]}
+
+
+#: As every numeric library reads it: 0 or 1.
+_BOOLEAN: Schema = {"type": "boolean"}
+
+
+def _tensor_answer(signature: Signature) -> Schema:
+    outputs = [_tensor(spec, _value(spec.datatype)) for spec in signature.outputs]
+    return _object(
+        {
+            "model_name": {"type": "string"},
+            "model_version": {"type": "string"},
+            "id": {"type": "string"},
+            "outputs": {"type": "array", "items": {"anyOf": outputs}},
+        },
+        "model_name",
+        "outputs",
+    )
+
+
+def _plain_answer(signature: Signature) -> Schema:  # noqa: ARG001 - rows have many forms
+    return _object(
+        {
+            "model_name": {"type": "string"},
+            "model_version": {"type": "string"},
+            "id": {"type": "string"},
+            "predictions": {"type": "array"},
+        },
+        "model_name",
+        "predictions",
+    )
+
+
+def _examples(signature: Signature, example: Example) -> Schema:
+    if any(array.dtype == np.float16 for array in example.inputs.values()):
+        return {}
+    inputs = {
+        spec.name: _few(example.inputs[spec.name], spec)
+        for spec in signature.inputs
+        if spec.name in example.inputs
+    }
+    examples: Schema = {"tensors": {"value": request_document(inputs)}}
+    columns = {name: _listed(array) for name, array in inputs.items()}
+    if all(spec.shape[:1] == (-1,) for spec in signature.inputs):
+        rows = zip(*columns.values(), strict=True)
+        instances = [dict(zip(columns, row, strict=True)) for row in rows]
+        if instances:
+            examples["instances"] = {"value": {"instances": instances}}
+    return examples
+
+
+def _few(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
+    return array[:_EXAMPLE_ROWS] if spec.shape[:1] == (-1,) else array
+
+
+def _listed(array: NDArray[Any]) -> list[Any]:
+    if array.dtype.kind == "f":
+        missing = ~np.isfinite(array)
+        array = array.astype(object)
+        array[missing] = None  # JSON knows no NaN
+    if array.shape[1:] == (1,):
+        array = array.ravel()
+    listed: list[Any] = np.asarray(array).tolist()
+    return listed

@@ -1,0 +1,132 @@
+"""The document that a model serves about itself: valid, and true of what the server does."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import urllib.request
+import uuid
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis.errors import Unsatisfiable
+from openapi_spec_validator import validate
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from shearling.bundle import DATATYPES, Signature, TensorSpec
+from shearling.example import Example
+from shearling.openapi import describe_api
+from shearling.push import push_model
+from shearling.registry import Registry
+from shearling_runtime.events import respond
+from shearling_runtime.server import Server
+from tests.http_door import http_door
+from tests.test_doors import columns_model
+from tests.test_runtime_units import Call, serve, settings_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Whether `data` has as many elements as `shape` says is beyond JSON Schema: a request may be
+#: valid by the document and refused all the same. The examples below are accepted.
+_BEYOND_A_SCHEMA = [positive_data_acceptance]
+
+
+def _door(server: Server) -> Any:
+    return http_door(lambda event: respond(event, Call(), server))
+
+
+@pytest.fixture(scope="module")
+def rows_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    directory = tmp_path_factory.mktemp("rows")
+    server = serve(Registry(f"memory://{uuid.uuid4().hex}"), directory).server()
+    with _door(server) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def columns_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    directory = tmp_path_factory.mktemp("columns")
+    registry = Registry(f"memory://{uuid.uuid4().hex}")
+    example = {
+        "age": np.array([[1.5], [np.nan]], np.float32),
+        "country": np.array([["de"], ["fr"]], object),
+    }
+    version = push_model(
+        columns_model, "fraud", example=example, format="cloudpickle", registry=registry
+    )
+    settings = replace(settings_of(registry, version.pin, directory), allow_pickle=True)
+    with _door(Server(settings)) as url:
+        yield url
+
+
+def _fetched(url: str, path: str = "/v2/models/fraud") -> Any:
+    with urllib.request.urlopen(f"{url}{path}/openapi.json", timeout=10) as answer:
+        return json.load(answer)
+
+
+@pytest.mark.parametrize("fixture", ["rows_url", "columns_url"])
+@pytest.mark.parametrize("mode", list(GenerationMode))
+@pytest.mark.parametrize("path", ["", "/ready", "/infer"])
+def test_schemathesis_finds_nothing(
+    request: pytest.FixtureRequest, fixture: str, mode: GenerationMode, path: str
+) -> None:
+    url = request.getfixturevalue(fixture)
+    api = schemathesis.openapi.from_dict(_fetched(url))
+    api.config.update(base_url=url)
+    # One by one, not by its pytest plugin, which does not know pytest 9.1 and later.
+    operation = api[f"/v2/models/fraud{path}"]["POST" if path == "/infer" else "GET"]
+
+    @settings(
+        max_examples=60 if path == "/infer" else 5,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def check(case: Any) -> None:
+        case.call_and_validate(excluded_checks=_BEYOND_A_SCHEMA)
+
+    with contextlib.suppress(Unsatisfiable):  # a GET without parameters cannot be wrong
+        check()
+
+
+@pytest.mark.parametrize("fixture", ["rows_url", "columns_url"])
+@pytest.mark.parametrize("path", ["/v2/models/fraud", "/v2/models/fraud/versions/prod"])
+def test_the_document_is_valid_and_its_examples_are_answered(
+    request: pytest.FixtureRequest, fixture: str, path: str
+) -> None:
+    url = request.getfixturevalue(fixture)
+    document = _fetched(url, path)
+    validate(document)
+    assert list(document["paths"]) == [path, f"{path}/ready", f"{path}/infer"]
+    assert document["servers"] == [{"url": "/".join([".."] * path.count("/"))}]
+    body = document["paths"][f"{path}/infer"]["post"]["requestBody"]["content"]["application/json"]
+    assert set(body["examples"]) == {"tensors", "instances"}
+    for each in body["examples"].values():
+        data = json.dumps(each["value"]).encode()
+        with urllib.request.urlopen(f"{url}{path}/infer", data, timeout=10) as answer:
+            assert answer.status == 200
+
+
+@pytest.mark.parametrize("datatype", sorted(DATATYPES))
+@pytest.mark.parametrize("shape", [(), (-1,), (-1, 3), (2, -1, 4)])
+def test_every_datatype_and_rank_has_a_valid_document(
+    datatype: str, shape: tuple[int, ...]
+) -> None:
+    spec = TensorSpec(name="X", datatype=datatype, shape=shape)
+    signature = Signature(inputs=(spec,), outputs=(spec,))
+    validate(describe_api({"name": "m", "versions": ["1"]}, signature))
+
+
+def test_half_floats_have_no_example_in_json() -> None:
+    spec = TensorSpec(name="X", datatype="FP16", shape=(-1,))
+    example = Example({"X": np.zeros(1, np.float16)}, {"X": np.zeros(1, np.float16)})
+    signature = Signature(inputs=(spec,), outputs=(spec,))
+    document = describe_api({"name": "m", "versions": ["1"]}, signature, example)
+    body = document["paths"]["/v2/models/m/infer"]["post"]["requestBody"]["content"]
+    assert "examples" not in body["application/json"]
