@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ from bench.measurement import DESIGN, Findings, Row, duration, faster, slower
 from bench.models import SMALL, event_body
 from bench.processes import Worker
 from bench.progress import say
+from shearling.binary import request_body
 from tests.embedded_aws import install
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ _OTHERS = {_FLOOR: "floor", _POWERTOOLS: "powertools", _FASTAPI: "fastapi_mangum
 #: Rows of a request, and how many requests a round has.
 _REQUESTS = {1: 300, 10: 200, 100: 80, 1000: 15, 10_000: 2}
 _ROUNDS = 15
+_BINARY_ROWS = 10_000
 _PROFILE = "One row, by cProfile, which has `session.run` in `predict` and `run`"
 
 
@@ -71,6 +75,8 @@ def measure(registries: Registries, package: Path, python: str, *, quick: bool) 
             say(f"warm requests of {rows} rows")
             timings = _measure_rows(workers, rows, requests, rounds)
             _report(findings, rows, timings)
+        say("JSON against binary tensors")
+        findings.rows.append(_json_against_binary(workers[SHEARLING], rounds))
         profile = workers[SHEARLING].ask(event=_event(1), count=2000, profile=True)["profile"]
     findings.tables[_PROFILE] = [
         ["function", "own", "with what it calls"],
@@ -134,6 +140,36 @@ def _measure_rows(workers: dict[str, Worker], rows: int, requests: int, rounds: 
         for name in names[i % len(names) :] + names[: i % len(names)]:
             timings.add(name, workers[name].ask(event=event, count=requests))
     return timings
+
+
+def _json_against_binary(worker: Worker, rounds: int) -> Row:
+    """Compare a large request and its answer as JSON and as bytes, which HTTP carries as base64."""
+    tensor = SMALL.rows(_BINARY_ROWS)
+    body, length = request_body({"X": tensor})
+    binary = event_body({})
+    binary["headers"] = {
+        **binary.get("headers", {}),
+        "content-type": "application/octet-stream",
+        "inference-header-content-length": str(length),
+    }
+    binary |= {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}
+    events = {"JSON": _event(_BINARY_ROWS), "binary": binary}
+    seconds: dict[str, list[float]] = {}
+    for name, event in events.items():
+        status = worker.ask(event=event, count=1)["answer"]["statusCode"]
+        if status != HTTPStatus.OK:
+            raise RuntimeError(f"the {name} request is answered {status}")
+    for _ in range(rounds):
+        for name, event in events.items():
+            seconds.setdefault(name, []).append(worker.ask(event=event, count=1)["request"])
+    return faster(
+        "warm",
+        f"warm, {_BINARY_ROWS:,} x 30 floats: binary tensors",
+        median(seconds["binary"]),
+        ("JSON", median(seconds["JSON"])),
+        at_least=1.0,
+        source="no slower",
+    )
 
 
 def _check(answer: dict[str, Any], expected: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import tritonclient.http as triton
 
 import shearling as sdk
 from examples.quickstart.demo import look_around
@@ -216,6 +217,28 @@ def test_new_code_serves_the_models_that_were_served(stack: Quickstart, tmp_path
         == old["Environment"]["Variables"]["SHEARLING_MODEL"]
     )
     assert stack.served("prod", "staging") == {"prod": "1", "staging": "2"}
+
+
+def test_a_client_that_is_not_ours_gets_the_local_models_answers(stack: Quickstart) -> None:
+    # Triton's client cannot sign: this one API says NONE for it, which has to be typed.
+    stack.variables["authorization"] = "NONE"
+    stack.terraform.set_variables(**stack.variables)
+    stack.terraform.apply()
+    model = train("logistic")
+    with triton.InferenceServerClient(stack.doors.api.removeprefix("http://")) as client:
+        assert client.is_server_ready()
+        assert client.is_model_ready("cancer", "prod")
+        assert client.get_model_metadata("cancer")["versions"] == ["1"]
+        index = {(one["name"], one["version"]) for one in client.get_model_repository_index()}
+        assert {name for name, _ in index} == {"cancer"}
+        for is_binary in (False, True):
+            tensor = triton.InferInput("X", list(ROWS.shape), "FP32")
+            tensor.set_data_from_numpy(ROWS, binary_data=is_binary)
+            wanted = triton.InferRequestedOutput("probabilities", binary_data=is_binary)
+            answer = client.infer("cancer", [tensor], outputs=[wanted])
+            np.testing.assert_allclose(
+                answer.as_numpy("probabilities"), model.predict_proba(ROWS), atol=1e-5
+            )
 
 
 def test_a_new_alias_serves_no_model_until_one_is_released(stack: Quickstart) -> None:
