@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import obstore
 import pytest
 
 from shearling import rollout
@@ -388,6 +389,24 @@ def test_an_entry_without_a_record_is_pending(registry: Registry) -> None:
     registry.set_alias("fraud", "prod", 2)
     row = next(iter(status("fraud", registry)))
     assert (row.version, row.serves, row.outcome) == (2, 1, "pending")
+
+
+def test_what_was_released_on_a_destroyed_function_is_no_word_of_its_successor(
+    registry: Registry,
+) -> None:
+    serve(registry, 2)
+    old = registry.deployments("fraud")[0]
+    deployed = registry.store.read(f"deployments/{old.key}.json")
+    assert deployed
+    # As Terraform does: the name ends in an id that is new with each deployment.
+    obstore.delete(registry.store._backend, f"deployments/{old.key}.json")
+    registry.store.write(f"deployments/{old.key}-0a1b2c3d.json", deployed)
+    [prod] = [row for row in status("fraud", registry) if row.alias == "prod"]
+    assert (prod.version, prod.serves, prod.outcome) == (2, None, "pending")
+    entry = registry.alias_entry("fraud", "prod")
+    assert entry
+    with pytest.raises(ReleaseError, match="no word of acme-fraud"):
+        Waiting([]).wait(registry, entry, timeout_seconds=5)
 
 
 def test_status_prints_as_an_aligned_table(busy: Registry) -> None:

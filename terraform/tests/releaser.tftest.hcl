@@ -4,6 +4,11 @@ mock_provider "aws" {
   source = "./tests/mocks"
 }
 
+override_resource {
+  target = terraform_data.deployment
+  values = { id = "0a1b2c3d-0000-0000-0000-000000000000" }
+}
+
 variables {
   name     = "acme_releaser"
   registry = { bucket = "acme-models", prefix = "ml" }
@@ -65,7 +70,7 @@ run "role_may_release_its_functions_and_nothing_else" {
           Sid      = "RecordReleases"
           Effect   = "Allow"
           Action   = "s3:PutObject"
-          Resource = ["arn:aws:s3:::acme-models/ml/releases/123456789012-eu-central-1-acme-fraud/*"]
+          Resource = ["arn:aws:s3:::acme-models/ml/releases/123456789012-eu-central-1-acme-fraud-????????/*"]
         },
         {
           Sid    = "Release"
@@ -177,7 +182,7 @@ run "deployment_tells_who_serves_the_model" {
   }
 
   assert {
-    condition     = aws_s3_object.deployment["fraud"].key == "ml/deployments/123456789012-eu-central-1-acme-fraud.json"
+    condition     = aws_s3_object.deployment["fraud"].key == "ml/deployments/123456789012-eu-central-1-acme-fraud-0a1b2c3d.json"
     error_message = "Key: ${aws_s3_object.deployment["fraud"].key}"
   }
   assert {

@@ -1,10 +1,11 @@
 locals {
   function_statements = [
     {
+      # With any id of eight digits, so that the length of the policy is known before there is one.
       Sid      = "RecordReleases"
       Effect   = "Allow"
       Action   = "s3:PutObject"
-      Resource = [for deployment in values(local.deployments) : "${local.bucket_arn}/${local.root}releases/${deployment}/*"]
+      Resource = [for deployment in values(local.deployments) : "${local.bucket_arn}/${local.root}releases/${deployment}-????????/*"]
     },
     {
       Sid    = "Release"

@@ -59,12 +59,18 @@ resource "aws_lambda_function" "releaser" {
   depends_on = [aws_iam_role_policy.releaser]
 }
 
+# New with each deployment, and then the same at each apply: what was released on a function of the same name that was
+# destroyed stays in the registry, and says nothing of this one.
+resource "terraform_data" "deployment" {
+  for_each = var.functions
+}
+
 # Who serves a model. The releaser finds its functions here, and the SDK the deployments to wait for.
 resource "aws_s3_object" "deployment" {
   for_each = var.functions
 
   bucket       = var.registry.bucket
-  key          = "${local.root}deployments/${local.deployments[each.key]}.json"
+  key          = "${local.root}deployments/${local.deployments[each.key]}-${substr(terraform_data.deployment[each.key].id, 0, 8)}.json"
   content_type = "application/json"
 
   content = jsonencode(merge(
