@@ -62,7 +62,8 @@ class Deployment:
     """A function that serves a model; written by Terraform.
 
     Attributes:
-        key: `<account>-<region>-<function>`, its name among all deployments of the registry.
+        key: `<account>-<region>-<function>-<id>`, its name among all deployments of the registry;
+            the id is another one if the function was destroyed and made anew.
         releaser: the function that moves its aliases.
         stager: the function that copies bundles onto its file system; empty without one.
         file_system: ARN of the access point that it mounts; empty without one.
