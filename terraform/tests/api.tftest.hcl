@@ -180,6 +180,10 @@ run "web_pages_may_call_when_asked_for" {
     condition     = contains(aws_apigatewayv2_api.models.cors_configuration[0].allow_headers, "inference-header-content-length") && contains(aws_apigatewayv2_api.models.cors_configuration[0].expose_headers, "inference-header-content-length")
     error_message = "Binary tensors both ways."
   }
+  assert {
+    condition     = toset([for route in aws_apigatewayv2_route.model : split(" ", route.route_key)[0]]) == toset(["GET", "POST"])
+    error_message = "A route for ANY would ask a browser's preflight for credentials, which it never sends."
+  }
 }
 
 run "name_with_a_dot_is_refused" {

@@ -26,10 +26,17 @@ locals {
       "/v2/models/${model}/{proxy+}" = "${model}:${spec.default_alias}"
     }
   ]...)
-  routes = merge(local.default_routes, local.alias_routes)
+  # A browser asks with OPTIONS, and without credentials, whether it may call: the API answers that itself, but for
+  # paths whose route takes any method, and asks for credentials. Hence no ANY where web pages call.
+  methods = var.cors == null ? ["ANY"] : ["GET", "POST"]
+  routes = merge([
+    for method in local.methods : {
+      for path, key in merge(local.default_routes, local.alias_routes) : "${method} ${path}" => key
+    }
+  ]...)
 
   # What spans models. Spelled out, so that whatever is no path of ours is answered by the API itself.
-  index_routes = var.index == null ? [] : ["/", "/v2", "/v2/health/live", "/v2/health/ready", "/v2/repository/index"]
+  index_paths = var.index == null ? [] : ["/", "/v2", "/v2/health/live", "/v2/health/ready", "/v2/repository/index"]
 }
 
 resource "aws_apigatewayv2_api" "models" {
@@ -123,7 +130,7 @@ resource "aws_apigatewayv2_route" "model" {
   for_each = local.routes
 
   api_id               = aws_apigatewayv2_api.models.id
-  route_key            = "ANY ${each.key}"
+  route_key            = each.key
   target               = "integrations/${aws_apigatewayv2_integration.alias[each.value].id}"
   authorization_type   = var.authorization
   authorizer_id        = one(aws_apigatewayv2_authorizer.jwt[*].id)
@@ -155,10 +162,10 @@ resource "aws_apigatewayv2_integration" "index" {
 }
 
 resource "aws_apigatewayv2_route" "index" {
-  for_each = toset(local.index_routes)
+  for_each = toset([for pair in setproduct(local.methods, local.index_paths) : join(" ", pair)])
 
   api_id               = aws_apigatewayv2_api.models.id
-  route_key            = "ANY ${each.key}"
+  route_key            = each.key
   target               = "integrations/${aws_apigatewayv2_integration.index[0].id}"
   authorization_type   = var.authorization
   authorizer_id        = one(aws_apigatewayv2_authorizer.jwt[*].id)
@@ -166,7 +173,7 @@ resource "aws_apigatewayv2_route" "index" {
 }
 
 resource "aws_lambda_permission" "index" {
-  for_each = toset(local.index_routes)
+  for_each = toset(local.index_paths)
 
   statement_id  = "api-${substr(sha256(each.key), 0, 8)}-${aws_apigatewayv2_api.models.id}"
   function_name = var.index.function_name

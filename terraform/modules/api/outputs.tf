@@ -34,7 +34,7 @@ output "index_policy_json" {
       Sid      = "ListModels"
       Effect   = "Allow"
       Action   = "execute-api:Invoke"
-      Resource = [for path in local.index_routes : "${aws_apigatewayv2_api.models.execution_arn}/*/*${path}"]
+      Resource = [for path in local.index_paths : "${aws_apigatewayv2_api.models.execution_arn}/*/*${path}"]
     }]
   })
   description = "Policy for who lists the models through the API; null without an index."
