@@ -15,18 +15,8 @@ from hypothesis.extra import numpy as arrays
 
 from shearling.bundle import DATATYPES, Signature, TensorSpec
 from shearling.errors import InvalidRequestError
-from shearling.protocol import (
-    DTYPES,
-    answer,
-    check_array,
-    datatype_of,
-    from_bytes,
-    parse_request,
-    read_answer,
-    request_document,
-    tensor_document,
-    to_bytes,
-)
+from shearling.protocol import answer, parse_request, read_answer, request_document, tensor_document
+from shearling.tensors import DTYPES, check_array, datatype_of, from_bytes, to_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

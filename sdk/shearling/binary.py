@@ -8,13 +8,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from shearling.errors import InvalidRequestError
-from shearling.protocol import (
-    InferRequest,
-    datatype_of,
-    from_bytes,
-    tensor_document,
-    to_bytes,
-)
+from shearling.protocol import InferRequest, tensor_document
+from shearling.tensors import datatype_of, from_bytes, to_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -129,6 +124,6 @@ def is_better_binary(array: NDArray[Any]) -> bool:
 
 
 def _item_size(datatype: str) -> int:
-    from shearling.protocol import DTYPES
+    from shearling.tensors import DTYPES
 
     return DTYPES[datatype].itemsize

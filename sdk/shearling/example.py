@@ -16,7 +16,7 @@ import numpy as np
 
 from shearling.canonical import canonical_json
 from shearling.errors import BundleError, InvalidRequestError
-from shearling.protocol import datatype_of, from_bytes, to_bytes
+from shearling.tensors import datatype_of, from_bytes, to_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

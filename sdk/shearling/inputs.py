@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shearling.errors import InvalidRequestError
-from shearling.protocol import check_array
+from shearling.tensors import check_array
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

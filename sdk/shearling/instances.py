@@ -11,16 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shearling.errors import InvalidRequestError, PredictionError
-from shearling.protocol import (
-    InferAnswer,
-    InferRequest,
-    array_of,
-    check_array,
-    datatype_of,
-    id_of,
-    shown,
-    wanted_outputs,
-)
+from shearling.protocol import InferAnswer, InferRequest, id_of, wanted_outputs
+from shearling.tensors import array_of, check_array, datatype_of, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -14,7 +14,7 @@ import numpy as np
 from shearling.bundle import Environment, Signature, TensorSpec
 from shearling.errors import EnvironmentMismatchError, FormatError
 from shearling.inputs import as_array, check_strings, columns_of, is_frame, named_arrays
-from shearling.protocol import datatype_of
+from shearling.tensors import datatype_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

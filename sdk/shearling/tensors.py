@@ -1,0 +1,214 @@
+"""Tensors in memory: their datatypes, how values become them without loss, and their bytes.
+
+A tensor is a numpy array of its datatype; BYTES is an array of `str` objects, as ONNX Runtime has
+it.
+"""
+
+from __future__ import annotations
+
+import reprlib
+import struct
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from shearling.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from shearling.bundle import TensorSpec
+
+DTYPES: dict[str, np.dtype[Any]] = {
+    "BOOL": np.dtype("?"),
+    "UINT8": np.dtype("u1"),
+    "UINT16": np.dtype("<u2"),
+    "UINT32": np.dtype("<u4"),
+    "UINT64": np.dtype("<u8"),
+    "INT8": np.dtype("i1"),
+    "INT16": np.dtype("<i2"),
+    "INT32": np.dtype("<i4"),
+    "INT64": np.dtype("<i8"),
+    "FP16": np.dtype("<f2"),
+    "FP32": np.dtype("<f4"),
+    "FP64": np.dtype("<f8"),
+    "BYTES": np.dtype(object),
+}
+_DATATYPES = {dtype: name for name, dtype in DTYPES.items()}
+
+#: What a caller sent is shown short, however long or deep it is.
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = _REPR.maxlong = 60
+_REPR.maxlevel = 3
+
+
+def shown(value: object) -> str:
+    """Return a caller's value for a message: short, however large or deep it is."""
+    return f"{_REPR.repr(value):.80}"
+
+
+def datatype_of(array: NDArray[Any]) -> str | None:
+    """Return the datatype of a numpy array, or None if the protocol has none for it."""
+    if array.dtype.kind in "UO":
+        return "BYTES"
+    return _DATATYPES.get(array.dtype) or _DATATYPES.get(array.dtype.newbyteorder("<"))
+
+
+def check_array(array: NDArray[Any], spec: TensorSpec, place: str) -> NDArray[Any]:
+    """Return the array in the datatype of its spec, if that loses nothing but float precision.
+
+    Raises:
+        InvalidRequestError: datatype, shape or a value does not fit.
+    """
+    check_shape(list(array.shape), spec, place)
+    return convert(array, spec, place).reshape(array.shape)
+
+
+def to_bytes(array: NDArray[Any]) -> bytes:
+    """Return a tensor's elements, little-endian and row-major; a string has a 4-byte length."""
+    if array.dtype.kind not in "UO":
+        return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+    encoded = (str(element).encode() for element in array.ravel())
+    return b"".join(struct.pack("<I", len(element)) + element for element in encoded)
+
+
+def from_bytes(data: bytes | memoryview, datatype: str, shape: list[int]) -> NDArray[Any]:
+    """Read a tensor written by `to_bytes`.
+
+    Raises:
+        InvalidRequestError: there are more or fewer bytes than the shape has elements.
+    """
+    dtype = DTYPES[datatype]
+    if datatype != "BYTES":
+        if len(data) != prod(shape) * dtype.itemsize:
+            raise InvalidRequestError(
+                f"{len(data)} bytes, where {datatype}{shape} has {prod(shape) * dtype.itemsize}"
+            )
+        if datatype == "BOOL" and np.frombuffer(data, np.uint8).max(initial=0) > 1:
+            raise InvalidRequestError("a byte of BOOL is neither 0 nor 1")
+        return _shaped(np.frombuffer(data, dtype), shape)
+    elements = _read_strings(memoryview(data))
+    if len(elements) != prod(shape):
+        raise InvalidRequestError(f"{len(elements)} strings, where {shape} has {prod(shape)}")
+    array = np.empty(len(elements), dtype)
+    array[:] = elements
+    return _shaped(array, shape)
+
+
+def _shaped(array: NDArray[Any], shape: list[int]) -> NDArray[Any]:
+    try:
+        return array.reshape(shape)
+    except ValueError as error:  # no elements, and a size that no array has
+        raise InvalidRequestError(f"shape: {error}") from error
+
+
+def _read_strings(data: memoryview) -> list[str]:
+    elements = []
+    position = 0
+    while position < len(data):
+        (length,) = struct.unpack_from("<I", data, position) if position + 4 <= len(data) else (0,)
+        end = position + 4 + length
+        if end > len(data):
+            raise InvalidRequestError("the last string is cut off")
+        try:
+            elements.append(str(data[position + 4 : end], "utf-8"))
+        except UnicodeDecodeError as error:
+            raise InvalidRequestError(f"a string is not UTF-8: {error}") from error
+        position = end
+    return elements
+
+
+def array_of(data: list[Any], spec: TensorSpec, place: str) -> NDArray[Any]:
+    """Return JSON's values as an array that `check_array` takes.
+
+    Raises:
+        InvalidRequestError: its rows have different lengths.
+    """
+    try:
+        array = np.array(data, object) if spec.datatype == "BYTES" else np.asarray(data)
+    except ValueError as error:
+        raise InvalidRequestError(f"{place}: rows of different lengths") from error
+    if spec.datatype.startswith("UINT") and array.dtype.kind == "f":
+        array = np.array(data, object)  # numpy reads a small and a very large integer as floats
+    return array
+
+
+def is_unicode(text: str) -> bool:
+    """Say whether a string has an encoding."""
+    # JSON can spell half of a surrogate pair, which no encoding has.
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def check_shape(shape: list[int], spec: TensorSpec, place: str) -> None:
+    """Raise InvalidRequestError if a shape does not fit a spec."""
+    fits = len(shape) == len(spec.shape) and all(
+        wanted in (-1, size) for size, wanted in zip(shape, spec.shape, strict=True)
+    )
+    if not fits:
+        raise InvalidRequestError(
+            f"{place}.shape: {shape} does not fit {list(spec.shape)} of input {spec.name!r}"
+            " (-1 is any size)"
+        )
+
+
+def convert(array: NDArray[Any], spec: TensorSpec, place: str) -> NDArray[Any]:
+    """Return values in the datatype of a spec, or raise InvalidRequestError with one that fails."""
+    dtype = DTYPES[spec.datatype]
+    if array.dtype == dtype and dtype.kind != "O":
+        return array
+    if array.size == 0:
+        return array.astype(dtype)
+    kind = array.dtype.kind
+    match dtype.kind:
+        case "O" if all(isinstance(element, str) for element in array.ravel()) and is_unicode(
+            "".join(array.ravel())
+        ):
+            return array.astype(object)
+        case "b" if kind == "b" or (kind in "iu" and np.isin(array, (0, 1)).all()):
+            return array.astype(dtype)
+        case "f":
+            return _to_float(array, dtype, place)
+        case "i" | "u" if _are_integers(array) and _in_range(array, dtype):
+            return array.astype(dtype)
+    raise InvalidRequestError(f"{place}: {_sample(array)} is not {spec.datatype}")
+
+
+def _to_float(array: NDArray[Any], dtype: np.dtype[Any], place: str) -> NDArray[Any]:
+    # JSON knows no NaN: null stands for it, in requests as in answers.
+    if array.dtype.kind == "O" and all(
+        element is None or type(element) in (int, float, bool) for element in array.ravel()
+    ):
+        try:
+            array = array.astype(np.float64)
+        except OverflowError as error:
+            raise InvalidRequestError(f"{place}: {error}") from error
+    if array.dtype.kind not in "fiub":
+        raise InvalidRequestError(f"{place}: {_sample(array)} is not a number")
+    try:
+        with np.errstate(over="raise"):
+            return array.astype(dtype)
+    except FloatingPointError as error:
+        largest = array.ravel()[np.nanargmax(np.where(np.isinf(array), 0, np.abs(array)))]
+        raise InvalidRequestError(f"{place}: {largest} is out of range for {dtype}") from error
+
+
+def _are_integers(array: NDArray[Any]) -> bool:
+    kind = array.dtype.kind
+    return kind in "iub" or (
+        kind == "O" and all(type(element) in (int, bool) for element in array.ravel())
+    )
+
+
+def _in_range(array: NDArray[Any], dtype: np.dtype[Any]) -> bool:
+    limits = np.iinfo(dtype)
+    return bool(int(array.min()) >= limits.min and int(array.max()) <= limits.max)
+
+
+def _sample(array: NDArray[Any]) -> str:
+    first = array.ravel()[:3].tolist()
+    return shown(first[0] if array.size == 1 else first)
