@@ -287,7 +287,8 @@ def test_an_error_of_ours_is_a_500_with_the_number_under_which_the_log_has_it(
     server: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # No request is known that makes one: what would be a bug of ours is put in by hand.
-    monkeypatch.setattr(server, "infer", lambda *_, **__: {}["method"])
+    nothing: dict[str, object] = {}
+    monkeypatch.setattr(server, "infer", lambda *_, **__: nothing["method"])
     answer = respond(event("http-infer"), Call(), server)
     assert answer["statusCode"] == 500
     assert document(answer)["error"] == (
