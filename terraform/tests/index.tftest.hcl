@@ -20,7 +20,7 @@ run "index_reads_who_serves_what_and_no_model" {
   assert {
     condition = jsondecode(aws_iam_role_policy.index.policy).Statement[1].Resource == [
       "arn:aws:s3:::acme-models/ml/deployments/*",
-      "arn:aws:s3:::acme-models/ml/releases/123456789012-eu-central-1-acme-fraud/*",
+      "arn:aws:s3:::acme-models/ml/releases/123456789012-eu-central-1-acme-fraud-????????/*",
     ]
     error_message = "Policy: ${aws_iam_role_policy.index.policy}"
   }

@@ -13,11 +13,12 @@ locals {
   bucket_arn = "arn:${data.aws_partition.current.partition}:s3:::${var.registry.bucket}"
   root       = var.registry.prefix == "" ? "" : "${var.registry.prefix}/"
 
-  # What the stack's functions are called in the registry, which accounts and regions may share.
+  # What the stack's functions are called in the registry, which accounts and regions may share; an id of eight digits
+  # follows.
   deployments = [
     for name in sort(tolist(var.function_names)) : "${data.aws_caller_identity.current.account_id}-${data.aws_service.s3.region}-${name}"
   ]
-  folders = concat(["deployments"], [for deployment in local.deployments : "releases/${deployment}"])
+  folders = concat(["deployments"], [for deployment in local.deployments : "releases/${deployment}-????????"])
 }
 
 resource "aws_cloudwatch_log_group" "index" {
