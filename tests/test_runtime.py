@@ -141,6 +141,9 @@ def test_the_start_is_one_log_line_with_the_share_of_each_step(start: Start, pin
     (started,) = [line for line in logged if line["event"] == "start"]
     assert started["steps"]["fetch"]["bytes"] > 1000
     assert started["total_ms"] > 0
+    metrics = {each["Name"] for each in started["_aws"]["CloudWatchMetrics"][0]["Metrics"]}
+    assert {"Start", "StartImport", "StartFetch", "StartLoad", "StartWarmUp"} <= metrics
+    assert metrics <= started.keys()
 
 
 def test_an_http_event_is_answered_as_the_api_expects(start: Start, pin: Pin) -> None:

@@ -17,7 +17,7 @@ from shearling.errors import (
     UnknownModelError,
 )
 from shearling_runtime.hydrate import hydrate
-from shearling_runtime.telemetry import Ledger, log, log_error, peak_memory_mb
+from shearling_runtime.telemetry import Ledger, emit, log, log_error, peak_memory_mb
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -258,7 +258,7 @@ def _load(settings: Settings, pin: Pin) -> _Model:
         raise FormatError(f"the example is answered differently than at the push: {problem}")
     started = time.perf_counter()
     _try_example(manifest, predictor, example)
-    log("start", model=str(pin), peak_memory_mb=peak_memory_mb(), **ledger.summary())
+    _tell_start(settings, pin, ledger)
     return _Model(
         pin=pin,
         manifest=manifest,
@@ -266,6 +266,24 @@ def _load(settings: Settings, pin: Pin) -> _Model:
         example=example,
         ledger=ledger,
         warm_seconds=time.perf_counter() - started,
+    )
+
+
+def _tell_start(settings: Settings, pin: Pin, ledger: Ledger) -> None:
+    """Write the ledger of the start as one line, which is its metrics too."""
+    summary = ledger.summary()
+    steps = {name.title().replace("_", ""): ms for name, ms in ledger.timings().items()}
+    emit(
+        "start",
+        {
+            f"Start{name}": (ms, "Milliseconds")
+            for name, ms in {"": summary["total_ms"], **steps}.items()
+        },
+        # A start is before the first event, and so by no alias.
+        {"function_name": settings.function, "alias": "none"},
+        model=str(pin),
+        peak_memory_mb=peak_memory_mb(),
+        **summary,
     )
 
 

@@ -11,15 +11,15 @@ from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.request import Request, build_opener
 
 from shearling.errors import (
     DeadlineError,
     InferenceError,
     InvalidRefError,
-    InvalidRequestError,
 )
 from shearling.remote import RemoteModel, raise_error
+from shearling.signing import NoRedirects, is_aws, signed, with_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,12 +31,6 @@ Auth = Literal["iam", "auto"] | None
 _DEADLINE_SECONDS = 60.0
 _LENGTH = "Inference-Header-Content-Length"
 _OK, _ERROR, _THROTTLED, _NOT_READY = 200, 400, 429, 503
-
-
-class _NoRedirects(HTTPRedirectHandler):
-    # A signature and a token are for one host: they do not follow to another.
-    def redirect_request(self, *_: Any) -> None:
-        return None
 
 
 class HttpModel(RemoteModel):
@@ -69,16 +63,14 @@ class HttpModel(RemoteModel):
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
             raise InvalidRefError(f"target {url!r}: expected the URL of an API, as in https://...")
-        is_aws = parts.hostname.endswith(".amazonaws.com") or parts.hostname.endswith(".on.aws")
         version = f"/versions/{quote(alias, safe='')}" if alias else ""
         path = f"/v2/models/{quote(model, safe='')}{version}"
         super().__init__(f"{url.rstrip('/')}{path}")
-        self._signs = auth == "iam" or (auth == "auto" and is_aws and token is None)
+        self._signs = auth == "iam" or (auth == "auto" and token is None and is_aws(parts.hostname))
         self._token = token
         self._timeout = timeout_seconds
         self._pause = pause
-        self._opener = build_opener(_NoRedirects())
-        self._host = parts.hostname
+        self._opener = build_opener(NoRedirects())
 
     def metadata(self) -> dict[str, Any]:
         """Return name, version, inputs and outputs of what is served now."""
@@ -180,38 +172,14 @@ class HttpModel(RemoteModel):
         self, method: str, url: str, body: bytes, headers: dict[str, str]
     ) -> dict[str, str]:
         if self._token is not None:
-            return headers | {"Authorization": f"Bearer {self._token}"}
+            return with_token(headers, self._token)
         if not self._signs:
             return headers
-        import boto3
-        from botocore.auth import SigV4Auth
-        from botocore.awsrequest import AWSRequest
-
-        session = boto3.Session()
-        credentials = session.get_credentials()
-        if credentials is None:
-            raise InvalidRequestError(
-                f"{self.target}: no AWS credentials to sign with; set them, or pass token= or "
-                "auth=None"
-            )
-        request = AWSRequest(method, url, data=body, headers=headers)
-        service = "lambda" if self._host.endswith(".on.aws") else "execute-api"
-        region = _region(self._host) or session.region_name or "us-east-1"
-        SigV4Auth(credentials.get_frozen_credentials(), service, region).add_auth(request)
-        return dict(request.headers.items())
+        return signed(method, url, headers, body)
 
 
 class _NotSentError(Exception):
     """There was no connection: the request cannot have been answered."""
-
-
-def _region(host: str) -> str | None:
-    """Return the region in a host's name, as in abc.execute-api.eu-west-1.amazonaws.com."""
-    parts = host.split(".")
-    for service in ("execute-api", "lambda-url"):
-        if service in parts[:-1]:
-            return parts[parts.index(service) + 1]
-    return None
 
 
 def _lower(headers: Any) -> dict[str, str]:

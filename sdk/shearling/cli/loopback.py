@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.request import Request, build_opener
 
 from shearling.errors import InferenceError
+from shearling.signing import NoRedirects, signed, with_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -93,12 +93,6 @@ class LambdaUpstream:
         return Answer(document["statusCode"], _lower(document.get("headers") or {}), data)
 
 
-class _NoRedirects(HTTPRedirectHandler):
-    # A signature and a token are for one host: they do not follow to another.
-    def redirect_request(self, *_: Any) -> None:
-        return None
-
-
 class HttpUpstream:
     """Sends to an API, signed for a region, with a bearer token, or plainly."""
 
@@ -106,7 +100,7 @@ class HttpUpstream:
         self._api = api.rstrip("/")
         self._region = region
         self._token = token
-        self._opener = build_opener(_NoRedirects())
+        self._opener = build_opener(NoRedirects())
 
     def __call__(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Send a request on."""
@@ -127,20 +121,10 @@ class HttpUpstream:
         self, method: str, url: str, headers: dict[str, str], body: bytes
     ) -> dict[str, str]:
         if self._token:
-            return headers | {"Authorization": f"Bearer {self._token}"}
+            return with_token(headers, self._token)
         if not self._region:
             return headers
-        import boto3
-        from botocore.auth import SigV4Auth
-        from botocore.awsrequest import AWSRequest
-
-        credentials = boto3.Session().get_credentials()
-        if credentials is None:
-            raise InferenceError("no AWS credentials to sign with; see `aws configure`")
-        service = "lambda" if (urlsplit(url).hostname or "").endswith(".on.aws") else "execute-api"
-        request = AWSRequest(method, url, data=body, headers=headers)
-        SigV4Auth(credentials.get_frozen_credentials(), service, self._region).add_auth(request)
-        return dict(request.headers.items())
+        return signed(method, url, headers, body, region=self._region)
 
 
 @contextmanager

@@ -82,6 +82,7 @@ def _by_alias(arguments: argparse.Namespace) -> tuple[Upstream, str, Mapping[str
 
 def _by_url(arguments: argparse.Namespace) -> tuple[Upstream, str, Mapping[str, str | None]]:
     from shearling.cli.loopback import HttpUpstream
+    from shearling.signing import is_aws, region_of
 
     parts = urlsplit(arguments.target)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
@@ -89,17 +90,9 @@ def _by_url(arguments: argparse.Namespace) -> tuple[Upstream, str, Mapping[str, 
     if not arguments.model:
         arguments.refuse("a URL needs --model, the model's name")
     token = os.environ.get(_TOKEN_VARIABLE)
-    region = None if token else arguments.region or _region(parts.hostname)
+    named = region_of(parts.hostname) if is_aws(parts.hostname) else None
+    region = None if token else arguments.region or named
     alias = f"/versions/{quote(arguments.alias)}" if arguments.alias else ""
     page = f"/v2/models/{quote(arguments.model)}{alias}/docs"
     api = arguments.target.rstrip("/")
     return HttpUpstream(api, region=region, token=token), page, {"api": api, "region": region}
-
-
-def _region(host: str) -> str | None:
-    """Return the region in a host of AWS, as in x.execute-api.eu-west-1.amazonaws.com."""
-    names = host.split(".")
-    if not host.endswith((".amazonaws.com", ".on.aws")):
-        return None
-    service = next((it for it in ("execute-api", "lambda-url") if it in names[:-1]), None)
-    return names[names.index(service) + 1] if service else None
