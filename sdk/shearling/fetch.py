@@ -9,7 +9,7 @@ import secrets
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -196,12 +196,18 @@ def _whole_or_nothing(path: Path, file: Descriptor, *, durable: bool) -> Iterato
 
 
 def _new(path: Path) -> tuple[Path, int]:
-    # A name of its own: two processes never write one file, whatever locks are worth where it lies.
-    partial = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
-    descriptor = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o644)
-    with suppress(OSError):  # no locks here: nobody will take it for abandoned
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return partial, descriptor
+    while True:
+        # A name of its own: two processes never write one file, whatever locks are worth here.
+        name = f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.partial"
+        descriptor = os.open(path.with_name(name), os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:  # taken for abandoned before it was locked: it is theirs now
+            os.close(descriptor)
+            continue
+        except OSError:
+            pass  # no locks here: nobody will take it for abandoned
+        return path.with_name(name), descriptor
 
 
 def _abandoned(path: Path) -> tuple[Path, int] | None:

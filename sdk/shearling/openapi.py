@@ -176,11 +176,15 @@ def _tensor_request(signature: Signature) -> Schema:
 
 def _common(signature: Signature) -> Schema:
     names = [spec.name for spec in signature.outputs]
+    # Clients write null for what they leave out.
     return {
-        "id": {"type": "string"},
-        "parameters": {"type": "object", "properties": {"binary_data_output": {"const": False}}},
+        "id": {"type": ["string", "null"]},
+        "parameters": {
+            "type": ["object", "null"],
+            "properties": {"binary_data_output": {"const": False}},
+        },
         "outputs": {
-            "type": "array",
+            "type": ["array", "null"],
             "minItems": 1,
             "maxItems": len(names),
             "uniqueItems": True,
@@ -188,7 +192,7 @@ def _common(signature: Signature) -> Schema:
                 {
                     "name": {"enum": names},
                     "parameters": {
-                        "type": "object",
+                        "type": ["object", "null"],
                         "properties": {"binary_data": {"const": False}},
                     },
                 },
