@@ -173,7 +173,7 @@ def test_metadata_is_the_signature_with_the_version_and_its_digest(server: Serve
         "platform": "shearling_onnx",
         "inputs": [{"name": "X", "datatype": "FP32", "shape": [-1, 2]}],
         "outputs": [{"name": "Y", "datatype": "FP32", "shape": [-1, 2]}],
-        "parameters": {"digest": str(server.pin).partition("@")[2]},
+        "parameters": {"digest": server.name.partition("@")[2]},
     }
     assert respond(event("direct-metadata"), Call(), server) == answer
 
@@ -415,7 +415,7 @@ def test_the_check_reports_what_a_release_needs(server: Server) -> None:
     answer = respond(event("direct-check"), Call(), server)
     assert json.loads(json.dumps(answer)) == answer
     assert (answer["passed"], answer["reason"], answer["worst_difference"]) == (True, "", "0.0")
-    assert answer["model"] == str(server.pin)
+    assert answer["model"] == server.name
     assert answer["memory_mb"] == 1024
     assert answer["peak_memory_mb"] > 10
     assert {"warm", "import", "resolve", "fetch", "load", "warm_up"} <= set(answer["timings"])
@@ -547,7 +547,7 @@ def test_an_invocation_is_one_line_that_is_its_metrics_too(
     metrics = line["_aws"]["CloudWatchMetrics"]
     assert line["event"] == "invocation"
     assert (line["request_id"], line["status"]) == ("request-1", 200)
-    assert line["model"] == str(server.pin)
+    assert line["model"] == server.name
     assert before - 1 <= line["_aws"]["Timestamp"] <= time.time() * 1000
     assert [each["Namespace"] for each in metrics] == ["Shearling"]
     for each in metrics:

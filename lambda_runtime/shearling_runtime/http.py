@@ -35,6 +35,9 @@ def lower_case(headers: object) -> dict[str, Any]:
     """Return headers with their names in lower case."""
     if not isinstance(headers, dict):
         return {}
+    names = "".join(headers)
+    if names == names.lower():  # as payload 2.0 has them
+        return headers
     return {name.lower(): value for name, value in headers.items() if isinstance(name, str)}
 
 
@@ -43,8 +46,10 @@ def without_stage(path: str, stage: object) -> str:
 
     A REST API leaves the stage out of the path already: one that is called `v2` is not there.
     """
+    if not stage or stage == "$default":
+        return path
     prefix = f"/{stage}/v2"
-    return path[len(prefix) - 3 :] if stage and path.startswith(prefix) else path
+    return path[len(prefix) - 3 :] if path.startswith(prefix) else path
 
 
 def query(request: Request) -> Query:

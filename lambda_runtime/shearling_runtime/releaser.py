@@ -17,7 +17,7 @@ from shearling.registry import REGISTRY_VARIABLE, Registry
 from shearling.release import FAILED, RELEASED, REMEDY, Outcome, lambda_client, release_alias
 from shearling.staging import Staging
 from shearling_runtime.patience import PatientStore
-from shearling_runtime.telemetry import emit, log_error
+from shearling_runtime.telemetry import Metrics, log_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 #: What is left unused of the time that Lambda gives, to write down what happened.
 _MARGIN_SECONDS = 10.0
+
+_UNITS = {"ReleaseFailed": "Count", "Released": "Count", "ReleaseSeconds": "Seconds"}
 
 #: The end of an alias entry's key. What comes before is the registry's prefix: an event of another
 #: registry in the same bucket makes us look once in vain, and that is all.
@@ -187,18 +189,21 @@ def _release(
 def _tell(outcome: Outcome, seconds: float) -> None:
     # A zero too: without one an alarm would not know that all is well again. With a note it is not.
     is_failed = outcome.outcome == FAILED or bool(outcome.note)
-    metrics = {"ReleaseFailed": (float(is_failed), "Count")}
+    values = {"ReleaseFailed": float(is_failed)}
     if outcome.outcome == RELEASED:
-        metrics |= {"Released": (1.0, "Count"), "ReleaseSeconds": (round(seconds, 3), "Seconds")}
-    emit(
-        "release",
-        metrics,
-        {"function_name": outcome.function, "alias": outcome.alias},
-        outcome=outcome.outcome,
-        version=outcome.version,
-        lambda_version=outcome.lambda_version,
-        reason=outcome.reason or outcome.note,
-        timings=dict(outcome.timings),
+        values |= {"Released": 1.0, "ReleaseSeconds": round(seconds, 3)}
+    Metrics({name: _UNITS[name] for name in values}).emit(
+        {
+            "event": "release",
+            "function_name": outcome.function,
+            "alias": outcome.alias,
+            "outcome": outcome.outcome,
+            "version": outcome.version,
+            "lambda_version": outcome.lambda_version,
+            "reason": outcome.reason or outcome.note,
+            "timings": dict(outcome.timings),
+            **values,
+        }
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
@@ -45,13 +46,10 @@ def route(request: Request, caller: Caller, server: Server) -> Reply:
     Raises:
         InferenceError: it cannot be answered; the class has the status.
     """
-    path = request.path
-    found = _MODEL_PATH.fullmatch(path)
-    if found is None:
-        return _of_server(request, path.rstrip("/"), server)
-    model, version, verb = found.groups()
-    if "%" in path:
-        model, version = unquote(model), version and unquote(version)
+    place = _place(request.path)
+    if place is None:
+        return _of_server(request, request.path.rstrip("/"), server)
+    model, version, verb = place
     if verb == "infer":
         if request.method != "POST":
             return _refused(request, _POSTS)
@@ -62,6 +60,16 @@ def route(request: Request, caller: Caller, server: Server) -> Reply:
         return _refused(request, _READS)
     server.check_name(model, version, caller.alias)
     return _read(verb, version, caller, server)
+
+
+@lru_cache(maxsize=64)
+def _place(path: str) -> tuple[str, str | None, str | None] | None:
+    """Return the model, the version and what is asked of it; None if a path names no model."""
+    found = _MODEL_PATH.fullmatch(path)
+    if found is None:
+        return None
+    model, version, verb = found.groups()
+    return unquote(model), version and unquote(version), verb
 
 
 def _read(verb: str | None, version: str | None, caller: Caller, server: Server) -> Reply:

@@ -6,7 +6,6 @@ import sys
 import time
 import traceback
 from contextlib import contextmanager
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -56,11 +55,40 @@ class Ledger:
         return {name: details["ms"] for name, details in self._steps.items()}
 
 
+class Metrics:
+    """The metrics of one kind of log line, which is both: a record, and embedded metric format.
+
+    Args:
+        units: of each metric, by name; CloudWatch's words.
+    """
+
+    def __init__(self, units: Mapping[str, str]) -> None:
+        # What no two lines differ in is encoded once.
+        metrics = [{"Name": name, "Unit": unit} for name, unit in units.items()]
+        declared = {"Namespace": NAMESPACE, "Dimensions": [_DIMENSIONS], "Metrics": metrics}
+        self._declared = orjson.Fragment(orjson.dumps([declared]))
+
+    def emit(self, line: dict[str, Any]) -> None:
+        """Write one line of JSON.
+
+        Args:
+            line: what happened (`event`), the metrics' values by name, `function_name` and `alias`,
+                which are the dimensions, and what else to log.
+        """
+        now = time.time_ns() // 1_000_000
+        line["_aws"] = {"Timestamp": now, "CloudWatchMetrics": self._declared}
+        _write(line)
+
+
 def log(event: str, **fields: Any) -> None:
     """Write one line of JSON."""
-    line = orjson.dumps({"event": event, **fields}, default=str).decode()
+    _write({"event": event, **fields})
+
+
+def _write(document: Mapping[str, Any]) -> None:
+    line = orjson.dumps(document, default=str, option=orjson.OPT_APPEND_NEWLINE)
     # One write, so that lines of several threads do not mix.
-    sys.stdout.write(f"{line}\n")
+    sys.stdout.write(line.decode())
     sys.stdout.flush()
 
 
@@ -68,39 +96,6 @@ def log_error(event: str, error: BaseException, **fields: Any) -> None:
     """Write one line of JSON with the error and its traceback, which no caller ever sees."""
     stack = "".join(traceback.format_exception(error))
     log(event, error=f"{type(error).__name__}: {error}", traceback=stack, **fields)
-
-
-def emit(
-    event: str,
-    metrics: Mapping[str, tuple[float, str]],
-    dimensions: Mapping[str, str],
-    **fields: Any,
-) -> None:
-    """Write one line of JSON that is a log record and, in embedded metric format, metrics.
-
-    Args:
-        event: what happened.
-        metrics: value and unit by name.
-        dimensions: `function_name` and `alias`.
-        fields: what else to log.
-    """
-    units = tuple((name, unit) for name, (_, unit) in metrics.items())
-    log(
-        event,
-        **fields,
-        **dimensions,
-        **{name: value for name, (value, _) in metrics.items()},
-        _aws={"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": _declared(units)},
-    )
-
-
-@cache
-def _declared(units: tuple[tuple[str, str], ...]) -> orjson.Fragment:
-    """Return what does not change between two lines of the same metrics, encoded once."""
-    metrics = [{"Name": name, "Unit": unit} for name, unit in units]
-    return orjson.Fragment(
-        orjson.dumps([{"Namespace": NAMESPACE, "Dimensions": [_DIMENSIONS], "Metrics": metrics}])
-    )
 
 
 def peak_memory_mb() -> int:

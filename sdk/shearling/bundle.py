@@ -78,10 +78,22 @@ class TensorSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signature:
-    """The tensors that a model takes and gives, in the model's order."""
+    """The tensors that a model takes and gives, in the model's order.
+
+    Attributes:
+        by_name: the inputs by name.
+        output_names: the outputs' names.
+    """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    by_name: Mapping[str, TensorSpec] = field(init=False, repr=False, compare=False)
+    output_names: tuple[str, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Once, and not for every request.
+        object.__setattr__(self, "by_name", {spec.name: spec for spec in self.inputs})
+        object.__setattr__(self, "output_names", tuple(spec.name for spec in self.outputs))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

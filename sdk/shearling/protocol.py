@@ -17,6 +17,7 @@ from shearling.tensors import (
     datatype_of,
     from_bytes,
     is_unicode,
+    packed,
     shown,
     to_bytes,
 )
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 _REQUEST_EXAMPLE = '{"inputs": [{"name": ..., "shape": [...], "datatype": ..., "data": [...]}]}'
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class InferRequest:
     """A request that fits the signature.
 
@@ -50,7 +51,7 @@ class InferRequest:
     rows: Literal["objects", "values"] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class InferAnswer:
     """An answer's document, and the bytes of its binary tensors, in order."""
 
@@ -78,6 +79,10 @@ class _Tail:
         return taken
 
 
+#: What most requests have after their JSON.
+_NO_TAIL = _Tail(b"")
+
+
 def parse_request(
     document: object, signature: Signature, tail: bytes | memoryview = b""
 ) -> InferRequest:
@@ -97,18 +102,20 @@ def parse_request(
     tensors = document.get("inputs")
     if not isinstance(tensors, list):
         raise InvalidRequestError(f"inputs: expected a list, as in {_REQUEST_EXAMPLE}")
-    specs = {spec.name: spec for spec in signature.inputs}
+    specs = signature.by_name
     inputs: dict[str, NDArray[Any]] = {}
-    left = _Tail(tail)
+    left = _Tail(tail) if tail else _NO_TAIL
     for i, tensor in enumerate(tensors):
-        spec = _spec_of(tensor, f"inputs[{i}]", specs)
+        place = f"inputs[{i}]"
+        spec = _spec_of(tensor, place, specs)
         if spec.name in inputs:
-            raise InvalidRequestError(f"inputs[{i}].name: {spec.name!r} stands there twice")
-        inputs[spec.name] = _read_tensor(tensor, spec, f"inputs[{i}]", left)
+            raise InvalidRequestError(f"{place}.name: {spec.name!r} stands there twice")
+        inputs[spec.name] = _read_tensor(tensor, spec, place, left)
     if len(left):
         raise InvalidRequestError(f"body: {len(left)} bytes more than the inputs take")
-    if missing := [str(spec) for name, spec in specs.items() if name not in inputs]:
-        raise InvalidRequestError(f"inputs: missing {', '.join(missing)}")
+    if len(inputs) < len(specs):
+        missing = ", ".join(str(spec) for name, spec in specs.items() if name not in inputs)
+        raise InvalidRequestError(f"inputs: missing {missing}")
     outputs, binary = wanted_outputs(document, signature)
     return InferRequest(id=request_id, inputs=inputs, outputs=outputs, binary=binary)
 
@@ -237,12 +244,8 @@ def _read_tensor(
             f"{place}.datatype: {shown(tensor.get('datatype'))}, but input {spec.name!r} is "
             f"{spec.datatype}"
         )
-    shape = tensor.get("shape")
-    if not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape):
-        raise InvalidRequestError(f"{place}.shape: {shown(shape)} is not a list of sizes")
-    check_shape(shape, spec, place)
-    parameters = tensor.get("parameters")
-    if parameters is not None:
+    shape = _shape_of(tensor, spec, place)
+    if "parameters" in tensor:
         size = _parameters(tensor, f"{place}.").get("binary_data_size")
         if size is not None:
             return _read_binary(
@@ -253,6 +256,28 @@ def _read_tensor(
         raise InvalidRequestError(
             f"{place}.data: expected a list of {spec.datatype}, nested or flat"
         )
+    array = packed(data, spec.datatype)
+    if array is None or array.size != prod(shape):
+        array = _read_closely(data, spec, shape, place)
+    try:
+        return array.reshape(shape)
+    except ValueError as error:  # no elements, and a size that no array has
+        raise InvalidRequestError(f"{place}.shape: {error}") from error
+
+
+def _shape_of(tensor: Mapping[str, Any], spec: TensorSpec, place: str) -> list[int]:
+    shape = tensor.get("shape")
+    if not isinstance(shape, list):
+        raise InvalidRequestError(f"{place}.shape: {shown(shape)} is not a list of sizes")
+    for size in shape:
+        if type(size) is not int or size < 0:
+            raise InvalidRequestError(f"{place}.shape: {shown(shape)} is not a list of sizes")
+    check_shape(shape, spec, place)
+    return shape
+
+
+def _read_closely(data: list[Any], spec: TensorSpec, shape: list[int], place: str) -> NDArray[Any]:
+    """Return data that is not simply numbers in a row, or say what is wrong with it."""
     if spec.datatype == "FP16":
         raise InvalidRequestError(
             f"{place}.data: FP16 has no form in JSON; send bytes, with `binary_data_size`"
@@ -262,10 +287,7 @@ def _read_tensor(
         raise InvalidRequestError(
             f"{place}.data: shape {list(array.shape)}, where {place}.shape says {shape}"
         )
-    try:
-        return convert(array, spec, f"{place}.data").reshape(shape)
-    except ValueError as error:  # no elements, and a size that no array has
-        raise InvalidRequestError(f"{place}.shape: {error}") from error
+    return convert(array, spec, f"{place}.data")
 
 
 def _read_binary(tensor: Mapping[str, Any], data: memoryview, place: str) -> NDArray[Any]:
@@ -302,7 +324,7 @@ def wanted_outputs(
     Raises:
         InvalidRequestError: the model does not give one of them.
     """
-    names = tuple(spec.name for spec in signature.outputs)
+    names = signature.output_names
     wanted = document.get("outputs")
     all_binary = "parameters" in document and _flag(
         document, "", "binary_data_output", default=False

@@ -35,6 +35,19 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "FP64": np.dtype("<f8"),
     "BYTES": np.dtype(object),
 }
+#: Numbers in `struct`'s words.
+_CODES = {
+    "UINT8": "B",
+    "UINT16": "H",
+    "UINT32": "I",
+    "UINT64": "Q",
+    "INT8": "b",
+    "INT16": "h",
+    "INT32": "i",
+    "INT64": "q",
+    "FP32": "f",
+    "FP64": "d",
+}
 _DATATYPES = {dtype: name for name, dtype in DTYPES.items()}
 
 #: What a caller sent is shown short, however long or deep it is.
@@ -134,6 +147,24 @@ def array_of(data: list[Any], spec: TensorSpec, place: str) -> NDArray[Any]:
     return array
 
 
+def packed(data: list[Any], datatype: str) -> NDArray[Any] | None:
+    """Return a flat list of JSON's numbers as an array; None if it is not one that fits.
+
+    `struct` is the quickest way from a list to an array, and refuses whatever would be rounded to
+    an integer, wrapped or overflow. What it refuses `array_of` and `convert` look at closely.
+    """
+    code = _CODES.get(datatype)
+    if code is None:
+        return None
+    dtype, count = DTYPES[datatype], len(data)
+    buffer = bytearray(count * dtype.itemsize)
+    try:
+        struct.pack_into(f"<{count}{code}", buffer, 0, *data)
+    except (struct.error, OverflowError):
+        return None
+    return np.frombuffer(buffer, dtype)
+
+
 def is_unicode(text: str) -> bool:
     """Say whether a string has an encoding."""
     # JSON can spell half of a surrogate pair, which no encoding has.
@@ -146,14 +177,16 @@ def is_unicode(text: str) -> bool:
 
 def check_shape(shape: list[int], spec: TensorSpec, place: str) -> None:
     """Raise InvalidRequestError if a shape does not fit a spec."""
-    fits = len(shape) == len(spec.shape) and all(
-        wanted in (-1, size) for size, wanted in zip(shape, spec.shape, strict=True)
+    if len(shape) == len(spec.shape):
+        for size, wanted in zip(shape, spec.shape, strict=True):
+            if wanted not in (-1, size):
+                break
+        else:
+            return
+    raise InvalidRequestError(
+        f"{place}.shape: {shape} does not fit {list(spec.shape)} of input {spec.name!r}"
+        " (-1 is any size)"
     )
-    if not fits:
-        raise InvalidRequestError(
-            f"{place}.shape: {shape} does not fit {list(spec.shape)} of input {spec.name!r}"
-            " (-1 is any size)"
-        )
 
 
 def convert(array: NDArray[Any], spec: TensorSpec, place: str) -> NDArray[Any]:

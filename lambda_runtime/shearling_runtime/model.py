@@ -1,0 +1,146 @@
+"""A loaded model: what it says of itself, and how it answers."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from shearling import formats, instances, protocol
+from shearling.errors import DeadlineError, FormatError, PredictionError
+from shearling.example import Example, compare
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from shearling.bundle import Manifest, Signature, TensorSpec
+    from shearling.formats import Predictor
+    from shearling.protocol import InferAnswer, InferRequest
+    from shearling.ref import Pin
+    from shearling_runtime.server import Query
+    from shearling_runtime.settings import Settings
+    from shearling_runtime.telemetry import Ledger
+
+
+@dataclass(slots=True, kw_only=True)
+class Model:
+    """A bundle that is loaded.
+
+    Attributes:
+        pin: which bundle it is.
+        manifest: of the bundle.
+        predictor: what was loaded of it.
+        example: with the answers of the push.
+        ledger: of the start.
+        warm_seconds: what the example takes, once it has been answered before.
+    """
+
+    pin: Pin
+    manifest: Manifest
+    predictor: Predictor
+    example: Example
+    ledger: Ledger
+    warm_seconds: float = 0.0
+
+    def metadata(self) -> dict[str, Any]:
+        """Return the model's metadata in the protocol's form."""
+        signature = self.manifest.signature
+        return {
+            "name": self.pin.model,
+            "versions": [str(self.pin.version)],
+            "platform": f"shearling_{self.manifest.format}",
+            "inputs": [_spec_document(spec) for spec in signature.inputs],
+            "outputs": [_spec_document(spec) for spec in signature.outputs],
+            "parameters": self._parameters(),
+        }
+
+    def infer(self, query: Query, *, seconds_left: float) -> InferAnswer:
+        """Answer a request.
+
+        Raises:
+            InvalidRequestError: it is malformed, or does not fit the signature.
+            DeadlineError: less time is left than the example needs.
+            PredictionError: the model itself failed.
+        """
+        if seconds_left < self.warm_seconds:
+            raise DeadlineError(
+                f"{seconds_left:.2f} s are left, and a request needs {self.warm_seconds:.2f} s: "
+                "give the function more `timeout_seconds` or `memory_mb`"
+            )
+        signature = self.manifest.signature
+        if query.is_raw or _is_plain(query.document):
+            request = _parse_other(query, signature)
+        else:
+            request = protocol.parse_request(query.document, signature, query.tail)
+        try:
+            outputs = self.predictor.predict(request.inputs, request.outputs)
+        except Exception as error:  # the model's own
+            raise PredictionError(f"the model failed with {type(error).__name__}") from error
+        answer = instances.predictions if request.rows else protocol.answer
+        return answer(self.pin.model, str(self.pin.version), request, outputs)
+
+    def try_example(self) -> tuple[str, float]:
+        """Return what is wrong with the answers to the example, and how far off they are."""
+        try:
+            answers = self.predictor.predict(
+                self.example.inputs, self.manifest.signature.output_names
+            )
+        except Exception as error:  # noqa: BLE001 - the model's own
+            reason = f"the model fails on its example with {type(error).__name__}: {error}"
+            return reason, float("inf")
+        tolerance = self.manifest.example
+        found = compare(self.example.outputs, answers, rtol=tolerance.rtol, atol=tolerance.atol)
+        return found.problem, found.difference
+
+    def _parameters(self) -> dict[str, Any]:
+        """Return what a push said of it; no such word stands in for what is so of the bundle."""
+        manifest = self.manifest
+        said = {key: value for key, value in manifest.metadata.items() if key != "columns"}
+        columns = manifest.options.get("columns")
+        return said | ({"columns": columns} if columns else {}) | {"digest": self.pin.digest}
+
+
+def load(
+    settings: Settings, pin: Pin, manifest: Manifest, directory: Path, ledger: Ledger
+) -> Model:
+    """Load a bundle whose blobs lie, proven, in a directory, and have it answer its example.
+
+    Raises:
+        FormatError: it cannot be loaded, or answers otherwise than at the push.
+    """
+    with ledger.step("load"):
+        how = formats.LoadSettings(allow_pickle=settings.allow_pickle, threads=settings.threads)
+        predictor = formats.load(manifest, directory, how)
+        example = directory / manifest.file(manifest.example.path).hex
+        model = Model(
+            pin=pin,
+            manifest=manifest,
+            predictor=predictor,
+            example=Example.from_bytes(example.read_bytes()),
+            ledger=ledger,
+        )
+    with ledger.step("warm_up"):
+        problem, _ = model.try_example()
+    if problem:
+        raise FormatError(f"the example is answered differently than at the push: {problem}")
+    started = time.perf_counter()
+    model.try_example()
+    model.warm_seconds = time.perf_counter() - started
+    return model
+
+
+def _is_plain(document: object) -> bool:
+    return isinstance(document, dict) and "instances" in document and "inputs" not in document
+
+
+def _parse_other(query: Query, signature: Signature) -> InferRequest:
+    """Read a request that is not one of tensors: bytes alone, or instances."""
+    if query.is_raw:
+        from shearling.binary import raw_request
+
+        return raw_request(query.tail, signature)
+    return instances.parse_instances(cast("dict[str, Any]", query.document), signature)
+
+
+def _spec_document(spec: TensorSpec) -> dict[str, Any]:
+    return {"name": spec.name, "datatype": spec.datatype, "shape": list(spec.shape)}
