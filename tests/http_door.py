@@ -26,10 +26,10 @@ def http_door(
 
     Args:
         function: takes an event, and returns its answer.
-        payload: `2.0` (an HTTP API, a function URL) or `1.0` (a REST API).
+        payload: `2.0` (an HTTP API, a function URL), `1.0` (a REST API) or `alb` (a load balancer).
         stage: a named one is part of the URL.
     """
-    to_event = {"2.0": event_2_0, "1.0": event_1_0}[payload]
+    to_event = PAYLOADS[payload]
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -67,6 +67,10 @@ def http_door(
             server.shutdown()
             thread.join()
 
+
+_TARGET_GROUP = (
+    "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/fraud/6d0ecf831eec9f09"
+)
 
 Headers = list[tuple[str, str]]
 
@@ -139,6 +143,31 @@ def event_1_0(
     kind = next((value for name, value in headers if name.lower() == "content-type"), "")
     absent = {"body": None, "isBase64Encoded": False}
     return event | _body(body, kind, absent=absent)
+
+
+def event_alb(
+    method: str,
+    target: str,
+    headers: Headers,
+    body: bytes,
+    stage: str = "$default",  # noqa: ARG001 - a load balancer has none
+) -> dict[str, Any]:
+    """Return the event of a load balancer whose target group has no multi-value headers."""
+    url = urlsplit(target)
+    kept = {name.lower(): value for name, value in headers}
+    event = {
+        "requestContext": {"elb": {"targetGroupArn": _TARGET_GROUP}},
+        "httpMethod": method,
+        "path": url.path,
+        "queryStringParameters": {n: values[-1] for n, values in parse_qs(url.query).items()},
+        "headers": kept,
+    }
+    absent = {"body": "", "isBase64Encoded": False}
+    return event | _body(body, kept.get("content-type", ""), absent=absent)
+
+
+#: How each kind of API hands over a request.
+PAYLOADS = {"1.0": event_1_0, "2.0": event_2_0, "alb": event_alb}
 
 
 def _body(body: bytes, content_type: str, *, absent: dict[str, Any]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from shearling.registry import Registry
 from shearling_runtime.events import respond
 from shearling_runtime.limits import ANSWER_LIMIT, REQUEST_LIMIT
 from shearling_runtime.server import Server
-from tests.http_door import event_1_0, event_2_0
+from tests.http_door import PAYLOADS, event_alb
 from tests.test_runtime_units import Call, event, serve, settings_of
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 INFER = "/v2/models/fraud/infer"
 LENGTH = "Inference-Header-Content-Length"
 ROWS = np.array([[1, 2], [3, 4]], np.float32)
-PAYLOADS = {"1.0": event_1_0, "2.0": event_2_0}
 
 
 @pytest.fixture(scope="module")
@@ -98,12 +97,38 @@ def binary_request(**more: Any) -> tuple[bytes, str]:
 # The doors
 
 
-@pytest.mark.parametrize("name", ["rest-infer", "rest-infer-base64", "function-url-infer"])
+@pytest.mark.parametrize(
+    "name",
+    ["rest-infer", "rest-infer-base64", "function-url-infer", "alb-infer", "alb-infer-base64"],
+)
 def test_every_recorded_event_of_the_other_doors_is_answered(server: Server, name: str) -> None:
     answer = respond(event(name), Call(), server)
     assert answer["statusCode"] == 200
     (output,) = content(answer)[0]["outputs"]
     assert output["data"] == [2.0, 4.0]
+
+
+def test_a_load_balancer_is_answered_with_the_headers_that_its_target_group_has(
+    server: Server,
+) -> None:
+    single, several = (
+        respond(event(name), Call(), server) for name in ("alb-infer", "alb-infer-base64")
+    )
+    assert single["headers"] == {"content-type": "application/json"}
+    assert several["multiValueHeaders"] == {"content-type": ["application/json"]}
+    assert "headers" not in several
+
+
+def test_a_load_balancer_finds_a_function_that_serves_healthy(server: Server) -> None:
+    health = event_alb("GET", "/v2/health/ready", [("User-Agent", "ELB-HealthChecker/2.0")], b"")
+    assert respond(health, Call(), server)["statusCode"] == 200
+
+
+def test_what_a_load_balancer_does_not_carry_is_a_413_that_says_so(server: Server) -> None:
+    rows = np.ones((100_000, 2), np.float32)  # 800 kB, and a third more as base64
+    answer = post(server, rows.tobytes(), payload="alb", Inference_Header_Content_Length="0")
+    assert answer["statusCode"] == 413
+    assert "and a load balancer carries 1,048,576: ask for fewer rows" in answer["body"]
 
 
 def test_headers_of_a_rest_api_may_come_in_the_map_of_several_values_only(server: Server) -> None:
@@ -115,7 +140,7 @@ def test_headers_of_a_rest_api_may_come_in_the_map_of_several_values_only(server
     assert respond(request, Call(), server)["statusCode"] == 200
 
 
-@pytest.mark.parametrize("payload", PAYLOADS)
+@pytest.mark.parametrize("payload", ["1.0", "2.0"])
 @pytest.mark.parametrize("stage", ["$default", "test", "v2"])
 def test_a_stage_is_no_part_of_the_path(server: Server, payload: str, stage: str) -> None:
     prefix = "" if stage == "$default" else f"/{stage}"

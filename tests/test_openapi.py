@@ -28,6 +28,7 @@ from shearling_runtime.server import Server
 from tests.http_door import http_door
 from tests.test_doors import columns_model
 from tests.test_runtime_units import Call, serve, settings_of
+from tests.test_tabular import frame_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,12 +66,18 @@ def columns_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module")
+def frame_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with _door(frame_server(tmp_path_factory.mktemp("frame"))) as url:
+        yield url
+
+
 def _fetched(url: str, path: str = "/v2/models/fraud") -> Any:
     with urllib.request.urlopen(f"{url}{path}/openapi.json", timeout=10) as answer:
         return json.load(answer)
 
 
-@pytest.mark.parametrize("fixture", ["rows_url", "columns_url"])
+@pytest.mark.parametrize("fixture", ["rows_url", "columns_url", "frame_url"])
 @pytest.mark.parametrize("mode", list(GenerationMode))
 @pytest.mark.parametrize("path", ["", "/ready", "/infer"])
 def test_schemathesis_finds_nothing(
@@ -95,7 +102,7 @@ def test_schemathesis_finds_nothing(
         check()
 
 
-@pytest.mark.parametrize("fixture", ["rows_url", "columns_url"])
+@pytest.mark.parametrize("fixture", ["rows_url", "columns_url", "frame_url"])
 @pytest.mark.parametrize("path", ["/v2/models/fraud", "/v2/models/fraud/versions/prod"])
 def test_the_document_is_valid_and_its_examples_are_answered(
     request: pytest.FixtureRequest, fixture: str, path: str

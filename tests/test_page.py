@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 
 from shearling.example import Example
+from shearling_runtime.events import respond
 from shearling_runtime.page import docs_page
 from tests.bundles import scaling_bundle
 from tests.http_door import http_door
 from tests.lambda_door import served
 from tests.terraform_cli import TOOLS
+from tests.test_runtime_units import Call
+from tests.test_tabular import frame_server
 from tests.webdriver import Browser, chromium, why_not
 
 if TYPE_CHECKING:
@@ -106,6 +109,19 @@ def test_the_model_serves_its_page(api: str) -> None:
         with urllib.request.urlopen(f"{api}{path}", timeout=10) as answer:
             assert answer.headers["content-type"] == "text/html; charset=utf-8"
             assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+@in_a_browser
+def test_the_fields_have_the_names_of_the_columns(
+    window: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    server = frame_server(tmp_path_factory.mktemp("frame"))
+    with http_door(lambda event: respond(event, Call(), server)) as url:
+        window.open(f"{url}/v2/models/fraud/docs")
+        names = (
+            "return [...document.querySelectorAll('#fields th[scope=row]')].map(x => x.textContent)"
+        )
+        assert window.run(names) == ["age", "height"]
 
 
 @in_a_browser

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from shearling_runtime.routes import Reply
 
 #: As in `shearling.binary`, which only binary requests import.
+CSV = "text/csv"
 _LENGTH = "inference-header-content-length"
 
 
@@ -60,16 +61,23 @@ def query(request: Request) -> Query:
         PayloadTooLargeError: its body unpacks to more than is allowed.
     """
     data = _body(request)
-    length = request.headers.get(_LENGTH)
+    headers = request.headers
+    accepts, kind = str(headers.get("accept")), str(headers.get("content-type"))
+    is_csv = kind.startswith(CSV)
+    # A table is answered by a table, as is who asks for one.
+    wants_csv = CSV in accepts or (is_csv and "application/json" not in accepts)
+    if is_csv:
+        return Query(None, csv=_text(data), wants_csv=wants_csv)
+    length = headers.get(_LENGTH)
     if length is None:
-        return Query(_json(data))
+        return Query(_json(data), wants_csv=wants_csv)
     from shearling.binary import split
 
     raw = data.encode() if isinstance(data, str) else data
     if str(length).strip() == "0":
-        return Query(None, raw, is_raw=True)
+        return Query(None, raw, is_raw=True, wants_csv=wants_csv)
     text, tail = split(raw, str(length).strip())
-    return Query(_json(text), tail)
+    return Query(_json(text), tail, wants_csv=wants_csv)
 
 
 def json_bytes(document: Mapping[str, Any] | None) -> bytes:
@@ -90,9 +98,8 @@ def http_answer(reply: Reply, *, has_body: bool) -> dict[str, Any]:
     """
     headers: dict[str, str] = {"content-type": "application/json", **reply.headers}
     body, is_base64 = "", False
-    if reply.html:
-        headers = {**headers, "content-type": "text/html; charset=utf-8"}
-        body = reply.html
+    if reply.text:
+        body = reply.text
     elif reply.tail:
         text = json_bytes(reply.document)
         headers |= {"content-type": "application/octet-stream", _LENGTH: str(len(text))}
@@ -124,6 +131,15 @@ def _body(request: Request) -> str | bytes:
     if not encoding:
         return data
     return unpack(data if isinstance(data, bytes) else _raw(data), str(encoding))
+
+
+def _text(data: str | bytes) -> str:
+    if isinstance(data, str):
+        return data
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidRequestError(f"body: not UTF-8: {error}") from error
 
 
 def _raw(text: str) -> bytes:

@@ -16,15 +16,15 @@ REQUEST_LIMIT = 6 * 1024 * 1024
 _EITHER = 47
 
 
-def check_answer(size: int) -> None:
-    """Refuse an answer that Lambda would not carry.
+def check_answer(size: int, limit: int = ANSWER_LIMIT, carrier: str = "Lambda") -> None:
+    """Refuse an answer that would not be carried.
 
     Raises:
         PayloadTooLargeError: it is too large.
     """
-    if size > ANSWER_LIMIT:
+    if size > limit:
         raise PayloadTooLargeError(
-            f"the answer is {size:,} bytes, and Lambda carries {ANSWER_LIMIT:,}: ask for fewer "
+            f"the answer is {size:,} bytes, and {carrier} carries {limit:,}: ask for fewer "
             "rows at a time, for fewer `outputs`, or for bytes (`binary_data_output`)"
         )
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from shearling import formats, instances, protocol
 from shearling.errors import DeadlineError, FormatError, PredictionError
 from shearling.example import Example, compare
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from shearling.bundle import Manifest, Signature, TensorSpec
+    from shearling.bundle import Manifest, TensorSpec
+    from shearling.example import Tensors
     from shearling.formats import Predictor
     from shearling.protocol import InferAnswer, InferRequest
     from shearling.ref import Pin
@@ -67,15 +69,18 @@ class Model:
                 f"{seconds_left:.2f} s are left, and a request needs {self.warm_seconds:.2f} s: "
                 "give the function more `timeout_seconds` or `memory_mb`"
             )
-        signature = self.manifest.signature
-        if query.is_raw or _is_plain(query.document):
-            request = _parse_other(query, signature)
+        document = query.document
+        # What is neither JSON nor tensors is None, and rare.
+        if document is None or (isinstance(document, dict) and "instances" in document):
+            request = self._parse_other(query)
         else:
-            request = protocol.parse_request(query.document, signature, query.tail)
+            request = protocol.parse_request(document, self.manifest.signature, query.tail)
         try:
             outputs = self.predictor.predict(request.inputs, request.outputs)
         except Exception as error:  # the model's own
             raise PredictionError(f"the model failed with {type(error).__name__}") from error
+        if query.wants_csv:
+            return _table(request, outputs)
         answer = instances.predictions if request.rows else protocol.answer
         return answer(self.pin.model, str(self.pin.version), request, outputs)
 
@@ -92,12 +97,31 @@ class Model:
         found = compare(self.example.outputs, answers, rtol=tolerance.rtol, atol=tolerance.atol)
         return found.problem, found.difference
 
+    @property
+    def _columns(self) -> Sequence[str]:
+        return self.manifest.options.get("columns") or ()
+
     def _parameters(self) -> dict[str, Any]:
         """Return what a push said of it; no such word stands in for what is so of the bundle."""
-        manifest = self.manifest
-        said = {key: value for key, value in manifest.metadata.items() if key != "columns"}
-        columns = manifest.options.get("columns")
-        return said | ({"columns": columns} if columns else {}) | {"digest": self.pin.digest}
+        said = {key: value for key, value in self.manifest.metadata.items() if key != "columns"}
+        columns = {"columns": self._columns} if self._columns else {}
+        return said | columns | {"digest": self.pin.digest}
+
+    def _parse_other(self, query: Query) -> InferRequest:
+        """Read a request that is not one of tensors: bytes alone, a table, or instances."""
+        signature = self.manifest.signature
+        if query.is_raw:
+            from shearling.binary import raw_request
+
+            return raw_request(query.tail, signature)
+        if query.csv is not None:
+            from shearling.tabular import parse_csv
+
+            return parse_csv(query.csv, signature, self._columns)
+        document = query.document
+        if isinstance(document, dict) and "inputs" not in document:
+            return instances.parse_instances(document, signature, self._columns)
+        return protocol.parse_request(document, signature, query.tail)
 
 
 def load(
@@ -129,17 +153,10 @@ def load(
     return model
 
 
-def _is_plain(document: object) -> bool:
-    return isinstance(document, dict) and "instances" in document and "inputs" not in document
+def _table(request: InferRequest, outputs: Tensors) -> InferAnswer:
+    from shearling.tabular import csv_of
 
-
-def _parse_other(query: Query, signature: Signature) -> InferRequest:
-    """Read a request that is not one of tensors: bytes alone, or instances."""
-    if query.is_raw:
-        from shearling.binary import raw_request
-
-        return raw_request(query.tail, signature)
-    return instances.parse_instances(cast("dict[str, Any]", query.document), signature)
+    return protocol.InferAnswer({}, csv=csv_of(request, outputs))
 
 
 def _spec_document(spec: TensorSpec) -> dict[str, Any]:

@@ -25,7 +25,9 @@
   const free = metadata.inputs.filter((spec) => !isTabular(spec));
   const columns = tabular.flatMap((spec) => {
     const width = product(spec.shape.slice(1));
-    return Array.from({ length: width }, (_, i) => ({ spec, i, width, name: width > 1 ? `${spec.name}[${i}]` : spec.name }));
+    const named = metadata.inputs.length === 1 ? metadata.parameters.columns || [] : [];
+    const name = (i) => named[i] ?? (width > 1 ? `${spec.name}[${i}]` : spec.name);
+    return Array.from({ length: width }, (_, i) => ({ spec, i, width, name: name(i) }));
   });
   const given = (spec) => example.find((tensor) => tensor.name === spec.name);
   let rows = [];

@@ -97,6 +97,7 @@ def page_headers(style: str, script: str = "") -> dict[str, str]:
         "frame-ancestors": "'none'",
     }
     return {
+        "content-type": "text/html; charset=utf-8",
         "content-security-policy": "; ".join(f"{key} {value}" for key, value in sources.items()),
         "x-content-type-options": "nosniff",
         "referrer-policy": "no-referrer",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
 from shearling.errors import UnknownModelError
-from shearling_runtime.http import query
+from shearling_runtime.http import CSV, query
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,13 +31,13 @@ class Caller(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """An answer: a document and the bytes after it, or a page."""
+    """An answer: a document and the bytes after it, or a text of the type that its headers say."""
 
     status: int
     document: Mapping[str, Any] | None
     headers: Mapping[str, str] = {}
     tail: bytes = b""
-    html: str = ""
+    text: str = ""
 
 
 def route(request: Request, caller: Caller, server: Server) -> Reply:
@@ -55,6 +55,8 @@ def route(request: Request, caller: Caller, server: Server) -> Reply:
             return _refused(request, _POSTS)
         server.check_name(model, version, caller.alias)
         answer = server.infer(query(request), seconds_left=caller.seconds_left)
+        if answer.csv is not None:
+            return Reply(200, None, {"content-type": f"{CSV}; charset=utf-8"}, text=answer.csv)
         return Reply(200, answer.document, tail=answer.tail)
     if request.method not in ("GET", "HEAD"):
         return _refused(request, _READS)
@@ -77,7 +79,7 @@ def _read(verb: str | None, version: str | None, caller: Caller, server: Server)
         return _health(server, verb)
     if verb == "docs":
         page, headers = server.docs(caller.alias)
-        return Reply(200, None, headers, html=page)
+        return Reply(200, None, headers, text=page)
     return Reply(200, server.openapi(version) if verb else server.metadata())
 
 

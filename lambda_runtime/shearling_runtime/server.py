@@ -34,11 +34,15 @@ class Query:
         document: its JSON.
         tail: the bytes after the JSON.
         is_raw: whether there is no JSON, and the bytes are the model's only input.
+        csv: a table instead of JSON, if that came.
+        wants_csv: whether the answer is to be a table.
     """
 
     document: object
     tail: bytes | memoryview = b""
     is_raw: bool = False
+    csv: str | None = None
+    wants_csv: bool = False
 
 
 class Server:

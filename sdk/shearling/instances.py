@@ -1,7 +1,8 @@
 """Plain JSON for people: `{"instances": [...]}`, answered as `{"predictions": [...]}`.
 
 An instance is an object with a value for each input, or a list of such values in the signature's
-order; of a model with one input it is that input's row.
+order; of a model with one input it is that input's row, or an object with a value for each of the
+columns that the model was pushed with.
 """
 
 from __future__ import annotations
@@ -24,8 +25,15 @@ if TYPE_CHECKING:
 _EXPECTED = 'expected a list of rows, as in {"instances": [{"age": 40}, {"age": 20}]}'
 
 
-def parse_instances(document: Mapping[str, Any], signature: Signature) -> InferRequest:
+def parse_instances(
+    document: Mapping[str, Any], signature: Signature, columns: Sequence[str] = ()
+) -> InferRequest:
     """Check a request of instances against a signature.
+
+    Args:
+        document: its JSON.
+        signature: what the model takes and gives.
+        columns: of the model's only input, if they have names.
 
     Raises:
         InvalidRequestError: it does not fit; the message names the row.
@@ -34,13 +42,16 @@ def parse_instances(document: Mapping[str, Any], signature: Signature) -> InferR
     if not isinstance(instances, list) or not instances:
         raise InvalidRequestError(f"instances: {_EXPECTED}")
     are_objects = isinstance(instances[0], dict)
-    columns = _by_name(instances, signature) if are_objects else _by_place(instances, signature)
+    if are_objects:
+        values = _by_name(instances, signature, columns)
+    else:
+        values = _by_place(instances, signature)
     outputs, binary = wanted_outputs(document, signature)
     if binary:
         raise InvalidRequestError("outputs: predictions are JSON; ask for bytes with `inputs`")
     return InferRequest(
         id=id_of(document),
-        inputs={spec.name: _column(columns[spec.name], spec) for spec in signature.inputs},
+        inputs={spec.name: _tensor(values[spec.name], spec) for spec in signature.inputs},
         outputs=outputs,
         rows="objects" if are_objects else "values",
     )
@@ -67,22 +78,34 @@ def predictions(
     return InferAnswer(document)
 
 
-def _by_name(instances: list[Any], signature: Signature) -> dict[str, list[Any]]:
-    names = [spec.name for spec in signature.inputs]
-    known = set(names)
+def _by_name(
+    instances: list[Any], signature: Signature, columns: Sequence[str]
+) -> dict[str, list[Any]]:
+    """Return the values of each input; rows of columns, if it is these that the objects name."""
+    inputs = signature.by_name
+    if not columns or instances[0].keys() == inputs.keys():
+        _check_names(instances, {name: str(spec) for name, spec in inputs.items()}, "an input")
+        return {name: [instance[name] for instance in instances] for name in inputs}
+    _check_names(instances, {name: name for name in columns}, "a column")
+    (only,) = inputs
+    return {only: [[instance[name] for name in columns] for instance in instances]}
+
+
+def _check_names(instances: list[Any], known: Mapping[str, str], kind: str) -> None:
+    """Refuse an instance that is not an object with just these names, which are shown as said."""
+    names = set(known)
     for i, instance in enumerate(instances):
         if not isinstance(instance, dict):
             raise InvalidRequestError(f"instances[{i}]: not an object, as the first one is")
-        if instance.keys() == known:
+        if instance.keys() == names:
             continue
-        if missing := [str(spec) for spec in signature.inputs if spec.name not in instance]:
+        if missing := [said for name, said in known.items() if name not in instance]:
             raise InvalidRequestError(f"instances[{i}]: missing {', '.join(missing)}")
-        unknown = next(name for name in instance if name not in known)
+        unknown = next(name for name in instance if name not in names)
         raise InvalidRequestError(
-            f"instances[{i}]: {shown(unknown)} is not an input of the model; it takes "
-            f"{', '.join(map(str, signature.inputs))}"
+            f"instances[{i}]: {shown(unknown)} is not {kind} of the model; it takes "
+            f"{', '.join(known.values())}"
         )
-    return {name: [instance[name] for instance in instances] for name in names}
 
 
 def _by_place(instances: list[Any], signature: Signature) -> dict[str, list[Any]]:
@@ -99,17 +122,32 @@ def _by_place(instances: list[Any], signature: Signature) -> dict[str, list[Any]
     return {spec.name: list(column) for spec, column in zip(specs, columns, strict=True)}
 
 
-def _column(values: list[Any], spec: TensorSpec) -> NDArray[Any]:
+def _tensor(values: list[Any], spec: TensorSpec) -> NDArray[Any]:
     place = f"instances: {spec.name!r}"
     if spec.datatype == "FP16":
         raise InvalidRequestError(f"{place}: FP16 has no form in JSON; send bytes, with `inputs`")
+    return tensor_of(values, spec, place)
+
+
+def tensor_of(values: list[Any], spec: TensorSpec, place: str) -> NDArray[Any]:
+    """Return values, one a row, as the tensor of an input.
+
+    Raises:
+        InvalidRequestError: they do not fit.
+    """
     array = array_of(values, spec, place)
     if array.ndim == 1 and spec.shape[1:] == (1,):
         array = array.reshape(-1, 1)  # a column
     return check_array(array, spec, place)
 
 
-def _rows(name: str, array: NDArray[Any], count: int) -> Sequence[Any]:
+def check_rows(name: str, array: NDArray[Any], count: int) -> None:
+    """Refuse an output that cannot be told row by row.
+
+    Raises:
+        InvalidRequestError: it has no row for each of the request's.
+        PredictionError: it is of no datatype.
+    """
     if array.ndim == 0 or len(array) != count:
         raise InvalidRequestError(
             f"outputs: {name!r} has no row for each instance: choose other `outputs`, or ask with "
@@ -117,6 +155,10 @@ def _rows(name: str, array: NDArray[Any], count: int) -> Sequence[Any]:
         )
     if datatype_of(array) is None:
         raise PredictionError(f"the model gave {array.dtype} for {name!r}, which no datatype is")
+
+
+def _rows(name: str, array: NDArray[Any], count: int) -> Sequence[Any]:
+    check_rows(name, array, count)
     if array.dtype == np.float16:
         raise InvalidRequestError(f"outputs: {name!r} is FP16, which has no form in JSON")
     if array.shape[1:] == (1,):

@@ -9,7 +9,7 @@ import numpy as np
 from shearling.protocol import request_document
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -55,6 +55,7 @@ def describe_api(
         version: a number or an alias, if the document is asked for below it.
     """
     model = metadata["name"]
+    columns = tuple(metadata.get("parameters", {}).get("columns", ()))
     path = f"/v2/models/{model}" + (f"/versions/{version}" if version else "")
     return {
         "openapi": "3.1.0",
@@ -69,7 +70,7 @@ def describe_api(
         "paths": {
             path: {"get": _read("metadata", "Inputs, outputs and version", "Metadata")},
             f"{path}/ready": {"get": _read("ready", "Whether requests can be answered", "Health")},
-            f"{path}/infer": {"post": _infer(signature, example)},
+            f"{path}/infer": {"post": _infer(signature, example, columns)},
         },
         "components": {
             "schemas": {
@@ -77,7 +78,7 @@ def describe_api(
                 "Health": _object({"ready": {"type": "boolean"}, "live": {"type": "boolean"}}),
                 "Metadata": _metadata_schema(),
                 "TensorRequest": _tensor_request(signature),
-                "PlainRequest": _plain_request(signature),
+                "PlainRequest": _plain_request(signature, columns),
                 "TensorAnswer": _tensor_answer(signature),
                 "PlainAnswer": _plain_answer(signature),
             }
@@ -93,18 +94,19 @@ def _read(operation: str, summary: str, schema: str) -> Schema:
     }
 
 
-def _infer(signature: Signature, example: Example | None) -> Schema:
+def _infer(signature: Signature, example: Example | None, columns: Sequence[str]) -> Schema:
     plain_name = ", ".join(spec.name for spec in signature.inputs)
     content: Schema = {
         "schema": {"oneOf": [_ref("TensorRequest"), _ref("PlainRequest")]},
     }
-    if example is not None and (examples := _examples(signature, example)):
+    if example is not None and (examples := _examples(signature, example, columns)):
         content["examples"] = examples
     return {
         "operationId": "infer",
         "summary": f"Answers for {plain_name}",
         "description": "Tensors, or plain instances; binary tensors (`application/octet-stream` "
-        "with the header `Inference-Header-Content-Length`) as in Triton's extension.",
+        "with the header `Inference-Header-Content-Length`) as in Triton's extension; rows as "
+        "`text/csv`, answered as such, as is `Accept: text/csv`.",
         "requestBody": {"required": True, "content": {"application/json": content}},
         "responses": {
             "200": _json("The outputs", {"oneOf": [_ref("TensorAnswer"), _ref("PlainAnswer")]}),
@@ -232,25 +234,26 @@ def _nested(value: Schema, rank: int) -> Schema:
     return flat if rank <= 1 else {"anyOf": [flat, deep]}
 
 
-def _plain_request(signature: Signature) -> Schema:
-    columns = {spec.name: _cell(spec) for spec in signature.inputs}
-    by_name = _object(columns, *columns) | {"additionalProperties": False}
-    by_place: Schema
-    if len(columns) == 1:
-        (by_place,) = columns.values()
+def _plain_request(signature: Signature, columns: Sequence[str]) -> Schema:
+    inputs = {spec.name: _cell(spec) for spec in signature.inputs}
+    forms = [_object(inputs, *inputs) | {"additionalProperties": False}]
+    if len(inputs) == 1:
+        forms += inputs.values()
     else:
-        by_place = {
-            "type": "array",
-            "prefixItems": list(columns.values()),
-            "minItems": len(columns),
-            "maxItems": len(columns),
-        }
-    instances = {
-        "anyOf": [
-            {"type": "array", "minItems": 1, "items": by_name},
-            {"type": "array", "minItems": 1, "items": by_place},
-        ]
-    }
+        forms.append(
+            {
+                "type": "array",
+                "prefixItems": list(inputs.values()),
+                "minItems": len(inputs),
+                "maxItems": len(inputs),
+            }
+        )
+    if columns:
+        value = _value(signature.inputs[0].datatype)
+        by_column = _object(dict.fromkeys(columns, value), *columns)
+        forms.append(by_column | {"additionalProperties": False})
+    # All rows are of one form.
+    instances = {"anyOf": [{"type": "array", "minItems": 1, "items": form} for form in forms]}
     return _object({"instances": instances, **_common(signature)}, "instances") | {
         "not": {"required": ["inputs"]}
     }
@@ -311,7 +314,7 @@ def _plain_answer(signature: Signature) -> Schema:  # noqa: ARG001 - rows have m
     )
 
 
-def _examples(signature: Signature, example: Example) -> Schema:
+def _examples(signature: Signature, example: Example, columns: Sequence[str]) -> Schema:
     if any(array.dtype == np.float16 for array in example.inputs.values()):
         return {}
     inputs = {
@@ -320,10 +323,13 @@ def _examples(signature: Signature, example: Example) -> Schema:
         if spec.name in example.inputs
     }
     examples: Schema = {"tensors": {"value": request_document(inputs)}}
-    columns = {name: _listed(array) for name, array in inputs.items()}
     if all(spec.shape[:1] == (-1,) for spec in signature.inputs):
-        rows = zip(*columns.values(), strict=True)
-        instances = [dict(zip(columns, row, strict=True)) for row in rows]
+        if columns and inputs:
+            (matrix,) = inputs.values()
+            inputs = {name: matrix[:, [i]] for i, name in enumerate(columns)}
+        listed = {name: _listed(array) for name, array in inputs.items()}
+        rows = zip(*listed.values(), strict=True)
+        instances = [dict(zip(listed, row, strict=True)) for row in rows]
         if instances:
             examples["instances"] = {"value": {"instances": instances}}
     return examples

@@ -41,22 +41,23 @@ class InferRequest:
         inputs: an array for every input of the signature.
         outputs: names of the wanted outputs, in the wanted order.
         binary: names of the outputs that are wanted as bytes.
-        rows: how instances were given, and predictions are wanted; None for tensors.
+        rows: how instances were given, and predictions are answered; None for tensors.
     """
 
     id: str | None
     inputs: dict[str, NDArray[Any]]
     outputs: tuple[str, ...]
     binary: frozenset[str] = frozenset()
-    rows: Literal["objects", "values"] | None = None
+    rows: Literal["objects", "values", "csv"] | None = None
 
 
 @dataclass(slots=True)
 class InferAnswer:
-    """An answer's document, and the bytes of its binary tensors, in order."""
+    """An answer's document, and the bytes of its binary tensors, in order; or a table alone."""
 
     document: dict[str, Any]
     tail: bytes = b""
+    csv: str | None = None
 
 
 class _Tail:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from shearling_runtime.doors import direct, payload_1, payload_2
+from shearling_runtime.doors import alb, direct, payload_1, payload_2
 
 if TYPE_CHECKING:
     from shearling_runtime.routes import Caller, Reply
@@ -31,7 +31,7 @@ class Door(Protocol):
         ...
 
 
-_HTTP: tuple[Door, ...] = (payload_2, payload_1)
+_HTTP: tuple[Door, ...] = (payload_2, alb, payload_1)
 _DIRECT: Door = direct
 
 

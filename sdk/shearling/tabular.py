@@ -1,0 +1,181 @@
+"""Rows as CSV: the inputs of a request, and the outputs of an answer."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from shearling.errors import InvalidRequestError
+from shearling.instances import check_rows, tensor_of
+from shearling.protocol import InferRequest
+from shearling.tensors import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from shearling.bundle import Signature
+
+_TRUTH = {"true": True, "1": True, "false": False, "0": False}
+
+
+def read_rows(lines: Iterable[str], place: str) -> list[list[str]]:
+    """Return the cells of a CSV table; empty lines are none of its rows.
+
+    Raises:
+        InvalidRequestError: it is no table; the message begins with `place`.
+    """
+    try:
+        rows = [row for row in csv.reader(lines) if row]
+    except csv.Error as error:
+        raise InvalidRequestError(f"{place} is not CSV: {error}") from error
+    for number, row in enumerate(rows, 1):
+        if len(row) != len(rows[0]):
+            raise InvalidRequestError(
+                f"{place}: row {number} has {len(row)} cells, and the first one {len(rows[0])}"
+            )
+    return rows
+
+
+def is_number(cell: str) -> bool:
+    """Say whether a cell is a number."""
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def parse_csv(text: str, signature: Signature, columns: Sequence[str] = ()) -> InferRequest:
+    """Read a request whose rows are instances, below a line of names or without one.
+
+    Args:
+        text: the table. Below names the columns stand in any order, else in the signature's; an
+            empty cell is NaN where the input is of floats.
+        signature: what the model takes and gives: an input for each column, or one of rank 2.
+        columns: of the model's only input, if they have names.
+
+    Raises:
+        InvalidRequestError: it does not fit; the message names the column.
+    """
+    specs = signature.inputs
+    is_matrix = len(specs) == 1 and len(specs[0].shape) == 2 and specs[0].shape[1] != 1  # noqa: PLR2004
+    if not is_matrix and not all(spec.shape in ((-1,), (-1, 1)) for spec in specs):
+        raise InvalidRequestError(
+            "body: CSV is for inputs that are columns, or for one of rank 2; send JSON for "
+            f"{', '.join(map(str, specs))}"
+        )
+    rows = read_rows(io.StringIO(text.removeprefix("\ufeff"), newline=""), "body")
+    names = columns or (() if is_matrix else tuple(signature.by_name))
+    has_names = bool(rows) and _is_header(rows[0], names, specs[0].datatype)
+    if len(rows) <= has_names:
+        raise InvalidRequestError("body: no rows")
+    order = _order(rows[0], names, has_names=has_names)
+    labels = names or [*map(str, order)]
+    types = [spec.datatype for spec in specs] * (len(order) if is_matrix else 1)
+    values = [
+        _values([row[i] for row in rows], datatype, label, has_names=has_names)
+        for i, datatype, label in zip(order, types, labels, strict=True)
+    ]
+    if is_matrix:
+        values = [[list(row) for row in zip(*values, strict=True)]]
+    inputs = {
+        spec.name: tensor_of(column, spec, f"body: {spec.name!r}")
+        for spec, column in zip(specs, values, strict=True)
+    }
+    return InferRequest(id=None, inputs=inputs, outputs=signature.output_names, rows="csv")
+
+
+def csv_of(request: InferRequest, outputs: Mapping[str, NDArray[Any]]) -> str:
+    """Return the wanted outputs as a table: a row for each of the request's, below the names.
+
+    What has several values a row has a column for each, as in `scores[0]`; NaN is empty.
+
+    Raises:
+        InvalidRequestError: an output has no row for each of the request's.
+        PredictionError: an output is of no datatype.
+    """
+    count = len(next(iter(request.inputs.values())))
+    names: list[str] = []
+    columns: list[list[str]] = []
+    for name in request.outputs:
+        array = outputs[name]
+        check_rows(name, array, count)
+        shape = array.shape[1:] if array.shape[1:] != (1,) else ()
+        for place in np.ndindex(shape):
+            names.append(f"{name}[{','.join(map(str, place))}]" if place else name)
+            columns.append(_cells(array.reshape(count, *shape)[(slice(None), *place)]))
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(names)
+    writer.writerows(zip(*columns, strict=True))
+    return text.getvalue()
+
+
+def _is_header(first: Sequence[str], names: Sequence[str], datatype: str) -> bool:
+    """Say whether the first line of a table is names: the model's, or any that are no numbers."""
+    if names:
+        return any(cell in names for cell in first)
+    return datatype != "BYTES" and not all(map(is_number, first))
+
+
+def _order(first: Sequence[str], names: Sequence[str], *, has_names: bool) -> Sequence[int]:
+    """Return where in a row the model's columns stand, in the model's order."""
+    if not names:
+        return range(len(first))
+    takes = f"the model takes {', '.join(names)}"
+    if not has_names:
+        if len(first) != len(names):
+            raise InvalidRequestError(f"body: {len(first)} columns without names: {takes}")
+        return range(len(first))
+    for name in first:
+        if name not in names:
+            raise InvalidRequestError(f"body: column {shown(name)} is unknown: {takes}")
+        if first.count(name) > 1:
+            raise InvalidRequestError(f"body: column {shown(name)} stands there twice")
+    if missing := [name for name in names if name not in first]:
+        raise InvalidRequestError(f"body: column {missing[0]!r} is missing: {takes}")
+    return [first.index(name) for name in names]
+
+
+def _values(column: Sequence[str], datatype: str, name: str, *, has_names: bool) -> list[Any]:
+    """Return the cells of a column as values, without the name that stands above them."""
+    convert = _READERS.get(datatype, int)
+    values = []
+    for row, cell in enumerate(column[has_names:], 1 + has_names):
+        try:
+            values.append(convert(cell))
+        except (ValueError, KeyError) as error:
+            place = f"row {row}, column {name!r}"
+            raise InvalidRequestError(f"body: {place}: {shown(cell)} is not {datatype}") from error
+    return values
+
+
+def _float(cell: str) -> float:
+    return float(cell or "nan")
+
+
+def _truth(cell: str) -> bool:
+    return _TRUTH[cell.strip().lower()]
+
+
+#: How a cell becomes a value; all that is not here is an integer.
+_READERS: Mapping[str, Callable[[str], Any]] = {
+    "BYTES": str,
+    "BOOL": _truth,
+    **dict.fromkeys(("FP16", "FP32", "FP64"), _float),
+}
+
+
+def _cells(column: NDArray[Any]) -> list[str]:
+    text: list[str] = column.astype(str).tolist()
+    match column.dtype.kind:
+        case "f":
+            return ["" if cell == "nan" else cell for cell in text]
+        case "b":
+            return [cell.lower() for cell in text]
+    return text
