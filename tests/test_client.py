@@ -163,6 +163,7 @@ def test_a_missing_function_or_alias_is_named() -> None:
     ("code", "kind"),
     [
         ("RequestTooLargeException", PayloadTooLargeError),
+        ("RequestEntityTooLargeException", PayloadTooLargeError),
         ("AccessDeniedException", InferenceError),
     ],
 )
@@ -172,6 +173,13 @@ def test_what_lambda_refuses_has_a_class(code: str, kind: type[InferenceError]) 
 
     with pytest.raises(kind, match=code):
         connect(TARGET, client=LambdaDoor({TARGET: refuse}).client).call({})
+
+
+def test_what_lambda_would_not_take_is_not_sent(door: LambdaDoor) -> None:
+    rows = np.random.default_rng(0).random((600_000, 2), np.float32)
+    with pytest.raises(PayloadTooLargeError, match=r"bytes, and Lambda takes 6,291,456: send"):
+        connect(TARGET, client=door.client).infer(rows)
+    assert len(door.calls) == 1
 
 
 @pytest.mark.parametrize(

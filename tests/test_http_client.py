@@ -19,7 +19,9 @@ from shearling.errors import (
     InferenceError,
     InvalidRefError,
     InvalidRequestError,
+    ModelNotReadyError,
     PayloadTooLargeError,
+    PredictionError,
     UnknownModelError,
 )
 from shearling.registry import Registry
@@ -207,6 +209,31 @@ def test_a_token_does_not_follow_a_redirect() -> None:
         with pytest.raises(InferenceError, match="is no model"):
             connect(url, model="fraud", token="abc").metadata()
         assert len(events) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (500, {"message": "so it is"}, InferenceError),
+        (503, {"message": "so it is"}, InferenceError),
+        (500, {"error": "so it is"}, PredictionError),
+        (503, {"error": "so it is"}, ModelNotReadyError),
+    ],
+)
+def test_a_gateway_that_fails_says_nothing_of_the_model(
+    status: int, body: dict[str, Any], kind: type[InferenceError]
+) -> None:
+    with answering((status, body)) as (url, _):
+        with pytest.raises(InferenceError, match="so it is") as raised:
+            connect(url, model="fraud").metadata()
+        assert type(raised.value) is kind
+
+
+def test_what_lambda_would_not_take_is_not_sent(url: str, events: list[Any]) -> None:
+    model = connect(url, model="fraud")
+    with pytest.raises(PayloadTooLargeError, match="bytes, and Lambda takes 6,291,456"):
+        model.infer(np.random.default_rng(0).random((1_000_000, 2), np.float32))
+    assert len(events) == 1
 
 
 @pytest.mark.parametrize("body", [{"error": "too large"}, {"message": "too large"}])

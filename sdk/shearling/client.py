@@ -13,7 +13,7 @@ from shearling.errors import (
     PayloadTooLargeError,
     UnknownModelError,
 )
-from shearling.remote import RemoteModel, raise_error
+from shearling.remote import RemoteModel, check_request, raise_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 #: What Lambda's own refusals mean; any other is an InferenceError.
 _REFUSALS: dict[str, type[InferenceError]] = {
+    "RequestEntityTooLargeException": PayloadTooLargeError,
     "RequestTooLargeException": PayloadTooLargeError,
     "ResourceNotFoundException": UnknownModelError,
 }
@@ -115,6 +116,7 @@ class LambdaModel(RemoteModel):
         """Return the function's answer."""
         from botocore.exceptions import BotoCoreError, ClientError
 
+        check_request(payload)
         try:
             answer = self._client.invoke(
                 FunctionName=self._function, Qualifier=self._alias, Payload=payload

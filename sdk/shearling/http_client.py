@@ -8,7 +8,7 @@ import random
 import socket
 import time
 from http.client import HTTPException
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlsplit
 from urllib.request import Request, build_opener
@@ -18,7 +18,7 @@ from shearling.errors import (
     InferenceError,
     InvalidRefError,
 )
-from shearling.remote import RemoteModel, raise_error
+from shearling.remote import RemoteModel, check_request, raise_error
 from shearling.signing import NoRedirects, is_aws, signed, with_token
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ Auth = Literal["iam", "auto"] | None
 _DEADLINE_SECONDS = 60.0
 _LENGTH = "Inference-Header-Content-Length"
 _OK, _ERROR, _THROTTLED, _NOT_READY = 200, 400, 429, 503
+
+#: What a gateway says too, of a function that crashed, is throttled or late: no model said it.
+_OF_GATEWAYS = (500, 503)
 
 
 class HttpModel(RemoteModel):
@@ -121,6 +124,7 @@ class HttpModel(RemoteModel):
         refuses: bool = True,
     ) -> tuple[int, Mapping[str, str], bytes]:
         """Send a request, again where that is safe, and return status, headers and body."""
+        check_request(body)
         ends = time.monotonic() + self._timeout
         for attempt in range(1_000):
             left = ends - time.monotonic()
@@ -131,7 +135,7 @@ class HttpModel(RemoteModel):
             else:
                 if status != _THROTTLED:
                     if refuses and status >= _ERROR:
-                        raise_error(status, _sentence(status, data))
+                        _refuse(status, data)
                     return status, answered, data
                 problem = InferenceError(f"{self.target} is throttled: {_sentence(status, data)}")
             # Full jitter: callers that were refused together do not come back together.
@@ -191,6 +195,14 @@ def _parsed(data: bytes) -> Any:
         return json.loads(data)
     except ValueError:
         return data.decode(errors="replace")
+
+
+def _refuse(status: int, data: bytes) -> NoReturn:
+    document = _parsed(data)
+    is_ours = isinstance(document, dict) and "error" in document
+    if status in _OF_GATEWAYS and not is_ours:
+        raise InferenceError(_sentence(status, data))
+    raise_error(status, _sentence(status, data))
 
 
 def _sentence(status: int, data: bytes) -> str:

@@ -34,6 +34,22 @@ _CLASSES: dict[int, type[InferenceError]] = {
     )
 }
 
+#: What Lambda takes as the payload of an invocation.
+REQUEST_LIMIT = 6 * 1024 * 1024
+
+
+def check_request(body: bytes) -> None:
+    """Refuse what Lambda would: the connection may break before it has said so.
+
+    Raises:
+        PayloadTooLargeError: the body is too large.
+    """
+    if len(body) > REQUEST_LIMIT:
+        raise PayloadTooLargeError(
+            f"the request is {len(body):,} bytes, and Lambda takes {REQUEST_LIMIT:,}: send fewer "
+            "rows at a time"
+        )
+
 
 def raise_error(status: int, message: str) -> NoReturn:
     """Raise the class of errors that a status stands for."""
@@ -82,6 +98,7 @@ class RemoteModel(ABC):
             InvalidRequestError: it does not fit the model's signature.
             UnknownModelError: there is no such model, version or alias.
             ModelNotReadyError: no model is released there yet.
+            PayloadTooLargeError: Lambda does not carry that many rows at once, or their answer.
             InferenceError: the model or the way to it failed.
         """
         from shearling.binary import request_body
