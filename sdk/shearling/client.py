@@ -35,6 +35,9 @@ _READ_SECONDS = 900 + 10
 #: Lambda may refuse for want of capacity, and then another try helps.
 _TRIES = 5
 
+#: As many calls at once as an account runs by default; a connection is made when it is needed.
+_CONNECTIONS = 1000
+
 _LENGTH = "inference-header-content-length"
 
 _ARN_PARTS = 7  # of a function's ARN, without an alias
@@ -213,6 +216,7 @@ def _lambda_client(region: str | None) -> LambdaClient:
         connect_timeout=5,
         read_timeout=_READ_SECONDS,
         retries={"mode": "standard", "total_max_attempts": _TRIES},
+        max_pool_connections=_CONNECTIONS,
         tcp_keepalive=True,
     )
     return boto3.client("lambda", region_name=region, config=config)
