@@ -206,7 +206,7 @@ def test_a_call_that_is_too_large_is_made_again_as_two(function: Function) -> No
         model.infer_many(numbered(64), rows_per_call=64, max_concurrency=2)
     assert str(raised.value).splitlines() == [
         "1 of 64 rows have no answer:",
-        "  rows 40: the answer is too large",
+        "  row 40: the answer is too large",
     ]
     np.testing.assert_array_equal(raised.value.outputs["Y"][:, 0] / 2, raised.value.answered)
     assert sorted(map(len, calls(door)), reverse=True)[:3] == [64, 32, 32]

@@ -213,4 +213,5 @@ def _places(places: Sequence[range]) -> str:
         for rows in places[:_PLACES]
     )
     more = len(places) - _PLACES
-    return f"rows {shown}" + (f" and {more} more places" if more > 0 else "")
+    noun = "row" if sum(map(len, places)) == 1 else "rows"
+    return f"{noun} {shown}" + (f" and {more} more places" if more > 0 else "")
