@@ -156,6 +156,7 @@ def test_a_frame_is_answered_row_by_row_whatever_its_index(function: Function) -
 def test_what_fails_is_told_by_row_when_all_else_is_answered(function: Function) -> None:
     def instead(rows: list[int]) -> Any:
         if 10 in rows or 20 in rows:
+            time.sleep(0.1 if 10 in rows else 0)  # it fails after the next ones
             return FunctionError("out of memory")
         return refused(500, "the model failed on 99") if 99 in rows else None
 
@@ -320,6 +321,7 @@ def test_progress_is_shown_to_who_is_looking(
     shown = capsys.readouterr().err
     assert "infer acme-fraud:prod: " in shown
     assert "/20.0 [" in shown
+    assert " rows/s]" in shown
 
 
 def tensor(name: str, shape: list[int], data: list[float]) -> dict[str, Any]:
