@@ -32,6 +32,7 @@ from tests.test_runtime_units import Call, serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from shearling_runtime.server import Server
 
@@ -125,6 +126,23 @@ def test_a_request_is_signed_where_that_is_asked_for(monkeypatch: pytest.MonkeyP
     assert headers["authorization"].startswith("AWS4-HMAC-SHA256 Credential=test/")
     assert "/eu-west-1/execute-api/aws4_request" in headers["authorization"]
     assert headers["x-amz-security-token"] == "test"
+
+
+def test_many_signed_requests_ask_for_credentials_once(
+    url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked = tmp_path / "asked"
+    keys = {"Version": 1, "AccessKeyId": "test", "SecretAccessKey": "test"}
+    process = tmp_path / "process.sh"
+    process.write_text(f"echo >> {asked}\necho '{json.dumps(keys)}'\n")
+    (tmp_path / "config").write_text(f"[default]\ncredential_process = sh {process}\n")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    model = connect(url, model="fraud", auth="iam")
+    np.testing.assert_array_equal(model.infer_many(ROWS, rows_per_call=1)["Y"], 2 * ROWS)
+    assert asked.read_text() == "\n"
 
 
 def test_a_token_or_nothing_is_sent_otherwise() -> None:

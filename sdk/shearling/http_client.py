@@ -7,6 +7,7 @@ import json
 import random
 import socket
 import time
+from functools import cached_property
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from urllib.error import HTTPError, URLError
@@ -23,6 +24,8 @@ from shearling.signing import NoRedirects, is_aws, signed, with_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from boto3 import Session
 
 #: "auto": signed where the host is AWS's own, and there is no token.
 Auth = Literal["iam", "auto"] | None
@@ -179,7 +182,13 @@ class HttpModel(RemoteModel):
             return with_token(headers, self._token)
         if not self._signs:
             return headers
-        return signed(method, url, headers, body)
+        return signed(method, url, headers, body, session=self._session)
+
+    @cached_property
+    def _session(self) -> Session:
+        import boto3
+
+        return boto3.Session()
 
 
 class _NotSentError(Exception):
