@@ -165,7 +165,7 @@ def connect(
     model: str | None = None,
     **options: Any,
 ) -> LambdaModel | HttpModel:
-    """Return a deployed model, to call by `infer`.
+    """Return a deployed model, to call by `infer`, or by `infer_many` with many rows.
 
     Args:
         target: `<function>:<alias>`, as in `acme-fraud:prod`, or the alias's ARN; or the URL of an
