@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
@@ -79,9 +80,10 @@ def served(registry: str, pin: str, scratch: Path) -> Function:
         "AWS_LAMBDA_FUNCTION_NAME": "acme-fraud",
     }
     server = Server(Settings.from_environment(environment))
+    one_at_a_time = threading.Lock()  # as a sandbox is asked
 
     def function(event: Any) -> Any:
-        with contextlib.redirect_stdout(io.StringIO()):  # its log
+        with one_at_a_time, contextlib.redirect_stdout(io.StringIO()):  # its log
             return respond(event, _Context(), server)
 
     return function

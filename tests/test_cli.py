@@ -17,6 +17,7 @@ import shearling.push
 from shearling.bundle import digest_of
 from shearling.cli import main
 from shearling.cli.tables import table
+from shearling.protocol import read_answer
 from shearling.push import push_model
 from shearling.registry import Registry
 from tests.bundles import ROWS, scaling_graph
@@ -212,6 +213,8 @@ def test_the_help_of_each_command_has_an_example(
         "release fraud:prod staging",
         "invoke https://example.org",
         "invoke acme-fraud:prod --csv a --npy b",
+        "invoke acme-fraud:prod --csv a --raw --output b.csv",
+        "invoke acme-fraud:prod --csv a --rows-per-call many",
         "package runtime --architecture sparc",
         "package control --for fraud",
         "package",
@@ -759,6 +762,9 @@ def test_a_function_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture[
     assert error(capsys).startswith("shearling: cannot invoke acme-fraud:prod: ")
 
 
+METADATA: dict[str, Any] = {"name": "fraud", "versions": ["1"], "inputs": []}
+
+
 def answer_of(**outputs: tuple[str, Sequence[int], list[Any]]) -> dict[str, Any]:
     tensors = [
         {"name": name, "datatype": datatype, "shape": shape, "data": data}
@@ -793,6 +799,111 @@ def test_an_answer_without_rows_is_a_table_without_rows(
     door = LambdaDoor({TARGET: lambda _: answer_of(scores=("FP32", [0, 2], []))})
     assert invoke(door, "--json", request) == 0
     assert output(capsys) == "scores[0]  scores[1]\n"
+
+
+def inferred(door: LambdaDoor) -> list[Any]:
+    """The requests of a door that ask for more than metadata."""
+    return [event for _, event in door.calls if "shearling" not in event]
+
+
+def test_rows_are_answered_in_order_by_as_many_calls_as_they_need(
+    door: LambdaDoor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = write(tmp_path / "rows.csv", "age,height\n" + "".join(f"{i},0\n" for i in range(7)))
+    options = ["--csv", rows, "--rows-per-call", "2", "--max-concurrency", "2"]
+    assert invoke(door, *options) == 0
+    assert [line.split()[0] for line in output(capsys).splitlines()[1:]] == [
+        str(2 * i) for i in range(7)
+    ]
+    assert len(inferred(door)) == 4
+    assert invoke(door, *options, "--raw") == 0
+    (tensor,) = json.loads(output(capsys))["outputs"]
+    assert (tensor["shape"], tensor["data"][::2]) == ([7, 2], [2.0 * i for i in range(7)])
+
+
+def test_a_file_that_is_too_large_for_a_call_just_works(door: LambdaDoor, tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).random((300_000, 2), np.float32)
+    np.save(tmp_path / "rows.npy", rows)
+    answers = tmp_path / "answers.npy"
+    assert invoke(door, "--npy", str(tmp_path / "rows.npy"), "--output", str(answers)) == 0
+    np.testing.assert_array_equal(np.load(answers), rows * 2)
+    assert len(inferred(door)) > 1
+
+
+def test_what_is_too_large_and_cannot_be_cut_says_that_it_is_too_large(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    takes = {"name": "X", "datatype": "FP64", "shape": [2, 2]}
+    answers = iter([{"name": "fraud", "inputs": [takes], "outputs": []}])
+    refused = {"error": "the answer is too large", "status": 413}
+    door = LambdaDoor({TARGET: lambda _: next(answers, refused)})
+    assert invoke(door, "--json", write(tmp_path / "rows.json", "[[1, 2], [3, 4]]")) == 1
+    assert error(capsys) == "shearling: the answer is too large\n"
+
+
+def test_rows_without_an_answer_are_told_and_the_other_answers_are_written(
+    door: LambdaDoor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runtime = door.functions[TARGET]
+
+    def function(event: Any) -> Any:
+        is_odd = "shearling" not in event and 3.0 in event["inputs"][0]["data"]
+        return FunctionError("out of memory") if is_odd else runtime(event)
+
+    door.functions[TARGET] = function
+    rows = write(tmp_path / "rows.csv", "age,height\n1,2\n3,4\n5,6\n")
+    answers = tmp_path / "answers.csv"
+    assert invoke(door, "--csv", rows, "--rows-per-call", "1", "--output", str(answers)) == 1
+    assert error(capsys).splitlines() == [
+        f"{answers}: 2 rows",
+        "shearling: 1 of 3 rows have no answer:",
+        "  row 1: acme-fraud:prod failed: out of memory",
+    ]
+    assert answers.read_text().splitlines() == ["Y[0],Y[1]", "2.0,4.0", "10.0,12.0"]
+
+
+def test_an_answer_is_written_as_the_files_name_says(tmp_path: Path) -> None:
+    answer = answer_of(label=("BYTES", [2], ["good", "b,d"]), score=("FP32", [2, 1], [0.1, 7]))
+    door = LambdaDoor(
+        {TARGET: lambda event: answer if "inputs" in event else METADATA | {"outputs": []}}
+    )
+    request = write(tmp_path / "request.json", '{"inputs": []}')
+    for kind in ("csv", "npz", "json"):
+        assert invoke(door, "--json", request, "--output", str(tmp_path / f"answer.{kind}")) == 0
+    assert (tmp_path / "answer.csv").read_text() == 'label,score\ngood,0.1\n"b,d",7.0\n'
+    with np.load(tmp_path / "answer.npz") as arrays:
+        assert arrays["label"].tolist() == ["good", "b,d"]
+        np.testing.assert_array_equal(arrays["score"], np.array([[0.1], [7]], np.float32))
+    document = json.loads((tmp_path / "answer.json").read_text())
+    assert read_answer(document)["label"].tolist() == ["good", "b,d"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("answers.txt", "answers.txt: expected one of .csv, .npy, .npz, .json"),
+        ("none/answers.csv", "none/answers.csv: there is no directory none"),
+        ("answers.npy", "answers.npy: one array, and the model gives a FP32[-1], b FP32[-1]: "),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_told_before_a_call(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, message: str
+) -> None:
+    gives = [{"name": each, "datatype": "FP32", "shape": [-1]} for each in "ab"]
+    door = LambdaDoor({TARGET: lambda _: METADATA | {"outputs": gives}})
+    request = write(tmp_path / "request.json", '{"inputs": []}')
+    assert invoke(door, "--json", request, "--output", name) == 1
+    assert error(capsys).startswith(f"shearling: {message}")
+    assert inferred(door) == []
+
+
+def test_a_request_is_not_cut(
+    door: LambdaDoor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    request = write(tmp_path / "request.json", '{"inputs": []}')
+    assert invoke(door, "--json", request, "--rows-per-call", "1") == 1
+    assert "are for rows: a request is sent as it is" in error(capsys)
+    assert inferred(door) == []
 
 
 # package

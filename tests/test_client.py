@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -163,6 +163,7 @@ def test_a_missing_function_or_alias_is_named() -> None:
     ("code", "kind"),
     [
         ("RequestTooLargeException", PayloadTooLargeError),
+        ("RequestEntityTooLargeException", PayloadTooLargeError),
         ("AccessDeniedException", InferenceError),
     ],
 )
@@ -172,6 +173,13 @@ def test_what_lambda_refuses_has_a_class(code: str, kind: type[InferenceError]) 
 
     with pytest.raises(kind, match=code):
         connect(TARGET, client=LambdaDoor({TARGET: refuse}).client).call({})
+
+
+def test_what_lambda_would_not_take_is_not_sent(door: LambdaDoor) -> None:
+    rows = np.random.default_rng(0).random((600_000, 2), np.float32)
+    with pytest.raises(PayloadTooLargeError, match=r"bytes, and Lambda takes 6,291,456: .*_many"):
+        connect(TARGET, client=door.client).infer(rows)
+    assert len(door.calls) == 1
 
 
 @pytest.mark.parametrize(
@@ -218,11 +226,37 @@ class _Throttling(BaseHTTPRequestHandler):
         pass
 
 
+class _Counting(BaseHTTPRequestHandler):
+    """Lambda's API, which answers when `together` calls have come."""
+
+    protocol_version = "HTTP/1.1"
+    together: threading.Barrier
+    connections: set[Any]
+
+    def do_POST(self) -> None:
+        event = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.connections.add(self.client_address)
+        tensor = {"name": "X", "shape": [-1], "datatype": "FP64"}
+        document: dict[str, Any] = {"name": "fraud", "inputs": [tensor], "outputs": []}
+        if "shearling" not in event:
+            self.together.wait(10)
+            document = {"outputs": event["inputs"]}
+        body = json.dumps(document).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
 @contextmanager
-def throttling(refusals: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    paths: list[str] = []
-    handler = type("Handler", (_Throttling,), {"refusals": refusals, "paths": paths})
-    with HTTPServer(("127.0.0.1", 0), handler) as server:
+def lambda_api(
+    handler: type[BaseHTTPRequestHandler], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         endpoint = f"http://127.0.0.1:{server.server_port}"
@@ -232,16 +266,29 @@ def throttling(refusals: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[
         monkeypatch.delenv("AWS_PROFILE", raising=False)
         monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
         try:
-            yield paths
+            yield
         finally:
             server.shutdown()
             thread.join()
 
 
 def test_a_throttled_call_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    with throttling(1, monkeypatch) as paths:
+    paths: list[str] = []
+    handler = type("Handler", (_Throttling,), {"refusals": 1, "paths": paths})
+    with lambda_api(handler, monkeypatch):
         model = connect(TARGET)
         assert model.call({}) == {"outputs": []}
         model._client.close()
     assert len(paths) == 2
     assert paths[0].endswith("/functions/acme-fraud/invocations?Qualifier=prod")
+
+
+def test_each_of_many_calls_at_once_keeps_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    together, connections = threading.Barrier(20), set[Any]()
+    handler = type("Handler", (_Counting,), {"together": together, "connections": connections})
+    with lambda_api(handler, monkeypatch):
+        model = connect(TARGET)
+        outputs = model.infer_many(np.arange(60.0), rows_per_call=1, max_concurrency=20)
+        model._client.close()
+    np.testing.assert_array_equal(outputs["X"], np.arange(60))
+    assert len(connections) <= 21  # one more if the signature's is still in use

@@ -19,7 +19,9 @@ from shearling.errors import (
     InferenceError,
     InvalidRefError,
     InvalidRequestError,
+    ModelNotReadyError,
     PayloadTooLargeError,
+    PredictionError,
     UnknownModelError,
 )
 from shearling.registry import Registry
@@ -30,6 +32,7 @@ from tests.test_runtime_units import Call, serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from shearling_runtime.server import Server
 
@@ -125,6 +128,23 @@ def test_a_request_is_signed_where_that_is_asked_for(monkeypatch: pytest.MonkeyP
     assert headers["x-amz-security-token"] == "test"
 
 
+def test_many_signed_requests_ask_for_credentials_once(
+    url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked = tmp_path / "asked"
+    keys = {"Version": 1, "AccessKeyId": "test", "SecretAccessKey": "test"}
+    process = tmp_path / "process.sh"
+    process.write_text(f"echo >> {asked}\necho '{json.dumps(keys)}'\n")
+    (tmp_path / "config").write_text(f"[default]\ncredential_process = sh {process}\n")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    model = connect(url, model="fraud", auth="iam")
+    np.testing.assert_array_equal(model.infer_many(ROWS, rows_per_call=1)["Y"], 2 * ROWS)
+    assert asked.read_text() == "\n"
+
+
 def test_a_token_or_nothing_is_sent_otherwise() -> None:
     assert _headers("", token="abc")["authorization"] == "Bearer abc"
     assert "authorization" not in _headers("", auth=None)
@@ -207,6 +227,31 @@ def test_a_token_does_not_follow_a_redirect() -> None:
         with pytest.raises(InferenceError, match="is no model"):
             connect(url, model="fraud", token="abc").metadata()
         assert len(events) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (500, {"message": "so it is"}, InferenceError),
+        (503, {"message": "so it is"}, InferenceError),
+        (500, {"error": "so it is"}, PredictionError),
+        (503, {"error": "so it is"}, ModelNotReadyError),
+    ],
+)
+def test_a_gateway_that_fails_says_nothing_of_the_model(
+    status: int, body: dict[str, Any], kind: type[InferenceError]
+) -> None:
+    with answering((status, body)) as (url, _):
+        with pytest.raises(InferenceError, match="so it is") as raised:
+            connect(url, model="fraud").metadata()
+        assert type(raised.value) is kind
+
+
+def test_what_lambda_would_not_take_is_not_sent(url: str, events: list[Any]) -> None:
+    model = connect(url, model="fraud")
+    with pytest.raises(PayloadTooLargeError, match="bytes, and Lambda takes 6,291,456"):
+        model.infer(np.random.default_rng(0).random((1_000_000, 2), np.float32))
+    assert len(events) == 1
 
 
 @pytest.mark.parametrize("body", [{"error": "too large"}, {"message": "too large"}])

@@ -154,6 +154,7 @@ def test_the_status_of_an_error_is_the_one_of_http() -> None:
         "ModelNotReadyError": 503,
         "DeadlineError": 504,
         "PredictionError": 500,
+        "RowsFailedError": 500,
     }
 
 

@@ -126,6 +126,15 @@ def test_a_client_connects_by_alias_and_gets_arrays(stack: Quickstart) -> None:
     np.testing.assert_array_equal(model.infer(ROWS)["label"], train("logistic").predict(ROWS))
 
 
+def test_more_rows_than_a_call_has_are_answered_in_order_at_both_doors(stack: Quickstart) -> None:
+    rows = np.random.default_rng(0).permutation(np.tile(ROWS, (20, 1)))
+    by_alias = sdk.connect(f"{stack.function}:prod")
+    over_http = sdk.connect(stack.doors.api, model="cancer", alias="prod", auth="iam")
+    for model in (by_alias, over_http):
+        outputs = model.infer_many(rows, rows_per_call=len(rows) // 7, max_concurrency=3)
+        np.testing.assert_array_equal(outputs["label"], train("logistic").predict(rows))
+
+
 @pytest.mark.parametrize("number", range(5))
 def test_the_commands_that_the_demo_prints_work_as_printed(
     stack: Quickstart, tmp_path: Path, number: int

@@ -13,7 +13,7 @@ from shearling.errors import (
     PayloadTooLargeError,
     UnknownModelError,
 )
-from shearling.remote import RemoteModel, raise_error
+from shearling.remote import RemoteModel, check_request, raise_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 #: What Lambda's own refusals mean; any other is an InferenceError.
 _REFUSALS: dict[str, type[InferenceError]] = {
+    "RequestEntityTooLargeException": PayloadTooLargeError,
     "RequestTooLargeException": PayloadTooLargeError,
     "ResourceNotFoundException": UnknownModelError,
 }
@@ -33,6 +34,9 @@ _READ_SECONDS = 900 + 10
 
 #: Lambda may refuse for want of capacity, and then another try helps.
 _TRIES = 5
+
+#: As many calls at once as an account runs by default; a connection is made when it is needed.
+_CONNECTIONS = 1000
 
 _LENGTH = "inference-header-content-length"
 
@@ -115,6 +119,7 @@ class LambdaModel(RemoteModel):
         """Return the function's answer."""
         from botocore.exceptions import BotoCoreError, ClientError
 
+        check_request(payload)
         try:
             answer = self._client.invoke(
                 FunctionName=self._function, Qualifier=self._alias, Payload=payload
@@ -160,7 +165,7 @@ def connect(
     model: str | None = None,
     **options: Any,
 ) -> LambdaModel | HttpModel:
-    """Return a deployed model, to call by `infer`.
+    """Return a deployed model, to call by `infer`, or by `infer_many` with many rows.
 
     Args:
         target: `<function>:<alias>`, as in `acme-fraud:prod`, or the alias's ARN; or the URL of an
@@ -211,6 +216,7 @@ def _lambda_client(region: str | None) -> LambdaClient:
         connect_timeout=5,
         read_timeout=_READ_SECONDS,
         retries={"mode": "standard", "total_max_attempts": _TRIES},
+        max_pool_connections=_CONNECTIONS,
         tcp_keepalive=True,
     )
     return boto3.client("lambda", region_name=region, config=config)

@@ -20,12 +20,22 @@ ShearlingError
    +- ModelNotReadyError        503
    +- DeadlineError             504
    +- PredictionError           500
+   +- RowsFailedError           500: some rows of many; carries why, and what was answered
 ```
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+#: Reasons, and places for each, that a message has.
+_REASONS, _PLACES = 5, 5
 
 
 class ShearlingError(Exception):
@@ -145,3 +155,63 @@ class PredictionError(InferenceError):
     """The model itself failed on a valid request."""
 
     status: ClassVar[int] = 500
+
+
+@dataclass(frozen=True, slots=True)
+class RowFailure:
+    """Rows that have no answer, and why.
+
+    Attributes:
+        rows: their numbers, as in `range(1000, 2000)`.
+        error: what their call raised, or that they were not sent.
+    """
+
+    rows: range
+    error: Exception
+
+
+class RowsFailedError(InferenceError):
+    """Some rows of many have no answer; the answers of the others are kept here.
+
+    Attributes:
+        failures: what has no answer, in the order of the rows.
+        answered: the numbers of all other rows, in order.
+        outputs: their outputs by name, a row for each in `answered`; empty if there is none.
+    """
+
+    def __init__(
+        self,
+        failures: Sequence[RowFailure],
+        *,
+        answered: NDArray[Any],
+        outputs: Mapping[str, NDArray[Any]],
+    ) -> None:
+        failed = sum(len(failure.rows) for failure in failures)
+        title = f"{failed} of {failed + len(answered)} rows have no answer:"
+        super().__init__("\n  ".join([title, *_reasons(failures)]))
+        self.failures = tuple(failures)
+        self.answered = answered
+        self.outputs = dict(outputs)
+
+
+def _reasons(failures: Sequence[RowFailure]) -> list[str]:
+    """Return a line for each of the first reasons, with the rows that it holds for."""
+    places: dict[str, list[range]] = {}
+    for failure in failures:
+        found = places.setdefault(" ".join(str(failure.error).split()), [])
+        is_adjacent = bool(found) and found[-1].stop == failure.rows.start
+        first = found.pop().start if is_adjacent else failure.rows.start
+        found.append(range(first, failure.rows.stop))
+    lines = [f"{_places(rows)}: {reason}" for reason, rows in places.items()]
+    more = len(lines) - _REASONS
+    return lines[:_REASONS] + ([f"and {more} more reasons"] if more > 0 else [])
+
+
+def _places(places: Sequence[range]) -> str:
+    shown = ", ".join(
+        f"{rows.start}" if len(rows) == 1 else f"{rows.start} to {rows.stop - 1}"
+        for rows in places[:_PLACES]
+    )
+    more = len(places) - _PLACES
+    noun = "row" if sum(map(len, places)) == 1 else "rows"
+    return f"{noun} {shown}" + (f" and {more} more places" if more > 0 else "")

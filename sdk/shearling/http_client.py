@@ -7,8 +7,9 @@ import json
 import random
 import socket
 import time
+from functools import cached_property
 from http.client import HTTPException
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlsplit
 from urllib.request import Request, build_opener
@@ -18,11 +19,13 @@ from shearling.errors import (
     InferenceError,
     InvalidRefError,
 )
-from shearling.remote import RemoteModel, raise_error
+from shearling.remote import RemoteModel, check_request, raise_error
 from shearling.signing import NoRedirects, is_aws, signed, with_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from boto3 import Session
 
 #: "auto": signed where the host is AWS's own, and there is no token.
 Auth = Literal["iam", "auto"] | None
@@ -31,6 +34,9 @@ Auth = Literal["iam", "auto"] | None
 _DEADLINE_SECONDS = 60.0
 _LENGTH = "Inference-Header-Content-Length"
 _OK, _ERROR, _THROTTLED, _NOT_READY = 200, 400, 429, 503
+
+#: What a gateway says too, of a function that crashed, is throttled or late: no model said it.
+_OF_GATEWAYS = (500, 503)
 
 
 class HttpModel(RemoteModel):
@@ -121,6 +127,7 @@ class HttpModel(RemoteModel):
         refuses: bool = True,
     ) -> tuple[int, Mapping[str, str], bytes]:
         """Send a request, again where that is safe, and return status, headers and body."""
+        check_request(body)
         ends = time.monotonic() + self._timeout
         for attempt in range(1_000):
             left = ends - time.monotonic()
@@ -131,7 +138,7 @@ class HttpModel(RemoteModel):
             else:
                 if status != _THROTTLED:
                     if refuses and status >= _ERROR:
-                        raise_error(status, _sentence(status, data))
+                        _refuse(status, data)
                     return status, answered, data
                 problem = InferenceError(f"{self.target} is throttled: {_sentence(status, data)}")
             # Full jitter: callers that were refused together do not come back together.
@@ -175,7 +182,13 @@ class HttpModel(RemoteModel):
             return with_token(headers, self._token)
         if not self._signs:
             return headers
-        return signed(method, url, headers, body)
+        return signed(method, url, headers, body, session=self._session)
+
+    @cached_property
+    def _session(self) -> Session:
+        import boto3
+
+        return boto3.Session()
 
 
 class _NotSentError(Exception):
@@ -191,6 +204,14 @@ def _parsed(data: bytes) -> Any:
         return json.loads(data)
     except ValueError:
         return data.decode(errors="replace")
+
+
+def _refuse(status: int, data: bytes) -> NoReturn:
+    document = _parsed(data)
+    is_ours = isinstance(document, dict) and "error" in document
+    if status in _OF_GATEWAYS and not is_ours:
+        raise InferenceError(_sentence(status, data))
+    raise_error(status, _sentence(status, data))
 
 
 def _sentence(status: int, data: bytes) -> str:

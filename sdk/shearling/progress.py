@@ -16,14 +16,14 @@ def is_watched() -> bool:
 
 
 @contextmanager
-def progress(title: str, total_bytes: int) -> Iterator[Callable[[int], object]]:
-    """Yield a function to call with the number of bytes that are done."""
+def progress(title: str, total: int, *, unit: str = "B") -> Iterator[Callable[[int], object]]:
+    """Yield a function to call with the number of bytes, or of other units, that are done."""
     if not is_watched():
         yield int
         return
     from tqdm.auto import tqdm
 
-    with tqdm(total=total_bytes, desc=title, unit="B", unit_scale=True, leave=False) as bar:
+    with tqdm(total=total, desc=title, unit=unit, unit_scale=True, leave=False) as bar:
         yield bar.update
 
 

@@ -34,6 +34,22 @@ _CLASSES: dict[int, type[InferenceError]] = {
     )
 }
 
+#: What Lambda takes as the payload of an invocation.
+REQUEST_LIMIT = 6 * 1024 * 1024
+
+
+def check_request(body: bytes) -> None:
+    """Refuse what Lambda would: the connection may break before it has said so.
+
+    Raises:
+        PayloadTooLargeError: the body is too large.
+    """
+    if len(body) > REQUEST_LIMIT:
+        raise PayloadTooLargeError(
+            f"the request is {len(body):,} bytes, and Lambda takes {REQUEST_LIMIT:,}: send fewer "
+            "rows at a time, as `infer_many` does"
+        )
+
 
 def raise_error(status: int, message: str) -> NoReturn:
     """Raise the class of errors that a status stands for."""
@@ -82,13 +98,51 @@ class RemoteModel(ABC):
             InvalidRequestError: it does not fit the model's signature.
             UnknownModelError: there is no such model, version or alias.
             ModelNotReadyError: no model is released there yet.
+            PayloadTooLargeError: Lambda does not carry that many rows at once, or their answer.
             InferenceError: the model or the way to it failed.
         """
+        return self._infer(self._tensors(value))
+
+    def infer_many(
+        self, value: Any, *, rows_per_call: int | None = None, max_concurrency: int = 8
+    ) -> dict[str, NDArray[Any]]:
+        """Return what `infer` does, for any number of rows, by several calls at once.
+
+        All rows are checked before the first is sent. A call that is too large, or whose answer is,
+        is made again as two. What fails is told when all else is answered; only if ten calls in
+        succession fail, and not for their rows, the rest is not sent. Progress is shown in a
+        terminal or a notebook.
+
+        Args:
+            value: as of `infer`: of n rows, in arrays of shape [n, ...].
+            rows_per_call: by default about a megabyte of them.
+            max_concurrency: calls at once; a new AWS account runs ten, all functions together.
+
+        Returns:
+            The outputs by name, in the order of the rows, of shape [n, ...].
+
+        Raises:
+            InvalidRequestError: it does not fit the model's signature, or the model does not take
+                any number of rows.
+            RowsFailedError: some rows have no answer: it has which and why, and all other answers.
+            InferenceError: the model cannot be asked for its signature.
+        """
+        from shearling.many import infer_rows
+
+        return infer_rows(
+            self._infer,
+            self._tensors(value),
+            self.signature,
+            title=f"infer {self.target}",
+            rows_per_call=rows_per_call,
+            max_concurrency=max_concurrency,
+        )
+
+    def _infer(self, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         from shearling.binary import request_body
         from shearling.protocol import read_answer
 
-        body, length = request_body(self._tensors(value))
-        return read_answer(*self._exchange(body, length))
+        return read_answer(*self._exchange(*request_body(tensors)))
 
     def _tensors(self, value: Any) -> dict[str, NDArray[Any]]:
         from shearling.inputs import to_tensors

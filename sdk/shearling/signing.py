@@ -11,6 +11,8 @@ from shearling.errors import InvalidRequestError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from boto3 import Session
+
 _DEFAULT_REGION = "us-east-1"
 
 
@@ -37,7 +39,13 @@ def region_of(host: str) -> str | None:
 
 
 def signed(
-    method: str, url: str, headers: Mapping[str, str], body: bytes, *, region: str | None = None
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    region: str | None = None,
+    session: Session | None = None,
 ) -> dict[str, str]:
     """Return the headers of a request with the signature that `AWS_IAM` demands.
 
@@ -47,6 +55,7 @@ def signed(
         headers: of the request; all of them are signed.
         body: of the request.
         region: by default the one in the host's name, or else of the caller's configuration.
+        session: where credentials are found; one that is kept asks for them once.
 
     Raises:
         InvalidRequestError: there are no credentials.
@@ -56,7 +65,7 @@ def signed(
     from botocore.awsrequest import AWSRequest
 
     host = urlsplit(url).hostname or ""
-    session = boto3.Session()
+    session = session or boto3.Session()
     credentials = session.get_credentials()
     if credentials is None:
         raise InvalidRequestError(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from shearling.cli import aliases, calls, models, packages, pages, releases
 from shearling.cli.output import note, say
-from shearling.errors import PackageError, ShearlingError
+from shearling.errors import PackageError, RowsFailedError, ShearlingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -99,7 +99,7 @@ class _Version(argparse.Action):
 
 
 def _sentence(error: Exception) -> str:
-    if isinstance(error, PackageError):
+    if isinstance(error, PackageError | RowsFailedError):
         return str(error)  # with the itemised report
     # Without importing botocore: a command that does not need it does not pay for it.
     is_foreseen = isinstance(error, ShearlingError) or any(

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import sys
-from itertools import zip_longest
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shearling.cli.command import add_command
 from shearling.cli.output import note, say, say_json
 from shearling.cli.tables import table
+from shearling.errors import InvalidRequestError, PayloadTooLargeError, RowsFailedError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -22,9 +20,6 @@ if TYPE_CHECKING:
     from shearling.remote import RemoteModel
 
 _STDIN = "-"
-
-#: More are seldom read in a terminal.
-_ROWS_SHOWN, _COLUMNS_SHOWN = 50, 12
 
 
 def add_commands(commands: Commands) -> None:
@@ -34,9 +29,10 @@ def add_commands(commands: Commands) -> None:
         "invoke",
         _invoke,
         summary="call a deployed model by alias",
-        details="Without data it says what to pass.",
+        details="Without data it says what to pass. Rows that are too many for one call are sent "
+        "in several.",
         example="shearling invoke acme-fraud:prod\n"
-        "shearling invoke acme-fraud:prod --csv rows.csv\n"
+        "shearling invoke acme-fraud:prod --csv rows.csv --output answers.csv\n"
         "echo '[[1.5, 2]]' | shearling invoke acme-fraud:prod --json - --raw",
         registry=False,
     )
@@ -52,46 +48,95 @@ def add_commands(commands: Commands) -> None:
     )
     data.add_argument("--csv", type=Path, metavar="FILE", help="rows, with a line of names or not")
     data.add_argument("--npy", type=Path, metavar="FILE", help="an array; .npz: one for each input")
-    invoke.add_argument("--raw", action="store_true", help="print the answer as JSON")
+    for option, text in (
+        ("--rows-per-call", "of rows: as many in a call"),
+        ("--max-concurrency", "of rows: as many calls at once"),
+    ):
+        invoke.add_argument(option, type=int, metavar="N", help=text)
+    answer = invoke.add_mutually_exclusive_group()
+    answer.add_argument("--raw", action="store_true", help="print the answer as JSON")
+    answer.add_argument(
+        "--output", type=Path, metavar="FILE", help="write it to a .csv, .npy, .npz or .json file"
+    )
 
 
 def _invoke(arguments: argparse.Namespace) -> None:
-    from shearling.client import connect
-    from shearling.protocol import read_answer
-
-    model: RemoteModel
-    if "://" in arguments.target:
-        if not arguments.model:
-            arguments.refuse("a URL needs --model, the model's name")
-        model = connect(arguments.target, model=arguments.model, alias=arguments.alias)
-    else:
-        if arguments.model or arguments.alias:
-            arguments.refuse("--model and --alias are for a URL: give <function>:<alias>")
-        client_of = arguments.lambda_client
-        model = connect(arguments.target, client=client_of(None) if client_of else None)
+    model = _connected(arguments)
     if not (arguments.json or arguments.csv or arguments.npy):
         _explain(model, as_json=arguments.raw)
         return
-    answer = model.call(_request(model, arguments))
-    if arguments.raw:
-        say_json(answer)
-        return
-    note(f"answered by {answer['model_name']}:{answer['model_version']}")
-    say(_rendered(read_answer(answer)))
+    from shearling.cli.answers import answer_document, check_destination, rendered, write_answer
+
+    if arguments.output:
+        check_destination(arguments.output, model.signature.outputs)
+    try:
+        document, outputs = _answer(model, arguments)
+    except RowsFailedError as error:
+        if arguments.output and error.outputs:
+            write_answer(arguments.output, error.outputs)
+        raise
+    if document:
+        note(f"answered by {document['model_name']}:{document['model_version']}")
+    if arguments.output:
+        write_answer(arguments.output, outputs)
+    elif arguments.raw:
+        say_json(document or answer_document(outputs))
+    else:
+        say(rendered(outputs))
 
 
-def _request(model: RemoteModel, arguments: argparse.Namespace) -> dict[str, Any]:
+def _connected(arguments: argparse.Namespace) -> RemoteModel:
+    from shearling.client import connect
+
+    if "://" in arguments.target:
+        if not arguments.model:
+            arguments.refuse("a URL needs --model, the model's name")
+        return connect(arguments.target, model=arguments.model, alias=arguments.alias)
+    if arguments.model or arguments.alias:
+        arguments.refuse("--model and --alias are for a URL: give <function>:<alias>")
+    client_of = arguments.lambda_client
+    return connect(arguments.target, client=client_of(None) if client_of else None)
+
+
+def _answer(
+    model: RemoteModel, arguments: argparse.Namespace
+) -> tuple[dict[str, Any] | None, dict[str, NDArray[Any]]]:
+    """Return the answer's document, if it is one call's, and its outputs."""
+    from shearling.cli.data import is_request
+    from shearling.protocol import read_answer
+
+    asked = {"rows_per_call": arguments.rows_per_call, "max_concurrency": arguments.max_concurrency}
+    options = {name: value for name, value in asked.items() if value is not None}
+    data = _data(arguments)
+    if is_request(data):
+        if options:
+            raise InvalidRequestError(
+                "--rows-per-call and --max-concurrency are for rows: a request is sent as it is"
+            )
+        document = model.call(data)
+    elif options:
+        return None, model.infer_many(data, **options)
+    else:
+        try:
+            document = model.call(model.request(data))
+        except PayloadTooLargeError:
+            if any(spec.shape[:1] != (-1,) for spec in model.signature.inputs):
+                raise
+            return None, model.infer_many(data)
+    return document, read_answer(document)
+
+
+def _data(arguments: argparse.Namespace) -> Any:
+    """Return rows, or a request's document."""
     from shearling.cli.data import is_request, json_document, read_data, rows_of
 
     if not arguments.json:
-        return model.request(read_data(arguments.csv or arguments.npy))
+        return read_data(arguments.csv or arguments.npy)
     is_piped = arguments.json == _STDIN
     place = "standard input" if is_piped else arguments.json
     data = sys.stdin.buffer.read() if is_piped else Path(arguments.json).read_bytes()
     document = json_document(data, place)
-    if is_request(document):
-        return dict(document)
-    return model.request(rows_of(document, place))
+    return document if is_request(document) else rows_of(document, place)
 
 
 def _explain(model: RemoteModel, *, as_json: bool) -> None:
@@ -109,19 +154,3 @@ def _explain(model: RemoteModel, *, as_json: bool) -> None:
     say(f"{model.target} serves {metadata['name']}:{version} (-1 is any size)\n")
     say(table(["TENSOR", "NAME", "DATATYPE", "SHAPE"], tensors))
     say("\nPass data to run it: --csv rows.csv, --npy rows.npy, or --json rows.json.")
-
-
-def _rendered(outputs: Mapping[str, NDArray[Any]]) -> str:
-    """Return outputs as a table: a line for each row, a column for each number in it."""
-    columns: list[tuple[str, list[Any]]] = []
-    for name, array in outputs.items():
-        count = prod(array.shape[1:])
-        rows = array.reshape(-1 if array.size else 0, count)
-        columns += [
-            (name if count == 1 else f"{name}[{i}]", rows[:_ROWS_SHOWN, i].tolist())
-            for i in range(min(count, _COLUMNS_SHOWN))
-        ]
-        if count > _COLUMNS_SHOWN or len(rows) > _ROWS_SHOWN:
-            note(f"{name} is {len(rows)} rows of {count}: --raw prints all of it")
-    lines = zip_longest(*(values for _, values in columns), fillvalue="")
-    return table([name for name, _ in columns], lines)

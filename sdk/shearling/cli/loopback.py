@@ -14,6 +14,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, build_opener
 
 from shearling.errors import InferenceError
+from shearling.remote import REQUEST_LIMIT
 from shearling.signing import NoRedirects, signed, with_token
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 _HOST = "127.0.0.1"
 _SECONDS = 60.0
-_BODY_LIMIT = 6 * 1024 * 1024
 _PASSED_ON = ("content-type", "accept")
 _PASSED_BACK = (
     "content-type",
@@ -193,7 +193,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> Answer:
         length = self.headers.get("content-length") or "0"
-        if not length.isdigit() or int(length) > _BODY_LIMIT:
+        if not length.isdigit() or int(length) > REQUEST_LIMIT:
             self.close_connection = True  # what is not read must not be taken for a request
             return _said(413, "Lambda takes requests of up to 6 MB")
         body = self.rfile.read(int(length))

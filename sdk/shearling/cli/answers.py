@@ -1,0 +1,127 @@
+"""A model's answer for a person: a table, a document, or a file."""
+
+from __future__ import annotations
+
+import csv
+import json
+from itertools import zip_longest
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from shearling.cli.output import note
+from shearling.cli.tables import table
+from shearling.errors import InvalidRequestError
+from shearling.protocol import tensor_document
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from shearling.bundle import TensorSpec
+
+    Outputs = Mapping[str, NDArray[Any]]
+
+#: More are seldom read in a terminal.
+_ROWS_SHOWN, _COLUMNS_SHOWN = 50, 12
+
+
+def rendered(outputs: Outputs) -> str:
+    """Return the first rows of outputs as a table, and note what it leaves out."""
+    for name, array in outputs.items():
+        count = prod(array.shape[1:])
+        rows = len(_matrix(array))
+        if count > _COLUMNS_SHOWN or rows > _ROWS_SHOWN:
+            note(f"{name} is {rows} rows of {count}: --raw prints all of it, --output writes it")
+    columns = list(_columns(outputs, _COLUMNS_SHOWN))
+    lines = zip_longest(*(column[:_ROWS_SHOWN].tolist() for _, column in columns), fillvalue="")
+    return table([name for name, _ in columns], lines)
+
+
+def answer_document(outputs: Outputs) -> dict[str, Any]:
+    """Return outputs as the protocol has them in an answer."""
+    return {"outputs": [tensor_document(name, array) for name, array in outputs.items()]}
+
+
+def check_destination(path: Path, outputs: Sequence[TensorSpec]) -> None:
+    """Refuse a file that `write_answer` could not write, before there is an answer to lose.
+
+    Raises:
+        InvalidRequestError: it is of no known kind, holds fewer outputs, or has no directory.
+    """
+    kind = path.suffix.lower()
+    if kind not in _WRITERS:
+        raise InvalidRequestError(f"{path}: expected one of {', '.join(_WRITERS)}")
+    if kind == ".npy" and len(outputs) > 1:
+        raise InvalidRequestError(
+            f"{path}: one array, and the model gives {', '.join(map(str, outputs))}: use .npz"
+        )
+    if not path.parent.is_dir():
+        raise InvalidRequestError(f"{path}: there is no directory {path.parent}")
+
+
+def write_answer(path: Path, outputs: Outputs) -> None:
+    """Write outputs to a file.
+
+    Args:
+        path: `.csv` (a line for each row, a column for each number in it), `.npy` (one output),
+            `.npz` (an array for each output), or `.json` (the protocol's answer).
+        outputs: arrays by name.
+    """
+    _WRITERS[path.suffix.lower()](path, outputs)
+    note(f"{path}: {max(map(len, map(_matrix, outputs.values())))} rows")
+
+
+def _columns(outputs: Outputs, most: int | None = None) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Yield the columns of each output, by a name for each."""
+    for name, array in outputs.items():
+        rows = _matrix(array)
+        count = rows.shape[1]
+        for i in range(count)[:most]:
+            yield (name if count == 1 else f"{name}[{i}]"), rows[:, i]
+
+
+def _matrix(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array as rows; what has no dimension is one."""
+    return array.reshape(-1 if array.size else 0, prod(array.shape[1:]))
+
+
+def _write_csv(path: Path, outputs: Outputs) -> None:
+    columns = dict(_columns(outputs))
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(columns)
+        # Numpy's own numbers are written as short as they can be read again.
+        writer.writerows(zip_longest(*columns.values(), fillvalue=""))
+
+
+def _write_npy(path: Path, outputs: Outputs) -> None:
+    (array,) = outputs.values()
+    with path.open("wb") as stream:
+        np.save(stream, _plain(array))
+
+
+def _write_npz(path: Path, outputs: Outputs) -> None:
+    arrays: dict[str, Any] = {name: _plain(array) for name, array in outputs.items()}
+    with path.open("wb") as stream:
+        np.savez(stream, **arrays)
+
+
+def _write_json(path: Path, outputs: Outputs) -> None:
+    path.write_text(json.dumps(answer_document(outputs), ensure_ascii=False), encoding="utf-8")
+
+
+def _plain(array: NDArray[Any]) -> NDArray[Any]:
+    """Return strings as an array that is read without pickle."""
+    return array.astype(np.str_) if array.dtype.kind == "O" else array
+
+
+_WRITERS: dict[str, Callable[[Path, Outputs], None]] = {
+    ".csv": _write_csv,
+    ".npy": _write_npy,
+    ".npz": _write_npz,
+    ".json": _write_json,
+}
