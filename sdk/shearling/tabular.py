@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from itertools import zip_longest
+from math import prod
+from typing import TYPE_CHECKING, Any, TextIO
 
 from shearling.errors import InvalidRequestError
 from shearling.instances import check_rows, tensor_of
@@ -14,7 +14,7 @@ from shearling.protocol import InferRequest
 from shearling.tensors import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -91,29 +91,47 @@ def parse_csv(text: str, signature: Signature, columns: Sequence[str] = ()) -> I
 
 
 def csv_of(request: InferRequest, outputs: Mapping[str, NDArray[Any]]) -> str:
-    """Return the wanted outputs as a table: a row for each of the request's, below the names.
-
-    What has several values a row has a column for each, as in `scores[0]`; NaN is empty.
+    """Return the outputs that a request wants as a table, a row for each of its own.
 
     Raises:
         InvalidRequestError: an output has no row for each of the request's.
         PredictionError: an output is of no datatype.
     """
     count = len(next(iter(request.inputs.values())))
-    names: list[str] = []
-    columns: list[list[str]] = []
     for name in request.outputs:
-        array = outputs[name]
-        check_rows(name, array, count)
-        shape = array.shape[1:] if array.shape[1:] != (1,) else ()
-        for place in np.ndindex(shape):
-            names.append(f"{name}[{','.join(map(str, place))}]" if place else name)
-            columns.append(_cells(array.reshape(count, *shape)[(slice(None), *place)]))
+        check_rows(name, outputs[name], count)
     text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(names)
-    writer.writerows(zip(*columns, strict=True))
+    write_csv(text, {name: outputs[name] for name in request.outputs})
     return text.getvalue()
+
+
+def write_csv(stream: TextIO, outputs: Mapping[str, NDArray[Any]]) -> None:
+    """Write outputs as a table below the names of its columns; NaN is an empty cell."""
+    columns = dict(columns_of(outputs))
+    writer = csv.writer(stream)
+    writer.writerow(columns)
+    writer.writerows(zip_longest(*map(_cells, columns.values()), fillvalue=""))
+
+
+def columns_of(
+    outputs: Mapping[str, NDArray[Any]], most: int | None = None
+) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Yield the columns of outputs by name: one for each value of a row, as in `scores[0]`.
+
+    Args:
+        outputs: arrays by name; what has no dimension is one row.
+        most: how many of each output.
+    """
+    for name, array in outputs.items():
+        rows = as_rows(array)
+        count = rows.shape[1]
+        for i in range(count)[:most]:
+            yield (name if count == 1 else f"{name}[{i}]"), rows[:, i]
+
+
+def as_rows(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array as rows of values; what has no dimension is one."""
+    return array.reshape(-1 if array.size else 0, prod(array.shape[1:]))
 
 
 def _is_header(first: Sequence[str], names: Sequence[str], datatype: str) -> bool:
@@ -171,11 +189,12 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
 }
 
 
-def _cells(column: NDArray[Any]) -> list[str]:
-    text: list[str] = column.astype(str).tolist()
+def _cells(column: NDArray[Any]) -> list[Any]:
     match column.dtype.kind:
-        case "f":
+        case "f":  # as short as it can be read again
+            text: list[str] = column.astype(str).tolist()
             return ["" if cell == "nan" else cell for cell in text]
         case "b":
-            return [cell.lower() for cell in text]
-    return text
+            return ["true" if value else "false" for value in column]
+    cells: list[Any] = column.tolist()
+    return cells

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from itertools import zip_longest
 from math import prod
@@ -14,9 +13,10 @@ from shearling.cli.output import note
 from shearling.cli.tables import table
 from shearling.errors import InvalidRequestError
 from shearling.protocol import tensor_document
+from shearling.tabular import as_rows, columns_of, write_csv
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -33,10 +33,10 @@ def rendered(outputs: Outputs) -> str:
     """Return the first rows of outputs as a table, and note what it leaves out."""
     for name, array in outputs.items():
         count = prod(array.shape[1:])
-        rows = len(_matrix(array))
+        rows = len(as_rows(array))
         if count > _COLUMNS_SHOWN or rows > _ROWS_SHOWN:
             note(f"{name} is {rows} rows of {count}: --raw prints all of it, --output writes it")
-    columns = list(_columns(outputs, _COLUMNS_SHOWN))
+    columns = list(columns_of(outputs, _COLUMNS_SHOWN))
     lines = zip_longest(*(column[:_ROWS_SHOWN].tolist() for _, column in columns), fillvalue="")
     return table([name for name, _ in columns], lines)
 
@@ -72,30 +72,12 @@ def write_answer(path: Path, outputs: Outputs) -> None:
         outputs: arrays by name.
     """
     _WRITERS[path.suffix.lower()](path, outputs)
-    note(f"{path}: {max(map(len, map(_matrix, outputs.values())))} rows")
-
-
-def _columns(outputs: Outputs, most: int | None = None) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Yield the columns of each output, by a name for each."""
-    for name, array in outputs.items():
-        rows = _matrix(array)
-        count = rows.shape[1]
-        for i in range(count)[:most]:
-            yield (name if count == 1 else f"{name}[{i}]"), rows[:, i]
-
-
-def _matrix(array: NDArray[Any]) -> NDArray[Any]:
-    """Return an array as rows; what has no dimension is one."""
-    return array.reshape(-1 if array.size else 0, prod(array.shape[1:]))
+    note(f"{path}: {max(map(len, map(as_rows, outputs.values())))} rows")
 
 
 def _write_csv(path: Path, outputs: Outputs) -> None:
-    columns = dict(_columns(outputs))
     with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(columns)
-        # Numpy's own numbers are written as short as they can be read again.
-        writer.writerows(zip_longest(*columns.values(), fillvalue=""))
+        write_csv(stream, outputs)
 
 
 def _write_npy(path: Path, outputs: Outputs) -> None:

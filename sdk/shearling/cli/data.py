@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shearling.errors import InvalidRequestError
+from shearling.tabular import is_number, read_rows
 from shearling.tensors import DTYPES
 
 if TYPE_CHECKING:
@@ -60,19 +60,13 @@ def read_csv(path: Path) -> Frame | NDArray[Any]:
     """Return the columns of a CSV file, or an array if its first line is numbers, not names."""
     with path.open(newline="", encoding="utf-8-sig") as stream:
         try:
-            rows = [row for row in csv.reader(stream) if row]
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise InvalidRequestError(f"{path} is not a CSV file: {error}") from error
-    width = len(rows[0]) if rows else 0
-    for number, row in enumerate(rows, 1):
-        if len(row) != width:
-            raise InvalidRequestError(
-                f"{path}: row {number} has {len(row)} cells, and the first one {width}"
-            )
-    has_names = bool(rows) and not all(_is_number(cell) for cell in rows[0])
-    names = rows[0] if has_names else [str(i) for i in range(width)]
+            rows = read_rows(stream, str(path))
+        except UnicodeDecodeError as error:
+            raise InvalidRequestError(f"{path} is not CSV: {error}") from error
+    has_names = bool(rows) and not all(map(is_number, rows[0]))
     if len(rows) == has_names:
         raise InvalidRequestError(f"{path} has no rows")
+    names = rows[0] if has_names else [str(i) for i in range(len(rows[0]))]
     columns = [_column(cells) for cells in zip(*rows[has_names:], strict=True)]
     frame = Frame(dict(zip(names, columns, strict=True)))
     return frame if has_names else frame.to_numpy()
@@ -134,14 +128,6 @@ _READERS: dict[str, Callable[[Path], Any]] = {
 
 def _tensor(tensor: Mapping[str, Any]) -> NDArray[Any]:
     return np.array(tensor["data"], DTYPES[tensor["datatype"]]).reshape(tensor["shape"])
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
 
 
 def _column(cells: Sequence[str]) -> NDArray[Any]:
