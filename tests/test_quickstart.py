@@ -5,11 +5,16 @@ The tests run in order: each leaves the stack as the next one expects it, and sa
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 import subprocess
+import sys
+import urllib.request
 import uuid
 import zipfile
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,9 +25,9 @@ import shearling as sdk
 from examples.quickstart.demo import look_around
 from examples.quickstart.train_and_push import data, train
 from shearling.cli import main as shearling
-from shearling.protocol import request_document
+from shearling.protocol import read_answer, request_document
 from tests.doors import Doors
-from tests.embedded_aws import EmbeddedAws
+from tests.embedded_aws import REGION, EmbeddedAws
 from tests.packages import built_package, function_python
 from tests.terraform_cli import (
     REPOSITORY,
@@ -33,7 +38,6 @@ from tests.terraform_cli import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("aws_environment", "registry_variable")]
 
@@ -133,6 +137,33 @@ def test_more_rows_than_a_call_has_are_answered_in_order_at_both_doors(stack: Qu
     for model in (by_alias, over_http):
         outputs = model.infer_many(rows, rows_per_call=len(rows) // 7, max_concurrency=3)
         np.testing.assert_array_equal(outputs["label"], train("logistic").predict(rows))
+
+
+def test_a_person_opens_the_page_and_asks_with_their_own_credentials(stack: Quickstart) -> None:
+    body = json.dumps(request_document({"X": ROWS[:3]})).encode()
+    api = [stack.doors.api, "--model", "cancer", "--alias", "prod", "--region", REGION]
+    for target in ([f"{stack.function}:prod"], api):
+        with opened(stack, *target) as page:
+            with urllib.request.urlopen(page, timeout=60) as answer:
+                assert b"<h1" in answer.read()
+            infer = page.replace("/docs", "/infer")
+            with urllib.request.urlopen(infer, body, timeout=60) as answer:
+                outputs = read_answer(json.load(answer))
+        np.testing.assert_array_equal(outputs["label"], train("logistic").predict(ROWS[:3]))
+
+
+@contextmanager
+def opened(stack: Quickstart, *target: str) -> Iterator[str]:
+    """Run `shearling open`, and yield the address of the page."""
+    command = [str(Path(sys.executable).with_name("shearling")), "open", *target, "--no-browser"]
+    with subprocess.Popen(
+        command, env=stack.aws.process_environment(), stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
 
 
 @pytest.mark.parametrize("number", range(5))
@@ -248,6 +279,27 @@ def test_a_client_that_is_not_ours_gets_the_local_models_answers(stack: Quicksta
             np.testing.assert_allclose(
                 answer.as_numpy("probabilities"), model.predict_proba(ROWS), atol=1e-5
             )
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed here")
+def test_curl_gets_the_local_models_answers_in_json_and_as_csv(
+    stack: Quickstart, tmp_path: Path
+) -> None:
+    expected = train("logistic").predict(ROWS)
+    url = f"{stack.doors.api}/v2/models/cancer/infer"
+    request, rows = tmp_path / "request.json", tmp_path / "rows.csv"
+    request.write_text(json.dumps(request_document({"X": ROWS})))
+    np.savetxt(rows, ROWS, delimiter=",", fmt="%.9g")
+    outputs = read_answer(json.loads(curl(url, request, "application/json")))
+    np.testing.assert_array_equal(outputs["label"], expected)
+    table = list(csv.DictReader(curl(url, rows, "text/csv").splitlines()))
+    assert [int(row["label"]) for row in table] == expected.tolist()
+
+
+def curl(url: str, body: Path, kind: str) -> str:
+    """POST a file as a shell would."""
+    command = ["curl", "-sSf", "-H", f"content-type: {kind}", "--data-binary", f"@{body}", url]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
 
 
 def test_a_new_alias_serves_no_model_until_one_is_released(stack: Quickstart) -> None:
