@@ -32,10 +32,10 @@ class _Answer(NamedTuple):
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Answer an event of the HTTP API."""
-    method = str(event["requestContext"]["http"]["method"]).upper()
+    """Answer an event of an API, in either payload."""
+    method, path = _asked(event)
     try:
-        answer = _answer(event, method, context)
+        answer = _answer(event, method, path, context)
     except InferenceError as error:
         answer = _Answer(error.status, {"error": str(error)})
     except Exception as error:  # noqa: BLE001 - a caller gets a sentence, the log the traceback
@@ -85,9 +85,17 @@ def models(registry: Registry, releaser: str, region: str, account: str) -> list
     return [entries[key] for key in sorted(entries)]
 
 
-def _answer(event: Mapping[str, Any], method: str, context: Any) -> _Answer:
-    path = without_stage(str(event.get("rawPath") or "/"), event["requestContext"].get("stage"))
-    path = path.rstrip("/") or "/"
+def _asked(event: Mapping[str, Any]) -> tuple[str, str]:
+    context = event["requestContext"]
+    if "http" in context:
+        method, path = context["http"]["method"], event.get("rawPath")
+    else:
+        method, path = event["httpMethod"], event.get("path")
+    path = without_stage(str(path or "/"), context.get("stage"))
+    return str(method).upper(), path.rstrip("/") or "/"
+
+
+def _answer(event: Mapping[str, Any], method: str, path: str, context: Any) -> _Answer:
     answers: dict[str, tuple[str, Callable[[], _Answer]]] = {
         "/": ("GET", lambda: _front(event, _models(context))),
         "/v2": ("GET", _server_metadata),
