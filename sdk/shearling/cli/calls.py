@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from itertools import zip_longest
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shearling.cli.command import add_command
+from shearling.cli.command import API_KEY_VARIABLE, TOKEN_VARIABLE, add_command
 from shearling.cli.output import note, say, say_json
 from shearling.cli.tables import table
 
@@ -34,7 +35,8 @@ def add_commands(commands: Commands) -> None:
         "invoke",
         _invoke,
         summary="call a deployed model by alias",
-        details="Without data it says what to pass.",
+        details="Without data it says what to pass. A URL of AWS's own is signed for with your "
+        f"credentials, unless {TOKEN_VARIABLE} or {API_KEY_VARIABLE} is set, which is sent then.",
         example="shearling invoke acme-fraud:prod\n"
         "shearling invoke acme-fraud:prod --csv rows.csv\n"
         "echo '[[1.5, 2]]' | shearling invoke acme-fraud:prod --json - --raw",
@@ -43,6 +45,7 @@ def add_commands(commands: Commands) -> None:
     invoke.add_argument("target", metavar="TARGET", help="<function>:<alias>, or an API's URL")
     invoke.add_argument("--model", metavar="NAME", help="of a URL: the model's name")
     invoke.add_argument("--alias", metavar="ALIAS", help="of a URL: the alias, or a version")
+    invoke.add_argument("--region", help="of a URL: sign for it, also beside a key")
     data = invoke.add_mutually_exclusive_group()
     data.add_argument(
         "--json",
@@ -63,10 +66,18 @@ def _invoke(arguments: argparse.Namespace) -> None:
     if "://" in arguments.target:
         if not arguments.model:
             arguments.refuse("a URL needs --model, the model's name")
-        model = connect(arguments.target, model=arguments.model, alias=arguments.alias)
+        model = connect(
+            arguments.target,
+            model=arguments.model,
+            alias=arguments.alias,
+            auth="iam" if arguments.region else "auto",
+            region=arguments.region,
+            token=os.environ.get(TOKEN_VARIABLE),
+            api_key=os.environ.get(API_KEY_VARIABLE),
+        )
     else:
-        if arguments.model or arguments.alias:
-            arguments.refuse("--model and --alias are for a URL: give <function>:<alias>")
+        if arguments.model or arguments.alias or arguments.region:
+            arguments.refuse("--model, --alias and --region are for a URL: give <function>:<alias>")
         client_of = arguments.lambda_client
         model = connect(arguments.target, client=client_of(None) if client_of else None)
     if not (arguments.json or arguments.csv or arguments.npy):
