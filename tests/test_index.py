@@ -125,6 +125,16 @@ def test_the_front_page_links_to_what_can_be_tried(registry: Registry) -> None:
     assert "%" not in page.partition("<tbody>")[2]
 
 
+@pytest.mark.parametrize(("path", "base"), [("/live", "/live/"), ("/live/", "/live/"), ("/", "/")])
+def test_the_front_page_of_a_rest_api_links_to_where_it_answers(
+    registry: Registry, path: str, base: str
+) -> None:
+    deploy(registry, "fraud", "prod")
+    release(registry, "fraud", "prod", 7)
+    page = handled(event_1_0("GET", path, [], b"", "live"))["body"]
+    assert f'href="{base}v2/models/fraud/docs"' in page
+
+
 def test_the_front_page_is_json_for_who_asks_for_it(registry: Registry) -> None:
     deploy(registry, "fraud", "prod")
     _, headers, text = ask("GET", "/", accept="application/json")

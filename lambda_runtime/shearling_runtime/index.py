@@ -147,9 +147,11 @@ def _front(event: Mapping[str, Any], found: list[dict[str, Any]]) -> _Answer:
         return _Answer(200, {"models": found}, {"vary": "accept"})
     from shearling_runtime.page import index_page
 
-    links = {
-        it["name"]: f"v2/models/{quote(it['name'])}/docs" for it in found if it["state"] == _READY
-    }
+    # The stage of a REST API is part of the address, which may end without a slash.
+    base = str(event["requestContext"].get("path", ""))
+    base += "" if base.endswith("/") or not base else "/"
+    ready = [it["name"] for it in found if it["state"] == _READY]
+    links = {name: f"{base}v2/models/{quote(name)}/docs" for name in ready}
     page, policy = index_page(found, links)
     return _Answer(200, None, {**policy, "vary": "accept"}, page)
 
