@@ -93,7 +93,7 @@ module "function" {
 
 module "index" {
   source = "./modules/index"
-  count  = var.api == null ? 0 : 1
+  count  = var.api == null && var.rest_api == null ? 0 : 1
 
   name                     = "${var.name}_index"
   registry                 = local.registry
@@ -107,30 +107,48 @@ module "index" {
   permissions_boundary_arn = var.permissions_boundary_arn
 }
 
-module "api" {
-  source = "./modules/api"
-  count  = var.api == null ? 0 : 1
-
-  name          = var.name
-  authorization = var.api.authorization
-  jwt           = var.api.jwt
-  cors          = var.api.cors
-  throttle      = var.api.throttle
-
-  index = {
-    function_name = module.index[0].function_name
-    invoke_arn    = module.index[0].invoke_arn
-  }
-
-  models = {
+locals {
+  # What the APIs serve.
+  served = {
     for name, model in var.models : name => {
       function_name     = module.function[name].function_name
       alias_invoke_arns = module.function[name].alias_invoke_arns
       default_alias     = local.default_aliases[name]
     }
   }
+  index = one([for index in module.index : { function_name = index.function_name, invoke_arn = index.invoke_arn }])
+}
 
+module "api" {
+  source = "./modules/api"
+  count  = var.api == null ? 0 : 1
+
+  name               = var.name
+  models             = local.served
+  index              = local.index
+  authorization      = var.api.authorization
+  jwt                = var.api.jwt
+  cors               = var.api.cors
+  throttle           = var.api.throttle
+  domain             = var.api.domain
   log_retention_days = var.log_retention_days
+}
+
+module "rest_api" {
+  source = "./modules/rest-api"
+  count  = var.rest_api == null ? 0 : 1
+
+  name               = var.name
+  models             = local.served
+  index              = local.index
+  authorization      = var.rest_api.authorization
+  usage_plans        = var.rest_api.usage_plans
+  throttle           = var.rest_api.throttle
+  timeout_seconds    = var.rest_api.timeout_seconds
+  stage              = var.rest_api.stage
+  domain             = var.rest_api.domain
+  waf                = var.rest_api.waf
+  log_retention_days = var.rest_api.access_log ? var.log_retention_days : null
 }
 
 module "releaser" {
@@ -143,7 +161,7 @@ module "releaser" {
   unsupported_python = var.unsupported_python
   architecture       = var.architecture
   sweep_minutes      = var.sweep_minutes
-  api_url            = one(module.api[*].url)
+  api_url            = try(concat(module.api[*].url, module.rest_api[*].url)[0], null)
 
   functions = {
     for name in keys(var.models) : name => {
@@ -171,6 +189,22 @@ check "api_timeout" {
     condition = var.api == null || alltrue([for model in values(var.models) : model.timeout_seconds <= 30])
     error_message = "The API answers 503 after 30 seconds, however long the function goes on: ${join(", ", [
       for name, model in var.models : "${name} has timeout_seconds = ${model.timeout_seconds}" if model.timeout_seconds > 30
+    ])}. Direct invocation waits as long as the function."
+  }
+}
+
+locals {
+  # The default of 30 is a second more than what a REST API waits: nothing to warn everybody of.
+  slower_than_rest_api = var.rest_api == null ? {} : {
+    for name, model in var.models : name => model.timeout_seconds if model.timeout_seconds > var.rest_api.timeout_seconds + 1
+  }
+}
+
+check "rest_api_timeout" {
+  assert {
+    condition = length(local.slower_than_rest_api) == 0
+    error_message = "The REST API answers 504 when its own timeout_seconds are over, however long the function goes on: ${join(", ", [
+      for name, seconds in local.slower_than_rest_api : "${name} has timeout_seconds = ${seconds}"
     ])}. Direct invocation waits as long as the function."
   }
 }

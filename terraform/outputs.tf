@@ -23,6 +23,37 @@ output "api_id" {
   description = "ID of the API; null without one."
 }
 
+output "api_domain_target" {
+  value       = one(module.api[*].domain_target)
+  description = "What the alias record of the API's domain points to; null without one."
+}
+
+output "rest_api_url" {
+  value       = one(module.rest_api[*].url)
+  description = "Base URL of the REST API, its stage included; null without one."
+}
+
+output "rest_api_id" {
+  value       = one(module.rest_api[*].api_id)
+  description = "ID of the REST API; null without one."
+}
+
+output "rest_api_keys" {
+  value       = one(module.rest_api[*].api_keys)
+  sensitive   = true
+  description = "Value of each key of the REST API, by its name: what callers send as `x-api-key`; null without one."
+}
+
+output "rest_api_usage_plan_ids" {
+  value       = one(module.rest_api[*].usage_plan_ids)
+  description = "ID of each usage plan of the REST API, by its name; null without one."
+}
+
+output "rest_api_domain_target" {
+  value       = one(module.rest_api[*].domain_target)
+  description = "What the alias record of the REST API's domain points to; null without one."
+}
+
 output "releaser_name" {
   value       = module.releaser.function_name
   description = "Name of the releaser's function, for `shearling release`."
@@ -40,12 +71,12 @@ output "promote_policies" {
 
 output "invoke_policies" {
   value       = local.invoke_policies_json
-  description = "IAM policy (JSON) for who invokes a model, directly and through the API, by `model:alias`."
+  description = "IAM policy (JSON) for who invokes a model, directly and through the APIs, by `model:alias`."
 }
 
 output "index_policy" {
-  value       = one(module.api[*].index_policy_json)
-  description = "IAM policy (JSON) for who lists the models through the API; null without one."
+  value       = local.index_policy_json
+  description = "IAM policy (JSON) for who lists the models through the APIs; null without one."
 }
 
 output "release_policy" {

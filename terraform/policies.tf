@@ -1,4 +1,4 @@
-# Who may invoke a model: one alias, directly and through the API.
+# Who may invoke a model: one alias, directly and through the APIs.
 
 locals {
   aliases = merge([
@@ -34,6 +34,15 @@ locals {
     ]
   })
 
+  execution_arns = concat(module.api[*].execution_arn, module.rest_api[*].execution_arn)
+
+  index_policy_json = length(local.execution_arns) == 0 ? null : jsonencode({
+    Version = "2012-10-17"
+    Statement = flatten([
+      for policy in concat(module.api[*].index_policy_json, module.rest_api[*].index_policy_json) : jsondecode(policy).Statement
+    ])
+  })
+
   invoke_policies_json = {
     for key, target in local.aliases : key => jsonencode({
       Version = "2012-10-17"
@@ -46,13 +55,13 @@ locals {
             Resource = target.arn
           },
         ],
-        [
-          for api in module.api : {
+        length(local.execution_arns) == 0 ? [] : [
+          {
             Sid      = "CallApi"
             Effect   = "Allow"
             Action   = "execute-api:Invoke"
-            Resource = [for path in target.paths : "${api.execution_arn}/*/*/v2/models/${target.model}${path}"]
-          }
+            Resource = [for pair in setproduct(local.execution_arns, target.paths) : "${pair[0]}/*/*/v2/models/${target.model}${pair[1]}"]
+          },
         ],
       )
     })

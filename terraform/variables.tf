@@ -55,7 +55,7 @@ variable "models" {
   }
 
   validation {
-    condition = var.api == null || alltrue([
+    condition = (var.api == null && var.rest_api == null) || alltrue([
       for model in values(var.models) : model.default_alias != null || length(model.aliases) == 1
     ])
     error_message = "A model with several aliases needs default_alias: the one that answers API paths without a version (${join(", ", [for name, model in var.models : name if model.default_alias == null && length(model.aliases) != 1])})."
@@ -131,9 +131,49 @@ variable "api" {
       requests_per_second = optional(number)
       burst               = optional(number)
     }), {})
+    domain = optional(object({
+      name            = string
+      certificate_arn = string # of ACM, in the API's region
+    }))
   })
   default     = null
   description = "An HTTP API in front of the functions, `{}` for one with IAM authorization; null for none."
+}
+
+variable "rest_api" {
+  type = object({
+    authorization = optional(string, "AWS_IAM") # or NONE: everybody, or with usage plans everybody who has a key
+    usage_plans = optional(map(object({
+      requests_per_second = number # of each key, over all routes
+      burst               = number
+      quota = optional(object({
+        requests = number
+        period   = string # DAY, WEEK or MONTH
+      }))
+      api_keys = optional(set(string), []) # names; AWS makes the values
+    })), {})
+    throttle = optional(object({
+      requests_per_second = optional(number)
+      burst               = optional(number)
+    }), {})
+    timeout_seconds = optional(number, 29) # more needs a higher quota of the account
+    stage           = optional(string)
+    domain = optional(object({
+      name            = string
+      certificate_arn = string # of ACM, in the API's region
+    }))
+    waf = optional(object({
+      web_acl_arn = string # of WAFv2, regional
+    }))
+    access_log = optional(bool, true) # needs the account's role for logs of API Gateway
+  })
+  default     = null
+  description = "A REST API in front of the functions, for API keys, usage plans and WAF, beside the HTTP API or instead of it; null for none."
+
+  validation {
+    condition     = try(var.rest_api.domain.name != var.api.domain.name, true)
+    error_message = "api and rest_api need a domain each: a domain name is of one API."
+  }
 }
 
 variable "python" {

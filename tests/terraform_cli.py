@@ -32,7 +32,7 @@ _INTERRUPT_SECONDS = 20.0
 #: Every service that our modules configure.
 _SERVICES = (
     *("apigateway", "apigatewayv2", "cloudwatch", "ec2", "efs", "events", "iam", "kms", "lambda"),
-    *("logs", "s3", "s3control", "scheduler", "sns", "sqs", "ssm", "sts"),
+    *("logs", "s3", "s3control", "scheduler", "sns", "sqs", "ssm", "sts", "wafv2"),
 )
 
 

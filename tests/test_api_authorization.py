@@ -1,4 +1,4 @@
-"""Who may call the API, on an embedded AWS that enforces rights.
+"""Who may call the APIs, on an embedded AWS that enforces rights.
 
 The bucket is one without our bucket policy, whose condition `s3:if-none-match` the emulator does
 not know. No model is released: a 503 of the function's own says that a caller was let in.
@@ -52,6 +52,7 @@ module "inference" {
   unsupported_python = %(unsupported)s
   registry           = { bucket = "%(bucket)s" }
   api                = {}
+  rest_api           = {}
 
   models = {
     fraud = { aliases = { prod = {}, staging = {} }, default_alias = "prod" }
@@ -86,6 +87,7 @@ locals {
 }
 
 output "api_id" { value = module.inference.api_id }
+output "rest_api_id" { value = module.inference.rest_api_id }
 output "tokens_api_id" { value = module.tokens.api_id }
 output "invoke_policies" { value = module.inference.invoke_policies }
 output "index_policy" { value = module.inference.index_policy }
@@ -94,7 +96,7 @@ output "index_policy" { value = module.inference.index_policy }
 
 @dataclass(frozen=True)
 class Stack:
-    """Two models behind an API that asks for signatures, and one behind another for tokens."""
+    """Two models behind APIs that ask for signatures, and one behind another for tokens."""
 
     aws: EmbeddedAws
     outputs: dict[str, Any]
@@ -108,20 +110,18 @@ class Stack:
         key = iam.create_access_key(UserName=name)["AccessKey"]
         return Credentials(key["AccessKeyId"], key["SecretAccessKey"])
 
-    def signed(
-        self, path: str, credentials: Credentials | None, method: str = "GET"
-    ) -> tuple[int, str]:
-        url = f"{self.aws.http_api_url(self.outputs['api_id'])}{path}"
-        body = b"{}" if method == "POST" else b""
-        request = AWSRequest(method, url, data=body)
-        request.headers["content-type"] = "application/json"
-        if credentials:
-            SigV4Auth(credentials, "execute-api", REGION).add_auth(request)
-        return _sent(method, url, body, dict(request.headers))
-
     def with_token(self, token: str | None, path: str = "/v2/models/fraud") -> tuple[int, str]:
         url = f"{self.aws.http_api_url(self.outputs['tokens_api_id'])}{path}"
         return _sent("GET", url, b"", {"authorization": f"Bearer {token}"} if token else {})
+
+
+def signed(url: str, credentials: Credentials | None, method: str = "GET") -> tuple[int, str]:
+    body = b"{}" if method == "POST" else b""
+    request = AWSRequest(method, url, data=body)
+    request.headers["content-type"] = "application/json"
+    if credentials:
+        SigV4Auth(credentials, "execute-api", REGION).add_auth(request)
+    return _sent(method, url, body, dict(request.headers))
 
 
 def _sent(method: str, url: str, body: bytes, headers: dict[str, str]) -> tuple[int, str]:
@@ -157,6 +157,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield Stack(aws, terraform.outputs())
 
 
+@pytest.fixture(params=["http", "rest"])
+def api(stack: Stack, request: pytest.FixtureRequest) -> str:
+    """Where each kind of API answers, both of which ask for signatures."""
+    if request.param == "http":
+        return stack.aws.http_api_url(stack.outputs["api_id"])
+    return stack.aws.rest_api_url(stack.outputs["rest_api_id"], "live")
+
+
 @pytest.fixture(scope="module")
 def tokens(stack: Stack) -> Iterator[Issuer]:
     """The issuer of the tokens; on loopback and so without TLS, which our module would refuse."""
@@ -178,48 +186,50 @@ def let_in(answer: tuple[int, str]) -> bool:
     return status == 503 and "no model is released" in body
 
 
-def test_an_unsigned_call_is_refused(stack: Stack) -> None:
+def test_an_unsigned_call_is_refused(api: str) -> None:
     for path in ("/v2/models/fraud", "/v2/models/fraud/docs", "/v2", "/"):
-        assert stack.signed(path, None)[0] == 403, path
+        assert signed(f"{api}{path}", None)[0] == 403, path
 
 
-def test_a_signed_call_without_the_right_is_refused(stack: Stack) -> None:
+def test_a_signed_call_without_the_right_is_refused(stack: Stack, api: str) -> None:
     nobody = stack.who_has()
-    assert stack.signed("/v2/models/fraud", nobody)[0] == 403
-    assert stack.signed("/v2/models/fraud/infer", nobody, "POST")[0] == 403
-    assert stack.signed("/v2/repository/index", nobody, "POST")[0] == 403
+    assert signed(f"{api}/v2/models/fraud", nobody)[0] == 403
+    assert signed(f"{api}/v2/models/fraud/infer", nobody, "POST")[0] == 403
+    assert signed(f"{api}/v2/repository/index", nobody, "POST")[0] == 403
 
 
-def test_a_call_that_somebody_else_signed_is_refused(stack: Stack) -> None:
+def test_a_call_that_somebody_else_signed_is_refused(stack: Stack, api: str) -> None:
     key = stack.who_has(stack.outputs["invoke_policies"]["fraud:prod"])
-    assert stack.signed("/v2/models/fraud", Credentials(key.access_key, "wrong"))[0] == 403
+    assert signed(f"{api}/v2/models/fraud", Credentials(key.access_key, "wrong"))[0] == 403
 
 
 @pytest.mark.parametrize("path", ["", "/docs", "/openapi.json", "/ready", "/versions/prod/docs"])
-def test_who_may_invoke_the_default_alias_is_let_in(stack: Stack, path: str) -> None:
+def test_who_may_invoke_the_default_alias_is_let_in(stack: Stack, api: str, path: str) -> None:
     user = stack.who_has(stack.outputs["invoke_policies"]["fraud:prod"])
-    assert let_in(stack.signed(f"/v2/models/fraud{path}", user))
+    assert let_in(signed(f"{api}/v2/models/fraud{path}", user))
 
 
-def test_who_may_invoke_one_model_reaches_no_other_and_no_other_alias(stack: Stack) -> None:
+def test_who_may_invoke_one_model_reaches_no_other_and_no_other_alias(
+    stack: Stack, api: str
+) -> None:
     user = stack.who_has(stack.outputs["invoke_policies"]["fraud:prod"])
-    assert let_in(stack.signed("/v2/models/fraud/infer", user, "POST"))
+    assert let_in(signed(f"{api}/v2/models/fraud/infer", user, "POST"))
     for path in ("/v2/models/embed", "/v2/models/fraud/versions/staging", "/v2", "/"):
-        assert stack.signed(path, user)[0] == 403, path
+        assert signed(f"{api}{path}", user)[0] == 403, path
     staging = stack.who_has(stack.outputs["invoke_policies"]["fraud:staging"])
-    assert let_in(stack.signed("/v2/models/fraud/versions/staging/ready", staging))
-    assert stack.signed("/v2/models/fraud/ready", staging)[0] == 403
+    assert let_in(signed(f"{api}/v2/models/fraud/versions/staging/ready", staging))
+    assert signed(f"{api}/v2/models/fraud/ready", staging)[0] == 403
 
 
-def test_who_may_list_the_models_sees_them_and_calls_none(stack: Stack) -> None:
+def test_who_may_list_the_models_sees_them_and_calls_none(stack: Stack, api: str) -> None:
     user = stack.who_has(stack.outputs["index_policy"])
-    status, body = stack.signed("/v2/repository/index", user, "POST")
+    status, body = signed(f"{api}/v2/repository/index", user, "POST")
     assert status == 200
     assert [entry["name"] for entry in json.loads(body)] == ["embed", "fraud"]
-    assert stack.signed("/v2/health/ready", user) == (200, '{"ready":true,"live":true}')
-    assert stack.signed("/", user)[0] == 200
-    assert json.loads(stack.signed("/v2", user)[1])["name"] == "shearling"
-    assert stack.signed("/v2/models/fraud", user)[0] == 403
+    assert signed(f"{api}/v2/health/ready", user) == (200, '{"ready":true,"live":true}')
+    assert signed(f"{api}/", user)[0] == 200
+    assert json.loads(signed(f"{api}/v2", user)[1])["name"] == "shearling"
+    assert signed(f"{api}/v2/models/fraud", user)[0] == 403
 
 
 def test_a_good_token_is_let_in(stack: Stack, tokens: Issuer) -> None:

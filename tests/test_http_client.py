@@ -145,6 +145,35 @@ def test_many_signed_requests_ask_for_credentials_once(
     assert asked.read_text() == "\n"
 
 
+def test_a_request_is_signed_for_the_region_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    headers = _headers("", auth="iam", region="eu-west-3")
+    assert "/eu-west-3/execute-api/aws4_request" in headers["authorization"]
+
+
+def test_a_key_is_sent_alone_or_beside_a_token_or_within_a_signature(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    alone = _headers("", api_key="k")
+    assert alone["x-api-key"] == "k"
+    assert "authorization" not in alone
+    beside = _headers("", api_key="k", token="abc")
+    assert (beside["x-api-key"], beside["authorization"]) == ("k", "Bearer abc")
+    within = _headers("", api_key="k", auth="iam")
+    assert within["x-api-key"] == "k"
+    assert "x-api-key" in within["authorization"].split("SignedHeaders=")[1]
+
+
+def test_a_key_needs_no_credentials_at_a_host_of_aws() -> None:
+    url = "https://abc.execute-api.eu-west-3.amazonaws.com/live"
+    model = connect(url, model="fraud", api_key="k")
+    assert model._authorized("GET", url, b"", {}) == {"X-Api-Key": "k"}
+
+
 def test_a_token_or_nothing_is_sent_otherwise() -> None:
     assert _headers("", token="abc")["authorization"] == "Bearer abc"
     assert "authorization" not in _headers("", auth=None)
@@ -176,6 +205,13 @@ def test_what_is_throttled_is_tried_again() -> None:
         assert connect(url, model="fraud", pause=waits.append).metadata() == metadata
     assert len(events) == 3
     assert 0 < waits[0] <= 0.1 < waits[1] * 2 <= 0.4
+
+
+def test_a_quota_that_is_used_up_is_not_tried_again() -> None:
+    with answering((429, {"message": "Limit Exceeded"})) as (url, events):
+        with pytest.raises(InferenceError, match=r"^Limit Exceeded$"):
+            connect(url, model="fraud").metadata()
+        assert len(events) == 1
 
 
 def test_trying_again_ends_with_the_deadline() -> None:
@@ -283,6 +319,27 @@ def test_a_url_needs_a_model_and_a_function_has_none() -> None:
     for target, options in bad:
         with pytest.raises(InvalidRefError):
             connect(target, **options)
+
+
+def test_the_command_sends_the_token_and_the_key_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("SHEARLING_API_KEY", "k")
+    metadata = {"name": "fraud", "versions": ["1"], "inputs": [], "outputs": []}
+    with answering((200, metadata)) as (url, events):
+        arguments = ["invoke", url, "--model", "fraud", "--raw"]
+        assert main(arguments) == 0
+        assert main([*arguments, "--region", "eu-west-3"]) == 0
+        monkeypatch.setenv("SHEARLING_TOKEN", "abc")
+        assert main(arguments) == 0
+    assert "versions" in capsys.readouterr().out
+    assert [event["headers"]["x-api-key"] for event in events] == ["k"] * 3
+    key, signature, token = (event["headers"].get("authorization") for event in events)
+    assert key is None
+    assert "/eu-west-3/execute-api/aws4_request" in signature
+    assert token == "Bearer abc"
 
 
 def test_the_command_invokes_a_url(

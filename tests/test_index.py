@@ -11,7 +11,7 @@ import pytest
 from shearling.registry import Registry
 from shearling_runtime import index
 from tests.bundles import scaling_bundle
-from tests.http_door import event_2_0
+from tests.http_door import event_1_0, event_2_0
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,10 +51,12 @@ def release(registry: Registry, model: str, alias: str, version: int, **fields: 
 
 
 def ask(method: str, path: str, body: str = "", **headers: str) -> tuple[int, dict[str, str], str]:
-    event = event_2_0(method, path, list(headers.items()), body.encode())
-    context = SimpleNamespace(invoked_function_arn=ARN, aws_request_id="1-2-3")
-    answer = index.handler(event, context)
+    answer = handled(event_2_0(method, path, list(headers.items()), body.encode()))
     return answer["statusCode"], answer["headers"], answer["body"]
+
+
+def handled(event: dict[str, Any]) -> dict[str, Any]:
+    return index.handler(event, SimpleNamespace(invoked_function_arn=ARN, aws_request_id="1-2-3"))
 
 
 def listed(body: str = "{}") -> Any:
@@ -123,6 +125,16 @@ def test_the_front_page_links_to_what_can_be_tried(registry: Registry) -> None:
     assert "%" not in page.partition("<tbody>")[2]
 
 
+@pytest.mark.parametrize(("path", "base"), [("/live", "/live/"), ("/live/", "/live/"), ("/", "/")])
+def test_the_front_page_of_a_rest_api_links_to_where_it_answers(
+    registry: Registry, path: str, base: str
+) -> None:
+    deploy(registry, "fraud", "prod")
+    release(registry, "fraud", "prod", 7)
+    page = handled(event_1_0("GET", path, [], b"", "live"))["body"]
+    assert f'href="{base}v2/models/fraud/docs"' in page
+
+
 def test_the_front_page_is_json_for_who_asks_for_it(registry: Registry) -> None:
     deploy(registry, "fraud", "prod")
     _, headers, text = ask("GET", "/", accept="application/json")
@@ -142,6 +154,26 @@ def test_another_path_or_method_is_refused_and_told_what_is_allowed(registry: Re
     assert (status, headers["allow"]) == (405, "POST, OPTIONS")
     assert ask("OPTIONS", "/v2")[0] == 204
     assert ask("HEAD", "/v2")[2] == ""
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        *(
+            ("GET", path, b"")
+            for path in ("/", "/v2", "/v2/health/live", "/v2/health/ready", "/v1")
+        ),
+        ("HEAD", "/", b""),
+        ("POST", "/v2/repository/index", b'{"ready": true}'),
+        ("POST", "/v2/repository/index", b""),
+    ],
+)
+def test_a_rest_api_is_answered_as_an_http_api(
+    registry: Registry, method: str, path: str, body: bytes
+) -> None:
+    deploy(registry, "fraud", "prod")
+    over_http = handled(event_2_0(method, path, [], body))
+    assert handled(event_1_0(method, f"/live{path}", [], body, "live")) == over_http
 
 
 def test_a_registry_that_cannot_be_read_is_a_503_without_its_address(

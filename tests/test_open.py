@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import http.client
 import json
 import re
@@ -12,6 +13,7 @@ import pytest
 
 from shearling.cli import main as shearling
 from shearling.cli.loopback import Answer, HttpUpstream, LambdaUpstream, serving
+from shearling.cli.pages import _by_url
 from tests.bundles import scaling_bundle
 from tests.http_door import http_door
 from tests.lambda_door import Function, LambdaDoor, served
@@ -120,22 +122,32 @@ def test_requests_to_an_api_are_signed_with_the_callers_credentials(
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    assert "/eu-west-1/execute-api/aws4_request" in _authorization(region="eu-west-1")
+    assert (
+        "/eu-west-1/execute-api/aws4_request" in _sent_headers(region="eu-west-1")["authorization"]
+    )
 
 
 def test_requests_to_an_api_bear_the_callers_token() -> None:
-    assert _authorization(token="abc") == "Bearer abc"
+    assert _sent_headers(token="abc")["authorization"] == "Bearer abc"
 
 
-def _authorization(region: str | None = None, token: str | None = None) -> str:
-    seen: list[str] = []
+def test_requests_to_an_api_bear_the_callers_key() -> None:
+    assert _sent_headers(api_key="k")["x-api-key"] == "k"
+    assert "authorization" not in _sent_headers(api_key="k")
+
+
+def _sent_headers(
+    region: str | None = None, token: str | None = None, api_key: str | None = None
+) -> dict[str, str]:
+    seen: list[dict[str, str]] = []
 
     def api(event: dict[str, dict[str, str]]) -> dict[str, object]:
-        seen.append(event["headers"].get("authorization", ""))
+        seen.append(event["headers"])
         return {"statusCode": 200, "headers": {}, "body": "{}", "isBase64Encoded": False}
 
     with http_door(api) as there:
-        answer = HttpUpstream(there, region=region, token=token)("POST", "/v2", {}, b"{}")
+        upstream = HttpUpstream(there, region=region, token=token, api_key=api_key)
+        answer = upstream("POST", "/v2", {}, b"{}")
     assert isinstance(answer, Answer)
     return seen[0]
 
@@ -154,6 +166,48 @@ def test_the_command_opens_the_page_and_ends_by_ctrl_c(
     assert shearling(["open", "acme-fraud:prod"], lambda_client=door.in_region) == 0
     assert opened == [200]
     assert re.search(r"http://127\.0\.0\.1:\d+/\S+/docs", capsys.readouterr().out)
+
+
+def test_the_command_sends_the_key_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[str] = []
+
+    def api(event: dict[str, dict[str, str]]) -> dict[str, object]:
+        seen.append(event["headers"]["x-api-key"])
+        return {"statusCode": 200, "headers": {}, "body": "{}", "isBase64Encoded": False}
+
+    def browser(url: str) -> None:
+        ask(url)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("webbrowser.open", browser)
+    monkeypatch.setenv("SHEARLING_API_KEY", "k")
+    with http_door(api) as there:
+        assert shearling(["open", there, "--model", "fraud"]) == 0
+    assert seen == ["k"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "region", "signs_for"),
+    [
+        ({}, None, "eu-west-3"),
+        ({"SHEARLING_API_KEY": "k"}, None, None),
+        ({"SHEARLING_API_KEY": "k"}, "eu-west-3", "eu-west-3"),
+        ({"SHEARLING_TOKEN": "t"}, "eu-west-3", None),
+    ],
+)
+def test_a_key_at_a_host_of_aws_is_signed_for_only_when_asked_and_a_token_never(
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    region: str | None,
+    signs_for: str | None,
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    host = "https://abc.execute-api.eu-west-3.amazonaws.com"
+    given = argparse.Namespace(target=host, model="fraud", alias=None, region=region)
+    assert _by_url(given)[2]["region"] == signs_for
 
 
 def test_a_wrong_target_is_said_at_once(capsys: pytest.CaptureFixture[str]) -> None:

@@ -80,7 +80,17 @@ def query(request: Request) -> Query:
     return Query(_json(text), tail, wants_csv=wants_csv)
 
 
-def json_bytes(document: Mapping[str, Any] | None) -> bytes:
+def json_of(request: Request) -> Any:
+    """Return what a request's body says.
+
+    Raises:
+        InvalidRequestError: its body is missing, or not what its headers say.
+        PayloadTooLargeError: its body unpacks to more than is allowed.
+    """
+    return _json(_body(request))
+
+
+def json_bytes(document: Any) -> bytes:
     """Write a document; arrays as lists, NaN as null."""
     try:
         return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)

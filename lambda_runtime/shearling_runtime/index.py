@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import os
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
-
-import orjson
 
 from shearling.errors import InferenceError, InvalidRequestError, ShearlingError
 from shearling.registry import REGISTRY_VARIABLE, Registry
-from shearling_runtime.http import without_stage
-from shearling_runtime.routes import shearling_version
+from shearling_runtime.doors import payload_1, payload_2
+from shearling_runtime.http import Request, http_answer, json_of
+from shearling_runtime.routes import POSTS, READS, Reply, refused, shearling_version
 from shearling_runtime.telemetry import log, log_error
 
 if TYPE_CHECKING:
@@ -24,37 +22,21 @@ _READY, _UNAVAILABLE = "READY", "UNAVAILABLE"
 _NOT_RELEASED = "no model is released on this alias yet"
 
 
-class _Answer(NamedTuple):
-    status: int
-    document: Any
-    headers: Mapping[str, str] = {}
-    html: str = ""
-
-
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Answer an event of the HTTP API."""
-    method = str(event["requestContext"]["http"]["method"]).upper()
+    """Answer an event of an API, in either payload."""
+    request = (payload_2 if payload_2.takes(event) else payload_1).read(event)
     try:
-        answer = _answer(event, method, context)
+        reply = _answer(request, event, context)
     except InferenceError as error:
-        answer = _Answer(error.status, {"error": str(error)})
+        reply = Reply(error.status, {"error": str(error)})
     except Exception as error:  # noqa: BLE001 - a caller gets a sentence, the log the traceback
         log_error("internal error", error, request_id=context.aws_request_id)
         is_store = isinstance(error, ShearlingError)
         told = "the registry cannot be read" if is_store else "internal error"
         message = f"{told}; the function's log has it under {context.aws_request_id}"
-        answer = _Answer(503 if is_store else 500, {"error": message})
-    log("index", status=answer.status, method=method, request_id=context.aws_request_id)
-    kind = "text/html; charset=utf-8" if answer.html else "application/json"
-    body = answer.html or (
-        "" if answer.document is None else orjson.dumps(answer.document).decode()
-    )
-    return {
-        "statusCode": answer.status,
-        "headers": {"content-type": kind, **answer.headers},
-        "body": "" if method == "HEAD" else body,
-        "isBase64Encoded": False,
-    }
+        reply = Reply(503 if is_store else 500, {"error": message})
+    log("index", status=reply.status, method=request.method, request_id=context.aws_request_id)
+    return http_answer(reply, has_body=request.method != "HEAD")
 
 
 def models(registry: Registry, releaser: str, region: str, account: str) -> list[dict[str, Any]]:
@@ -85,65 +67,57 @@ def models(registry: Registry, releaser: str, region: str, account: str) -> list
     return [entries[key] for key in sorted(entries)]
 
 
-def _answer(event: Mapping[str, Any], method: str, context: Any) -> _Answer:
-    path = without_stage(str(event.get("rawPath") or "/"), event["requestContext"].get("stage"))
-    path = path.rstrip("/") or "/"
-    answers: dict[str, tuple[str, Callable[[], _Answer]]] = {
-        "/": ("GET", lambda: _front(event, _models(context))),
+def _answer(request: Request, event: Mapping[str, Any], context: Any) -> Reply:
+    answers: dict[str, tuple[str, Callable[[], Reply]]] = {
+        "/": ("GET", lambda: _front(request, event, _models(context))),
         "/v2": ("GET", _server_metadata),
-        "/v2/health/live": ("GET", lambda: _Answer(200, {"live": True})),
+        "/v2/health/live": ("GET", lambda: Reply(200, {"live": True})),
         "/v2/health/ready": ("GET", lambda: _ready(context)),
-        "/v2/repository/index": ("POST", lambda: _index(event, _models(context))),
+        "/v2/repository/index": ("POST", lambda: _index(request, _models(context))),
     }
+    path = request.path.rstrip("/") or "/"
     if path not in answers:
         error = f"path {path!r} is not known; POST /v2/repository/index lists the models"
-        return _Answer(404, {"error": error})
-    allowed, answer = answers[path]
-    if method == allowed or (allowed, method) == ("GET", "HEAD"):
+        return Reply(404, {"error": error})
+    method, answer = answers[path]
+    if request.method == method or (method, request.method) == ("GET", "HEAD"):
         return answer()
-    allow = {"allow": "GET, HEAD, OPTIONS" if allowed == "GET" else "POST, OPTIONS"}
-    if method == "OPTIONS":
-        return _Answer(204, None, allow)
-    return _Answer(405, {"error": f"method {method} is not allowed here: {allow['allow']}"}, allow)
+    return refused(request, READS if method == "GET" else POSTS)
 
 
-def _server_metadata() -> _Answer:
+def _server_metadata() -> Reply:
     extensions = ["model_repository", "binary_tensor_data"]
-    return _Answer(
+    return Reply(
         200, {"name": "shearling", "version": shearling_version(), "extensions": extensions}
     )
 
 
-def _ready(context: Any) -> _Answer:
+def _ready(context: Any) -> Reply:
     _models(context)  # the index can answer if the registry can be read
-    return _Answer(200, {"ready": True, "live": True})
+    return Reply(200, {"ready": True, "live": True})
 
 
-def _index(event: Mapping[str, Any], found: list[dict[str, Any]]) -> _Answer:
-    body = event.get("body") or "{}"
-    try:
-        data = base64.b64decode(body, validate=True) if event.get("isBase64Encoded") else body
-        document = orjson.loads(data)
-    except ValueError as error:
-        raise InvalidRequestError(f"body: not JSON: {error}") from error
+def _index(request: Request, found: list[dict[str, Any]]) -> Reply:
+    document = json_of(request) if request.body else {}
     only_ready = document.get("ready", False) if isinstance(document, dict) else None
     if not isinstance(only_ready, bool):
         raise InvalidRequestError('body: expected an object, as in {"ready": true}')
-    return _Answer(200, [it for it in found if it["state"] == _READY or not only_ready])
+    return Reply(200, [it for it in found if it["state"] == _READY or not only_ready])
 
 
-def _front(event: Mapping[str, Any], found: list[dict[str, Any]]) -> _Answer:
-    headers = event.get("headers") or {}
-    accepted = next((str(it) for name, it in headers.items() if name.lower() == "accept"), "")
+def _front(request: Request, event: Mapping[str, Any], found: list[dict[str, Any]]) -> Reply:
+    accepted = str(request.headers.get("accept", ""))
     if "application/json" in accepted and "text/html" not in accepted:
-        return _Answer(200, {"models": found}, {"vary": "accept"})
+        return Reply(200, {"models": found}, {"vary": "accept"})
     from shearling_runtime.page import index_page
 
-    links = {
-        it["name"]: f"v2/models/{quote(it['name'])}/docs" for it in found if it["state"] == _READY
-    }
+    # The stage of a REST API is part of the address, which may end without a slash.
+    base = str(event["requestContext"].get("path", ""))
+    base += "" if base.endswith("/") or not base else "/"
+    ready = [it["name"] for it in found if it["state"] == _READY]
+    links = {name: f"{base}v2/models/{quote(name)}/docs" for name in ready}
     page, policy = index_page(found, links)
-    return _Answer(200, None, {**policy, "vary": "accept"}, page)
+    return Reply(200, None, {**policy, "vary": "accept"}, text=page)
 
 
 def _models(context: Any) -> list[dict[str, Any]]:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 _MODEL_PATH = re.compile(
     r"/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(ready|infer|docs|openapi\.json))?/?"
 )
-_READS = "GET, HEAD, OPTIONS"
-_POSTS = "POST, OPTIONS"
+READS = "GET, HEAD, OPTIONS"
+POSTS = "POST, OPTIONS"
 
 
 class Caller(NamedTuple):
@@ -34,7 +34,7 @@ class Reply(NamedTuple):
     """An answer: a document and the bytes after it, or a text of the type that its headers say."""
 
     status: int
-    document: Mapping[str, Any] | None
+    document: Any
     headers: Mapping[str, str] = {}
     tail: bytes = b""
     text: str = ""
@@ -52,14 +52,14 @@ def route(request: Request, caller: Caller, server: Server) -> Reply:
     model, version, verb = place
     if verb == "infer":
         if request.method != "POST":
-            return _refused(request, _POSTS)
+            return refused(request, POSTS)
         server.check_name(model, version, caller.alias)
         answer = server.infer(query(request), seconds_left=caller.seconds_left)
         if answer.csv is not None:
             return Reply(200, None, {"content-type": f"{CSV}; charset=utf-8"}, text=answer.csv)
         return Reply(200, answer.document, tail=answer.tail)
     if request.method not in ("GET", "HEAD"):
-        return _refused(request, _READS)
+        return refused(request, READS)
     server.check_name(model, version, caller.alias)
     return _read(verb, version, caller, server)
 
@@ -89,7 +89,7 @@ def _of_server(request: Request, path: str, server: Server) -> Reply:
             f"path {request.path!r} is not one of the Open Inference Protocol v2"
         )
     if request.method not in ("GET", "HEAD"):
-        return _refused(request, _READS)
+        return refused(request, READS)
     if path == "/v2":
         return Reply(
             200,
@@ -102,7 +102,8 @@ def _of_server(request: Request, path: str, server: Server) -> Reply:
     return _health(server, path.rsplit("/", 1)[-1])
 
 
-def _refused(request: Request, allowed: str) -> Reply:
+def refused(request: Request, allowed: str) -> Reply:
+    """Answer a method that a path does not know: by those that it does."""
     if request.method == "OPTIONS":
         return Reply(204, None, {"allow": allowed})
     error = f"method {request.method} is not allowed here: {allowed}"

@@ -152,7 +152,9 @@ def connect(
     model: str,
     alias: str | None = None,
     auth: Auth = "auto",
+    region: str | None = None,
     token: str | None = None,
+    api_key: str | None = None,
     timeout_seconds: float = 60.0,
     pause: Callable[[float], None] = ...,
 ) -> HttpModel: ...
@@ -174,8 +176,9 @@ def connect(
         model: of a URL, the model's name.
         **options: of a URL. `alias`, or a version: None asks the default. `auth`: "iam" signs with
             the usual credentials, None does not; by default what the host is AWS's for is signed,
-            if there is no token. `token`: sent as a bearer token. `timeout_seconds`: for a request
-            with all its tries.
+            if there is neither token nor key. `region`: signed for, where the host does not name
+            it. `token`: sent as a bearer token. `api_key`: sent as `x-api-key`.
+            `timeout_seconds`: for a request with all its tries.
 
     Raises:
         InvalidRefError: the target has no alias, or is no URL of an API with a model.

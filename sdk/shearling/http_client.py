@@ -1,4 +1,4 @@
-"""A deployed model over HTTP: signed with SigV4, with a bearer token, or plainly."""
+"""A deployed model over HTTP: signed with SigV4, with a bearer token, an API key, or plainly."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from shearling.errors import (
     InvalidRefError,
 )
 from shearling.remote import RemoteModel, check_request, raise_error
-from shearling.signing import NoRedirects, is_aws, signed, with_token
+from shearling.signing import NoRedirects, is_aws, signed, with_api_key, with_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from boto3 import Session
 
-#: "auto": signed where the host is AWS's own, and there is no token.
+#: "auto": signed where the host is AWS's own, and there is neither token nor key.
 Auth = Literal["iam", "auto"] | None
 
 #: An HTTP API waits 30 s at most, a function URL 15 minutes.
@@ -38,6 +38,9 @@ _OK, _ERROR, _THROTTLED, _NOT_READY = 200, 400, 429, 503
 #: What a gateway says too, of a function that crashed, is throttled or late: no model said it.
 _OF_GATEWAYS = (500, 503)
 
+#: What API Gateway says with a 429 of a quota, which is used up until tomorrow or later.
+_USED_UP = "Limit Exceeded"
+
 
 class HttpModel(RemoteModel):
     """A model behind an HTTP API, a REST API or a function URL.
@@ -47,8 +50,10 @@ class HttpModel(RemoteModel):
         model: its name.
         alias: the alias or the version that is asked; None asks the default.
         auth: "iam" signs with the usual credentials; None sends the request as it is; by default
-            "iam" where the host is AWS's own and there is no token.
+            "iam" where the host is AWS's own and there is neither token nor key.
+        region: signed for; by default the one in the host's name, or else of your configuration.
         token: sent as a bearer token.
+        api_key: sent as `x-api-key`, for a usage plan of a REST API; beside "iam" or a token, too.
         timeout_seconds: for a request with all its tries.
 
     Raises:
@@ -62,7 +67,9 @@ class HttpModel(RemoteModel):
         model: str,
         alias: str | None = None,
         auth: Auth = "auto",
+        region: str | None = None,
         token: str | None = None,
+        api_key: str | None = None,
         timeout_seconds: float = _DEADLINE_SECONDS,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -72,8 +79,11 @@ class HttpModel(RemoteModel):
         version = f"/versions/{quote(alias, safe='')}" if alias else ""
         path = f"/v2/models/{quote(model, safe='')}{version}"
         super().__init__(f"{url.rstrip('/')}{path}")
-        self._signs = auth == "iam" or (auth == "auto" and token is None and is_aws(parts.hostname))
+        is_bare = token is None and api_key is None
+        self._signs = auth == "iam" or (auth == "auto" and is_bare and is_aws(parts.hostname))
+        self._region = region
         self._token = token
+        self._api_key = api_key
         self._timeout = timeout_seconds
         self._pause = pause
         self._opener = build_opener(NoRedirects())
@@ -136,7 +146,7 @@ class HttpModel(RemoteModel):
             except _NotSentError as error:
                 problem = InferenceError(f"cannot reach {self.target}: {error}")
             else:
-                if status != _THROTTLED:
+                if status != _THROTTLED or _sentence(status, data) == _USED_UP:
                     if refuses and status >= _ERROR:
                         _refuse(status, data)
                     return status, answered, data
@@ -178,11 +188,13 @@ class HttpModel(RemoteModel):
     def _authorized(
         self, method: str, url: str, body: bytes, headers: dict[str, str]
     ) -> dict[str, str]:
+        if self._api_key is not None:
+            headers = with_api_key(headers, self._api_key)
         if self._token is not None:
             return with_token(headers, self._token)
         if not self._signs:
             return headers
-        return signed(method, url, headers, body, session=self._session)
+        return signed(method, url, headers, body, region=self._region, session=self._session)
 
     @cached_property
     def _session(self) -> Session:

@@ -1,4 +1,4 @@
-"""Who sends an HTTP request: signed with the caller's AWS credentials, with a token, or nobody."""
+"""Who sends an HTTP request: signed with AWS credentials, with a token, a key, or nobody."""
 
 from __future__ import annotations
 
@@ -81,3 +81,8 @@ def signed(
 def with_token(headers: Mapping[str, str], token: str) -> dict[str, str]:
     """Return the headers of a request with a bearer token."""
     return {**headers, "Authorization": f"Bearer {token}"}
+
+
+def with_api_key(headers: Mapping[str, str], api_key: str) -> dict[str, str]:
+    """Return the headers of a request with the key that a usage plan of a REST API demands."""
+    return {**headers, "X-Api-Key": api_key}

@@ -84,6 +84,55 @@ run "without_an_api_there_is_no_url_and_no_default_alias_is_needed" {
   }
 }
 
+run "rest_api_may_stand_beside_the_http_api" {
+  variables {
+    rest_api = {
+      usage_plans = { gold = { requests_per_second = 50, burst = 100, api_keys = ["checkout"] } }
+    }
+  }
+
+  assert {
+    condition     = output.api_url == "https://abcdef1234.execute-api.eu-central-1.amazonaws.com" && output.rest_api_url == "https://fedcba4321.execute-api.eu-central-1.amazonaws.com/live"
+    error_message = "URLs: ${output.api_url}, ${output.rest_api_url}"
+  }
+  assert {
+    condition     = issensitive(output.rest_api_keys) && keys(nonsensitive(output.rest_api_keys)) == ["checkout"] && keys(output.rest_api_usage_plan_ids) == ["gold"]
+    error_message = "Keys and plans."
+  }
+  assert {
+    condition = jsondecode(output.invoke_policies["fraud:staging"]).Statement[1].Resource == [
+      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/*/*/v2/models/fraud/versions/staging",
+      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/*/*/v2/models/fraud/versions/staging/*",
+      "arn:aws:execute-api:eu-central-1:123456789012:fedcba4321/*/*/v2/models/fraud/versions/staging",
+      "arn:aws:execute-api:eu-central-1:123456789012:fedcba4321/*/*/v2/models/fraud/versions/staging/*",
+    ]
+    error_message = "Policy: ${output.invoke_policies["fraud:staging"]}"
+  }
+  assert {
+    condition = { for statement in jsondecode(output.index_policy).Statement : statement.Sid => statement.Resource[0] } == {
+      ListModels          = "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/*/*/"
+      ListModelsByRestApi = "arn:aws:execute-api:eu-central-1:123456789012:fedcba4321/*/*/"
+    }
+    error_message = "Policy: ${output.index_policy}"
+  }
+}
+
+run "rest_api_may_stand_alone" {
+  variables {
+    api      = null
+    rest_api = { stage = "v1", access_log = false, domain = { name = "models.example.com", certificate_arn = "arn:aws:acm:eu-central-1:123456789012:certificate/1" } }
+  }
+
+  assert {
+    condition     = output.api_url == null && output.rest_api_url == "https://models.example.com" && output.rest_api_domain_target != null && length(module.index) == 1
+    error_message = "URL: ${output.rest_api_url}"
+  }
+  assert {
+    condition     = length(jsondecode(output.invoke_policies["fraud:prod"]).Statement) == 2 && length(jsondecode(output.index_policy).Statement) == 1
+    error_message = "Policy: ${output.invoke_policies["fraud:prod"]}"
+  }
+}
+
 run "model_may_have_a_package_of_its_own" {
   variables {
     models = { fraud = { aliases = { prod = {} }, package = "tests/packages/own.zip", python = "3.12", allow_pickle = true } }
@@ -112,6 +161,25 @@ run "timeout_beyond_the_apis_is_warned_of" {
     models = { fraud = { aliases = { prod = {} }, timeout_seconds = 60 } }
   }
   expect_failures = [check.api_timeout]
+}
+
+run "timeout_beyond_the_rest_apis_is_warned_of" {
+  command = plan
+  variables {
+    api      = null
+    rest_api = { timeout_seconds = 60 }
+    models   = { fraud = { aliases = { prod = {} }, timeout_seconds = 90 } }
+  }
+  expect_failures = [check.rest_api_timeout]
+}
+
+run "rest_api_with_a_higher_quota_waits_for_a_longer_timeout" {
+  command = plan
+  variables {
+    api      = null
+    rest_api = { timeout_seconds = 60 }
+    models   = { fraud = { aliases = { prod = {} }, timeout_seconds = 60 } }
+  }
 }
 
 run "timeout_beyond_30_seconds_is_fine_without_an_api" {
@@ -169,6 +237,25 @@ run "several_aliases_and_no_default_are_refused_with_an_api" {
     models = { fraud = { aliases = { prod = {}, staging = {} } } }
   }
   expect_failures = [var.models]
+}
+
+run "several_aliases_and_no_default_are_refused_with_a_rest_api" {
+  command = plan
+  variables {
+    api      = null
+    rest_api = {}
+    models   = { fraud = { aliases = { prod = {}, staging = {} } } }
+  }
+  expect_failures = [var.models]
+}
+
+run "domain_of_both_apis_is_refused" {
+  command = plan
+  variables {
+    api      = { domain = { name = "models.example.com", certificate_arn = "arn:aws:acm:eu-central-1:123456789012:certificate/1" } }
+    rest_api = { domain = { name = "models.example.com", certificate_arn = "arn:aws:acm:eu-central-1:123456789012:certificate/1" } }
+  }
+  expect_failures = [var.rest_api]
 }
 
 run "force_destroy_of_a_bucket_that_exists_is_refused" {

@@ -189,7 +189,11 @@ class EmbeddedAws:
 
     def http_api_url(self, api_id: str) -> str:
         """Where an HTTP API's default stage answers; its `api_endpoint` is a name of AWS's."""
-        return f"{self.url}/_aws/execute-api/{api_id}/$default"
+        return self.rest_api_url(api_id, "$default")
+
+    def rest_api_url(self, api_id: str, stage: str) -> str:
+        """Where a stage of a REST API answers."""
+        return f"{self.url}/_aws/execute-api/{api_id}/{stage}"
 
     def file_system_directory(self, file_system_id: str, path: str = "/") -> Path:
         """The directory that stands for a path of an EFS file system."""

@@ -26,7 +26,7 @@ from xml.sax.saxutils import escape
 from ministack.app import main
 from ministack.core import lambda_runtime
 from ministack.core.lambda_runtime import ProvidedRuntimeError, ProvidedWorker
-from ministack.services import cloudwatch, efs
+from ministack.services import apigateway_v1, cloudwatch, efs
 from ministack.services import lambda_svc as service
 
 from tests.embedded_aws.sandbox import Sandbox
@@ -392,6 +392,56 @@ def _element(name: str, value: Any) -> str:
     return f"<{name}>{escape(text)}</{name}>"
 
 
+# -- REST APIs as Terraform makes them: their routes as OpenAPI, and keys without a value
+
+
+async def rest_api_request(
+    method: str, path: str, headers: Any, body: Any, *rest: Any, stock: Callable[..., Any]
+) -> Response:
+    """AWS has PutRestApi, which replaces an API's routes by those of a document."""
+    kind, _, api_id = path.strip("/").partition("/")
+    if (method, kind) == ("PUT", "restapis") and api_id in apigateway_v1._rest_apis:
+        _put_rest_api(api_id, json.loads(body))
+        method, body = "GET", b""
+    answer: Response = await stock(method, path, headers, body, *rest)
+    return answer
+
+
+def _put_rest_api(api_id: str, document: Record) -> None:
+    binary_types = document.get("x-amazon-apigateway-binary-media-types", [])
+    apigateway_v1._rest_apis[api_id]["binaryMediaTypes"] = binary_types
+    resources = apigateway_v1._resources[api_id]
+    root = next(each for each in resources.values() if each["path"] == "/")
+    root["resourceMethods"] = {}
+    resources.clear()
+    resources[root["id"]] = root
+    schemes = apigateway_v1._import_security_schemes(api_id, document)
+    for path, methods in document["paths"].items():
+        for name, operation in methods.items():
+            method = "any" if name == "x-amazon-apigateway-any-method" else name
+            apigateway_v1._import_path_item(api_id, path, {method: operation}, schemes)
+
+
+def update_rest_api(api_id: str, data: Record, *, stock: Callable[..., Any]) -> Response:
+    """AWS lets a document's binary media types be added once more, as Terraform does."""
+    operations = data["patchOperations"]
+    others = [each for each in operations if not each["path"].startswith("/binaryMediaTypes/")]
+    updated: Response = stock(api_id, {"patchOperations": others})
+    return updated
+
+
+def create_usage_plan(data: Record, *, stock: Callable[..., Any]) -> Response:
+    """AWS shows no quota where there is none."""
+    created: Response = stock({"quota": None, **data})
+    return created
+
+
+def create_api_key(data: Record, *, stock: Callable[..., Any]) -> Response:
+    """AWS makes a value where an empty one is sent."""
+    created: Response = stock({name: value for name, value in data.items() if value != ""})
+    return created
+
+
 # -- Assembly
 
 _REPLACEMENTS: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
@@ -406,6 +456,10 @@ _REPLACEMENTS: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
     (service, "_create_alias", write_alias),
     (service, "_update_alias", write_alias),
     (cloudwatch, "_describe_alarms", describe_alarms),
+    (apigateway_v1, "handle_request", rest_api_request),
+    (apigateway_v1, "_update_rest_api", update_rest_api),
+    (apigateway_v1, "_create_usage_plan", create_usage_plan),
+    (apigateway_v1, "_create_api_key", create_api_key),
 )
 
 
@@ -413,6 +467,7 @@ def replace() -> None:
     """Put our functions in place of the emulator's, each knowing the one it replaces."""
     for module, name, replacement in _REPLACEMENTS:
         setattr(module, name, _around(replacement, getattr(module, name)))
+    apigateway_v1._OPENAPI_HTTP_METHODS.add("any")
 
 
 def _around(replacement: Callable[..., Any], stock: Callable[..., Any]) -> Callable[..., Any]:

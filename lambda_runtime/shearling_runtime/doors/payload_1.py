@@ -21,8 +21,8 @@ def takes(event: Any) -> bool:
     )
 
 
-def ask(event: Any, caller: Caller, server: Server) -> Reply:
-    """Have the server answer an event."""
+def read(event: Any) -> Request:
+    """Return the request of an event."""
     # A REST API says all values of a header in a map of its own; an absent map is null.
     several = event.get("multiValueHeaders")
     last = {
@@ -32,14 +32,18 @@ def ask(event: Any, caller: Caller, server: Server) -> Reply:
     }
     single = event.get("headers")
     headers = {**last, **single} if isinstance(single, dict) else last
-    request = Request(
+    return Request(
         event["httpMethod"].upper(),
         without_stage(str(event.get("path", "/")), event["requestContext"].get("stage")),
         lower_case(headers),
         event.get("body"),
         bool(event.get("isBase64Encoded")),
     )
-    return route(request, caller, server)
+
+
+def ask(event: Any, caller: Caller, server: Server) -> Reply:
+    """Have the server answer an event."""
+    return route(read(event), caller, server)
 
 
 def write(event: Any, reply: Reply) -> dict[str, Any]:

@@ -18,17 +18,21 @@ def takes(event: Any) -> bool:
     return isinstance(context, dict) and isinstance(context.get("http"), dict)
 
 
-def ask(event: Any, caller: Caller, server: Server) -> Reply:
-    """Have the server answer an event."""
+def read(event: Any) -> Request:
+    """Return the request of an event."""
     context = event["requestContext"]
-    request = Request(
+    return Request(
         _method(event),
         without_stage(str(event.get("rawPath", "/")), context.get("stage")),
         lower_case(event.get("headers")),
         event.get("body"),
         bool(event.get("isBase64Encoded")),
     )
-    return route(request, caller, server)
+
+
+def ask(event: Any, caller: Caller, server: Server) -> Reply:
+    """Have the server answer an event."""
+    return route(read(event), caller, server)
 
 
 def write(event: Any, reply: Reply) -> dict[str, Any]:

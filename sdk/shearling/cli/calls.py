@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shearling.cli.command import add_command
+from shearling.cli.command import API_KEY_VARIABLE, TOKEN_VARIABLE, add_command
 from shearling.cli.output import note, say, say_json
 from shearling.cli.tables import table
 from shearling.errors import InvalidRequestError, PayloadTooLargeError, RowsFailedError
@@ -30,7 +31,8 @@ def add_commands(commands: Commands) -> None:
         _invoke,
         summary="call a deployed model by alias",
         details="Without data it says what to pass. Rows that are too many for one call are sent "
-        "in several.",
+        "in several. A URL of AWS's own is signed for with your credentials, unless "
+        f"{TOKEN_VARIABLE} or {API_KEY_VARIABLE} is set, which is sent then.",
         example="shearling invoke acme-fraud:prod\n"
         "shearling invoke acme-fraud:prod --csv rows.csv --output answers.csv\n"
         "echo '[[1.5, 2]]' | shearling invoke acme-fraud:prod --json - --raw",
@@ -39,6 +41,7 @@ def add_commands(commands: Commands) -> None:
     invoke.add_argument("target", metavar="TARGET", help="<function>:<alias>, or an API's URL")
     invoke.add_argument("--model", metavar="NAME", help="of a URL: the model's name")
     invoke.add_argument("--alias", metavar="ALIAS", help="of a URL: the alias, or a version")
+    invoke.add_argument("--region", help="of a URL: sign for it, also beside a key")
     data = invoke.add_mutually_exclusive_group()
     data.add_argument(
         "--json",
@@ -91,9 +94,17 @@ def _connected(arguments: argparse.Namespace) -> RemoteModel:
     if "://" in arguments.target:
         if not arguments.model:
             arguments.refuse("a URL needs --model, the model's name")
-        return connect(arguments.target, model=arguments.model, alias=arguments.alias)
-    if arguments.model or arguments.alias:
-        arguments.refuse("--model and --alias are for a URL: give <function>:<alias>")
+        return connect(
+            arguments.target,
+            model=arguments.model,
+            alias=arguments.alias,
+            auth="iam" if arguments.region else "auto",
+            region=arguments.region,
+            token=os.environ.get(TOKEN_VARIABLE),
+            api_key=os.environ.get(API_KEY_VARIABLE),
+        )
+    if arguments.model or arguments.alias or arguments.region:
+        arguments.refuse("--model, --alias and --region are for a URL: give <function>:<alias>")
     client_of = arguments.lambda_client
     return connect(arguments.target, client=client_of(None) if client_of else None)
 

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 _WIDTH = 90
 
+#: What an API takes. Not options: a command line is seen by every user of the machine.
+TOKEN_VARIABLE = "SHEARLING_TOKEN"  # noqa: S105 - its name
+API_KEY_VARIABLE = "SHEARLING_API_KEY"
+
 
 def add_command(
     commands: Commands,

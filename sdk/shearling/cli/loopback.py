@@ -15,7 +15,7 @@ from urllib.request import Request, build_opener
 
 from shearling.errors import InferenceError
 from shearling.remote import REQUEST_LIMIT
-from shearling.signing import NoRedirects, signed, with_token
+from shearling.signing import NoRedirects, signed, with_api_key, with_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -94,12 +94,20 @@ class LambdaUpstream:
 
 
 class HttpUpstream:
-    """Sends to an API, signed for a region, with a bearer token, or plainly."""
+    """Sends to an API, signed for a region, with a bearer token, an API key, or plainly."""
 
-    def __init__(self, api: str, *, region: str | None = None, token: str | None = None) -> None:
+    def __init__(
+        self,
+        api: str,
+        *,
+        region: str | None = None,
+        token: str | None = None,
+        api_key: str | None = None,
+    ) -> None:
         self._api = api.rstrip("/")
         self._region = region
         self._token = token
+        self._api_key = api_key
         self._opener = build_opener(NoRedirects())
 
     def __call__(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
@@ -120,6 +128,8 @@ class HttpUpstream:
     def _authorized(
         self, method: str, url: str, headers: dict[str, str], body: bytes
     ) -> dict[str, str]:
+        if self._api_key:
+            headers = with_api_key(headers, self._api_key)
         if self._token:
             return with_token(headers, self._token)
         if not self._region:

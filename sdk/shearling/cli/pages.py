@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from shearling.cli.command import add_command
+from shearling.cli.command import API_KEY_VARIABLE, TOKEN_VARIABLE, add_command
 from shearling.cli.output import note, say
 
 if TYPE_CHECKING:
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
     from shearling.cli.command import Commands
     from shearling.cli.loopback import Upstream
-
-#: Not an option: a command line is seen by every user of the machine.
-_TOKEN_VARIABLE = "SHEARLING_TOKEN"  # noqa: S105 - its name
 
 
 def add_commands(commands: Commands) -> None:
@@ -30,7 +27,7 @@ def add_commands(commands: Commands) -> None:
         summary="open the page on which a model is tried",
         details="A browser cannot sign requests: the page is served on this machine, for this "
         "user alone, and what it sends is signed with your credentials. For an API that takes "
-        f"tokens, set {_TOKEN_VARIABLE}.",
+        f"tokens or keys, set {TOKEN_VARIABLE} or {API_KEY_VARIABLE}.",
         example="shearling open acme-fraud:prod\n"
         "shearling open https://abc.execute-api.eu-central-1.amazonaws.com --model fraud",
         registry=False,
@@ -89,10 +86,11 @@ def _by_url(arguments: argparse.Namespace) -> tuple[Upstream, str, Mapping[str, 
         arguments.refuse(f"{arguments.target!r} is not the URL of an API, as in https://...")
     if not arguments.model:
         arguments.refuse("a URL needs --model, the model's name")
-    token = os.environ.get(_TOKEN_VARIABLE)
-    named = region_of(parts.hostname) if is_aws(parts.hostname) else None
+    token, api_key = os.environ.get(TOKEN_VARIABLE), os.environ.get(API_KEY_VARIABLE)
+    named = region_of(parts.hostname) if is_aws(parts.hostname) and not api_key else None
     region = None if token else arguments.region or named
     alias = f"/versions/{quote(arguments.alias)}" if arguments.alias else ""
     page = f"/v2/models/{quote(arguments.model)}{alias}/docs"
     api = arguments.target.rstrip("/")
-    return HttpUpstream(api, region=region, token=token), page, {"api": api, "region": region}
+    upstream = HttpUpstream(api, region=region, token=token, api_key=api_key)
+    return upstream, page, {"api": api, "region": region}

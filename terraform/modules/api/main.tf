@@ -1,5 +1,10 @@
 # The Open Inference Protocol over HTTP: paths of a model go to an alias of its function.
 
+# For the region alone: no attribute of `aws_region` is in both 5.x and 6.x without being deprecated in one.
+data "aws_service" "s3" {
+  service_id = "s3"
+}
+
 locals {
   targets = merge([
     for model, spec in var.models : {
@@ -180,4 +185,24 @@ resource "aws_lambda_permission" "index" {
   action        = "lambda:InvokeFunction"
   principal     = "apigateway.amazonaws.com"
   source_arn    = "${aws_apigatewayv2_api.models.execution_arn}/*/*${each.key}"
+}
+
+resource "aws_apigatewayv2_domain_name" "api" {
+  count = var.domain == null ? 0 : 1
+
+  domain_name = var.domain.name
+
+  domain_name_configuration {
+    certificate_arn = var.domain.certificate_arn
+    endpoint_type   = "REGIONAL"
+    security_policy = "TLS_1_2"
+  }
+}
+
+resource "aws_apigatewayv2_api_mapping" "api" {
+  count = var.domain == null ? 0 : 1
+
+  domain_name = aws_apigatewayv2_domain_name.api[0].domain_name
+  api_id      = aws_apigatewayv2_api.models.id
+  stage       = aws_apigatewayv2_stage.default.name
 }

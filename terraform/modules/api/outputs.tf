@@ -1,10 +1,11 @@
 output "url" {
-  value       = aws_apigatewayv2_api.models.api_endpoint
+  value       = var.domain == null ? aws_apigatewayv2_api.models.api_endpoint : "https://${aws_apigatewayv2_domain_name.api[0].domain_name}"
   description = "Base URL of the API: requests go to `<url>/v2/models/...`."
 
   # Who reads the URL may call it.
   depends_on = [
     aws_apigatewayv2_stage.default,
+    aws_apigatewayv2_api_mapping.api,
     aws_apigatewayv2_route.model,
     aws_lambda_permission.api,
     aws_apigatewayv2_route.index,
@@ -20,6 +21,16 @@ output "api_id" {
 output "execution_arn" {
   value       = aws_apigatewayv2_api.models.execution_arn
   description = "What rights to call the API are written on: `<execution_arn>/<stage>/<method>/<path>`."
+}
+
+output "domain_target" {
+  value = one([
+    for domain in aws_apigatewayv2_domain_name.api : {
+      name           = domain.domain_name_configuration[0].target_domain_name
+      hosted_zone_id = domain.domain_name_configuration[0].hosted_zone_id
+    }
+  ])
+  description = "What the domain's alias record in DNS points to; null without a domain."
 }
 
 output "log_group_name" {

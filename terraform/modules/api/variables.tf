@@ -101,6 +101,25 @@ variable "throttle" {
   }
 }
 
+variable "domain" {
+  type = object({
+    name            = string
+    certificate_arn = string # of ACM, in the API's region
+  })
+  default     = null
+  description = "A domain name of yours that the API answers at, too; null for none. DNS is yours: see the output `domain_target`."
+
+  validation {
+    condition     = var.domain == null || can(regex("^([a-z0-9]([a-z0-9-]*[a-z0-9])?[.])+[a-z]{2,}$", var.domain.name))
+    error_message = "domain.name must be a host's name in lower case, as in models.example.com."
+  }
+
+  validation {
+    condition     = var.domain == null || try(split(":", var.domain.certificate_arn)[3] == data.aws_service.s3.region, false)
+    error_message = "domain.certificate_arn must be of ACM in ${data.aws_service.s3.region}, the API's region: a regional domain takes no other."
+  }
+}
+
 variable "log_retention_days" {
   type        = number
   default     = 30

@@ -61,6 +61,20 @@ mock_resource "aws_apigatewayv2_api" {
   }
 }
 
+mock_resource "aws_api_gateway_rest_api" {
+  defaults = {
+    id            = "fedcba4321"
+    execution_arn = "arn:aws:execute-api:eu-central-1:123456789012:fedcba4321"
+  }
+}
+
+mock_resource "aws_api_gateway_stage" {
+  defaults = {
+    arn        = "arn:aws:apigateway:eu-central-1::/restapis/fedcba4321/stages/live"
+    invoke_url = "https://fedcba4321.execute-api.eu-central-1.amazonaws.com/live"
+  }
+}
+
 mock_resource "aws_efs_file_system" {
   defaults = {
     arn = "arn:aws:elasticfilesystem:eu-central-1:123456789012:file-system/fs-1"
