@@ -22,7 +22,7 @@ import botocore.session
 from botocore.exceptions import ClientError
 from botocore.validate import ParamValidator
 
-from shearling.function import Clock
+from shearling.clock import Clock
 
 if TYPE_CHECKING:
     from botocore.model import ServiceModel

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from shearling.canonical import canonical_json
 from shearling.registry import Registry
-from shearling.release import Outcome, release_alias
+from shearling.release import release_alias
 from tests.fake_lambda import FakeLambda, passing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from shearling.outcome import Outcome
     from shearling.registry import Deployment, Release
     from shearling.store import Store
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from shearling.clock import Clock
 from shearling.errors import ReleaseError, StoreError
-from shearling.function import Clock
-from shearling.release import Outcome
+from shearling.outcome import Outcome
 from shearling.store import Store
 from shearling_runtime import releaser
 from tests.fake_lambda import FakeLambda, passing

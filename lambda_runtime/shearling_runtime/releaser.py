@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
 from shearling.errors import ReleaseError, ShearlingError
-from shearling.function import UndecidedError
+from shearling.function import UndecidedError, lambda_client
+from shearling.outcome import FAILED, RELEASED, REMEDY, Outcome
 from shearling.registry import REGISTRY_VARIABLE, Registry
-from shearling.release import FAILED, RELEASED, REMEDY, Outcome, lambda_client, release_alias
+from shearling.release import release_alias
 from shearling.staging import Staging
 from shearling_runtime.patience import PatientStore
 from shearling_runtime.telemetry import emit, log_error

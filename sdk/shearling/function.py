@@ -7,10 +7,7 @@ The client is an argument, so tests give one that shows what AWS does. boto3 is 
 from __future__ import annotations
 
 import json
-import random
-import time
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from shearling.configuration import Configuration
@@ -20,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from mypy_boto3_lambda import LambdaClient
+
+    from shearling.clock import Clock
 
 Answer = TypeVar("Answer")
 
@@ -66,27 +65,6 @@ class UndecidedError(ReleaseError):
 
 class DeniedError(ReleaseError):
     """The releaser's role lacks a right."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Clock:
-    """Time as a release sees it.
-
-    Attributes:
-        now: seconds that only grow.
-        jitter: something between 0 and 1.
-    """
-
-    now: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], object] = time.sleep
-    jitter: Callable[[], float] = random.random
-    date: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
-
-    def pause(self, attempt: int, *, shortest: float = 0.2, longest: float = 5.0) -> None:
-        """Wait longer at each attempt, and never as long as somebody else."""
-        # The exponent is bounded too: a release may look at a slow function very often.
-        seconds = min(longest, shortest * 2 ** min(attempt, 10))
-        self.sleep(seconds * (0.5 + self.jitter() / 2))
 
 
 @dataclass(frozen=True, slots=True)

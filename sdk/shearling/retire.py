@@ -10,7 +10,8 @@ from shearling.errors import ShearlingError
 from shearling.function import ConflictError
 
 if TYPE_CHECKING:
-    from shearling.function import Clock, Function
+    from shearling.clock import Clock
+    from shearling.function import Function
     from shearling.registry import Deployment, Registry
 
 _LOG = logging.getLogger(__name__)

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from shearling.clock import Clock
 from shearling.errors import ReleaseError
-from shearling.function import AbsentError, Clock, Function
+from shearling.function import AbsentError, Function
 from shearling.ref import Pin
 
 if TYPE_CHECKING:

@@ -1,0 +1,109 @@
+"""One alias of one function: what the registry says of it, where it points and what it shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from shearling.function import AbsentError, UndecidedError
+from shearling.outcome import FAILED
+
+if TYPE_CHECKING:
+    from shearling.configuration import Configuration
+    from shearling.function import Function, LambdaAlias
+    from shearling.registry import AliasEntry, Deployment, Registry, Release
+
+
+class Wish(NamedTuple):
+    """What an alias shall show; no pin if nothing is named.
+
+    Attributes:
+        share: of the calls, for the canary.
+    """
+
+    pin: str = ""
+    canary: str = ""
+    share: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a decision is based on, read in this order.
+
+    Attributes:
+        entry: what the registry names; None if nothing.
+        last: the newest record of a release.
+    """
+
+    alias: LambdaAlias
+    entry: AliasEntry | None
+    last: Release | None
+
+    def recorded(self, outcome: str) -> Release | None:
+        """Return the last record, if it is about the entry and says this of it."""
+        if self.last and self.entry and self.last.entry == self.entry.number:
+            return self.last if self.last.outcome == outcome else None
+        return None
+
+    def known_failure(self, latest: Configuration) -> Release | None:
+        """Return the record that says that the entry fails under this code and configuration."""
+        failure, now = self.recorded(FAILED), (latest.code_sha256, latest.sha256)
+        return failure if failure and (failure.code_sha256, failure.configuration) == now else None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One alias of one function."""
+
+    function: Function
+    registry: Registry
+    deployment: Deployment
+    alias: str
+
+    def look(self) -> Sight:
+        """Look at all that a decision needs."""
+        try:
+            # Before the log: who moves the alias after this makes our move fail.
+            alias = self.function.alias(self.alias)
+        except AbsentError as error:
+            raise UndecidedError(
+                f"function {self.deployment.function} has no alias {self.alias!r}: "
+                "run terraform apply"
+            ) from error
+        return Sight(alias, self.entry(), self.registry.last_release(self.deployment, self.alias))
+
+    def entry(self) -> AliasEntry | None:
+        """Return what the registry names now."""
+        return self.registry.alias_entry(self.deployment.model, self.alias)
+
+    def wish(self, entry: AliasEntry | None) -> Wish:
+        """Return what an entry of the log wishes for."""
+        if entry is None:
+            return Wish()
+        pin = str(self.registry.resolve(f"{entry.model}:{entry.version}"))
+        if not entry.canary:
+            return Wish(pin)
+        canary = str(self.registry.resolve(f"{entry.model}:{entry.canary['version']}"))
+        return Wish(pin, canary, entry.canary["percent"] / 100)
+
+    def pins(self, alias: LambdaAlias) -> dict[str, str]:
+        """Return the pins that an alias shows, by the number of the Lambda version."""
+        versions = self.function.versions()
+        return {one.number: one.pin for one in versions if one.number in alias.versions}
+
+    def is_named(self, alias: LambdaAlias) -> bool:
+        """Say whether the log has named, at any time, each model that an alias shows."""
+        prefixes = tuple(
+            f"{entry.model}:{number}@"
+            for entry in self.registry.history(self.deployment.model, self.alias)
+            for number in (entry.version, (entry.canary or {}).get("version"))
+        )
+        return all(pin.startswith(prefixes) for pin in self.pins(alias).values() if pin)
+
+    def is_proven(self, alias: LambdaAlias) -> bool:
+        """Say whether what an alias shows has passed its check for this very alias.
+
+        It has not if Terraform put it there, or if we were cut off after the move.
+        """
+        successes = self.registry.successes(self.deployment, self.alias)
+        return any(release.lambda_version == alias.version for release in successes)
