@@ -155,6 +155,19 @@ def test_a_new_alias_whose_model_fails_does_not_keep_another_alias_s_model(stage
     assert stage.fake.shown("staging") == ""
 
 
+def test_an_alias_that_was_made_anew_after_a_failure_does_not_wait_for_somebody_to_ask(
+    stage: Stage,
+) -> None:
+    stage.name(1)
+    stage.release()
+    stage.name(2, "staging")
+    stage.fake.check = failing(passed=False)
+    stage.release("staging")
+    stage.fake.create_alias("staging", "2")
+    assert stage.release("staging", sweep=True).outcome == "failed"
+    assert stage.fake.shown("staging") == ""
+
+
 def test_a_function_whose_rights_do_not_hold_yet_is_asked_again_for_half_a_minute(
     stage: Stage,
 ) -> None:

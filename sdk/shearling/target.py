@@ -46,9 +46,16 @@ class Sight:
         return None
 
     def known_failure(self, latest: Configuration) -> Release | None:
-        """Return the record that says that the entry fails under this code and configuration."""
-        failure, now = self.recorded(FAILED), (latest.code_sha256, latest.sha256)
-        return failure if failure and (failure.code_sha256, failure.configuration) == now else None
+        """Return the record of a failure since which nothing has changed.
+
+        That is neither entry, code and configuration, nor what the alias serves: Terraform may have
+        made it anew, at a version made for another one.
+        """
+        failure = self.recorded(FAILED)
+        now = (latest.code_sha256, latest.sha256, self.alias.version)
+        if failure and now == (failure.code_sha256, failure.configuration, failure.lambda_version):
+            return failure
+        return None
 
 
 @dataclass(frozen=True, slots=True)
