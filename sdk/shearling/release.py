@@ -153,19 +153,21 @@ class _Reconciliation:
             return self._fail(sight, None, error, sight.alias.version)
 
     def _serve(self, sight: Sight) -> Outcome:
-        pin, canary, share = self.target.wish(sight.entry)
-        version = self._published(pin)
-        pins, weights = {version.number: (pin, version)}, {}
-        if share and canary != pin:
-            other = self._published(canary)
-            pins[other.number], weights[other.number] = (canary, other), share
-        for number, (wanted, published) in pins.items():
-            if not (number in sight.alias.versions and self.target.is_proven(sight.alias)):
-                self.publisher.check(published, wanted)
+        wish = self.target.wish(sight.entry)
+        version, weights = self._proven(sight, wish.pin), {}
+        if wish.canary:
+            weights[self._proven(sight, wish.canary).number] = wish.share
         if moves := not self._is_shown(sight, version.number, weights):
             self._move(sight, version.number, weights)
         recorded = self._record(sight, RELEASED, version.number, version)
         return self._outcome(sight, RELEASED if moves or recorded else UNCHANGED, version.number)
+
+    def _proven(self, sight: Sight, pin: str) -> Configuration:
+        """Return a version with a pin that has passed its check, or that may do without."""
+        version = self._published(pin)
+        if version.number not in sight.alias.versions or not self.target.is_proven(sight.alias):
+            self.publisher.check(version, pin)
+        return version
 
     def _published(self, pin: str) -> Configuration:
         return self.publisher.published(pin, sweep=self.sweep)

@@ -88,7 +88,7 @@ class Target:
         if entry is None:
             return Wish()
         pin = str(self.registry.resolve(f"{entry.model}:{entry.version}"))
-        if not entry.canary:
+        if not entry.canary or entry.canary["version"] == entry.version:
             return Wish(pin)
         canary = str(self.registry.resolve(f"{entry.model}:{entry.canary['version']}"))
         return Wish(pin, canary, entry.canary["percent"] / 100)
