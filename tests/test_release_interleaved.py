@@ -12,6 +12,8 @@ What must hold, whatever the order:
   before he looked at the aliases.
 - Once all is quiet, every alias shows its newest entry, under the newest code and configuration,
   and Terraform's variables are all there.
+- No record of a release is about an older entry than the one before, unless an apply kept that; and
+  none says that an entry failed after one that says that it was released.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from __future__ import annotations
 import json
 import random
 from functools import partial
-from itertools import chain, repeat
+from itertools import chain, pairwise, repeat
 from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, given, note, settings
@@ -253,3 +255,30 @@ def test_whatever_the_order_a_failed_entry_never_changes_what_an_apply_keeps(
         assert world.release(alias, keep=True) in {"failed", "released"}
         assert world.release(alias, keep=True) == "released"
     world.assert_settled("code-2", 1024)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    first_choices=st.lists(st.integers(0, 3), max_size=60),
+    seed=st.integers(0, 2**32),
+    settle=st.integers(0, 1),
+    dies_after=st.none() | st.integers(0, 80),
+)
+def test_whatever_the_order_and_the_luck_of_a_check_no_record_overtakes_another(
+    *, first_choices: list[int], seed: int, settle: int, dies_after: int | None
+) -> None:
+    world = World(chain(first_choices, _bursts(random.Random(seed))), settle, 0)
+    luck = random.Random(seed)
+    world.fake.check = lambda it: {**passing(it), "passed": luck.random() < 0.5}
+    world.scheduler.add("releaser 1", lambda: world.release("prod"), dies_after=dies_after)
+    world.scheduler.add("releaser 2", lambda: world.release("prod"))
+    world.scheduler.add("notebook 1", lambda: world.name("prod", 2))
+    world.scheduler.add("notebook 2", lambda: world.name("prod", 3))
+    try:
+        world.scheduler.run()
+    finally:
+        note("\n".join(world.scheduler.trace))
+    for before, after in pairwise(world.registry.releases(world.deployment, "prod")):
+        assert before.entry <= after.entry
+        if before.entry == after.entry and before.outcome == "released":
+            assert after.outcome == "released"

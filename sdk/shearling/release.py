@@ -2,13 +2,15 @@
 
 What holds at every step, whoever else is at work: an alias is moved only with the revision that was
 read *before* the log. So of two releasers the one whose look at the log is older loses, and the
-entries that an alias shows are never shown in another order than they were written.
+entries that an alias shows are never shown in another order than they were written. What came of
+an entry is recorded only under the number that was next *before* both were read. So who has been
+overtaken looks again, and records no failure after somebody else's success.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shearling.clock import Clock, Stopwatch
 from shearling.errors import ReleaseError, ShearlingError, StoreError
@@ -236,10 +238,14 @@ class _Reconciliation:
         configuration: Configuration | None,
         reason: str = "",
     ) -> bool:
-        """Append to the log of releases, unless its last record says the same."""
+        """Append to the log of releases, unless its last record says the same.
+
+        Raises:
+            ConflictError: somebody else did, since we looked: our news may be old.
+        """
         if sight.entry is None:
             return False
-        fields = {
+        fields: dict[str, Any] = {
             "entry": sight.entry.number,
             "version": sight.entry.version,
             "outcome": outcome,
@@ -252,8 +258,11 @@ class _Reconciliation:
         compared = [name for name in fields if name != "reason" or not self.sweep]
         if sight.last and all(getattr(sight.last, name) == fields[name] for name in compared):
             return False
-        target, timings = self.target, {"timings": self.stopwatch.timings()}
-        target.registry.record_release(target.deployment, target.alias, fields | timings)
+        target, fields["timings"] = self.target, self.stopwatch.timings()
+        if not target.registry.record_release(
+            target.deployment, target.alias, sight.number, fields
+        ):
+            raise ConflictError(f"another release of {target.alias!r} was recorded meanwhile")
         return True
 
     def _outcome(

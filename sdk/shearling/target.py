@@ -31,13 +31,15 @@ class Sight:
     """What a decision is based on, read in this order.
 
     Attributes:
+        number: of the next record of a release.
+        last: the newest one.
         entry: what the registry names; None if nothing.
-        last: the newest record of a release.
     """
 
+    number: int
+    last: Release | None
     alias: LambdaAlias
     entry: AliasEntry | None
-    last: Release | None
 
     def recorded(self, outcome: str) -> Release | None:
         """Return the last record, if it is about the entry and says this of it."""
@@ -68,16 +70,20 @@ class Target:
     alias: str
 
     def look(self) -> Sight:
-        """Look at all that a decision needs."""
+        """Look at all that a decision needs.
+
+        In this order: who records a release after this makes our record fail, and who moves the
+        alias makes our move fail. So no decision on an older entry overtakes one on a newer.
+        """
+        last = self.registry.last_release(self.deployment, self.alias)
         try:
-            # Before the log: who moves the alias after this makes our move fail.
             alias = self.function.alias(self.alias)
         except AbsentError as error:
             raise UndecidedError(
                 f"function {self.deployment.function} has no alias {self.alias!r}: "
                 "run terraform apply"
             ) from error
-        return Sight(alias, self.entry(), self.registry.last_release(self.deployment, self.alias))
+        return Sight(last.number + 1 if last else 1, last, alias, self.entry())
 
     def entry(self) -> AliasEntry | None:
         """Return what the registry names now."""
