@@ -155,6 +155,24 @@ def test_a_new_alias_whose_model_fails_does_not_keep_another_alias_s_model(stage
     assert stage.fake.shown("staging") == ""
 
 
+def test_a_new_alias_whose_version_cannot_start_does_not_keep_another_alias_s_model(
+    stage: Stage,
+) -> None:
+    stage.name(1)
+    stage.release()
+    stage.fake.create_alias("staging", "2")
+    stage.name(2, "staging")
+
+    def fail_to_start(_: str) -> None:
+        if "3" in stage.fake.functions:
+            stage.fake.functions["3"].update(State="Failed", StateReason="the subnet is gone")
+
+    stage.fake.before = fail_to_start
+    assert "the subnet is gone" in stage.release("staging").reason
+    assert stage.fake.shown("staging") == ""
+    assert "the subnet is gone" in stage.records("staging")[0].reason
+
+
 def test_an_alias_that_was_made_anew_after_a_failure_does_not_wait_for_somebody_to_ask(
     stage: Stage,
 ) -> None:

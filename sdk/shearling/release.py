@@ -149,10 +149,10 @@ class _Reconciliation:
         except BeingStagedError as error:
             return self._wait_for_stager(sight, error)
         except ObjectionError as error:
-            return self._fail(sight, latest, error, self._retreat(sight))
+            return self._fail(sight, latest, error)
         except ShearlingError as error:
             # Without the configuration in the record, every sweep tries this again.
-            return self._fail(sight, None, error, sight.alias.version)
+            return self._fail(sight, None, error)
 
     def _serve(self, sight: Sight) -> Outcome:
         wish = self.target.wish(sight.entry)
@@ -220,15 +220,10 @@ class _Reconciliation:
             self._record(sight, STAGING, shown, None, error.reason)
         return self._outcome(sight, STAGING, shown, error.reason)
 
-    def _fail(
-        self,
-        sight: Sight,
-        latest: Configuration | None,
-        error: ShearlingError,
-        lambda_version: str,
-    ) -> Outcome:
-        self._record(sight, FAILED, lambda_version, latest, _reason(error))
-        return self._outcome(sight, FAILED, lambda_version, _reason(error))
+    def _fail(self, sight: Sight, latest: Configuration | None, error: ShearlingError) -> Outcome:
+        shown, reason = self._retreat(sight), _reason(error)
+        self._record(sight, FAILED, shown, latest, reason)
+        return self._outcome(sight, FAILED, shown, reason)
 
     def _record(
         self,
