@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shearling.errors import ModelNotFoundError, ReleaseError
+from shearling.errors import ModelNotFoundError
 from shearling.fit import misfit
-from shearling.function import FRESH_ROLE_SECONDS, AbsentError, UndecidedError
-from shearling.gate import is_denied, objection
+from shearling.function import FRESH_ROLE_SECONDS
+from shearling.gate import ObjectionError, is_denied, objection
 from shearling.ref import Pin
-from shearling.staging import FinalStagingError, require_staged
+from shearling.staging import require_staged
 
 if TYPE_CHECKING:
     from shearling.clock import Clock, Stopwatch
@@ -17,10 +17,6 @@ if TYPE_CHECKING:
     from shearling.function import Function
     from shearling.staging import Staging
     from shearling.target import Target
-
-
-class ObjectionError(ReleaseError):
-    """What the entry names must not be shown by this code and configuration."""
 
 
 class Publisher:
@@ -98,22 +94,4 @@ class Publisher:
                 raise ObjectionError(reason)
         if is_staged:
             with self._stopwatch.step("stage"):
-                self._stage(pin, sweep=sweep)
-
-    def _stage(self, pin: str, *, sweep: bool) -> None:
-        target = self._target
-        try:
-            require_staged(
-                self._stager,
-                pin,
-                target.deployment,
-                target.alias,
-                sweep=sweep,
-                last=self._staging,
-            )
-        except FinalStagingError as error:
-            raise ObjectionError(error.reason) from error
-        except AbsentError as error:
-            raise UndecidedError(
-                f"there is no stager {self._stager.name}: run terraform apply"
-            ) from error
+                require_staged(self._stager, pin, self._target, sweep=sweep, last=self._staging)

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from shearling.clock import Clock, Stopwatch
 from shearling.errors import ReleaseError, ShearlingError, StoreError
 from shearling.function import ConflictError, DeniedError, Function, UndecidedError
+from shearling.gate import ObjectionError
 from shearling.keep import kept
 from shearling.outcome import FAILED, RELEASED, REMEDY, STAGING, UNCHANGED, Outcome
-from shearling.publication import ObjectionError, Publisher
+from shearling.publication import Publisher
 from shearling.retire import retire_versions
 from shearling.staging import BeingStagedError
 from shearling.target import Target
@@ -94,8 +95,7 @@ class _Reconciliation:
                 outcome = self._until_current()
         except ShearlingError as error:
             return self._outcome(None, FAILED, reason=_reason(error))
-        target = self.target
-        retire_versions(target.function, target.registry, target.deployment, self.clock)
+        retire_versions(self.target, self.clock)
         return outcome
 
     def _until_current(self) -> Outcome:
