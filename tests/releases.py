@@ -6,6 +6,8 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from shearling.canonical import canonical_json
 from shearling.registry import Registry
 from shearling.release import release_alias
@@ -89,6 +91,13 @@ class Stage:
         more = {"clock": clock, **more}
         return release_alias(self.fake.client, self.registry, self.deployment, alias, **more)
 
+    def die_before_the_record(self) -> None:
+        """Release, and be cut off when all is done but for the record of it."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(type(self.registry), "record_release", _die)
+            with pytest.raises(KeyboardInterrupt):
+                self.release()
+
     def records(self, alias: str = "prod") -> list[Release]:
         return self.registry.releases(self.deployment, alias)
 
@@ -101,6 +110,10 @@ class Stage:
     def change_code(self, code_sha256: str) -> None:
         self.fake.latest["CodeSha256"] = code_sha256
         self.change_latest()
+
+
+def _die(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def failing(**changes: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
-from shearling.errors import ReleaseError
 from tests.fake_lambda import passing
 from tests.releases import Stage, failing, pin
 
@@ -69,9 +69,8 @@ def test_a_difference_that_is_no_number_is_not_told(stage: Stage, worst: str) ->
 
 def _assert_gate_failed(stage: Stage, expected: str) -> None:
     outcome = stage.release()
-    with pytest.raises(ReleaseError, match=expected) as caught:
-        outcome.check()
-    assert caught.value.reason == outcome.reason
+    assert outcome.outcome == "failed"
+    assert re.search(expected, outcome.reason)
     assert stage.fake.moves == []
     assert stage.fake.shown("prod") == ""
     [record] = stage.records()

@@ -142,16 +142,9 @@ def test_a_move_of_provisioned_concurrency_whose_record_was_lost_is_recorded(
 ) -> None:
     stage.name(2)
     stage.fake.provisioned["prod"] = 5
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(stage.registry), "record_release", _die)
-        with pytest.raises(KeyboardInterrupt):
-            stage.release()
+    stage.die_before_the_record()
     assert stage.release(sweep=True).outcome == "released"
     assert [record.outcome for record in stage.records()] == ["released"]
-
-
-def _die(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 def test_weights_to_what_the_log_never_named_are_removed(stage: Stage) -> None:

@@ -130,7 +130,7 @@ class Function:
 
     def latest(self) -> Configuration:
         """Return `$LATEST` once no update of it is under way."""
-        return self._settled("$LATEST", lambda it: it.update[0] != "InProgress")
+        return self._settled("$LATEST")
 
     def version(self, number: str) -> Configuration:
         """Return a published version once it can be invoked.
@@ -237,9 +237,7 @@ class Function:
 
     # How it asks
 
-    def _settled(
-        self, number: str, done: Callable[[Configuration], bool] = lambda _: True
-    ) -> Configuration:
+    def _settled(self, number: str) -> Configuration:
         attempt = 0
         while True:
             answer = self._ask(
@@ -248,7 +246,7 @@ class Function:
                 )
             )
             configuration = Configuration.read(cast("Mapping[str, Any]", answer))
-            if configuration.state[0] != "Pending" and done(configuration):
+            if configuration.state[0] != "Pending" and configuration.update[0] != "InProgress":
                 return configuration
             self._wait(attempt, f"{self.name}:{number} is {configuration.state[0]}")
             attempt += 1

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from shearling.errors import ReleaseError
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -38,8 +36,3 @@ class Outcome:
     reason: str = ""
     note: str = ""
     timings: Mapping[str, str] = field(default_factory=dict)
-
-    def check(self) -> None:
-        """Raise ReleaseError if it failed."""
-        if self.outcome == FAILED:
-            raise ReleaseError(f"{self.function}:{self.alias}: {self.reason}", reason=self.reason)

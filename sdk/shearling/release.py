@@ -52,9 +52,9 @@ def release_alias(
 ) -> Outcome:
     """Make an alias of a deployed function serve what the registry names, if that passes its check.
 
-    A failure is an outcome too; `Outcome.check` raises it. Failures that another try by itself
-    cannot mend are recorded, once; what was not decided (no time left, throttled, the registry
-    cannot be reached) is not, and the next trigger goes on.
+    A failure is an outcome too. Failures that another try by itself cannot mend are recorded, once;
+    what was not decided (no time left, throttled, the registry cannot be reached) is not, and the
+    next trigger goes on.
 
     Args:
         client: see `lambda_client`: a read timeout above the function's, and no retries.
