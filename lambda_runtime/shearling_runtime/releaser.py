@@ -126,9 +126,10 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Release what an event is about.
 
     Raises:
-        ReleaseError: somebody asked and an alias failed; every alias was tried. Lambda then asks
-            again, or tells the dead-letter queue, or `terraform apply` fails. A sweep does not
-            raise: the next one tries again, and the metric tells until it succeeds.
+        ReleaseError: an alias that somebody asked for failed; every alias was tried. Lambda then
+            asks again, or tells the dead-letter queue, or `terraform apply` fails. What is only
+            swept does not raise: the next sweep tries again, and the metric tells until it
+            succeeds.
     """
     end = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - _MARGIN_SECONDS
     request = Request.read(event)
@@ -147,8 +148,12 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         )
         for deployment, alias in request.aliases(own)
     ]
-    failures = [f"{it.function}:{it.alias}: {it.reason}" for it in outcomes if it.outcome == FAILED]
-    if failures and not request.sweep:
+    failures = [
+        f"{it.function}:{it.alias}: {it.reason}"
+        for it in outcomes
+        if it.outcome == FAILED and not request.is_sweep_of(it.alias)
+    ]
+    if failures:
         raise ReleaseError(f"{'; '.join(failures)}. What was served is served on: {REMEDY}")
     return {"results": [_result(outcome) for outcome in outcomes]}
 
