@@ -372,7 +372,7 @@ def _answer(said: dict[str, Any] | bytes) -> dict[str, Any]:
 
 
 class _Client:
-    """The seam: what release.py calls, with the names of boto3."""
+    """The seam: what `Function` calls, with the names of boto3."""
 
     def __init__(self, fake: FakeLambda) -> None:
         self._fake = fake
