@@ -22,7 +22,7 @@ import botocore.session
 from botocore.exceptions import ClientError
 from botocore.validate import ParamValidator
 
-from shearling.function import Clock
+from shearling.clock import Clock
 
 if TYPE_CHECKING:
     from botocore.model import ServiceModel
@@ -249,24 +249,14 @@ class FakeLambda:
         if version["State"] == "Pending":
             raise refusal("ResourceConflictException", "the function is Pending", 409)
         self.checked.append(number)
-        answer = self.check(copy.deepcopy(version))
-        failure = {}
-        if isinstance(answer, dict):
-            if "errorMessage" in answer:
-                failure = {"FunctionError": "Unhandled"}
-            answer = json.dumps(answer).encode()
-        return {"StatusCode": 200, "Payload": io.BytesIO(answer), **failure}
+        return _answer(self.check(copy.deepcopy(version)))
 
     def invoke_stager(self, request: dict[str, Any]) -> dict[str, Any]:
         payload = json.loads(request["Payload"])
         if request.get("InvocationType") == "Event":
             self.started.append(payload)
             return {"StatusCode": 202, "Payload": io.BytesIO()}
-        answer = self.stager(payload)
-        if isinstance(answer, dict):
-            failure = {"FunctionError": "Unhandled"} if "errorMessage" in answer else {}
-            return {"Payload": io.BytesIO(json.dumps(answer).encode()), **failure}
-        return {"Payload": io.BytesIO(answer)}
+        return _answer(self.stager(payload))
 
     def update_alias(
         self, name: str, number: str, weights: dict[str, float], revision: str | None
@@ -374,8 +364,15 @@ def _content(version: dict[str, Any]) -> dict[str, Any]:
     return {**content, "SnapStart": version["SnapStart"]["ApplyOn"]}
 
 
+def _answer(said: dict[str, Any] | bytes) -> dict[str, Any]:
+    is_failure = isinstance(said, dict) and "errorMessage" in said
+    payload = io.BytesIO(said if isinstance(said, bytes) else json.dumps(said).encode())
+    failure = {"FunctionError": "Unhandled"} if is_failure else {}
+    return {"StatusCode": 200, "Payload": payload, **failure}
+
+
 class _Client:
-    """The seam: what release.py calls, with the names of boto3."""
+    """The seam: what `Function` calls, with the names of boto3."""
 
     def __init__(self, fake: FakeLambda) -> None:
         self._fake = fake

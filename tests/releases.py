@@ -6,14 +6,17 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from shearling.canonical import canonical_json
 from shearling.registry import Registry
-from shearling.release import Outcome, release_alias
+from shearling.release import release_alias
 from tests.fake_lambda import FakeLambda, passing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from shearling.outcome import Outcome
     from shearling.registry import Deployment, Release
     from shearling.store import Store
 
@@ -58,10 +61,12 @@ def deploy(registry: Registry, function: str = "acme-fraud", **changes: Any) -> 
 
 def record(
     registry: Registry, deployment: Deployment, alias: str, entry: int, version: int, **more: Any
-) -> Release:
+) -> None:
     """Say that an entry was released, as the releaser does."""
     fields = {"entry": entry, "version": version, "outcome": "released", "lambda_version": "1"}
-    return registry.record_release(deployment, alias, {**fields, **more})
+    last = registry.last_release(deployment, alias)
+    number = last.number + 1 if last else 1
+    assert registry.record_release(deployment, alias, number, {**fields, **more})
 
 
 @dataclass
@@ -86,6 +91,13 @@ class Stage:
         more = {"clock": clock, **more}
         return release_alias(self.fake.client, self.registry, self.deployment, alias, **more)
 
+    def die_before_the_record(self) -> None:
+        """Release, and be cut off when all is done but for the record of it."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(type(self.registry), "record_release", _die)
+            with pytest.raises(KeyboardInterrupt):
+                self.release()
+
     def records(self, alias: str = "prod") -> list[Release]:
         return self.registry.releases(self.deployment, alias)
 
@@ -98,6 +110,10 @@ class Stage:
     def change_code(self, code_sha256: str) -> None:
         self.fake.latest["CodeSha256"] = code_sha256
         self.change_latest()
+
+
+def _die(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def failing(**changes: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:

@@ -12,6 +12,7 @@ from shearling.registry import Registry
 from shearling_runtime import index
 from tests.bundles import scaling_bundle
 from tests.http_door import event_1_0, event_2_0
+from tests.releases import record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,8 +47,7 @@ def deploy(registry: Registry, model: str, *aliases: str, **fields: str) -> None
 
 def release(registry: Registry, model: str, alias: str, version: int, **fields: str) -> None:
     (deployment,) = registry.deployments(model)
-    outcome = {"entry": 1, "outcome": "released", "version": version, "lambda_version": "3"}
-    registry.record_release(deployment, alias, {**outcome, **fields})
+    record(registry, deployment, alias, 1, version, **{"lambda_version": "3", **fields})
 
 
 def ask(method: str, path: str, body: str = "", **headers: str) -> tuple[int, dict[str, str], str]:

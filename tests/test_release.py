@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from shearling.function import lambda_client
+from shearling.store import Store
 from tests.fake_lambda import PIN, passing
 from tests.releases import Stage, deploy, memory_registry, pin
 
@@ -65,17 +66,22 @@ def test_a_move_whose_answer_and_record_were_lost_is_recorded_by_the_next_releas
     stage.name(2)
     stage.release()
     stage.name(3)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(stage.registry), "record_release", _die)
-        with pytest.raises(KeyboardInterrupt):
-            stage.release()
+    stage.die_before_the_record()
     assert stage.fake.shown("prod") == pin(3)
     stage.release()
     assert stage.records()[-1].version == 3
 
 
-def _die(*_: object) -> None:
-    raise KeyboardInterrupt
+def test_a_record_that_the_store_does_not_take_says_nothing_of_the_entry(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.name(2)
+    refusals, create = [False] * 20, Store.create
+    monkeypatch.setattr(Store, "create", lambda *it: refusals.pop() if refusals else create(*it))
+    assert "is refused, though nothing is there" in stage.release().reason
+    assert (stage.fake.shown("prod"), stage.records()) == (pin(2), [])
+    assert stage.release(sweep=True).outcome == "released"
+    assert stage.fake.checked == ["2", "2"]
 
 
 def test_an_alias_that_the_registry_does_not_name_serves_no_model_and_has_no_record(

@@ -12,6 +12,8 @@ What must hold, whatever the order:
   before he looked at the aliases.
 - Once all is quiet, every alias shows its newest entry, under the newest code and configuration,
   and Terraform's variables are all there.
+- No record of a release is about an older entry than the one before, unless an apply kept that; and
+  none says that an entry failed after one that says that it was released.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from __future__ import annotations
 import json
 import random
 from functools import partial
-from itertools import chain, repeat
+from itertools import chain, pairwise, repeat
 from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, given, note, settings
@@ -68,8 +70,10 @@ class SteppedStore(Store):
 class World:
     """A deployed model with two aliases at version 1, and what must hold of them."""
 
-    def __init__(self, choices: Iterator[int], settle: int, age_seconds: int) -> None:
-        self.scheduler = Scheduler(choices)
+    def __init__(
+        self, first_choices: list[int], seed: int, settle: int, age_seconds: int = 0
+    ) -> None:
+        self.scheduler = Scheduler(chain(first_choices, _bursts(random.Random(seed))))
         self.store = SteppedStore(self.scheduler.step)
         self.registry: Registry = memory_registry(4, store=self.store)
         self.deployment = deploy(self.registry)
@@ -94,6 +98,12 @@ class World:
         self.name("prod", 1)
         self.release("prod")
         self.fake.time.seconds += age_seconds
+
+    def run(self) -> None:
+        try:
+            self.scheduler.run()
+        finally:
+            note("\n".join(self.scheduler.trace))
 
     def name(self, alias: str, version: int, canary: int = 0) -> None:
         share = {"version": canary, "percent": 10} if canary else None
@@ -188,7 +198,7 @@ def test_whatever_the_order_an_alias_shows_what_its_log_names(
     canary: int,
     dies_after: int | None,
 ) -> None:
-    world = World(chain(first_choices, _bursts(random.Random(seed))), settle, age_seconds)
+    world = World(first_choices, seed, settle, age_seconds)
     terraform = Terraform(world.fake)
     change = partial(
         terraform.apply, code_sha256="code-2", memory_mb=1024, variables={"COLOUR": "blue"}
@@ -198,10 +208,7 @@ def test_whatever_the_order_an_alias_shows_what_its_log_names(
     world.scheduler.add("notebook 1", lambda: world.name("prod", 2))
     world.scheduler.add("notebook 2", lambda: world.name(second_alias, second_version, canary))
     world.scheduler.add("terraform", change)
-    try:
-        world.scheduler.run()
-    finally:
-        note("\n".join(world.scheduler.trace))
+    world.run()
     for alias in world.named:
         assert world.release(alias, sweep=True) == "released"
     world.assert_settled("code-2", 1024)
@@ -225,7 +232,7 @@ def test_whatever_the_order_a_failed_entry_never_changes_what_an_apply_keeps(
     canary: int,
     dies_after: int | None,
 ) -> None:
-    world = World(chain(first_choices, _bursts(random.Random(seed))), settle, 0)
+    world = World(first_choices, seed, settle)
     world.name("prod", 1, canary)
     world.release("prod")
     world.fake.check = lambda it: {
@@ -244,12 +251,33 @@ def test_whatever_the_order_a_failed_entry_never_changes_what_an_apply_keeps(
     world.scheduler.add("apply 2", apply)
     world.scheduler.add("releaser", lambda: [world.release("prod") for _ in range(2)])
     world.scheduler.add("notebook", lambda: world.name("prod", next_version))
-    try:
-        world.scheduler.run()
-    finally:
-        note("\n".join(world.scheduler.trace))
+    world.run()
     for alias in world.named:
         # If an apply died before it wrote that the newest entry still fails, this one finds out.
         assert world.release(alias, keep=True) in {"failed", "released"}
         assert world.release(alias, keep=True) == "released"
     world.assert_settled("code-2", 1024)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    first_choices=st.lists(st.integers(0, 3), max_size=60),
+    seed=st.integers(0, 2**32),
+    settle=st.integers(0, 1),
+    dies_after=st.none() | st.integers(0, 80),
+)
+def test_whatever_the_order_and_the_luck_of_a_check_no_record_overtakes_another(
+    *, first_choices: list[int], seed: int, settle: int, dies_after: int | None
+) -> None:
+    world = World(first_choices, seed, settle)
+    luck = random.Random(seed)
+    world.fake.check = lambda it: {**passing(it), "passed": luck.random() < 0.5}
+    world.scheduler.add("releaser 1", lambda: world.release("prod"), dies_after=dies_after)
+    world.scheduler.add("releaser 2", lambda: world.release("prod"))
+    world.scheduler.add("notebook 1", lambda: world.name("prod", 2))
+    world.scheduler.add("notebook 2", lambda: world.name("prod", 3))
+    world.run()
+    for before, after in pairwise(world.registry.releases(world.deployment, "prod")):
+        assert before.entry <= after.entry
+        if before.entry == after.entry and before.outcome == "released":
+            assert after.outcome == "released"

@@ -131,6 +131,18 @@ def test_a_canary_that_is_served_is_kept_with_its_share() -> None:
     assert stage.fake.functions[number]["CodeSha256"] == "code-2"
 
 
+def test_a_canary_of_the_version_itself_is_no_canary() -> None:
+    stage = Stage()
+    stage.fake.check = passes_only(1)
+    stage.name(1, canary={"version": 1, "percent": 10})
+    stage.release()
+    stage.name(3)
+    stage.release()
+    stage.change_code("code-2")
+    assert stage.release(keep=True).outcome == "released"
+    assert (stage.fake.shown("prod"), shown_code(stage)) == (pin(1), "code-2")
+
+
 def test_what_somebody_releases_meanwhile_is_not_undone(stage: Stage) -> None:
     stage.change_code("code-2")
 

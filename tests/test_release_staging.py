@@ -345,6 +345,19 @@ def test_prune_removes_nothing_if_a_version_cannot_be_read(stage: Stage) -> None
     assert "Invoke" not in stage.fake.calls
 
 
+def test_prune_says_so_if_there_is_no_stager(stage: Stage) -> None:
+    stage.fake.refusals["Invoke"] = [refusal("ResourceNotFoundException", "gone", 404)]
+    with pytest.raises(ReleaseError, match=r"no stager .*acme_stager: run terraform apply"):
+        prune(lambda _: stage.fake.client, stage.registry)
+
+
+def test_a_release_without_its_stager_is_undecided(stage: Stage) -> None:
+    stage.name(2)
+    stage.fake.refusals["Invoke"] = [refusal("ResourceNotFoundException", "gone", 404)]
+    assert "no stager acme_stager: run terraform apply" in stage.release().reason
+    assert stage.records() == []
+
+
 def test_prune_says_why_the_stager_did_not(stage: Stage) -> None:
     stage.fake.stager = lambda _: {"reason": "a bundle is being staged: try again later"}
     with pytest.raises(ReleaseError, match="try again later"):

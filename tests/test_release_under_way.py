@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from shearling.function import Function
-from tests.fake_lambda import PIN, passing, refusal
+from tests.fake_lambda import PIN, Move, passing, refusal
 from tests.releases import Stage, failing, memory_registry, once, pin
 
 
@@ -141,16 +142,9 @@ def test_a_move_of_provisioned_concurrency_whose_record_was_lost_is_recorded(
 ) -> None:
     stage.name(2)
     stage.fake.provisioned["prod"] = 5
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(stage.registry), "record_release", _die)
-        with pytest.raises(KeyboardInterrupt):
-            stage.release()
+    stage.die_before_the_record()
     assert stage.release(sweep=True).outcome == "released"
     assert [record.outcome for record in stage.records()] == ["released"]
-
-
-def _die(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 def test_weights_to_what_the_log_never_named_are_removed(stage: Stage) -> None:
@@ -237,6 +231,34 @@ def test_an_older_wish_never_overtakes_a_newer_one(stage: Stage, operation: str)
     stage.release()
     # Not once back: the first releaser's wish is older than the alias's revision.
     assert [move.pins for move in stage.fake.moves] == [(pin(3),)]
+
+
+def test_a_failure_that_another_releaser_has_disproved_is_not_recorded(stage: Stage) -> None:
+    stage.name(2)
+
+    def fail_while_another_passes(configuration: dict[str, Any]) -> dict[str, Any]:
+        stage.fake.check = passing
+        stage.release()
+        return {**passing(configuration), "passed": False}
+
+    stage.fake.check = fail_while_another_passes
+    assert stage.release().outcome == "unchanged"
+    assert stage.fake.shown("prod") == pin(2)
+    assert [record.outcome for record in stage.records()] == ["released"]
+
+
+def test_a_release_that_is_superseded_before_its_record_has_none(stage: Stage) -> None:
+    stage.name(2)
+
+    def another_releaser(_: Move) -> None:
+        stage.fake.on_move = repr
+        stage.name(3)
+        stage.release()
+
+    stage.fake.on_move = another_releaser
+    outcome = stage.release()
+    assert (outcome.outcome, outcome.version) == ("unchanged", 3)
+    assert [record.version for record in stage.records()] == [3]
 
 
 @pytest.mark.parametrize("is_lenient", [False, True])

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from shearling.clock import Clock
 from shearling.errors import ReleaseError, StoreError
-from shearling.function import Clock
-from shearling.release import Outcome
+from shearling.outcome import Outcome
 from shearling.store import Store
 from shearling_runtime import releaser
 from tests.fake_lambda import FakeLambda, passing
@@ -215,6 +215,19 @@ def test_one_failure_does_not_keep_the_others_waiting_and_is_raised_at_the_end(
     with pytest.raises(ReleaseError, match=r"acme-fraud:prod: .*out of wool.*shearling rollback"):
         releaser.handler({"function": "acme-fraud"}, Context())
     assert releases.asked == [("acme-fraud", "prod"), ("acme-fraud", "staging")]
+
+
+def test_word_of_a_stager_does_not_raise_for_an_alias_that_it_only_sweeps(
+    releases: Releases,
+) -> None:
+    request = {"shearling": "stage", "pin": pin(2), "function": "acme-fraud", "alias": "prod"}
+    event = {"requestPayload": request, "responsePayload": {"outcome": "staged"}}
+    releases.outcomes = {"acme-fraud:staging": "failed"}
+    results = releaser.handler(event, Context())["results"]
+    assert [it["outcome"] for it in results] == ["released", "failed"]
+    releases.outcomes = {"acme-fraud:prod": "failed"}
+    with pytest.raises(ReleaseError, match="acme-fraud:prod: out of wool"):
+        releaser.handler(event, Context())
 
 
 def test_a_sweep_reports_failures_and_does_not_raise(releases: Releases) -> None:

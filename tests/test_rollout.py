@@ -232,7 +232,7 @@ def test_set_alias_and_rollback_wait_if_asked_to(
     monkeypatch.setattr(rollout, "wait_for_release", wait)
     set_alias("fraud", "prod", 3, wait=True, timeout_seconds=5, registry=registry)
     rollback("fraud", "prod", wait=True, timeout_seconds=6, registry=registry)
-    assert waited == [(3, 5), (1, 6)]
+    assert waited == [(3, 5), (2, 6)]
 
 
 def test_progress_is_shown_to_who_is_looking_and_to_nobody_else(
@@ -265,6 +265,24 @@ def test_rollback_passes_over_versions_that_failed(registry: Registry) -> None:
     record(registry, deployment, "prod", failed.number, 2, outcome="failed")
     serve(registry, 3)
     assert rollback("fraud", "prod", registry=registry).version == 1
+
+
+@pytest.mark.parametrize("served", [(1,), (2, 1)])
+@pytest.mark.parametrize("outcome", ["failed", "staging", None])
+@pytest.mark.parametrize(
+    "named", [{"version": 3}, {"version": 1, "canary": {"version": 3, "percent": 10}}]
+)
+def test_rollback_from_what_is_not_served_names_what_is(
+    registry: Registry, served: tuple[int, ...], outcome: str | None, named: dict[str, Any]
+) -> None:
+    serve(registry, *served)
+    entry = registry.set_alias("fraud", "prod", **named)
+    if outcome:
+        deployment = registry.deployments("fraud")[0]
+        record(registry, deployment, "prod", entry.number, entry.version, outcome=outcome)
+    back = rollback("fraud", "prod", registry=registry)
+    assert (back.version, back.canary, back.number) == (1, None, entry.number + 1)
+    assert rollback("fraud", "prod", registry=registry) == back
 
 
 def test_rollback_passes_over_releases_of_the_version_that_serves(registry: Registry) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shearling.bundle import CHUNK_BYTES, describe
-from shearling.errors import IntegrityError, RegistryError, StoreError
+from shearling.errors import IntegrityError, StoreError
 from shearling.records import Log, create_or_read
 from shearling.registry import Registry
 from shearling.store import Store, open_store
@@ -227,9 +227,7 @@ def test_a_store_that_refuses_without_end_is_given_up(faulty: tuple[FaultyS3, St
     proxy, store = faulty
     conflicts: list[Fault] = [409] * 1000
     proxy.fail(*conflicts, landed=False)
-    with pytest.raises(
-        RegistryError, match=r"0000000001\.json in s3://.* is refused, though nothing"
-    ):
+    with pytest.raises(StoreError, match=r"0000000001\.json in s3://.* is refused, though nothing"):
         Log(store, "log").append({})
 
 

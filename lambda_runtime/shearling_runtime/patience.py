@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from shearling.clock import Clock
 from shearling.errors import StoreError
-from shearling.function import FRESH_ROLE_SECONDS, Clock
+from shearling.function import FRESH_ROLE_SECONDS
 from shearling.store import Store
 
 if TYPE_CHECKING:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
 from shearling.errors import ReleaseError, ShearlingError
-from shearling.function import UndecidedError
+from shearling.function import UndecidedError, lambda_client
+from shearling.outcome import FAILED, RELEASED, REMEDY, Outcome
 from shearling.registry import REGISTRY_VARIABLE, Registry
-from shearling.release import FAILED, RELEASED, REMEDY, Outcome, lambda_client, release_alias
+from shearling.release import release_alias
 from shearling.staging import Staging
 from shearling_runtime.patience import PatientStore
 from shearling_runtime.telemetry import Metrics, log_error
@@ -127,9 +128,10 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Release what an event is about.
 
     Raises:
-        ReleaseError: somebody asked and an alias failed; every alias was tried. Lambda then asks
-            again, or tells the dead-letter queue, or `terraform apply` fails. A sweep does not
-            raise: the next one tries again, and the metric tells until it succeeds.
+        ReleaseError: an alias that somebody asked for failed; every alias was tried. Lambda then
+            asks again, or tells the dead-letter queue, or `terraform apply` fails. What is only
+            swept does not raise: the next sweep tries again, and the metric tells until it
+            succeeds.
     """
     end = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - _MARGIN_SECONDS
     request = Request.read(event)
@@ -148,8 +150,12 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         )
         for deployment, alias in request.aliases(own)
     ]
-    failures = [f"{it.function}:{it.alias}: {it.reason}" for it in outcomes if it.outcome == FAILED]
-    if failures and not request.sweep:
+    failures = [
+        f"{it.function}:{it.alias}: {it.reason}"
+        for it in outcomes
+        if it.outcome == FAILED and not request.is_sweep_of(it.alias)
+    ]
+    if failures:
         raise ReleaseError(f"{'; '.join(failures)}. What was served is served on: {REMEDY}")
     return {"results": [_result(outcome) for outcome in outcomes]}
 

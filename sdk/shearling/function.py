@@ -7,10 +7,7 @@ The client is an argument, so tests give one that shows what AWS does. boto3 is 
 from __future__ import annotations
 
 import json
-import random
-import time
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from shearling.configuration import Configuration
@@ -20,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from mypy_boto3_lambda import LambdaClient
+
+    from shearling.clock import Clock
 
 Answer = TypeVar("Answer")
 
@@ -66,27 +65,6 @@ class UndecidedError(ReleaseError):
 
 class DeniedError(ReleaseError):
     """The releaser's role lacks a right."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Clock:
-    """Time as a release sees it.
-
-    Attributes:
-        now: seconds that only grow.
-        jitter: something between 0 and 1.
-    """
-
-    now: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], object] = time.sleep
-    jitter: Callable[[], float] = random.random
-    date: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
-
-    def pause(self, attempt: int, *, shortest: float = 0.2, longest: float = 5.0) -> None:
-        """Wait longer at each attempt, and never as long as somebody else."""
-        # The exponent is bounded too: a release may look at a slow function very often.
-        seconds = min(longest, shortest * 2 ** min(attempt, 10))
-        self.sleep(seconds * (0.5 + self.jitter() / 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +130,7 @@ class Function:
 
     def latest(self) -> Configuration:
         """Return `$LATEST` once no update of it is under way."""
-        return self._settled("$LATEST", lambda it: it.update[0] != "InProgress")
+        return self._settled("$LATEST")
 
     def version(self, number: str) -> Configuration:
         """Return a published version once it can be invoked.
@@ -259,9 +237,7 @@ class Function:
 
     # How it asks
 
-    def _settled(
-        self, number: str, done: Callable[[Configuration], bool] = lambda _: True
-    ) -> Configuration:
+    def _settled(self, number: str) -> Configuration:
         attempt = 0
         while True:
             answer = self._ask(
@@ -270,7 +246,7 @@ class Function:
                 )
             )
             configuration = Configuration.read(cast("Mapping[str, Any]", answer))
-            if configuration.state[0] != "Pending" and done(configuration):
+            if configuration.state[0] != "Pending" and configuration.update[0] != "InProgress":
                 return configuration
             self._wait(attempt, f"{self.name}:{number} is {configuration.state[0]}")
             attempt += 1

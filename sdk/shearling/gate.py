@@ -6,10 +6,16 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from shearling.errors import ReleaseError
+
 if TYPE_CHECKING:
     from shearling.configuration import Configuration
 
 _REQUEST_ID = re.compile(r"RequestId: \S+ (Error: )?")
+
+
+class ObjectionError(ReleaseError):
+    """What the entry names must not be shown by this code and configuration."""
 
 
 def objection(answer: Any, failure: str, pin: str, version: Configuration) -> str:

@@ -83,8 +83,7 @@ def create_or_read(store: Store, key: str, record: dict[str, Any]) -> dict[str, 
     """Create a JSON object under a key; return what is there in the end, this one or another's.
 
     Raises:
-        StoreError: the put fails again and again, and nothing is there.
-        RegistryError: the put is refused again and again, and nothing is there.
+        StoreError: the put fails or is refused again and again, and nothing is there.
     """
     data = canonical_json(record)
     for attempt in range(_UNDECIDED_LIMIT):
@@ -100,7 +99,7 @@ def create_or_read(store: Store, key: str, record: dict[str, Any]) -> dict[str, 
             there = read_json(store, key)
         if there is not None:
             return there
-    raise RegistryError(f"{key} in {store.uri} is refused, though nothing is there")
+    raise StoreError(f"{key} in {store.uri} is refused, though nothing is there")
 
 
 def read_json(store: Store, key: str) -> dict[str, Any] | None:

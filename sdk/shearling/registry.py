@@ -270,17 +270,20 @@ class Registry:
                 yield release
 
     def record_release(
-        self, deployment: Deployment, alias: str, fields: Mapping[str, Any]
-    ) -> Release:
-        """Append to the log of releases; for the releaser alone.
+        self, deployment: Deployment, alias: str, number: int, fields: Mapping[str, Any]
+    ) -> bool:
+        """Write to the log of releases; for the releaser alone.
 
         Args:
             deployment: the function.
             alias: the alias.
+            number: the next one after the newest that the writer knows.
             fields: those of Release but for `number` and `created`.
+
+        Returns:
+            Whether it is written: not if somebody else has written under this number.
         """
-        log = self._release_log(deployment, alias)
-        return self._release(log, log.append(fields))
+        return self._release_log(deployment, alias).create(number, fields) is None
 
     # How it is kept
 

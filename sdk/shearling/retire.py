@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,9 @@ from shearling.errors import ShearlingError
 from shearling.function import ConflictError
 
 if TYPE_CHECKING:
-    from shearling.function import Clock, Function
+    from shearling.clock import Clock
     from shearling.registry import Deployment, Registry
+    from shearling.target import Target
 
 _LOG = logging.getLogger(__name__)
 
@@ -22,14 +24,13 @@ _YOUNG = timedelta(hours=1)
 _KEPT_RELEASES = 2
 
 
-def retire_versions(
-    function: Function, registry: Registry, deployment: Deployment, clock: Clock
-) -> None:
-    """Delete versions that are old, that no alias names, and that no late release made.
+def retire_versions(target: Target, clock: Clock) -> None:
+    """Delete versions of a function that are old, that no alias names, and no late release made.
 
     A failure is logged and no more: the release that it comes after has succeeded, and the next
     one tries again.
     """
+    function = target.function
     try:
         # In this order: what is named after both were read, Lambda refuses to delete.
         versions = function.versions()
@@ -39,11 +40,12 @@ def retire_versions(
         # Never the newest: Terraform creates new aliases there.
         old = [v.number for v in versions[1:] if v.modified and v.modified < oldest]
         unnamed = [number for number in old if number not in named]
-        if unnamed:
-            kept = _released_lately(registry, deployment)
-            for number in unnamed:
-                if number not in kept:
-                    _delete(function, number)
+        kept = _released_lately(target.registry, target.deployment) if unnamed else set()
+        for number in unnamed:
+            if number not in kept:
+                # Somebody may have named it, or deleted it, since we looked.
+                with suppress(ConflictError):
+                    function.delete_version(number)
     except (ShearlingError, ConflictError) as error:
         _LOG.warning("old versions of %s are left: %s", function.name, error)
 
@@ -58,11 +60,3 @@ def _released_lately(registry: Registry, deployment: Deployment) -> set[str]:
                 break
         kept |= lately
     return kept
-
-
-def _delete(function: Function, number: str) -> None:
-    try:
-        function.delete_version(number)
-    except ConflictError:
-        # Somebody named it, or deleted it, since we looked.
-        return

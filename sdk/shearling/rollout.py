@@ -84,8 +84,10 @@ def rollback(
     """Name the version that served before the one that serves now.
 
     That is the version of the newest successful release that differs from it; if a part of the
-    requests goes to a canary, it is the same version without the canary. If nothing is deployed,
-    the alias's own history decides. Two people who roll back at once go back one step, not two.
+    requests goes to a canary, it is the same version without the canary. If what is named is not
+    served, as its release failed or is under way, it is the version that serves now. If nothing is
+    deployed, the alias's own history decides. Two people who roll back at once go back one step,
+    not two.
 
     Args:
         model: the model.
@@ -162,7 +164,7 @@ def _roll_back(registry: Registry, model: str, alias: str, reason: str) -> Alias
         if current is None:
             raise ModelNotFoundError(f"alias {alias!r} of model {model!r} was never set")
         first = first or current
-        version = _before(registry, current, first)
+        version = _before(registry, first)
         is_named = current.version == version and not current.canary
         if is_named and not _has_failed(registry, current):
             return current  # somebody else has just rolled back
@@ -170,42 +172,27 @@ def _roll_back(registry: Registry, model: str, alias: str, reason: str) -> Alias
             return entry
 
 
-def _before(registry: Registry, current: AliasEntry, first: AliasEntry) -> int:
-    """Return the version to go back to.
-
-    Args:
-        registry: the registry.
-        current: the newest entry of the alias.
-        first: the one that was newest when the rollback began.
-    """
-    deployments = _deployments(registry, current.model, current.alias)
-    if not deployments:
-        log = [(it.version, bool(it.canary)) for it in registry.history(first.model, first.alias)]
-        return _newest_other(log, (first.version, bool(first.canary)), current)
-    canaries = {it.number: bool(it.canary) for it in registry.history(first.model, first.alias)}
-    releases = [it for one in deployments for it in registry.successes(one, current.alias)]
-    releases.sort(key=lambda release: release.entry)
-    log = [(it.version, canaries.get(it.entry, False)) for it in releases]
-    if not log:
-        raise _nothing_before(current)
-    return _newest_other(log, log[-1], current)
-
-
-def _newest_other(log: list[tuple[int, bool]], bad: tuple[int, bool], current: AliasEntry) -> int:
-    version, has_canary = bad
-    if has_canary:
-        return version
-    for other, _ in reversed(log):
-        if other != version:
-            return other
-    raise _nothing_before(current)
-
-
-def _nothing_before(current: AliasEntry) -> ReleaseError:
-    return ReleaseError(
-        f"there is nothing to roll {current.model}:{current.alias} back to: no other version was "
-        "ever released there; name one with set_alias"
+def _before(registry: Registry, first: AliasEntry) -> int:
+    """Return the version to go back to from the entry that was newest when the rollback began."""
+    deployments = _deployments(registry, first.model, first.alias)
+    released = sorted(
+        it.entry for one in deployments for it in registry.successes(one, first.alias)
     )
+    log = registry.history(first.model, first.alias)
+    if deployments:
+        entries = {entry.number: entry for entry in log}
+        log = [entries[number] for number in released]
+    served = log[-1] if log and deployments else first
+    others = [it.version for it in log if it.version != served.version]
+    before = served.version if served.canary else others[-1] if others else None
+    if log and first.number > served.number and first.version != before:
+        return served.version  # what is named was not released, and is no rollback either
+    if not log or before is None:
+        raise ReleaseError(
+            f"there is nothing to roll {first.model}:{first.alias} back to: no other version was "
+            "ever released there; name one with set_alias"
+        )
+    return before
 
 
 def _has_failed(registry: Registry, entry: AliasEntry) -> bool:

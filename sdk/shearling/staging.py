@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from shearling.clock import Clock
 from shearling.errors import ReleaseError
-from shearling.function import AbsentError, Clock, Function
+from shearling.function import AbsentError, Function, UndecidedError
+from shearling.gate import ObjectionError
 from shearling.ref import Pin
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
     from shearling.registry import Deployment, Registry
+    from shearling.target import Target
 
 #: What the stager can be asked: the value under "shearling" in its event.
 LOOK, STAGE, PRUNE = "look", "stage", "prune"
@@ -80,45 +83,34 @@ class BeingStagedError(ReleaseError):
     """The bundle is on its way to the file system; the stager starts the release again."""
 
 
-class FinalStagingError(ReleaseError):
-    """The bundle cannot be staged, however often it is tried."""
-
-
 def require_staged(
-    stager: Function,
-    pin: str,
-    deployment: Deployment,
-    alias: str,
-    *,
-    sweep: bool,
-    last: Staging | None,
+    stager: Function, pin: str, target: Target, *, sweep: bool, last: Staging | None
 ) -> None:
     """Return if a bundle lies whole on the file system, or have it brought there.
 
     Args:
         stager: the stager's function.
         pin: of the bundle.
-        deployment: where it shall be released.
-        alias: likewise.
+        target: where it shall be released.
         sweep: nobody asked for the release.
         last: what became of an attempt that is just over.
 
     Raises:
         BeingStagedError: it is being brought there.
-        FinalStagingError: it cannot be; the last attempt said why.
+        ObjectionError: it cannot be, however often it is tried; the last attempt said why.
         ReleaseError: it could not be, or the stager cannot be asked.
     """
     over = last if last and last.pin == pin else None
     if over and over.outcome == FAILED:
-        raise (FinalStagingError if over.is_final else ReleaseError)(over.reason)
+        raise (ObjectionError if over.is_final else ReleaseError)(over.reason)
     if over and over.outcome == UNFINISHED:
         raise BeingStagedError(f"not on the file system yet: {over.reason}")
     if _ask(stager, {"shearling": LOOK, "pin": pin}).get("staged") is True:
         return
     if over:
         raise ReleaseError(f"{stager.name} has staged the bundle, and it is not there")
-    request = {"shearling": STAGE, "pin": pin, "function": deployment.function, "alias": alias}
-    stager.start({**request, "sweep": sweep})
+    request = {"shearling": STAGE, "pin": pin, "sweep": sweep}
+    stager.start({**request, "function": target.deployment.function, "alias": target.alias})
     raise BeingStagedError("the bundle is being brought to the function's file system")
 
 
@@ -204,7 +196,10 @@ def _function(
 
 
 def _ask(stager: Function, request: Mapping[str, Any]) -> Mapping[str, Any]:
-    answer, failure = stager.ask(request)
+    try:
+        answer, failure = stager.ask(request)
+    except AbsentError as error:
+        raise UndecidedError(f"there is no stager {stager.name}: run terraform apply") from error
     if failure or not isinstance(answer, Mapping):
         said = answer.get("errorMessage") if isinstance(answer, Mapping) else answer
         raise ReleaseError(f"{stager.name} failed: {str(said)[:500]}")

@@ -69,8 +69,8 @@ def _status(arguments: argparse.Namespace) -> None:
 
 
 def _release(arguments: argparse.Namespace) -> None:
+    from shearling.function import lambda_client
     from shearling.registry import Registry
-    from shearling.release import lambda_client
 
     client_of = arguments.lambda_client or lambda_client
     registry = Registry(arguments.registry)
@@ -98,8 +98,8 @@ def _release(arguments: argparse.Namespace) -> None:
 
 
 def _prune(arguments: argparse.Namespace) -> None:
+    from shearling.function import lambda_client
     from shearling.registry import Registry
-    from shearling.release import lambda_client
     from shearling.staging import prune
 
     registry = Registry(arguments.registry)

@@ -71,7 +71,20 @@ _OWN_TOOLS = (
     "standing",
     "progress",
 )
-_OWN_RELEASES = ("release", "staging", "fit", "function", "configuration", "gate", "retire")
+_OWN_RELEASES = (
+    "release",
+    "keep",
+    "publication",
+    "target",
+    "outcome",
+    "retire",
+    "staging",
+    "gate",
+    "fit",
+    "function",
+    "configuration",
+    "clock",
+)
 _OWN_LEFT_OUT: dict[Kind, dict[str, frozenset[str]]] = {
     "runtime": {
         "shearling": frozenset({*_OWN_TOOLS, *_OWN_RELEASES, "function-constraints"}),
