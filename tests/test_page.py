@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from shearling.example import Example
+from shearling.push import push_model
+from shearling.registry import Registry
 from shearling_runtime.events import respond
 from shearling_runtime.page import docs_page
+from shearling_runtime.server import Server
 from tests.bundles import scaling_bundle
 from tests.http_door import http_door
 from tests.lambda_door import served
 from tests.terraform_cli import TOOLS
-from tests.test_runtime_units import Call
+from tests.test_runtime_units import Call, settings_of
 from tests.test_tabular import frame_server
 from tests.webdriver import Browser, chromium, why_not
 
@@ -122,6 +127,35 @@ def test_the_fields_have_the_names_of_the_columns(
             "return [...document.querySelectorAll('#fields th[scope=row]')].map(x => x.textContent)"
         )
         assert window.run(names) == ["age", "height"]
+
+
+@in_a_browser
+def test_half_floats_are_sent_and_shown_though_json_has_no_form_for_them(
+    window: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    directory = tmp_path_factory.mktemp("halves")
+    registry = Registry(f"memory://{uuid.uuid4().hex}")
+    values = [[0.1, -2.5], [65504, 6e-8], [1 / 3, np.nan], [2049, -0.0]]
+    version = push_model(
+        lambda x: x,
+        "halves",
+        example=np.array(values, np.float16),
+        format="cloudpickle",
+        registry=registry,
+    )
+    settings = replace(settings_of(registry, version.pin, directory), allow_pickle=True)
+    server = Server(settings)
+    with http_door(lambda event: respond(event, Call(), server)) as url:
+        window.open(f"{url}/v2/models/halves/docs")
+        window.type("[aria-label='X[0], row 1']", "2049")  # between two: the even one
+        window.type("[aria-label='X[1], row 1']", "1e-7")  # below the smallest normal one
+        window.click("#send")
+        window.wait_for("return document.querySelector('#answer td')")
+        answered = json.loads(window.text("#raw-text"))["outputs"][0]["data"]
+    sent = np.array([2049, 1e-7, *np.ravel(values[1:3])], np.float16)
+    assert [np.nan if each is None else each for each in answered] == pytest.approx(
+        sent.tolist(), rel=0, abs=0, nan_ok=True
+    )
 
 
 @in_a_browser

@@ -1,9 +1,9 @@
 "use strict";
 (() => {
-  const read = (id) => JSON.parse(document.getElementById(id).textContent);
+  const parsed = (id) => JSON.parse(document.getElementById(id).textContent);
   const byId = (id) => document.getElementById(id);
-  const { metadata, example } = read("data");
-  const door = read("door");
+  const { metadata, example } = parsed("data");
+  const door = parsed("door");
   const SHOWN_COLUMNS = 24, SHOWN_ROWS = 100, FIELDS = 64;
   const here = location.pathname.replace(/\/docs\/?$/, "");
   const models = here.slice(0, here.indexOf("/v2/models/") + "/v2/models/".length);
@@ -129,10 +129,63 @@
     });
   }
 
+  // JSON has no form for half floats: they are sent and answered as bytes after it.
+  const LENGTH = "inference-header-content-length";
+  const isHalf = (spec) => spec.datatype === "FP16";
+  const hasHalves = [...metadata.inputs, ...metadata.outputs].some(isHalf);
+
   function requestText(parts) {
-    const inputs = parts.map(({ spec, shape, text }) =>
-      `{"name": ${JSON.stringify(spec.name)}, "shape": ${JSON.stringify(shape)}, "datatype": "${spec.datatype}", "data": ${text}}`);
-    return `{"inputs": [${inputs.join(", ")}]}`;
+    const inputs = parts.map(({ spec, shape, text }) => {
+      const data = isHalf(spec) ? `"parameters": {"binary_data_size": ${2 * product(shape)}}` : `"data": ${text}`;
+      return `{"name": ${JSON.stringify(spec.name)}, "shape": ${JSON.stringify(shape)}, "datatype": "${spec.datatype}", ${data}}`;
+    });
+    const outputs = metadata.outputs.map((spec) => ({ name: spec.name, parameters: { binary_data: isHalf(spec) } }));
+    return `{"inputs": [${inputs.join(", ")}]${hasHalves ? `, "outputs": ${JSON.stringify(outputs)}` : ""}}`;
+  }
+
+  // The nearest half float's bits; of two as near, the even one.
+  function toHalf(value) {
+    if (value === null) return 0x7e00;
+    const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0, size = Math.abs(value);
+    if (size >= 65520) return sign | 0x7c00;
+    const exponent = Math.max(-14, Math.floor(Math.log2(size)));
+    const scaled = size / 2 ** (exponent - 10), down = Math.floor(scaled), rest = scaled - down;
+    return sign | (((exponent + 14) << 10) + down + (rest > 0.5 || (rest === 0.5 && down % 2) ? 1 : 0));
+  }
+
+  function fromHalf(bits) {
+    const exponent = (bits >> 10) & 31, part = bits & 1023;
+    const size = exponent === 31 ? (part ? NaN : Infinity) : exponent ? (1 + part / 1024) * 2 ** (exponent - 15) : part * 2 ** -24;
+    return Number.isNaN(size) ? null : bits & 0x8000 ? -size : size;
+  }
+
+  function requestOf(parts) {
+    const text = requestText(parts);
+    if (!hasHalves) return { headers: { "content-type": "application/json" }, body: text };
+    const head = new TextEncoder().encode(text);
+    const halves = parts.filter(({ spec }) => isHalf(spec)).flatMap((part) => [JSON.parse(part.text)].flat(Infinity).map(toHalf));
+    const body = new Uint8Array(head.length + 2 * halves.length);
+    body.set(head);
+    const tail = new DataView(body.buffer, head.length);
+    halves.forEach((bits, i) => tail.setUint16(2 * i, bits, true));
+    return { headers: { "content-type": "application/octet-stream", [LENGTH]: String(head.length) }, body };
+  }
+
+  // Returns the text of an answer, and what it says with the bytes after it as numbers.
+  async function read(response) {
+    const bytes = await response.arrayBuffer();
+    const end = Number(response.headers.get(LENGTH) ?? bytes.byteLength);
+    const text = new TextDecoder().decode(bytes.slice(0, end));
+    let answer = null;
+    try { answer = JSON.parse(text); } catch { /* the text is shown */ }
+    const tail = new DataView(bytes, end);
+    let place = 0;
+    for (const tensor of (answer && answer.outputs) || []) {
+      if (!tensor.parameters || !tensor.parameters.binary_data_size) continue;
+      tensor.data = Array.from({ length: product(tensor.shape) }, () => { place += 2; return fromHalf(tail.getUint16(place - 2, true)); });
+      delete tensor.parameters;
+    }
+    return { text, answer };
   }
 
   const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
@@ -146,7 +199,9 @@
     const body = requestText(parts);
     const invoked = door && door.function;
     const url = door && door.api ? `${door.api}${here.slice(here.indexOf("/v2/models/"))}` : `${location.origin}${here}`;
-    if (invoked) {
+    if (hasHalves) {
+      byId("shell").textContent = "# JSON has no form for half floats (FP16), and a shell none for their bytes: use Python";
+    } else if (invoked) {
       byId("shell").textContent = `aws lambda invoke --function-name ${quoted(door.function)} --cli-binary-format raw-in-base64-out --payload ${quoted(body)} /dev/stdout`;
     } else {
       const signed = door && door.region
@@ -221,11 +276,9 @@
     byId("state").textContent = "Sending …";
     const started = performance.now();
     try {
-      const response = await fetch(`${here}/infer`, { method: "POST", headers: { "content-type": "application/json" }, body: requestText(parts), credentials: "same-origin" });
-      const text = await response.text();
+      const response = await fetch(`${here}/infer`, { method: "POST", credentials: "same-origin", ...requestOf(parts) });
+      const { text, answer } = await read(response);
       const ms = performance.now() - started;
-      let answer = null;
-      try { answer = JSON.parse(text); } catch { /* told below */ }
       byId("raw-text").textContent = answer ? JSON.stringify(answer, null, 2) : text;
       byId("raw").hidden = false;
       const took = `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;

@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 
 _HOST = "127.0.0.1"
 _SECONDS = 60.0
-_PASSED_ON = ("content-type", "accept")
+_LENGTH = "inference-header-content-length"
+_PASSED_ON = ("content-type", "accept", _LENGTH)
 _PASSED_BACK = (
     "content-type",
+    _LENGTH,
     "content-security-policy",
     "x-content-type-options",
     "referrer-policy",
