@@ -455,6 +455,16 @@ def test_an_answer_that_lambda_does_not_carry_is_a_413_that_says_what_to_do(
     assert "bytes, and Lambda carries 6,291,556: ask for fewer rows" in answer["body"]
 
 
+def test_quotes_in_an_answer_count_as_lambda_writes_them(columns: Server) -> None:
+    countries = ['"' * 5] * 260_000
+    tensors = [
+        {"name": "age", "datatype": "FP32", "shape": [260_000, 1], "data": [1] * 260_000},
+        {"name": "country", "datatype": "BYTES", "shape": [260_000, 1], "data": countries},
+    ]
+    answer = post(columns, {"inputs": tensors, "outputs": [{"name": "name"}]})
+    assert answer["statusCode"] == 413  # 3.4 MB of JSON, and 6.5 MB as JSON in JSON
+
+
 def test_a_direct_answer_is_measured_as_lambda_writes_it(server: Server) -> None:
     data = [0.5] * 1_500_000  # 6.0 MB as orjson writes it, 7.5 MB as Lambda does
     tensor = {"name": "X", "datatype": "FP32", "shape": [750_000, 2], "data": data}

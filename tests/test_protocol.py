@@ -16,7 +16,16 @@ from hypothesis.extra import numpy as arrays
 from shearling.bundle import DATATYPES, Signature, TensorSpec
 from shearling.errors import InvalidRequestError
 from shearling.protocol import answer, parse_request, read_answer, request_document, tensor_document
-from shearling.tensors import DTYPES, check_array, datatype_of, from_bytes, to_bytes
+from shearling.tensors import (
+    DTYPES,
+    array_of,
+    check_array,
+    convert,
+    datatype_of,
+    from_bytes,
+    packed,
+    to_bytes,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -302,6 +311,31 @@ def test_bytes_that_are_not_the_tensor_are_refused(
 ) -> None:
     with pytest.raises(InvalidRequestError):
         from_bytes(data, datatype, shape)
+
+
+_NUMBERS = st.one_of(
+    st.integers(-(2**53), 2**53),
+    st.integers(-(2**65), 2**65).filter(lambda n: abs(n) > 2**62),
+    st.floats(),
+    st.booleans(),
+    st.none(),
+    st.text(max_size=2),
+)
+
+
+@given(data=st.lists(_NUMBERS, min_size=1, max_size=3), datatype=st.sampled_from(sorted(DTYPES)))
+def test_the_quick_way_takes_nothing_that_the_careful_one_refuses_or_reads_otherwise(
+    data: list[Any], datatype: str
+) -> None:
+    quick = packed(data, datatype)
+    if quick is None:
+        return
+    spec = TensorSpec(name="X", datatype=datatype, shape=(-1,))
+    careful = convert(array_of(data, spec, "data"), spec, "data")
+    assert quick.dtype == careful.dtype
+    # An integer beyond 2^53 may be rounded twice.
+    tolerance = np.finfo(quick.dtype).eps if quick.dtype.kind == "f" else 0
+    np.testing.assert_allclose(quick, careful, rtol=tolerance)
 
 
 def test_an_array_of_what_the_protocol_does_not_know_has_no_datatype() -> None:

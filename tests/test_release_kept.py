@@ -131,6 +131,41 @@ def test_a_canary_that_is_served_is_kept_with_its_share() -> None:
     assert stage.fake.functions[number]["CodeSha256"] == "code-2"
 
 
+def refused_after(stage: Stage, *versions: int, **canary: Any) -> str:
+    """Release versions, name one that is refused, and return the first one's Lambda version."""
+    numbers = []
+    stage.fake.check = passes_only(1, 2)
+    for version in versions:
+        stage.name(version, **(canary if version == versions[-1] else {}))
+        stage.release()
+        numbers.append(str(stage.fake.aliases["prod"]["FunctionVersion"]))
+    stage.name(3)
+    stage.release()
+    return numbers[0]
+
+
+def test_a_model_that_was_put_there_by_hand_is_not_kept_and_not_moved_away() -> None:
+    stage = Stage()
+    stage.fake.aliases["prod"]["FunctionVersion"] = refused_after(stage, 2, 1)
+    stage.change_code("code-2")
+    assert stage.release(keep=True).outcome == "failed"
+    assert (stage.fake.shown("prod"), shown_code(stage)) == (pin(2), "code-1")
+
+
+def test_a_canary_that_was_put_there_by_hand_is_not_kept_and_not_moved_away() -> None:
+    stage = Stage()
+    other = refused_after(stage, 2, 1, canary={"version": 2, "percent": 10})
+    (_, share) = next(iter(stage.fake.weights("prod").items()))
+    assert share == 0.1
+    third = stage.fake.aliases["prod"]["FunctionVersion"]
+    weights = {"AdditionalVersionWeights": {third: share}}
+    stage.fake.aliases["prod"] |= {"FunctionVersion": third, "RoutingConfig": weights}
+    stage.change_code("code-2")
+    assert stage.release(keep=True).outcome == "failed"
+    assert stage.fake.weights("prod") == {third: share}
+    assert other in stage.fake.functions
+
+
 def test_a_canary_of_the_version_itself_is_no_canary() -> None:
     stage = Stage()
     stage.fake.check = passes_only(1)

@@ -112,6 +112,74 @@ def test_names_that_the_model_does_not_know_stand_above_the_columns_of_an_array(
     assert table(server, "left,right\n1,2\n")["body"].splitlines() == ["Y[0],Y[1]", "2.0,4.0"]
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (",4\n1,2\n", ["Y[0],Y[1]", ",8.0", "2.0,4.0"]),
+        (",\n", ["Y[0],Y[1]", ","]),
+        ("2024,sum\n1,2\n", None),
+    ],
+)
+def test_a_line_with_a_number_or_with_nothing_in_it_is_no_line_of_names(
+    server: Server, text: str, expected: list[str] | None
+) -> None:
+    answer = table(server, text)
+    if expected is None:
+        assert content(answer)[0]["error"] == "body: row 1, column '1': 'sum' is not FP32"
+    else:
+        assert answer["body"].splitlines() == expected
+
+
+def test_columns_that_nobody_named_have_no_names(tmp_path: Path) -> None:
+    registry = Registry(f"memory://{uuid.uuid4().hex}")
+    example = pd.DataFrame(np.ones((2, 2), np.float32))
+    version = push_model(scaling_graph(2.0), "fraud", example=example, registry=registry)
+    server = Server(settings_of(registry, version.pin, tmp_path))
+    assert table(server, "1,0\n5,6\n")["body"].splitlines()[1:] == ["2.0,0.0", "10.0,12.0"]
+
+
+def test_names_that_are_numbers_could_as_well_be_values() -> None:
+    spec = TensorSpec(name="X", datatype="FP32", shape=(-1, 2))
+    request = parse_csv("1,0\n", Signature(inputs=(spec,), outputs=(spec,)), ("0", "1"))
+    assert request.inputs["X"].tolist() == [[1.0, 0.0]]
+
+
+def test_an_empty_line_of_one_column_is_a_row_and_at_the_end_is_none() -> None:
+    spec = TensorSpec(name="x", datatype="FP32", shape=(-1, 1))
+    request = parse_csv("x\n1\n\n3\n\n\n", Signature(inputs=(spec,), outputs=(spec,)))
+    assert np.array_equal(request.inputs["x"].ravel(), [1, np.nan, 3], equal_nan=True)
+
+
+def test_a_misspelt_name_is_told_of_and_not_taken_for_a_value() -> None:
+    spec = TensorSpec(name="text", datatype="BYTES", shape=(-1, 1))
+    with pytest.raises(InvalidRequestError, match="column 'Text' is unknown: the model takes text"):
+        parse_csv("Text\nhello\n", Signature(inputs=(spec,), outputs=(spec,)))
+
+
+@pytest.mark.parametrize(
+    ("sent", "accepted", "is_table"),
+    [
+        ("Text/CSV; charset=utf-8", "*/*", True),
+        ("text/csv", "application/json", False),
+        ("text/csv", "text/csv;q=0, application/json", False),
+        ("text/csv", "application/json, text/csv;q=0.1", False),
+        ("text/csv", "TEXT/CSV, application/json", True),
+    ],
+)
+def test_what_is_sent_and_accepted_decides_the_form_of_the_answer(
+    frame: Server, sent: str, accepted: str, *, is_table: bool
+) -> None:
+    answer = table(frame, "1,2\n", Content_Type=sent, Accept=accepted)
+    assert (answer["statusCode"], answer["headers"]["content-type"] == TABLE) == (200, is_table)
+
+
+def test_a_table_that_lambda_does_not_carry_is_a_413(server: Server) -> None:
+    # Each end of a line is two characters, and four within Lambda's JSON.
+    rows = np.ones((580_000, 2), np.float32).tobytes()
+    answer = post(server, rows, Inference_Header_Content_Length="0", Accept=CSV)
+    assert answer["statusCode"] == 413
+
+
 def test_a_table_may_be_answered_in_json_and_json_by_a_table(frame: Server) -> None:
     document, _ = content(table(frame, "1,2\n", Accept="application/json"))
     assert document["predictions"] == [{"Y": [2.0, 4.0]}]
@@ -140,6 +208,7 @@ def test_a_packed_table_arrives_as_base64(frame: Server) -> None:
         ("age\n1\n", "body: column 'height' is missing: the model takes age, height"),
         ("age,age\n1,1\n", "body: column 'age' stands there twice"),
         ("1,2,3\n", "body: 3 columns without names: the model takes age, height"),
+        ("1_000,2\n", "body: row 1, column 'age': '1_000' is not FP32"),
         ("1e39,2\n", "body: 'X': 1e+39 is out of range for float32"),
         ('"1,2\n' + "x" * 200_000, "body is not CSV: field larger than field limit"),
         (b"\xff\xfe", "body: not UTF-8"),
@@ -198,6 +267,12 @@ def test_an_output_without_a_row_for_each_of_the_request_makes_no_table() -> Non
     request = InferRequest(id=None, inputs={"X": np.zeros((2, 1))}, outputs=("Y",))
     with pytest.raises(InvalidRequestError, match="'Y' has no row for each"):
         csv_of(request, {"Y": np.zeros(3)})
+
+
+def test_a_single_value_makes_no_table() -> None:
+    request = InferRequest(id=None, inputs={"X": np.zeros(())}, outputs=("Y",))
+    with pytest.raises(InvalidRequestError, match="no rows, but a single value"):
+        csv_of(request, {"Y": np.zeros(1)})
 
 
 def test_an_output_of_several_axes_has_a_column_for_each_place() -> None:

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
     from shearling_runtime.routes import Reply
 
+CSV, _TYPE = "text/csv", "application/json"
+
 #: As in `shearling.binary`, which only binary requests import.
-CSV = "text/csv"
 _LENGTH = "inference-header-content-length"
 
 
@@ -62,10 +63,8 @@ def query(request: Request) -> Query:
     """
     data = _body(request)
     headers = request.headers
-    accepts, kind = str(headers.get("accept")), str(headers.get("content-type"))
-    is_csv = kind.startswith(CSV)
-    # A table is answered by a table, as is who asks for one.
-    wants_csv = CSV in accepts or (is_csv and "application/json" not in accepts)
+    is_csv = str(headers.get("content-type")).partition(";")[0].strip().lower() == CSV
+    wants_csv = _wants_csv(str(headers.get("accept")).lower(), is_csv=is_csv)
     if is_csv:
         return Query(None, csv=_text(data), wants_csv=wants_csv)
     length = headers.get(_LENGTH)
@@ -78,6 +77,18 @@ def query(request: Request) -> Query:
         return Query(None, raw, is_raw=True, wants_csv=wants_csv)
     text, tail = split(raw, str(length).strip())
     return Query(_json(text), tail, wants_csv=wants_csv)
+
+
+def _wants_csv(accepts: str, *, is_csv: bool) -> bool:
+    """Say whether a table is wanted: by who sends one, or prefers one, by order, to JSON."""
+    if CSV not in accepts:
+        return is_csv and _TYPE not in accepts
+    kinds = [
+        kind.strip()
+        for kind, _, weight in (part.partition(";") for part in accepts.split(","))
+        if weight.replace(" ", "") not in ("q=0", "q=0.0")
+    ]
+    return next((kind == CSV for kind in kinds if kind in (CSV, _TYPE)), False)
 
 
 def json_of(request: Request) -> Any:
@@ -106,7 +117,7 @@ def http_answer(reply: Reply, *, has_body: bool) -> dict[str, Any]:
     Raises:
         PayloadTooLargeError: Lambda does not carry it.
     """
-    headers: dict[str, str] = {"content-type": "application/json", **reply.headers}
+    headers: dict[str, str] = {"content-type": _TYPE, **reply.headers}
     body, is_base64 = "", False
     if reply.text:
         body = reply.text
@@ -117,8 +128,8 @@ def http_answer(reply: Reply, *, has_body: bool) -> dict[str, Any]:
     elif reply.document is not None:
         body = json_bytes(reply.document).decode()
     size = len(body)
-    if size > ANSWER_LIMIT // 4:  # each quote gets a backslash, as text within Lambda's JSON
-        check_answer(len(body.encode()) + body.count('"') + body.count("\\"))
+    if size > ANSWER_LIMIT // 4:  # as text within Lambda's JSON it is longer
+        check_answer(len(json_bytes(body)))
     return {
         "statusCode": reply.status,
         "headers": headers,

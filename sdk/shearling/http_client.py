@@ -137,7 +137,7 @@ class HttpModel(RemoteModel):
         refuses: bool = True,
     ) -> tuple[int, Mapping[str, str], bytes]:
         """Send a request, again where that is safe, and return status, headers and body."""
-        check_request(body)
+        check_request(body, is_binary=_LENGTH in headers)
         ends = time.monotonic() + self._timeout
         for attempt in range(1_000):
             left = ends - time.monotonic()

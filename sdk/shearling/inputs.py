@@ -56,10 +56,14 @@ def as_matrix(frame: Any, columns: Sequence[Any] = ()) -> NDArray[Any]:
 
 
 def columns_of(example: Any, specs: Sequence[TensorSpec]) -> list[str]:
-    """Return the names of the columns that one input is made of; empty if no names were given."""
+    """Return the names of the columns that one input is made of; empty if no names were given.
+
+    Numbers are none: pandas writes them where nobody gave names.
+    """
     if len(specs) != 1 or not is_frame(example):
         return []
-    return [str(name) for name in column_names(example)]
+    names = column_names(example)
+    return [str(name) for name in names] if all(isinstance(name, str) for name in names) else []
 
 
 def check_rows(example: Any) -> None:

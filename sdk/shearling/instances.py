@@ -65,7 +65,7 @@ def predictions(
     Raises:
         InvalidRequestError: an output has no form in JSON, or no row for each instance.
     """
-    count = len(next(iter(request.inputs.values())))
+    count = row_count(request)
     columns = {name: _rows(name, outputs[name], count) for name in request.outputs}
     document: dict[str, Any] = {"model_name": model, "model_version": version}
     if request.id is not None:
@@ -139,6 +139,18 @@ def tensor_of(values: list[Any], spec: TensorSpec, place: str) -> NDArray[Any]:
     if array.ndim == 1 and spec.shape[1:] == (1,):
         array = array.reshape(-1, 1)  # a column
     return check_array(array, spec, place)
+
+
+def row_count(request: InferRequest) -> int:
+    """Return how many rows a request has.
+
+    Raises:
+        InvalidRequestError: it has none to count, for its inputs have no dimension.
+    """
+    array = next(iter(request.inputs.values()))
+    if array.ndim == 0:
+        raise InvalidRequestError("inputs: no rows, but a single value: ask for tensors, in JSON")
+    return len(array)
 
 
 def check_rows(name: str, array: NDArray[Any], count: int) -> None:

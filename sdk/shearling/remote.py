@@ -38,15 +38,20 @@ _CLASSES: dict[int, type[InferenceError]] = {
 REQUEST_LIMIT = 6 * 1024 * 1024
 
 
-def check_request(body: bytes) -> None:
+def check_request(body: bytes, *, is_binary: bool = False) -> None:
     """Refuse what Lambda would: the connection may break before it has said so.
+
+    Args:
+        body: of the request.
+        is_binary: whether an API hands it over as base64.
 
     Raises:
         PayloadTooLargeError: the body is too large.
     """
-    if len(body) > REQUEST_LIMIT:
+    limit = REQUEST_LIMIT * 3 // 4 if is_binary else REQUEST_LIMIT
+    if len(body) > limit:
         raise PayloadTooLargeError(
-            f"the request is {len(body):,} bytes, and Lambda takes {REQUEST_LIMIT:,}: send fewer "
+            f"the request is {len(body):,} bytes, and Lambda takes {limit:,}: send fewer "
             "rows at a time, as `infer_many` does"
         )
 

@@ -25,8 +25,8 @@ class NoRedirects(HTTPRedirectHandler):
 
 
 def is_aws(host: str) -> bool:
-    """Say whether a host is an API's or a function URL's own name, not a custom domain."""
-    return host.endswith((".amazonaws.com", ".on.aws"))
+    """Say whether a host is an API's or a function URL's own name: no domain, nor another's."""
+    return host.endswith((".amazonaws.com", ".on.aws")) and region_of(host) is not None
 
 
 def region_of(host: str) -> str | None:

@@ -9,7 +9,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any, TextIO
 
 from shearling.errors import InvalidRequestError
-from shearling.instances import check_rows, tensor_of
+from shearling.instances import check_rows, row_count, tensor_of
 from shearling.protocol import InferRequest
 from shearling.tensors import shown
 
@@ -24,15 +24,19 @@ _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
 
 def read_rows(lines: Iterable[str], place: str) -> list[list[str]]:
-    """Return the cells of a CSV table; empty lines are none of its rows.
+    """Return the cells of a CSV table; empty lines are rows only where there is one column.
 
     Raises:
         InvalidRequestError: it is no table; the message begins with `place`.
     """
     try:
-        rows = [row for row in csv.reader(lines) if row]
+        rows = list(csv.reader(lines))
     except csv.Error as error:
         raise InvalidRequestError(f"{place} is not CSV: {error}") from error
+    while rows and not rows[-1]:
+        rows.pop()
+    is_column = max(map(len, rows), default=0) == 1
+    rows = [row or [""] for row in rows] if is_column else [row for row in rows if row]
     for number, row in enumerate(rows, 1):
         if len(row) != len(rows[0]):
             raise InvalidRequestError(
@@ -41,13 +45,9 @@ def read_rows(lines: Iterable[str], place: str) -> list[list[str]]:
     return rows
 
 
-def is_number(cell: str) -> bool:
-    """Say whether a cell is a number."""
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
+def are_names(first: Sequence[str]) -> bool:
+    """Say whether the first line of a table is names: at least one cell, and no number."""
+    return any(first) and not any(map(_is_number, first))
 
 
 def parse_csv(text: str, signature: Signature, columns: Sequence[str] = ()) -> InferRequest:
@@ -71,7 +71,7 @@ def parse_csv(text: str, signature: Signature, columns: Sequence[str] = ()) -> I
         )
     rows = read_rows(io.StringIO(text.removeprefix("\ufeff"), newline=""), "body")
     names = columns or (() if is_matrix else tuple(signature.by_name))
-    has_names = bool(rows) and _is_header(rows[0], names, specs[0].datatype)
+    has_names = bool(rows) and _has_names(rows[0], names, specs[0].datatype)
     if len(rows) <= has_names:
         raise InvalidRequestError("body: no rows")
     order = _order(rows[0], names, has_names=has_names)
@@ -97,9 +97,8 @@ def csv_of(request: InferRequest, outputs: Mapping[str, NDArray[Any]]) -> str:
         InvalidRequestError: an output has no row for each of the request's.
         PredictionError: an output is of no datatype.
     """
-    count = len(next(iter(request.inputs.values())))
     for name in request.outputs:
-        check_rows(name, outputs[name], count)
+        check_rows(name, outputs[name], row_count(request))
     text = io.StringIO(newline="")
     write_csv(text, {name: outputs[name] for name in request.outputs})
     return text.getvalue()
@@ -134,11 +133,24 @@ def as_rows(array: NDArray[Any]) -> NDArray[Any]:
     return array.reshape(-1 if array.size else 0, prod(array.shape[1:]))
 
 
-def _is_header(first: Sequence[str], names: Sequence[str], datatype: str) -> bool:
-    """Say whether the first line of a table is names: the model's, or any that are no numbers."""
-    if names:
-        return any(cell in names for cell in first)
-    return datatype != "BYTES" and not all(map(is_number, first))
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _has_names(first: Sequence[str], names: Sequence[str], datatype: str) -> bool:
+    """Say whether the first line of a table is names.
+
+    One of the model's is enough, however it is written: the others are then told of. Names that
+    are numbers could as well be values.
+    """
+    if not names:
+        return datatype != "BYTES" and are_names(first)
+    known = {name.strip().lower() for name in names if not _is_number(name)}
+    return any(cell.strip().lower() in known for cell in first)
 
 
 def _order(first: Sequence[str], names: Sequence[str], *, has_names: bool) -> Sequence[int]:
@@ -150,19 +162,22 @@ def _order(first: Sequence[str], names: Sequence[str], *, has_names: bool) -> Se
         if len(first) != len(names):
             raise InvalidRequestError(f"body: {len(first)} columns without names: {takes}")
         return range(len(first))
-    for name in first:
-        if name not in names:
+    known = set(names)
+    places: dict[str, int] = {}
+    for i, name in enumerate(first):
+        if name not in known:
             raise InvalidRequestError(f"body: column {shown(name)} is unknown: {takes}")
-        if first.count(name) > 1:
+        if name in places:
             raise InvalidRequestError(f"body: column {shown(name)} stands there twice")
-    if missing := [name for name in names if name not in first]:
+        places[name] = i
+    if missing := [name for name in names if name not in places]:
         raise InvalidRequestError(f"body: column {missing[0]!r} is missing: {takes}")
-    return [first.index(name) for name in names]
+    return [places[name] for name in names]
 
 
 def _values(column: Sequence[str], datatype: str, name: str, *, has_names: bool) -> list[Any]:
     """Return the cells of a column as values, without the name that stands above them."""
-    convert = _READERS.get(datatype, int)
+    convert = _READERS.get(datatype, _integer)
     values = []
     for row, cell in enumerate(column[has_names:], 1 + has_names):
         try:
@@ -173,7 +188,15 @@ def _values(column: Sequence[str], datatype: str, name: str, *, has_names: bool)
     return values
 
 
+def _integer(cell: str) -> int:
+    if "_" in cell:  # which Python's own numbers may have
+        raise ValueError(cell)
+    return int(cell)
+
+
 def _float(cell: str) -> float:
+    if "_" in cell:
+        raise ValueError(cell)
     return float(cell or "nan")
 
 

@@ -151,7 +151,8 @@ def packed(data: list[Any], datatype: str) -> NDArray[Any] | None:
     """Return a flat list of JSON's numbers as an array; None if it is not one that fits.
 
     `struct` is the quickest way from a list to an array, and refuses whatever would be rounded to
-    an integer, wrapped or overflow. What it refuses `array_of` and `convert` look at closely.
+    an integer, wrapped or overflow; what it refuses, `array_of` and `convert` look at closely. An
+    integer beyond 2^53 it reads as a float of 64 bits first, and so may round it twice.
     """
     code = _CODES.get(datatype)
     if code is None:

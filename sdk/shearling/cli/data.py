@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shearling.errors import InvalidRequestError
-from shearling.tabular import is_number, read_rows
+from shearling.tabular import are_names, read_rows
 from shearling.tensors import DTYPES
 
 if TYPE_CHECKING:
@@ -57,13 +57,13 @@ def read_data(path: Path) -> Any:
 
 
 def read_csv(path: Path) -> Frame | NDArray[Any]:
-    """Return the columns of a CSV file, or an array if its first line is numbers, not names."""
+    """Return the columns of a CSV file, or an array if its first line is no names."""
     with path.open(newline="", encoding="utf-8-sig") as stream:
         try:
             rows = read_rows(stream, str(path))
         except UnicodeDecodeError as error:
             raise InvalidRequestError(f"{path} is not CSV: {error}") from error
-    has_names = bool(rows) and not all(map(is_number, rows[0]))
+    has_names = bool(rows) and are_names(rows[0])
     if len(rows) == has_names:
         raise InvalidRequestError(f"{path} has no rows")
     names = rows[0] if has_names else [str(i) for i in range(len(rows[0]))]
