@@ -806,6 +806,24 @@ def inferred(door: LambdaDoor) -> list[Any]:
     return [event for _, event in door.calls if "shearling" not in event]
 
 
+def test_a_table_is_read_as_the_functions_read_it(
+    door: LambdaDoor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    counted = write(tmp_path / "rows.csv", "0,1\n5,6\n")
+    assert invoke(door, "--csv", counted) == 1
+    assert f"{counted}: the first line, 0, 1 ..., may be names or values" in error(capsys)
+    assert invoke(door, "--csv", counted, "--header", "present") == 0
+    assert output(capsys).splitlines() == ["Y[0]  Y[1]", "  10    12"]
+
+
+def test_instances_are_rows_too(
+    door: LambdaDoor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = write(tmp_path / "rows.json", json.dumps({"instances": ROWS.tolist()}))
+    assert invoke(door, "--json", rows) == 0
+    assert len(output(capsys).splitlines()) == 1 + len(ROWS)
+
+
 def test_rows_are_answered_in_order_by_as_many_calls_as_they_need(
     door: LambdaDoor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -437,6 +437,29 @@ def test_a_bad_instance_is_a_400_that_names_it(
     assert content(answer)[0]["error"].startswith(message)
 
 
+def test_inputs_of_other_numbers_of_rows_are_a_400_if_the_model_fails_for_them(
+    tmp_path: Path,
+) -> None:
+    def add(values: Any) -> Any:
+        return values["a"] + values["b"]  # of two rows and three there is no sum
+
+    rows = np.zeros((2, 2), np.float32)
+    registry = Registry(f"memory://{uuid.uuid4().hex}")
+    version = push_model(
+        add, "fraud", example={"a": rows, "b": rows}, format="cloudpickle", registry=registry
+    )
+    server = Server(replace(settings_of(registry, version.pin, tmp_path), allow_pickle=True))
+    tensors = [
+        {"name": name, "datatype": "FP32", "shape": [count, 2], "data": [1] * 2 * count}
+        for name, count in (("a", 2), ("b", 3))
+    ]
+    answer = post(server, {"inputs": tensors})
+    assert (answer["statusCode"], content(answer)[0]["error"]) == (
+        400,
+        "inputs: the model fails for other numbers of rows: 2 of 'a', 3 of 'b'",
+    )
+
+
 # Sizes
 
 

@@ -197,6 +197,24 @@ def test_a_host_of_aws_is_signed_for_in_its_region(
     assert scope in headers["Authorization"]
 
 
+def test_a_refusal_of_the_gateway_says_who_refused_and_what_to_do() -> None:
+    with answering((403, {"message": "Forbidden"})) as (url, _):
+        said = rf"{url}/v2/models/fraud answered 403: Forbidden: it wants a signature .*--region"
+        with pytest.raises(InferenceError, match=said):
+            connect(url, model="fraud").metadata()
+
+
+def test_what_is_never_reached_is_given_up_soon() -> None:
+    model = connect("http://127.0.0.1:1", model="fraud", pause=lambda _: None)
+    with pytest.raises(InferenceError, match="cannot reach"):
+        model.metadata()
+
+
+def test_an_unknown_way_to_authorize_is_refused() -> None:
+    with pytest.raises(InvalidRefError, match="auth 'aws' is none of 'iam', 'auto' and None"):
+        connect("http://127.0.0.1:1", model="fraud", auth="aws")  # type: ignore[call-overload]
+
+
 def test_a_load_balancer_is_not_signed_for() -> None:
     url = "http://models-1.eu-west-1.elb.amazonaws.com"
     assert connect(url, model="fraud")._authorized("GET", url, b"", {}) == {}
@@ -214,7 +232,7 @@ def test_what_is_throttled_is_tried_again() -> None:
 
 def test_a_quota_that_is_used_up_is_not_tried_again() -> None:
     with answering((429, {"message": "Limit Exceeded"})) as (url, events):
-        with pytest.raises(InferenceError, match=r"^Limit Exceeded$"):
+        with pytest.raises(InferenceError, match=r"answered 429: Limit Exceeded$"):
             connect(url, model="fraud").metadata()
         assert len(events) == 1
 
@@ -229,7 +247,7 @@ def test_trying_again_ends_with_the_deadline() -> None:
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
 def test_what_may_have_run_is_not_tried_again(status: int) -> None:
     with answering((status, {"message": "so it is"})) as (url, events):
-        with pytest.raises(InferenceError, match=r"^so it is$"):
+        with pytest.raises(InferenceError, match=rf"answered {status}: so it is$"):
             connect(url, model="fraud").call({"inputs": []})
         assert len(events) == 1
 

@@ -213,6 +213,31 @@ def test_the_columns_of_a_mixed_frame_are_inputs_by_name(registry: Registry) -> 
     assert loaded.predict(by_name)["label"].tolist() == model.predict(rows).tolist()
 
 
+def test_the_columns_of_a_mixed_frame_may_have_any_name(registry: Registry) -> None:
+    names = {"amount": "amount (EUR)", "count": "1st count/day", "country": "country-code"}
+    columns = ColumnTransformer(
+        [
+            ("numbers", StandardScaler(), ["amount (EUR)", "1st count/day"]),
+            ("words", OneHotEncoder(), ["country-code"]),
+        ]
+    )
+    frame = FRAME.rename(columns=names)
+    model = make_pipeline(columns, LogisticRegression()).fit(frame, BINARY)
+    push_model(model, "fraud", example=frame, registry=registry)
+    loaded = load_model("fraud", registry=registry)
+    assert [spec.name for spec in loaded.signature.inputs] == list(names.values())
+    answers = loaded.predict(frame)
+    np.testing.assert_allclose(answers["probabilities"], model.predict_proba(frame), atol=1e-5)
+
+
+def test_a_column_with_the_name_of_an_output_is_refused_by_name(registry: Registry) -> None:
+    frame = FRAME.rename(columns={"country": "label"})
+    columns = ColumnTransformer([("words", OneHotEncoder(), ["label"])])
+    model = make_pipeline(columns, LogisticRegression()).fit(frame, BINARY)
+    with pytest.raises(FormatError, match="column 'label' has the name of one of the model's out"):
+        push_model(model, "fraud", example=frame, registry=registry)
+
+
 def test_integers_and_floats_may_stand_beside_each_other_in_one_step(registry: Registry) -> None:
     columns = ColumnTransformer(
         [

@@ -266,7 +266,7 @@ def test_who_has_used_up_the_quota_is_refused_at_once(stack: Stack) -> None:
     model = sdk.connect(stack.url, model="fraud", api_key=stack.key("visitor"))
     for _ in range(2):
         model.metadata()
-    with pytest.raises(sdk.InferenceError, match=r"^Limit Exceeded$"):
+    with pytest.raises(sdk.InferenceError, match=r"answered 429: Limit Exceeded$"):
         model.metadata()
 
 

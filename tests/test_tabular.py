@@ -9,6 +9,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import orjson
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -16,10 +17,12 @@ from hypothesis import strategies as st
 
 from shearling.bundle import Signature, TensorSpec
 from shearling.errors import InvalidRequestError
+from shearling.instances import predictions
 from shearling.protocol import InferRequest
 from shearling.push import push_model
 from shearling.registry import Registry
 from shearling.tabular import csv_of, parse_csv
+from shearling_runtime.http import json_bytes
 from shearling_runtime.server import Server
 from tests.bundles import scaling_graph
 from tests.test_doors import columns, content, post, server
@@ -171,6 +174,25 @@ def test_what_is_sent_and_accepted_decides_the_form_of_the_answer(
 ) -> None:
     answer = table(frame, "1,2\n", Content_Type=sent, Accept=accepted)
     assert (answer["statusCode"], answer["headers"]["content-type"] == TABLE) == (200, is_table)
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows"),
+    [("header=present", ["10.0,12.0"]), ("header=absent", ["0.0,2.0", "10.0,12.0"])],
+)
+def test_a_line_that_counts_its_columns_is_refused_unless_the_type_says_what_it_is(
+    server: Server, kind: str, rows: list[str]
+) -> None:
+    text = "0,1\n5,6\n"
+    assert "may be names or values" in content(table(server, text))[0]["error"]
+    answer = table(server, text, Content_Type=f"text/csv; {kind}")
+    assert answer["body"].splitlines()[1:] == rows
+
+
+def test_integers_of_any_kind_are_predictions() -> None:
+    request = InferRequest(id=None, inputs={"X": np.zeros((2, 1))}, outputs=("Y",), rows="values")
+    answer = predictions("m", "1", request, {"Y": np.array([3, 4], np.longlong)})
+    assert orjson.loads(json_bytes(answer.document))["predictions"] == [3, 4]
 
 
 def test_a_table_that_lambda_does_not_carry_is_a_413(server: Server) -> None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from shearling_runtime.routes import Reply
 
+#: What the type of a table may say of its first line.
+_HEADER = {"header=present": True, "header=absent": False}
 CSV, _TYPE = "text/csv", "application/json"
 
 #: As in `shearling.binary`, which only binary requests import.
@@ -63,10 +65,12 @@ def query(request: Request) -> Query:
     """
     data = _body(request)
     headers = request.headers
-    is_csv = str(headers.get("content-type")).partition(";")[0].strip().lower() == CSV
+    kind, _, said = str(headers.get("content-type")).lower().partition(";")
+    is_csv = kind.strip() == CSV
     wants_csv = _wants_csv(str(headers.get("accept")).lower(), is_csv=is_csv)
     if is_csv:
-        return Query(None, csv=_text(data), wants_csv=wants_csv)
+        has_names = next((is_so for word, is_so in _HEADER.items() if word in said), None)
+        return Query(None, csv=_text(data), has_names=has_names, wants_csv=wants_csv)
     length = headers.get(_LENGTH)
     if length is None:
         return Query(_json(data), wants_csv=wants_csv)
@@ -141,7 +145,7 @@ def http_answer(reply: Reply, *, has_body: bool) -> dict[str, Any]:
 def _body(request: Request) -> str | bytes:
     body = request.body
     if not isinstance(body, str) or not body:
-        raise InvalidRequestError("body: missing; it is the request's JSON")
+        raise InvalidRequestError("body: missing; it is the request's JSON, or CSV")
     data: str | bytes = body
     if request.is_base64:
         try:
@@ -167,7 +171,9 @@ def _raw(text: str) -> bytes:
     try:
         return text.encode("latin-1")
     except UnicodeEncodeError as error:
-        raise InvalidRequestError("body: packed bytes must come as base64") from error
+        raise InvalidRequestError(
+            "body: packed bytes are no text: send them as `Content-Type: application/octet-stream`"
+        ) from error
 
 
 def _json(data: str | bytes) -> object:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shearling import formats, instances, protocol
-from shearling.errors import DeadlineError, FormatError, PredictionError
+from shearling.errors import DeadlineError, FormatError, InvalidRequestError, PredictionError
 from shearling.example import Example, compare
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ class Model:
         try:
             outputs = self.predictor.predict(request.inputs, request.outputs)
         except Exception as error:  # the model's own
+            _check_rows(request.inputs)
             raise PredictionError(f"the model failed with {type(error).__name__}") from error
         if query.wants_csv:
             return _table(request, outputs)
@@ -117,7 +118,7 @@ class Model:
         if query.csv is not None:
             from shearling.tabular import parse_csv
 
-            return parse_csv(query.csv, signature, self._columns)
+            return parse_csv(query.csv, signature, self._columns, has_names=query.has_names)
         document = query.document
         if isinstance(document, dict) and "inputs" not in document:
             return instances.parse_instances(document, signature, self._columns)
@@ -151,6 +152,18 @@ def load(
     model.try_example()
     model.warm_seconds = time.perf_counter() - started
     return model
+
+
+def _check_rows(inputs: Tensors) -> None:
+    """Refuse inputs with other numbers of rows than each other, for which a model may fail.
+
+    Raises:
+        InvalidRequestError: the message has the number of each.
+    """
+    counts = {name: len(array) for name, array in inputs.items() if array.ndim}
+    if len(set(counts.values())) > 1:
+        said = ", ".join(f"{count} of {name!r}" for name, count in counts.items())
+        raise InvalidRequestError(f"inputs: the model fails for other numbers of rows: {said}")
 
 
 def _table(request: InferRequest, outputs: Tensors) -> InferAnswer:

@@ -35,6 +35,7 @@ class Query:
         tail: the bytes after the JSON.
         is_raw: whether there is no JSON, and the bytes are the model's only input.
         csv: a table instead of JSON, if that came.
+        has_names: whether the table's first line is names; None if nobody said.
         wants_csv: whether the answer is to be a table.
     """
 
@@ -42,6 +43,7 @@ class Query:
     tail: bytes | memoryview = b""
     is_raw: bool = False
     csv: str | None = None
+    has_names: bool | None = None
     wants_csv: bool = False
 
 

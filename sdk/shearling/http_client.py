@@ -32,6 +32,9 @@ Auth = Literal["iam", "auto"] | None
 
 #: An HTTP API waits 30 s at most, a function URL 15 minutes.
 _DEADLINE_SECONDS = 60.0
+
+#: What is not reached by then will hardly be.
+_UNREACHED_SECONDS = 5.0
 _LENGTH = "Inference-Header-Content-Length"
 _OK, _ERROR, _THROTTLED, _NOT_READY = 200, 400, 429, 503
 
@@ -40,6 +43,14 @@ _OF_GATEWAYS = (500, 503)
 
 #: What API Gateway says with a 429 of a quota, which is used up until tomorrow or later.
 _USED_UP = "Limit Exceeded"
+
+
+#: What to do about a gateway's own refusals, which say little.
+_ADVICE = {
+    401: ": pass token=, or for the command set SHEARLING_TOKEN",
+    403: ": it wants a signature of who may call (auth='iam'; for the command, --region) or a key",
+    404: ": the API has no route for this model or alias",
+}
 
 
 class HttpModel(RemoteModel):
@@ -73,6 +84,8 @@ class HttpModel(RemoteModel):
         timeout_seconds: float = _DEADLINE_SECONDS,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
+        if auth not in ("iam", "auto", None):
+            raise InvalidRefError(f"auth {auth!r} is none of 'iam', 'auto' and None")
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
             raise InvalidRefError(f"target {url!r}: expected the URL of an API, as in https://...")
@@ -138,17 +151,19 @@ class HttpModel(RemoteModel):
     ) -> tuple[int, Mapping[str, str], bytes]:
         """Send a request, again where that is safe, and return status, headers and body."""
         check_request(body, is_binary=_LENGTH in headers)
-        ends = time.monotonic() + self._timeout
+        started = time.monotonic()
+        ends = started + self._timeout
         for attempt in range(1_000):
             left = ends - time.monotonic()
             try:
                 status, answered, data = self._try(method, path, body, headers, left)
             except _NotSentError as error:
                 problem = InferenceError(f"cannot reach {self.target}: {error}")
+                ends = min(ends, started + _UNREACHED_SECONDS)
             else:
                 if status != _THROTTLED or _sentence(status, data) == _USED_UP:
                     if refuses and status >= _ERROR:
-                        _refuse(status, data)
+                        _refuse(self.target, status, data)
                     return status, answered, data
                 problem = InferenceError(f"{self.target} is throttled: {_sentence(status, data)}")
             # Full jitter: callers that were refused together do not come back together.
@@ -218,12 +233,15 @@ def _parsed(data: bytes) -> Any:
         return data.decode(errors="replace")
 
 
-def _refuse(status: int, data: bytes) -> NoReturn:
+def _refuse(target: str, status: int, data: bytes) -> NoReturn:
     document = _parsed(data)
     is_ours = isinstance(document, dict) and "error" in document
+    sentence = _sentence(status, data)
+    if not is_ours:
+        sentence = f"{target} answered {status}: {sentence}{_ADVICE.get(status, '')}"
     if status in _OF_GATEWAYS and not is_ours:
-        raise InferenceError(_sentence(status, data))
-    raise_error(status, _sentence(status, data))
+        raise InferenceError(sentence)
+    raise_error(status, sentence)
 
 
 def _sentence(status: int, data: bytes) -> str:

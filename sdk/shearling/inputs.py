@@ -52,6 +52,8 @@ def column_names(frame: Any) -> list[Any]:
 def as_matrix(frame: Any, columns: Sequence[Any] = ()) -> NDArray[Any]:
     """Return a DataFrame's columns side by side; truth beside numbers is 0 and 1."""
     names = columns or column_names(frame)
+    if not names:
+        raise InvalidRequestError("the DataFrame has no columns")
     return np.column_stack([frame[name].to_numpy() for name in names])
 
 

@@ -175,4 +175,5 @@ def _rows(name: str, array: NDArray[Any], count: int) -> Sequence[Any]:
         raise InvalidRequestError(f"outputs: {name!r} is FP16, which has no form in JSON")
     if array.shape[1:] == (1,):
         array = array.ravel()
-    return array.tolist() if array.dtype.kind in "OU" else list(np.ascontiguousarray(array))
+    # Floats are written by orjson, as short as they can be read again; it knows not all integers.
+    return list(np.ascontiguousarray(array)) if array.dtype.kind == "f" else array.tolist()

@@ -87,6 +87,12 @@ class RemoteModel(ABC):
             )
         return self._signature
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns of its only input, if it was pushed with a DataFrame that had."""
+        _ = self.signature  # with which they are asked for
+        return self._columns
+
     def request(self, value: Any) -> dict[str, Any]:
         """Return the document of the request that `infer` makes of a value, all of it JSON."""
         from shearling.protocol import request_document
@@ -152,8 +158,7 @@ class RemoteModel(ABC):
     def _tensors(self, value: Any) -> dict[str, NDArray[Any]]:
         from shearling.inputs import to_tensors
 
-        inputs = self.signature.inputs  # which asks for the columns too
-        return to_tensors(value, inputs, self._columns)
+        return to_tensors(value, self.signature.inputs, self.columns)
 
     @abstractmethod
     def metadata(self) -> dict[str, Any]:

@@ -50,7 +50,14 @@ def are_names(first: Sequence[str]) -> bool:
     return any(first) and not any(map(_is_number, first))
 
 
-def parse_csv(text: str, signature: Signature, columns: Sequence[str] = ()) -> InferRequest:
+def parse_csv(
+    text: str,
+    signature: Signature,
+    columns: Sequence[str] = (),
+    *,
+    has_names: bool | None = None,
+    place: str = "body",
+) -> InferRequest:
     """Read a request whose rows are instances, below a line of names or without one.
 
     Args:
@@ -58,6 +65,8 @@ def parse_csv(text: str, signature: Signature, columns: Sequence[str] = ()) -> I
             empty cell is NaN where the input is of floats.
         signature: what the model takes and gives: an input for each column, or one of rank 2.
         columns: of the model's only input, if they have names.
+        has_names: whether the first line is names; None looks at it.
+        place: what messages call the table.
 
     Raises:
         InvalidRequestError: it does not fit; the message names the column.
@@ -66,25 +75,26 @@ def parse_csv(text: str, signature: Signature, columns: Sequence[str] = ()) -> I
     is_matrix = len(specs) == 1 and len(specs[0].shape) == 2 and specs[0].shape[1] != 1  # noqa: PLR2004
     if not is_matrix and not all(spec.shape in ((-1,), (-1, 1)) for spec in specs):
         raise InvalidRequestError(
-            "body: CSV is for inputs that are columns, or for one of rank 2; send JSON for "
+            f"{place}: CSV is for inputs that are columns, or for one of rank 2; send JSON for "
             f"{', '.join(map(str, specs))}"
         )
-    rows = read_rows(io.StringIO(text.removeprefix("\ufeff"), newline=""), "body")
+    rows = read_rows(io.StringIO(text.removeprefix("\ufeff"), newline=""), place)
     names = columns or (() if is_matrix else tuple(signature.by_name))
-    has_names = bool(rows) and _has_names(rows[0], names, specs[0].datatype)
+    if has_names is None:
+        has_names = bool(rows) and _has_names(rows[0], names, specs[0].datatype, place)
     if len(rows) <= has_names:
-        raise InvalidRequestError("body: no rows")
-    order = _order(rows[0], names, has_names=has_names)
+        raise InvalidRequestError(f"{place}: no rows")
+    order = _order(rows[0], names, place, has_names=has_names)
     labels = names or [*map(str, order)]
     types = [spec.datatype for spec in specs] * (len(order) if is_matrix else 1)
     values = [
-        _values([row[i] for row in rows], datatype, label, has_names=has_names)
+        _values([row[i] for row in rows], datatype, label, place, has_names=has_names)
         for i, datatype, label in zip(order, types, labels, strict=True)
     ]
     if is_matrix:
         values = [[list(row) for row in zip(*values, strict=True)]]
     inputs = {
-        spec.name: tensor_of(column, spec, f"body: {spec.name!r}")
+        spec.name: tensor_of(column, spec, f"{place}: {spec.name!r}")
         for spec, column in zip(specs, values, strict=True)
     }
     return InferRequest(id=None, inputs=inputs, outputs=signature.output_names, rows="csv")
@@ -141,41 +151,53 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _has_names(first: Sequence[str], names: Sequence[str], datatype: str) -> bool:
+def _has_names(first: Sequence[str], names: Sequence[str], datatype: str, place: str) -> bool:
     """Say whether the first line of a table is names.
 
     One of the model's is enough, however it is written: the others are then told of. Names that
     are numbers could as well be values.
+
+    Raises:
+        InvalidRequestError: it counts its columns, as pandas does where nobody gave names.
     """
+    if len(first) > 1 and list(first) == [str(i) for i in range(len(first))]:
+        raise InvalidRequestError(
+            f"{place}: the first line, {', '.join(first[:3])} ..., may be names or values: say "
+            "which, by the type `text/csv; header=present` or `header=absent` (--header)"
+        )
     if not names:
         return datatype != "BYTES" and are_names(first)
     known = {name.strip().lower() for name in names if not _is_number(name)}
     return any(cell.strip().lower() in known for cell in first)
 
 
-def _order(first: Sequence[str], names: Sequence[str], *, has_names: bool) -> Sequence[int]:
+def _order(
+    first: Sequence[str], names: Sequence[str], place: str, *, has_names: bool
+) -> Sequence[int]:
     """Return where in a row the model's columns stand, in the model's order."""
     if not names:
         return range(len(first))
     takes = f"the model takes {', '.join(names)}"
     if not has_names:
         if len(first) != len(names):
-            raise InvalidRequestError(f"body: {len(first)} columns without names: {takes}")
+            raise InvalidRequestError(f"{place}: {len(first)} columns without names: {takes}")
         return range(len(first))
     known = set(names)
     places: dict[str, int] = {}
     for i, name in enumerate(first):
         if name not in known:
-            raise InvalidRequestError(f"body: column {shown(name)} is unknown: {takes}")
+            raise InvalidRequestError(f"{place}: column {shown(name)} is unknown: {takes}")
         if name in places:
-            raise InvalidRequestError(f"body: column {shown(name)} stands there twice")
+            raise InvalidRequestError(f"{place}: column {shown(name)} stands there twice")
         places[name] = i
     if missing := [name for name in names if name not in places]:
-        raise InvalidRequestError(f"body: column {missing[0]!r} is missing: {takes}")
+        raise InvalidRequestError(f"{place}: column {missing[0]!r} is missing: {takes}")
     return [places[name] for name in names]
 
 
-def _values(column: Sequence[str], datatype: str, name: str, *, has_names: bool) -> list[Any]:
+def _values(
+    column: Sequence[str], datatype: str, name: str, place: str, *, has_names: bool
+) -> list[Any]:
     """Return the cells of a column as values, without the name that stands above them."""
     convert = _READERS.get(datatype, _integer)
     values = []
@@ -183,8 +205,9 @@ def _values(column: Sequence[str], datatype: str, name: str, *, has_names: bool)
         try:
             values.append(convert(cell))
         except (ValueError, KeyError) as error:
-            place = f"row {row}, column {name!r}"
-            raise InvalidRequestError(f"body: {place}: {shown(cell)} is not {datatype}") from error
+            raise InvalidRequestError(
+                f"{place}: row {row}, column {name!r}: {shown(cell)} is not {datatype}"
+            ) from error
     return values
 
 

@@ -50,6 +50,11 @@ def add_commands(commands: Commands) -> None:
         "piped in",
     )
     data.add_argument("--csv", type=Path, metavar="FILE", help="rows, with a line of names or not")
+    invoke.add_argument(
+        "--header",
+        choices=("present", "absent"),
+        help="of --csv: whether the first line is names, where that cannot be seen",
+    )
     data.add_argument("--npy", type=Path, metavar="FILE", help="an array; .npz: one for each input")
     for option, text in (
         ("--rows-per-call", "of rows: as many in a call"),
@@ -118,7 +123,7 @@ def _answer(
 
     asked = {"rows_per_call": arguments.rows_per_call, "max_concurrency": arguments.max_concurrency}
     options = {name: value for name, value in asked.items() if value is not None}
-    data = _data(arguments)
+    data = _data(model, arguments)
     if is_request(data):
         if options:
             raise InvalidRequestError(
@@ -137,12 +142,19 @@ def _answer(
     return document, read_answer(document)
 
 
-def _data(arguments: argparse.Namespace) -> Any:
+def _data(model: RemoteModel, arguments: argparse.Namespace) -> Any:
     """Return rows, or a request's document."""
-    from shearling.cli.data import is_request, json_document, read_data, rows_of
+    from shearling.cli.data import is_request, json_document, read_data, rows_of, text_of
 
+    if arguments.csv:
+        from shearling.tabular import parse_csv
+
+        has_names = {"present": True, "absent": False}.get(arguments.header)
+        text, place = text_of(arguments.csv), str(arguments.csv)
+        columns = model.columns
+        return parse_csv(text, model.signature, columns, has_names=has_names, place=place).inputs
     if not arguments.json:
-        return read_data(arguments.csv or arguments.npy)
+        return read_data(arguments.npy)
     is_piped = arguments.json == _STDIN
     place = "standard input" if is_piped else arguments.json
     data = sys.stdin.buffer.read() if is_piped else Path(arguments.json).read_bytes()

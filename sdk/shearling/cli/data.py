@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -58,11 +59,7 @@ def read_data(path: Path) -> Any:
 
 def read_csv(path: Path) -> Frame | NDArray[Any]:
     """Return the columns of a CSV file, or an array if its first line is no names."""
-    with path.open(newline="", encoding="utf-8-sig") as stream:
-        try:
-            rows = read_rows(stream, str(path))
-        except UnicodeDecodeError as error:
-            raise InvalidRequestError(f"{path} is not CSV: {error}") from error
+    rows = read_rows(io.StringIO(text_of(path), newline=""), str(path))
     has_names = bool(rows) and are_names(rows[0])
     if len(rows) == has_names:
         raise InvalidRequestError(f"{path} has no rows")
@@ -70,6 +67,14 @@ def read_csv(path: Path) -> Frame | NDArray[Any]:
     columns = [_column(cells) for cells in zip(*rows[has_names:], strict=True)]
     frame = Frame(dict(zip(names, columns, strict=True)))
     return frame if has_names else frame.to_numpy()
+
+
+def text_of(path: Path) -> str:
+    """Return the text of a file, its ends of lines as they are."""
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidRequestError(f"{path} is not CSV: {error}") from error
 
 
 def read_json(path: Path) -> Any:
@@ -92,6 +97,8 @@ def is_request(document: object) -> bool:
 
 def rows_of(document: Any, place: str) -> Any:
     """Return a document's rows, its lists by input, or a request's tensors by name."""
+    if isinstance(document, dict) and document.keys() == {"instances"}:
+        document = document["instances"]
     try:
         if is_request(document):
             return {tensor["name"]: _tensor(tensor) for tensor in document["inputs"]}

@@ -108,18 +108,22 @@ def _convert(model: Any, initial_types: list[tuple[str, Any]]) -> onnx.ModelProt
         raise FormatError(
             f"{type(model).__name__} does not convert to ONNX: {reason} - {_WAY_OUT}"
         ) from error
-    _number_names(graph)
+    _name_tensors(graph, [name for name, _ in initial_types])
     return graph
 
 
-def _number_names(model: onnx.ModelProto) -> None:
-    """Name what is inside of a graph by its place.
+def _name_tensors(model: onnx.ModelProto, inputs: list[str]) -> None:
+    """Name the inputs of a graph as they were, and what is inside of it by its place.
 
-    Some converters number through the life of a process: the same model would be another bundle.
+    The converter spells columns as a programming language would, and some number through the life
+    of a process: the same model would be another bundle.
+
+    Raises:
+        FormatError: an input has the name of an output.
     """
-    kept: set[str] = {"", *(each.name for each in (*model.graph.input, *model.graph.output))}
+    names = {"": "", **_outer_names(model, inputs)}
+    kept = set(names.values())
     free = (name for number in count() if (name := f"t{number}") not in kept)
-    names: dict[str, str] = {name: name for name in kept}
     nodes = count()
 
     def new(name: str) -> str:
@@ -139,6 +143,17 @@ def _number_names(model: onnx.ModelProto) -> None:
                     rename(inner)
 
     rename(model.graph)
+
+
+def _outer_names(model: onnx.ModelProto, inputs: list[str]) -> dict[str, str]:
+    """Return what the inputs and outputs of a graph are to be called, by their names now."""
+    outputs = {each.name: each.name for each in model.graph.output}
+    if taken := outputs.keys() & set(inputs):
+        raise FormatError(
+            f"column {min(taken)!r} has the name of one of the model's outputs: rename it"
+        )
+    spelt = [each.name for each in model.graph.input]
+    return outputs | dict(zip(spelt, inputs if len(inputs) == len(spelt) else spelt, strict=True))
 
 
 def _is_by_name(model: Any, example: Any) -> bool:
