@@ -206,6 +206,11 @@ def test_nothing_is_read_ahead_of_what_would_fill_the_memory(mount: Path) -> Non
     assert hydrate.read_ahead(mount, manifest, memory_mb=1) == []
 
 
+def test_a_small_bundle_is_read_ahead_by_one_thread(mount: Path) -> None:
+    manifest = scaling_bundle(mount.parent).manifest
+    assert len(hydrate.read_ahead(mount, manifest, memory_mb=512)) == 1
+
+
 def test_a_file_that_cannot_be_read_ahead_is_left_to_the_model(mount: Path) -> None:
     for thread in hydrate.read_ahead(mount, scaling_bundle(mount.parent).manifest, memory_mb=512):
         thread.join()

@@ -524,10 +524,25 @@ def test_a_prediction_gets_as_many_threads_as_there_are_processors(
 
 def test_caches_and_home_are_where_writing_is_possible(tmp_path: Path) -> None:
     environment = {"HOME": "/root", "PATH": "/bin"}
-    settings_of("", None, tmp_path).point_caches_at_scratch(environment)
-    assert environment.pop("PATH") == "/bin"
-    assert {"HOME", "XDG_CACHE_HOME", "HF_HOME", "MPLCONFIGDIR"} <= set(environment)
-    assert set(environment.values()) == {str(tmp_path)}
+    settings_of("", None, tmp_path).prepare(environment)
+    pointed = {name for name, value in environment.items() if value == str(tmp_path)}
+    assert {"HOME", "XDG_CACHE_HOME", "HF_HOME", "MPLCONFIGDIR"} <= pointed
+    assert environment["PATH"] == "/bin"
+
+
+@pytest.mark.parametrize(("allow_pickle", "threads"), [(False, "1"), (True, None)])
+def test_only_a_pickle_may_need_threads_for_linear_algebra(
+    tmp_path: Path, *, allow_pickle: bool, threads: str | None
+) -> None:
+    environment: dict[str, str] = {}
+    replace(settings_of("", None, tmp_path), allow_pickle=allow_pickle).prepare(environment)
+    assert environment.get("OPENBLAS_NUM_THREADS") == threads
+
+
+def test_threads_for_linear_algebra_that_someone_chose_are_kept(tmp_path: Path) -> None:
+    environment = {"OPENBLAS_NUM_THREADS": "4"}
+    settings_of("", None, tmp_path).prepare(environment)
+    assert environment["OPENBLAS_NUM_THREADS"] == "4"
 
 
 # The log

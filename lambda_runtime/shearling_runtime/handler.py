@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import Any
 
@@ -10,9 +11,13 @@ from shearling_runtime.server import Server
 from shearling_runtime.settings import Settings
 
 _SETTINGS = Settings.from_environment(os.environ)
-_SETTINGS.point_caches_at_scratch(os.environ)
+_SETTINGS.prepare(os.environ)
 _SERVER = Server(_SETTINGS)
+# Imports make many objects and no garbage: nobody looks for any now, nor in them later.
+gc.disable()
 _SERVER.start()
+gc.freeze()
+gc.enable()
 
 
 def handler(event: Any, context: Context) -> Any:

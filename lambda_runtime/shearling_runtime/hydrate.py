@@ -67,19 +67,22 @@ def read_ahead(directory: Path, manifest: Manifest, memory_mb: int) -> list[Thre
     if 2 * manifest.size > memory_mb * 2**20:
         return []
     paths = [directory / file.hex for file in manifest.files]
-    threads = [Thread(target=_read, args=(paths, i), daemon=True) for i in range(_READERS)]
+    largest = max(file.size for file in manifest.files)
+    part_bytes = min(_PART_BYTES, largest)
+    firsts = range(0, largest, _PART_BYTES)[:_READERS]
+    threads = [Thread(target=_read, args=(paths, i, part_bytes), daemon=True) for i in firsts]
     for thread in threads:
         thread.start()
     return threads
 
 
-def _read(paths: list[Path], turn: int) -> None:
-    buffer = bytearray(_PART_BYTES)
+def _read(paths: list[Path], first: int, part_bytes: int) -> None:
+    buffer = bytearray(part_bytes)
     for path in paths:
         # Whatever is wrong, the model's own reads will tell.
         with suppress(OSError), path.open("rb", buffering=0) as stream:
             # In turns, so that all threads are just ahead of the page faults.
-            start = turn * _PART_BYTES
+            start = first
             while os.preadv(stream.fileno(), [buffer], start):
                 start += _READERS * _PART_BYTES
 
