@@ -145,8 +145,16 @@ def without(key: str, tensor: dict[str, Any] = X) -> dict[str, Any]:
         ({"inputs": [{**X, "data": [1, 2]}]}, "inputs[0].data: shape [2]", "shape says [2, 2]"),
         ({"inputs": [{**X, "data": [[1, 2, 3, 4]]}]}, "inputs[0].data: shape [1, 4]", "[2, 2]"),
         ({"inputs": [{**X, "data": [[1, 2], [3]]}]}, "inputs[0].data", "different lengths"),
-        ({"inputs": [{**X, "data": [1, 2, 3, "4"]}]}, "inputs[0].data", "is not a number"),
-        ({"inputs": [{**X, "data": [1, 2, 3, {}]}]}, "inputs[0].data", "is not a number"),
+        (
+            {"inputs": [{**X, "data": [1, 2, 3, "4"]}]},
+            "inputs[0].data: '4' at [3]",
+            "is not a number",
+        ),
+        (
+            {"inputs": [{**X, "data": [1, 2, 3, {}]}]},
+            "inputs[0].data: {} at [3]",
+            "is not a number",
+        ),
         ({"inputs": [{**X, "data": [1, 2, 3, 1e300]}]}, "inputs[0].data: 1e+300", "out of range"),
         ({"inputs": [{**X, "data": [1, 2, 3, 10**400]}]}, "inputs[0].data", "too large"),
         ({"inputs": [{**ID, "data": [1, 2.5]}]}, "inputs[0].data: [1.0, 2.5]", "is not INT64"),

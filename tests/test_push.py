@@ -693,7 +693,7 @@ def test_a_model_without_inputs_is_refused(registry: Registry) -> None:
             "fraud",
             {"example": [["a", "b"]]},
             InvalidRequestError,
-            "input 'X': ['a', 'b'] is not a number",
+            "input 'X': 'a' at [0, 0] is not a number",
         ),
         (
             classifier(LogisticRegression()),

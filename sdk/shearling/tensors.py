@@ -142,9 +142,13 @@ def array_of(data: list[Any], spec: TensorSpec, place: str) -> NDArray[Any]:
         array = np.array(data, object) if spec.datatype == "BYTES" else np.asarray(data)
     except ValueError as error:
         raise InvalidRequestError(f"{place}: rows of different lengths") from error
-    if spec.datatype.startswith("UINT") and array.dtype.kind == "f":
-        array = np.array(data, object)  # numpy reads a small and a very large integer as floats
-    return array
+    reads_otherwise = (
+        # A small and a very large integer are floats to numpy,
+        (spec.datatype.startswith("UINT") and array.dtype.kind == "f")
+        # and beside one string all numbers are strings.
+        or array.dtype.kind == "U"
+    )
+    return np.array(data, object) if reads_otherwise else array
 
 
 def packed(data: list[Any], datatype: str) -> NDArray[Any] | None:
@@ -214,21 +218,30 @@ def convert(array: NDArray[Any], spec: TensorSpec, place: str) -> NDArray[Any]:
 
 def _to_float(array: NDArray[Any], dtype: np.dtype[Any], place: str) -> NDArray[Any]:
     # JSON knows no NaN: null stands for it, in requests as in answers.
-    if array.dtype.kind == "O" and all(
-        element is None or type(element) in (int, float, bool) for element in array.ravel()
-    ):
+    if array.dtype.kind == "O" and all(map(_is_number, array.ravel())):
         try:
             array = array.astype(np.float64)
         except OverflowError as error:
             raise InvalidRequestError(f"{place}: {error}") from error
     if array.dtype.kind not in "fiub":
-        raise InvalidRequestError(f"{place}: {_sample(array)} is not a number")
+        raise InvalidRequestError(f"{place}: {_first_other(array)} is not a number")
     try:
         with np.errstate(over="raise"):
             return array.astype(dtype)
     except FloatingPointError as error:
         largest = array.ravel()[np.nanargmax(np.where(np.isinf(array), 0, np.abs(array)))]
         raise InvalidRequestError(f"{place}: {largest} is out of range for {dtype}") from error
+
+
+def _is_number(element: object) -> bool:
+    return element is None or type(element) in (int, float, bool)
+
+
+def _first_other(array: NDArray[Any]) -> str:
+    """Show the first element that is not a number, and where it is if there are others."""
+    index = next(i for i, element in np.ndenumerate(array) if not _is_number(element))
+    element = shown(array[index].item() if array.dtype.kind != "O" else array[index])
+    return element if array.size == 1 else f"{element} at {list(index)}"
 
 
 def _are_integers(array: NDArray[Any]) -> bool:
