@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 import zipfile
+from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -498,6 +499,16 @@ def test_every_module_of_ours_in_runtime_can_be_imported_there(runtime: Path) ->
         "import importlib\nfor name in sys.argv[2:]:\n importlib.import_module(name)",
         *modules,
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["runtime", "control"])
+def test_functions_know_which_shearling_they_are(kind: str, request: pytest.FixtureRequest) -> None:
+    answer = run_isolated(
+        request.getfixturevalue(kind),
+        "from shearling_runtime.routes import shearling_version\nprint(shearling_version())",
+    )
+    assert answer.strip() == metadata.version("shearling")
 
 
 @pytest.mark.slow

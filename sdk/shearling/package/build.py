@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections import defaultdict
 from dataclasses import dataclass, field
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -137,6 +138,20 @@ class _Content:
             path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, path)
             self.owners[name] = name.parts[0]
+        self._name_own_version()
+
+    def _name_own_version(self) -> None:
+        """Say which Shearling it is where `importlib.metadata` looks for it."""
+        try:
+            version = metadata.version("shearling")
+        except metadata.PackageNotFoundError:  # sources on a path, not installed
+            return
+        name = PurePosixPath(f"shearling-{version}.dist-info", "METADATA")
+        (self.root / name).parent.mkdir(exist_ok=True)
+        text = f"Metadata-Version: 2.1\nName: shearling\nVersion: {version}\n"
+        (self.root / name).write_text(text, encoding="utf-8")
+        self.owners[name] = "shearling"
+        self.versions["shearling"] = version
 
     def leave_out_sources(self) -> bool:
         """Keep of each compiled module only that, where Python finds it without its source."""
