@@ -87,6 +87,15 @@ assert answer["outputs"][0]["data"] == [2.0, 4.0], answer
     assert {name for name in modules if not name.startswith("_")} <= INFERENCE
 
 
+def test_a_started_function_collects_garbage_but_looks_for_none_in_what_it_started_with() -> None:
+    code = """
+import gc
+import shearling_runtime.handler
+assert gc.isenabled() and gc.get_freeze_count() > 10_000, gc.get_freeze_count()
+"""
+    assert "shearling_runtime" in modules_after(code)
+
+
 def test_keys_in_the_environment_reach_s3_without_boto3() -> None:
     modules = modules_after(
         "from shearling.store import open_store\nopen_store('s3://bucket/prefix')\n",
