@@ -177,13 +177,13 @@ def test_a_rest_api_is_answered_as_an_http_api(
 
 
 def test_a_registry_that_cannot_be_read_is_a_503_without_its_address(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SHEARLING_REGISTRY", "gopher://nowhere")
     status, _, text = ask("GET", "/v2/health/ready")
     assert status == 503
     assert "gopher" not in text
-    assert "gopher" in capsys.readouterr().out
+    assert "gopher" in capfd.readouterr().out
 
 
 def test_a_bundle_and_no_deployment_is_no_model_here(registry: Registry, tmp_path: Path) -> None:

@@ -373,7 +373,7 @@ def test_prune_removes_nothing_if_a_function_is_not_there(stage: Stage) -> None:
 
 
 def test_the_command_shows_what_goes_and_what_waits(
-    stage: Stage, capsys: pytest.CaptureFixture[str]
+    stage: Stage, capfd: pytest.CaptureFixture[str]
 ) -> None:
     since = "2026-01-01T12:00:00+00:00"
     blobs = [
@@ -389,18 +389,18 @@ def test_the_command_shows_what_goes_and_what_waits(
     stage.fake.stager = stager
     arguments = ["prune", "--registry", stage.registry.store.uri]
     assert main(arguments, lambda_client=lambda _: stage.fake.client) == 0
-    shown = capsys.readouterr()
+    shown = capfd.readouterr()
     assert re.search(r"sha256:a{64} +2\.0 MB +removed +2026-01-01 12:00", shown.out)
     assert "waiting: 1 of 3.0 kB" in shown.err
     main([*arguments, "--dry-run", "--json"], lambda_client=lambda _: stage.fake.client)
-    assert json.loads(capsys.readouterr().out)[0]["file_system"] == MOUNT["Arn"]
+    assert json.loads(capfd.readouterr().out)[0]["file_system"] == MOUNT["Arn"]
     assert [request["dry_run"] for request in asked] == [False, True]
 
 
 def test_the_command_says_so_if_all_is_needed(
-    stage: Stage, capsys: pytest.CaptureFixture[str]
+    stage: Stage, capfd: pytest.CaptureFixture[str]
 ) -> None:
     stage.fake.stager = lambda _: {"blobs": []}
     arguments = ["prune", "--registry", stage.registry.store.uri]
     assert main(arguments, lambda_client=lambda _: stage.fake.client) == 0
-    assert "is needed" in capsys.readouterr().err
+    assert "is needed" in capfd.readouterr().err

@@ -239,12 +239,12 @@ def test_a_sweep_reports_failures_and_does_not_raise(releases: Releases) -> None
 
 
 def test_a_release_with_a_note_succeeds_and_still_raises_the_alarm(
-    releases: Releases, capsys: pytest.CaptureFixture[str]
+    releases: Releases, capfd: pytest.CaptureFixture[str]
 ) -> None:
     releases.note = "version 3 failed"
     results = releaser.handler({"function": "acme-fraud"}, Context())["results"]
     assert [it["note"] for it in results] == ["version 3 failed"] * 2
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert [(it["ReleaseFailed"], it["reason"]) for it in lines] == [(1, "version 3 failed")] * 2
 
 
@@ -255,12 +255,12 @@ def test_when_time_is_short_nothing_is_begun(releases: Releases) -> None:
 
 
 def test_each_alias_is_one_log_line_that_is_a_metric_too(
-    releases: Releases, capsys: pytest.CaptureFixture[str]
+    releases: Releases, capfd: pytest.CaptureFixture[str]
 ) -> None:
     releases.outcomes = {"acme-fraud:staging": "failed"}
     with pytest.raises(ReleaseError):
         releaser.handler({"function": "acme-fraud"}, Context())
-    prod, staging = map(json.loads, capsys.readouterr().out.splitlines())
+    prod, staging = map(json.loads, capfd.readouterr().out.splitlines())
     assert (prod["function_name"], prod["alias"], prod["outcome"]) == (
         "acme-fraud",
         "prod",
@@ -278,12 +278,12 @@ def test_each_alias_is_one_log_line_that_is_a_metric_too(
 
 
 def test_the_traceback_of_a_surprise_is_in_the_log(
-    releases: Releases, capsys: pytest.CaptureFixture[str]
+    releases: Releases, capfd: pytest.CaptureFixture[str]
 ) -> None:
     releases.outcomes = {"acme-fraud:prod": KeyError("surprise")}
     with pytest.raises(ReleaseError):
         releaser.handler({"function": "acme-fraud", "alias": "prod"}, Context())
-    assert "Traceback" in capsys.readouterr().out
+    assert "Traceback" in capfd.readouterr().out
 
 
 def test_a_fresh_role_s_denial_by_the_registry_is_waited_out(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import time
 import uuid
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ from shearling.registry import Registry
 from shearling_runtime.events import respond
 from shearling_runtime.server import Server
 from shearling_runtime.settings import Settings
-from shearling_runtime.telemetry import Ledger
+from shearling_runtime.telemetry import Ledger, log
 from tests.bundles import ROWS, scaling_bundle
 
 if TYPE_CHECKING:
@@ -284,7 +285,7 @@ def test_no_event_makes_the_handler_raise(server: Server, value: object) -> None
 
 
 def test_an_error_of_ours_is_a_500_with_the_number_under_which_the_log_has_it(
-    server: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    server: Server, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # No request is known that makes one: what would be a bug of ours is put in by hand.
     nothing: dict[str, object] = {}
@@ -294,7 +295,7 @@ def test_an_error_of_ours_is_a_500_with_the_number_under_which_the_log_has_it(
     assert document(answer)["error"] == (
         "internal error; the function's log has it under request-1"
     )
-    (failure, _) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (failure, _) = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert failure["request_id"] == "request-1"
     assert "KeyError: 'method'" in failure["traceback"]
 
@@ -327,7 +328,7 @@ def failing_model(rows: Any) -> Any:
 
 
 def test_a_model_that_fails_is_a_500_without_its_secrets(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     registry = Registry(f"memory://{uuid.uuid4().hex}")
     version = push_model(
@@ -344,7 +345,7 @@ def test_a_model_that_fails_is_a_500_without_its_secrets(
     )
     assert "secret" not in error
     assert "Traceback" not in answer["body"]
-    logged = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    logged = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     failure = next(line for line in logged if line["event"] == "prediction failed")
     assert "the secret of row 0" in failure["traceback"]
     assert failure["request_id"] == "request-1"
@@ -548,17 +549,17 @@ def test_threads_for_linear_algebra_that_someone_chose_are_kept(tmp_path: Path) 
 # The log
 
 
-def logged(capsys: pytest.CaptureFixture[str], act: Callable[[], object]) -> list[dict[str, Any]]:
-    capsys.readouterr()
+def logged(capfd: pytest.CaptureFixture[str], act: Callable[[], object]) -> list[dict[str, Any]]:
+    capfd.readouterr()
     act()
-    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return [json.loads(line) for line in capfd.readouterr().out.splitlines()]
 
 
 def test_an_invocation_is_one_line_that_is_its_metrics_too(
-    server: Server, capsys: pytest.CaptureFixture[str]
+    server: Server, capfd: pytest.CaptureFixture[str]
 ) -> None:
     before = time.time() * 1000
-    (line,) = logged(capsys, lambda: respond(event("direct-infer"), Call(), server))
+    (line,) = logged(capfd, lambda: respond(event("direct-infer"), Call(), server))
     metrics = line["_aws"]["CloudWatchMetrics"]
     assert line["event"] == "invocation"
     assert (line["request_id"], line["status"]) == ("request-1", 200)
@@ -580,7 +581,7 @@ def test_an_invocation_is_one_line_that_is_its_metrics_too(
 )
 def test_errors_are_counted_by_whose_they_are(
     server: Server,
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
     document_: Any,
     seconds_left: float,
     *,
@@ -588,15 +589,15 @@ def test_errors_are_counted_by_whose_they_are(
     server_: int,
 ) -> None:
     call = Call(seconds_left=seconds_left)
-    (line,) = logged(capsys, lambda: respond(document_, call, server))
+    (line,) = logged(capfd, lambda: respond(document_, call, server))
     assert (line["ClientErrors"], line["ServerErrors"]) == (client, server_)
     assert line["error"]
 
 
 def test_the_start_is_one_line_with_every_step(
-    served: Served, capsys: pytest.CaptureFixture[str]
+    served: Served, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    lines = logged(capsys, served.server().start)
+    lines = logged(capfd, served.server().start)
     (line,) = [each for each in lines if each["event"] == "start"]
     assert line["model"] == str(served.settings.pin)
     assert set(line["steps"]) == {"import", "resolve", "fetch", "load", "warm_up"}
@@ -619,3 +620,14 @@ def test_the_answers_are_the_ones_of_the_pushed_model(server: Server) -> None:
     }
     answer = respond(request, Call(), server)
     np.testing.assert_array_equal(np.reshape(answer["outputs"][0]["data"], (3, 2)), 2 * ROWS)
+
+
+def test_a_line_that_a_pipe_takes_in_parts_is_written_whole(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda target, line: write(target, line[:10]))
+
+    log("told", reason="longer than what is taken")
+
+    assert capfd.readouterr().out == '{"event":"told","reason":"longer than what is taken"}\n'

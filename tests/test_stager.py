@@ -105,9 +105,9 @@ def staged(tmp_path: Path) -> Staged:
     return published(tmp_path, 20_000_000, mount)
 
 
-def logged_bytes(capsys: pytest.CaptureFixture[str]) -> int:
+def logged_bytes(capfd: pytest.CaptureFixture[str]) -> int:
     """How many bytes the stager says that it has fetched."""
-    (line,) = map(json.loads, capsys.readouterr().out.splitlines())
+    (line,) = map(json.loads, capfd.readouterr().out.splitlines())
     assert line["event"] == "staged"
     return int(line["bytes"])
 
@@ -122,12 +122,12 @@ def test_a_bundle_lies_under_its_digests_manifest_included(staged: Staged) -> No
 
 
 def test_what_two_versions_share_is_copied_once(
-    staged: Staged, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    staged: Staged, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     staged.stage()
     ballast = staged.manifest.file("ballast")
     before = (staged.mount / BLOBS / ballast.hex).stat().st_ino
-    capsys.readouterr()
+    capfd.readouterr()
     (tmp_path / "other").mkdir()
     other = scaling_bundle(tmp_path / "other", factor=5.0)
     fields = {name: getattr(other.manifest, name) for name in Manifest.__slots__}
@@ -135,7 +135,7 @@ def test_what_two_versions_share_is_copied_once(
     files = {**other.files, "ballast": tmp_path / "ballast"}
     pin = staged.registry.publish(manifest, files, {}).version.pin
     assert stager.stage(staged.registry, staged.mount, pin, end=NEVER) == {"outcome": "staged"}
-    assert logged_bytes(capsys) < ballast.size
+    assert logged_bytes(capfd) < ballast.size
     assert (staged.mount / BLOBS / ballast.hex).stat().st_ino == before
 
 
@@ -148,16 +148,16 @@ def test_without_time_nothing_is_begun_and_the_next_one_finishes(staged: Staged)
 
 
 def test_when_time_runs_out_under_way_what_is_done_is_kept(
-    staged: Staged, capsys: pytest.CaptureFixture[str]
+    staged: Staged, capfd: pytest.CaptureFixture[str]
 ) -> None:
     looks = iter(range(1000))
     # The third part done is the last one.
     assert staged.stage(end=3, now=lambda: next(looks))["outcome"] == "unfinished"
     assert not stager.look(staged.mount, staged.pin)
-    capsys.readouterr()
+    capfd.readouterr()
     assert staged.stage() == {"outcome": "staged"}
     assert staged.is_whole()
-    assert logged_bytes(capsys) < staged.manifest.size
+    assert logged_bytes(capfd) < staged.manifest.size
 
 
 def test_a_blob_changed_in_the_registry_is_a_final_failure_that_leaves_nothing(

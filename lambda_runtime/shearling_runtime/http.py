@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -25,7 +27,8 @@ CSV, _TYPE = "text/csv", "application/json"
 _LENGTH = "inference-header-content-length"
 
 
-class Request(NamedTuple):
+@dataclass(slots=True)
+class Request:
     """A request; the names of its headers are in lower case."""
 
     method: str
@@ -65,22 +68,30 @@ def query(request: Request) -> Query:
     """
     data = _body(request)
     headers = request.headers
-    kind, _, said = str(headers.get("content-type")).lower().partition(";")
-    is_csv = kind.strip() == CSV
-    wants_csv = _wants_csv(str(headers.get("accept")).lower(), is_csv=is_csv)
+    is_csv, has_names, wants_csv = _forms(
+        str(headers.get("content-type")), str(headers.get("accept"))
+    )
     if is_csv:
-        has_names = next((is_so for word, is_so in _HEADER.items() if word in said), None)
-        return Query(None, csv=_text(data), has_names=has_names, wants_csv=wants_csv)
+        return Query(None, wants_csv, csv=_text(data), has_names=has_names)
     length = headers.get(_LENGTH)
     if length is None:
-        return Query(_json(data), wants_csv=wants_csv)
+        return Query(_json(data), wants_csv)
     from shearling.binary import split
 
     raw = data.encode() if isinstance(data, str) else data
     if str(length).strip() == "0":
-        return Query(None, raw, is_raw=True, wants_csv=wants_csv)
+        return Query(None, wants_csv, raw, is_raw=True)
     text, tail = split(raw, str(length).strip())
-    return Query(_json(text), tail, wants_csv=wants_csv)
+    return Query(_json(text), wants_csv, tail)
+
+
+@lru_cache(maxsize=64)
+def _forms(content_type: str, accepts: str) -> tuple[bool, bool | None, bool]:
+    """Say whether a request is a table, whether that has names, and whether one is wanted."""
+    kind, _, said = content_type.lower().partition(";")
+    is_csv = kind.strip() == CSV
+    has_names = next((is_so for word, is_so in _HEADER.items() if word in said), None)
+    return is_csv, has_names, _wants_csv(accepts.lower(), is_csv=is_csv)
 
 
 def _wants_csv(accepts: str, *, is_csv: bool) -> bool:
@@ -121,7 +132,9 @@ def http_answer(reply: Reply, *, has_body: bool) -> dict[str, Any]:
     Raises:
         PayloadTooLargeError: Lambda does not carry it.
     """
-    headers: dict[str, str] = {"content-type": _TYPE, **reply.headers}
+    headers: dict[str, str] = {"content-type": _TYPE}
+    if reply.headers:
+        headers |= reply.headers
     body, is_base64 = "", False
     if reply.text:
         body = reply.text

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from shearling.errors import UnknownModelError
@@ -23,19 +24,21 @@ READS = "GET, HEAD, OPTIONS"
 POSTS = "POST, OPTIONS"
 
 
-class Caller(NamedTuple):
+@dataclass(slots=True)
+class Caller:
     """By which alias a request came, and how long its caller waits."""
 
     alias: str | None
     seconds_left: float
 
 
-class Reply(NamedTuple):
+@dataclass(slots=True)
+class Reply:
     """An answer: a document and the bytes after it, or a text of the type that its headers say."""
 
     status: int
     document: Any
-    headers: Mapping[str, str] = {}
+    headers: Mapping[str, str] | None = None
     tail: bytes = b""
     text: str = ""
 
@@ -57,7 +60,7 @@ def route(request: Request, caller: Caller, server: Server) -> Reply:
         answer = server.infer(query(request), seconds_left=caller.seconds_left)
         if answer.csv is not None:
             return Reply(200, None, {"content-type": f"{CSV}; charset=utf-8"}, text=answer.csv)
-        return Reply(200, answer.document, tail=answer.tail)
+        return Reply(200, answer.document, None, answer.tail)
     if request.method not in ("GET", "HEAD"):
         return refused(request, READS)
     server.check_name(model, version, caller.alias)

@@ -32,19 +32,19 @@ class Query:
 
     Attributes:
         document: its JSON.
+        wants_csv: whether the answer is to be a table.
         tail: the bytes after the JSON.
         is_raw: whether there is no JSON, and the bytes are the model's only input.
         csv: a table instead of JSON, if that came.
         has_names: whether the table's first line is names; None if nobody said.
-        wants_csv: whether the answer is to be a table.
     """
 
     document: object
+    wants_csv: bool = False
     tail: bytes | memoryview = b""
     is_raw: bool = False
     csv: str | None = None
     has_names: bool | None = None
-    wants_csv: bool = False
 
 
 class Server:

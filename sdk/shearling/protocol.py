@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _REQUEST_EXAMPLE = '{"inputs": [{"name": ..., "shape": [...], "datatype": ..., "data": [...]}]}'
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class InferRequest:
     """A request that fits the signature.
 
@@ -118,7 +118,7 @@ def parse_request(
         missing = ", ".join(str(spec) for name, spec in specs.items() if name not in inputs)
         raise InvalidRequestError(f"inputs: missing {missing}")
     outputs, binary = wanted_outputs(document, signature)
-    return InferRequest(id=request_id, inputs=inputs, outputs=outputs, binary=binary)
+    return InferRequest(request_id, inputs, outputs, binary)
 
 
 def id_of(document: Mapping[str, Any]) -> str | None:
@@ -257,13 +257,8 @@ def _read_tensor(
         raise InvalidRequestError(
             f"{place}.data: expected a list of {spec.datatype}, nested or flat"
         )
-    array = packed(data, spec.datatype)
-    if array is None or array.size != prod(shape):
-        array = _read_closely(data, spec, shape, place)
-    try:
-        return array.reshape(shape)
-    except ValueError as error:  # no elements, and a size that no array has
-        raise InvalidRequestError(f"{place}.shape: {error}") from error
+    array = packed(data, spec.datatype, shape)
+    return _read_closely(data, spec, shape, place) if array is None else array
 
 
 def _shape_of(tensor: Mapping[str, Any], spec: TensorSpec, place: str) -> list[int]:
@@ -288,7 +283,10 @@ def _read_closely(data: list[Any], spec: TensorSpec, shape: list[int], place: st
         raise InvalidRequestError(
             f"{place}.data: shape {list(array.shape)}, where {place}.shape says {shape}"
         )
-    return convert(array, spec, f"{place}.data")
+    try:
+        return convert(array, spec, f"{place}.data").reshape(shape)
+    except ValueError as error:  # no elements, and a size that no array has
+        raise InvalidRequestError(f"{place}.shape: {error}") from error
 
 
 def _read_binary(tensor: Mapping[str, Any], data: memoryview, place: str) -> NDArray[Any]:
