@@ -11,7 +11,6 @@ import shlex
 import shutil
 import signal
 import sys
-import time
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +27,11 @@ PROVIDER = "registry.terraform.io/hashicorp/aws"
 _OLDEST, _BELOW = (5, 100, 0), (7, 0, 0)
 
 _INTERRUPT_SECONDS = 20.0
+
+#: Several times what the longest command takes; a call whose answer is lost is waited for for ever.
+LIMIT_SECONDS = 600
+#: How `timeout` says that it ended a command.
+_TIMED_OUT = 124
 
 #: Every service that our modules configure.
 _SERVICES = (
@@ -102,6 +106,11 @@ class TerraformStack:
         with warnings.catch_warnings(), self._ended_when_interrupted():
             warnings.simplefilter("ignore", DeprecationWarning)
             code, out, error = self._terraform.cmd(command, *arguments, **options)
+        if code == _TIMED_OUT:
+            raise TerraformError(
+                f"terraform {command} did not end within {LIMIT_SECONDS} s and was stopped; it "
+                f"said:\n{error}\n{out[-2000:]}"
+            )
         if code:
             raise TerraformError(f"terraform {command} failed ({code}):\n{error}\n{out[-2000:]}")
         printed: str = out
@@ -234,22 +243,19 @@ def _write_script(directory: Path, environment: Mapping[str, str]) -> Path:
     pid_file = shlex.quote(str(directory / "pid"))
     # Readable by nobody else: an environment may hold keys.
     script.touch(mode=0o700)
-    command = shlex.join(["env", "-i", *words, binary])
+    limit = [f"--kill-after={_INTERRUPT_SECONDS}", "--signal=INT", str(LIMIT_SECONDS)]
+    command = shlex.join(["timeout", *limit, "env", "-i", *words, binary])
     script.write_text(f'#!/bin/sh\necho $$ >{pid_file}\nexec {command} "$@"\n')
     return script
 
 
 def _end(pid: int) -> None:
-    """Interrupt a terraform that we started, wait for it, then insist."""
-    asked = time.monotonic()
+    """Interrupt a terraform that we started and wait for it; its `timeout` insists."""
     # No child of ours by that number: it has ended, and nobody else is to be signalled.
     with contextlib.suppress(ChildProcessError):
         if os.waitpid(pid, os.WNOHANG) == (0, 0):
             os.kill(pid, signal.SIGINT)
-        while os.waitpid(pid, os.WNOHANG) == (0, 0):
-            if time.monotonic() > asked + _INTERRUPT_SECONDS:
-                os.kill(pid, signal.SIGKILL)
-            time.sleep(0.1)
+            os.waitpid(pid, 0)
 
 
 def main() -> None:

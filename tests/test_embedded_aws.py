@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests import terraform_cli
 from tests.embedded_aws import REGION, EmbeddedAws, EmbeddedAwsError, install, sandbox
 from tests.runtime_emulator import FunctionError, RuntimeEmulator
 from tests.terraform_cli import TerraformError, TerraformStack, write_emulator_override
@@ -468,3 +470,15 @@ def test_terraform_plans_clean_after_apply_with_an_alarm(aws: EmbeddedAws, tmp_p
     stack.destroy()
     with pytest.raises(TerraformError, match="no-such-command"):
         stack.run("no-such-command")
+
+
+def test_a_terraform_that_hangs_is_stopped_with_what_it_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hangs = tmp_path / "terraform"
+    hangs.write_text("#!/bin/sh\necho waiting for an answer\nexec sleep 60\n")
+    hangs.chmod(0o755)
+    monkeypatch.setattr(terraform_cli, "LIMIT_SECONDS", 1)
+    stack = TerraformStack(tmp_path, environment={"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    with pytest.raises(TerraformError, match=r"did not end within 1 s .*\n+waiting for an answer"):
+        stack.run("apply")
