@@ -140,6 +140,7 @@ def without(key: str, tensor: dict[str, Any] = X) -> dict[str, Any]:
         ({"inputs": [{**X, "shape": [True, 2]}]}, "inputs[0].shape", "list of sizes"),
         ({"inputs": [{**X, "shape": [2, 3]}]}, "inputs[0].shape: [2, 3]", "fit [-1, 2] of input"),
         ({"inputs": [{**X, "shape": [4]}]}, "inputs[0].shape: [4]", "fit [-1, 2] of input 'X'"),
+        ({"inputs": [{**X, "shape": [2]}]}, "inputs[0].shape: [2]", "single row has shape [1, 2]"),
         ({"inputs": [without("data")]}, "inputs[0].data", "expected a list of FP32"),
         ({"inputs": [{**X, "data": 1.5}]}, "inputs[0].data", "expected a list of FP32"),
         ({"inputs": [{**X, "data": [1, 2]}]}, "inputs[0].data: shape [2]", "shape says [2, 2]"),
@@ -384,6 +385,9 @@ def test_an_answer_has_no_id_where_the_request_has_none() -> None:
         (np.array([3], np.int8), "INT64"),
         (np.array([3], np.int64), "FP32"),
         (np.array([1, 0]), "BOOL"),
+        (np.array([3.0, -2.0]), "INT64"),
+        (np.array([3.0], np.float16), "UINT8"),
+        (np.array([3.0, 2], object), "INT8"),
     ],
 )
 def test_an_array_is_converted_where_nothing_but_precision_is_lost(
@@ -397,8 +401,13 @@ def test_an_array_is_converted_where_nothing_but_precision_is_lost(
 @pytest.mark.parametrize(
     ("array", "datatype"),
     [
-        (np.array([1.0]), "INT64"),
+        (np.array([1.5]), "INT64"),
+        (np.array([np.nan]), "INT64"),
+        (np.array([np.inf]), "INT64"),
+        (np.array([2.0**53]), "INT64"),  # as 2^53 + 1 is read beside another float
+        (np.array([2.5], object), "INT64"),
         (np.array([300]), "UINT8"),
+        (np.array([300.0]), "UINT8"),
         (np.array([2]), "BOOL"),
         (np.array(["1"], object), "FP32"),
         (np.array([1]), "BYTES"),

@@ -263,6 +263,7 @@ def test_a_model_whose_inputs_are_no_columns_takes_no_table() -> None:
         ("BOOL", ["true", "False", "1", "0"], [True, False, True, False]),
         ("INT64", [str(2**63 - 1), "-7"], [2**63 - 1, -7]),
         ("UINT64", [str(2**64 - 1), "0"], [2**64 - 1, 0]),
+        ("INT64", ["2.0", "-7.0"], [2, -7]),
         ("FP64", ["0.1", "-1e300"], [0.1, -1e300]),
         ("BYTES", ["", "x"], ["", "x"]),
     ],
@@ -277,7 +278,8 @@ def test_a_cell_is_read_as_its_inputs_datatype(
 
 
 @pytest.mark.parametrize(
-    ("datatype", "cell"), [("UINT8", "256"), ("INT8", "1.5"), ("BOOL", "2"), ("INT64", "")]
+    ("datatype", "cell"),
+    [("UINT8", "256"), ("INT8", "1.5"), ("INT8", "inf"), ("BOOL", "2"), ("INT64", "")],
 )
 def test_a_cell_that_is_not_of_its_inputs_datatype_is_refused(datatype: str, cell: str) -> None:
     spec = TensorSpec(name="X", datatype=datatype, shape=(-1,))

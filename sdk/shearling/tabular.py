@@ -211,16 +211,24 @@ def _values(
     return values
 
 
-def _integer(cell: str) -> int:
-    if "_" in cell:  # which Python's own numbers may have
-        raise ValueError(cell)
-    return int(cell)
+def _integer(cell: str) -> float:
+    number = _plain(cell)
+    try:
+        return int(number)
+    except ValueError:  # pandas writes a column of integers as 2.0 if a value ever was missing
+        if not float(number).is_integer():
+            raise
+        return float(number)
 
 
 def _float(cell: str) -> float:
-    if "_" in cell:
+    return float(_plain(cell) or "nan")
+
+
+def _plain(cell: str) -> str:
+    if "_" in cell:  # which Python's own numbers may have
         raise ValueError(cell)
-    return float(cell or "nan")
+    return cell
 
 
 def _truth(cell: str) -> bool:

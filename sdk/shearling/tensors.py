@@ -16,6 +16,8 @@ import numpy as np
 from shearling.errors import InvalidRequestError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from shearling.bundle import TensorSpec
@@ -49,6 +51,9 @@ _CODES = {
     "FP64": "d",
 }
 _DATATYPES = {dtype: name for name, dtype in DTYPES.items()}
+
+#: From it on a float of 64 bits may be an integer rounded.
+_EXACT = 2**53
 
 #: What a caller sent is shown short, however long or deep it is.
 _REPR = reprlib.Repr()
@@ -181,16 +186,24 @@ def is_unicode(text: str) -> bool:
 
 def check_shape(shape: list[int], spec: TensorSpec, place: str) -> None:
     """Raise InvalidRequestError if a shape does not fit a spec."""
-    if len(shape) == len(spec.shape):
-        for size, wanted in zip(shape, spec.shape):  # noqa: B905 - so they are, and it takes time
-            if wanted not in (-1, size):
-                break
-        else:
-            return
+    if _fits(shape, spec.shape):
+        return
+    wanted = list(spec.shape)
+    is_row = wanted[:1] == [-1] and _fits(shape, wanted[1:])
+    remedy = f"a single row has shape {[1, *shape]}" if is_row else "-1 is any size"
     raise InvalidRequestError(
-        f"{place}.shape: {shape} does not fit {list(spec.shape)} of input {spec.name!r}"
-        " (-1 is any size)"
+        f"{place}.shape: {shape} does not fit {wanted} of input {spec.name!r} ({remedy})"
     )
+
+
+def _fits(shape: Sequence[int], wanted: Sequence[int]) -> bool:
+    if len(shape) != len(wanted):
+        return False
+    # A generator, and `strict`, take half of a microsecond of every request.
+    for size, one in zip(shape, wanted):  # noqa: B905, SIM110
+        if one not in (-1, size):
+            return False
+    return True
 
 
 def convert(array: NDArray[Any], spec: TensorSpec, place: str) -> NDArray[Any]:
@@ -244,10 +257,18 @@ def _first_other(array: NDArray[Any]) -> str:
 
 
 def _are_integers(array: NDArray[Any]) -> bool:
+    """Say whether all elements are integers, be it as floats: pandas and JavaScript have 2.0."""
     kind = array.dtype.kind
-    return kind in "iub" or (
-        kind == "O" and all(type(element) in (int, bool) for element in array.ravel())
-    )
+    if kind == "f":
+        doubles = array.astype(np.float64)
+        return bool((np.abs(doubles) < _EXACT).all() and (doubles == np.trunc(doubles)).all())
+    return kind in "iub" or (kind == "O" and all(map(_is_integer, array.ravel())))
+
+
+def _is_integer(element: object) -> bool:
+    if type(element) is float:
+        return abs(element) < _EXACT and element.is_integer()
+    return type(element) in (int, bool)
 
 
 def _in_range(array: NDArray[Any], dtype: np.dtype[Any]) -> bool:
