@@ -112,12 +112,22 @@ def test_the_document_is_valid_and_its_examples_are_answered(
     validate(document)
     assert list(document["paths"]) == [path, f"{path}/ready", f"{path}/infer"]
     assert document["servers"] == [{"url": "/".join([".."] * path.count("/"))}]
-    body = document["paths"][f"{path}/infer"]["post"]["requestBody"]["content"]["application/json"]
-    assert set(body["examples"]) == {"tensors", "instances"}
-    for each in body["examples"].values():
-        data = json.dumps(each["value"]).encode()
-        with urllib.request.urlopen(f"{url}{path}/infer", data, timeout=10) as answer:
-            assert answer.status == 200
+    assert document["security"] == [{}, {"signature": []}, {"token": []}, {"key": []}]
+    for said in document["paths"].values():
+        assert {"401", "403", "429"} < set(*(each["responses"] for each in said.values()))
+    content = document["paths"][f"{path}/infer"]["post"]["requestBody"]["content"]
+    examples = content["application/json"]["examples"]
+    assert set(examples) == {"tensors", "instances"}
+    bodies = [("application/json", json.dumps(each["value"])) for each in examples.values()]
+    if "example" in content["text/csv"]:
+        bodies.append(("text/csv", content["text/csv"]["example"]))
+    assert len(bodies) == 2 + (fixture != "rows_url")  # whose columns have no names
+    for kind, body in bodies:
+        asked = urllib.request.Request(
+            f"{url}{path}/infer", body.encode(), headers={"content-type": kind}
+        )
+        with urllib.request.urlopen(asked, timeout=10) as answer:
+            assert answer.headers["content-type"].partition(";")[0] == kind
 
 
 @pytest.mark.parametrize("datatype", sorted(DATATYPES))
@@ -136,4 +146,4 @@ def test_half_floats_have_no_example_in_json() -> None:
     signature = Signature(inputs=(spec,), outputs=(spec,))
     document = describe_api({"name": "m", "versions": ["1"]}, signature, example)
     body = document["paths"]["/v2/models/m/infer"]["post"]["requestBody"]["content"]
-    assert "examples" not in body["application/json"]
+    assert not any({"example", "examples"} & set(each) for each in body.values())

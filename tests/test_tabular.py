@@ -189,6 +189,12 @@ def test_a_line_that_counts_its_columns_is_refused_unless_the_type_says_what_it_
     assert answer["body"].splitlines()[1:] == rows
 
 
+def test_a_table_has_no_json_whose_length_could_be_said(frame: Server) -> None:
+    answer = table(frame, "1,2\n", Inference_Header_Content_Length="0")
+    assert answer["statusCode"] == 400
+    assert content(answer)[0]["error"].startswith("inference-header-content-length: text/csv has")
+
+
 def test_integers_of_any_kind_are_predictions() -> None:
     request = InferRequest(id=None, inputs={"X": np.zeros((2, 1))}, outputs=("Y",), rows="values")
     answer = predictions("m", "1", request, {"Y": np.array([3, 4], np.longlong)})

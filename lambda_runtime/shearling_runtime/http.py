@@ -71,9 +71,11 @@ def query(request: Request) -> Query:
     is_csv, has_names, wants_csv = _forms(
         str(headers.get("content-type")), str(headers.get("accept"))
     )
-    if is_csv:
-        return Query(None, wants_csv, csv=_text(data), has_names=has_names)
     length = headers.get(_LENGTH)
+    if is_csv:
+        if length is not None:
+            raise InvalidRequestError(f"{_LENGTH}: {CSV} has no JSON; leave the header out")
+        return Query(None, wants_csv, csv=_text(data), has_names=has_names)
     if length is None:
         return Query(_json(data), wants_csv)
     from shearling.binary import split

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from shearling.protocol import request_document
+from shearling.tabular import write_csv
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,6 +31,35 @@ _ERRORS = {
     "504": "Less time is left than the request needs.",
 }
 _READ_ERRORS = ("404", "405", "503")
+
+#: Said by the API in front, before the function is asked.
+_REFUSALS = {
+    "401": "Who asks has said who it is in no way that the API takes.",
+    "403": "Who asks may not.",
+    "429": "More requests than the API or the function allows: try again, later each time.",
+}
+
+#: Which of them is wanted is a matter of the API in front.
+_SECURITY_SCHEMES = {
+    "signature": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Authorization",
+        "description": "AWS Signature Version 4, of the service execute-api.",
+        "x-amazon-apigateway-authtype": "awsSigv4",
+    },
+    "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+    "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+}
+
+#: As in Triton's extension of the protocol.
+_LENGTH_HEADER = {
+    "name": "Inference-Header-Content-Length",
+    "in": "header",
+    "description": "Of `application/octet-stream`: how many of the body's bytes are JSON; 0 if all "
+    "are the model's only input.",
+    "schema": {"type": "integer", "minimum": 0},
+}
 
 _INTEGER_LIMITS = {
     f"{sign}INT{bits}": (0 if sign else -(2 ** (bits - 1)), 2 ** (bits - (not sign)) - 1)
@@ -72,16 +103,19 @@ def describe_api(
             f"{path}/ready": {"get": _read("ready", "Whether requests can be answered", "Health")},
             f"{path}/infer": {"post": _infer(signature, example, columns)},
         },
+        "security": [{}, *({name: []} for name in _SECURITY_SCHEMES)],
         "components": {
+            "securitySchemes": _SECURITY_SCHEMES,
             "schemas": {
                 "Error": _object({"error": {"type": "string"}}, "error"),
+                "Refusal": _object({"message": {"type": "string"}}),
                 "Health": _object({"ready": {"type": "boolean"}, "live": {"type": "boolean"}}),
                 "Metadata": _metadata_schema(),
                 "TensorRequest": _tensor_request(signature),
                 "PlainRequest": _plain_request(signature, columns),
                 "TensorAnswer": _tensor_answer(signature),
                 "PlainAnswer": _plain_answer(signature),
-            }
+            },
         },
     }
 
@@ -96,27 +130,38 @@ def _read(operation: str, summary: str, schema: str) -> Schema:
 
 def _infer(signature: Signature, example: Example | None, columns: Sequence[str]) -> Schema:
     plain_name = ", ".join(spec.name for spec in signature.inputs)
-    content: Schema = {
-        "schema": {"oneOf": [_ref("TensorRequest"), _ref("PlainRequest")]},
-    }
-    if example is not None and (examples := _examples(signature, example, columns)):
-        content["examples"] = examples
+    requests = {"schema": {"oneOf": [_ref("TensorRequest"), _ref("PlainRequest")]}}
+    answers = {"schema": {"oneOf": [_ref("TensorAnswer"), _ref("PlainAnswer")]}}
+    examples = {} if example is None else _examples(signature, example, columns)
     return {
         "operationId": "infer",
         "summary": f"Answers for {plain_name}",
-        "description": "Tensors, or plain instances; binary tensors (`application/octet-stream` "
-        "with the header `Inference-Header-Content-Length`) as in Triton's extension; rows as "
-        "`text/csv`, answered as such, as is `Accept: text/csv`.",
-        "requestBody": {"required": True, "content": {"application/json": content}},
+        "description": "Tensors, or plain instances; binary tensors as in Triton's extension; rows "
+        "as CSV, which are answered as such, as is `Accept: text/csv`.",
+        "parameters": [_LENGTH_HEADER],
+        "requestBody": {"required": True, "content": _content(requests, examples)},
         "responses": {
-            "200": _json("The outputs", {"oneOf": [_ref("TensorAnswer"), _ref("PlainAnswer")]}),
+            "200": {"description": "The outputs", "content": _content(answers, {})},
             **_error_answers(tuple(_ERRORS)),
         },
     }
 
 
+def _content(json: Schema, examples: Mapping[str, Schema]) -> Schema:
+    """Return what a body may be: JSON, with the bytes of tensors after it, or a table."""
+    table: Schema = {"schema": {"type": "string"}}
+    return {
+        "application/json": json | examples.get("application/json", {}),
+        "application/octet-stream": {},
+        "text/csv": table | examples.get("text/csv", {}),
+    }
+
+
 def _error_answers(statuses: tuple[str, ...]) -> Schema:
-    return {status: _json(_ERRORS[status], _ref("Error")) for status in statuses}
+    return {
+        **{status: _json(_ERRORS[status], _ref("Error")) for status in statuses},
+        **{status: _json(said, _ref("Refusal")) for status, said in _REFUSALS.items()},
+    }
 
 
 def _json(description: str, schema: Schema) -> Schema:
@@ -314,7 +359,8 @@ def _plain_answer(signature: Signature) -> Schema:  # noqa: ARG001 - rows have m
     )
 
 
-def _examples(signature: Signature, example: Example, columns: Sequence[str]) -> Schema:
+def _examples(signature: Signature, example: Example, columns: Sequence[str]) -> dict[str, Schema]:
+    """Return the examples of a request's body by its type, in the words of OpenAPI."""
     if any(array.dtype == np.float16 for array in example.inputs.values()):
         return {}
     inputs = {
@@ -323,6 +369,7 @@ def _examples(signature: Signature, example: Example, columns: Sequence[str]) ->
         if spec.name in example.inputs
     }
     examples: Schema = {"tensors": {"value": request_document(inputs)}}
+    content: dict[str, Schema] = {"application/json": {"examples": examples}}
     if all(spec.shape[:1] == (-1,) for spec in signature.inputs):
         if columns and inputs:
             (matrix,) = inputs.values()
@@ -332,7 +379,11 @@ def _examples(signature: Signature, example: Example, columns: Sequence[str]) ->
         instances = [dict(zip(listed, row, strict=True)) for row in rows]
         if instances:
             examples["instances"] = {"value": {"instances": instances}}
-    return examples
+        if all(array.shape[1:] in ((), (1,)) for array in inputs.values()):
+            table = io.StringIO(newline="")
+            write_csv(table, inputs)
+            content["text/csv"] = {"example": table.getvalue()}
+    return content
 
 
 def _few(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
