@@ -198,6 +198,23 @@ def test_a_target_needs_a_function_and_an_alias(target: str) -> None:
         connect(target, client=LambdaDoor({}).client)
 
 
+@pytest.mark.parametrize("target", [None, 7])
+def test_what_is_no_text_is_no_target(target: Any) -> None:
+    with pytest.raises(InvalidRefError, match=f"target {target}: expected <function>:<alias>"):
+        connect(target)
+
+
+def test_without_a_region_it_says_where_to_name_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    with pytest.raises(InferenceError, match="no AWS region: set AWS_REGION"):
+        connect("acme-fraud:prod")
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    with pytest.raises(InferenceError, match=r"Lambda cannot be called: .*nobody"):
+        connect("acme-fraud:prod")
+
+
 def test_an_arn_is_a_target_too() -> None:
     arn = "arn:aws:lambda:eu-west-1:000000000000:function:acme-fraud:prod"
     door = LambdaDoor({arn: lambda _: {"outputs": []}})

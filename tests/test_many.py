@@ -363,10 +363,14 @@ def test_what_has_no_rows_to_cut_is_refused_before_anything_is_sent(
     assert door.calls == [(TARGET, ASKED)]
 
 
-@pytest.mark.parametrize("bad", [{"rows_per_call": 0}, {"max_concurrency": -1}])
-def test_numbers_that_are_none_are_refused(function: Function, bad: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    "bad", [{"rows_per_call": 0}, {"max_concurrency": -1}, {"rows_per_call": 1.5}]
+)
+def test_numbers_that_are_none_are_refused(function: Function, bad: dict[str, Any]) -> None:
     model, _ = model_of(function)
-    with pytest.raises(InvalidRequestError, match=f"{next(iter(bad))}: .* is not at least 1"):
+    with pytest.raises(
+        InvalidRequestError, match=f"{next(iter(bad))}: .* is not an integer of at least 1"
+    ):
         model.infer_many(numbered(3), **bad)
 
 

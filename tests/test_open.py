@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import http.client
 import json
 import re
@@ -13,7 +12,7 @@ import pytest
 
 from shearling.cli import main as shearling
 from shearling.cli.loopback import Answer, HttpUpstream, LambdaUpstream, serving
-from shearling.cli.pages import _by_url
+from shearling.cli.pages import _signed_for
 from tests.bundles import scaling_bundle
 from tests.http_door import http_door
 from tests.lambda_door import Function, LambdaDoor, served
@@ -175,7 +174,8 @@ def test_the_command_sends_the_key_of_the_environment(
 
     def api(event: dict[str, dict[str, str]]) -> dict[str, object]:
         seen.append(event["headers"]["x-api-key"])
-        return {"statusCode": 200, "headers": {}, "body": "{}", "isBase64Encoded": False}
+        body = '{"inputs": []}'
+        return {"statusCode": 200, "headers": {}, "body": body, "isBase64Encoded": False}
 
     def browser(url: str) -> None:
         ask(url)
@@ -185,38 +185,37 @@ def test_the_command_sends_the_key_of_the_environment(
     monkeypatch.setenv("SHEARLING_API_KEY", "k")
     with http_door(api) as there:
         assert shearling(["open", there, "--model", "fraud"]) == 0
-    assert seen == ["k"]
+    assert seen == ["k", "k"]  # once to see whether it is there, once for the page
 
 
 @pytest.mark.parametrize(
-    ("variables", "region", "signs_for"),
+    ("token", "api_key", "region", "signed_for"),
     [
-        ({}, None, "eu-west-3"),
-        ({"SHEARLING_API_KEY": "k"}, None, None),
-        ({"SHEARLING_API_KEY": "k"}, "eu-west-3", "eu-west-3"),
-        ({"SHEARLING_TOKEN": "t"}, "eu-west-3", None),
+        (None, None, None, "eu-west-3"),
+        (None, "k", None, None),
+        (None, "k", "eu-west-3", "eu-west-3"),
+        ("t", None, "eu-west-3", None),
     ],
 )
 def test_a_key_at_a_host_of_aws_is_signed_for_only_when_asked_and_a_token_never(
-    monkeypatch: pytest.MonkeyPatch,
-    variables: dict[str, str],
-    region: str | None,
-    signs_for: str | None,
+    token: str | None, api_key: str | None, region: str | None, signed_for: str | None
 ) -> None:
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    host = "https://abc.execute-api.eu-west-3.amazonaws.com"
-    given = argparse.Namespace(target=host, model="fraud", alias=None, region=region)
-    assert _by_url(given)[2]["region"] == signs_for
+    host = "abc.execute-api.eu-west-3.amazonaws.com"
+    assert _signed_for(host, region, token, api_key) == signed_for
 
 
-def test_a_wrong_target_is_said_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_target_is_said_at_once(
+    function: Function, capsys: pytest.CaptureFixture[str]
+) -> None:
     door = LambdaDoor({})
     assert shearling(["open", "acme-fraud:prod"], lambda_client=door.in_region) == 1
     assert "acme-fraud:prod" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         shearling(["open", "https://api.example"])
     assert "--model" in capsys.readouterr().err
+    with http_door(function) as there:
+        assert shearling(["open", there, "--model", "nope"]) == 1
+    assert "model 'nope' is not served here; 'fraud' is" in capsys.readouterr().err
 
 
 @in_a_browser

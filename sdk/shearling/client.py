@@ -40,6 +40,8 @@ _CONNECTIONS = 1000
 
 _LENGTH = "inference-header-content-length"
 
+_TARGETS = "expected <function>:<alias>, as in acme-fraud:prod, or an API's URL"
+
 _ARN_PARTS = 7  # of a function's ARN, without an alias
 
 
@@ -57,7 +59,7 @@ class LambdaModel(RemoteModel):
     def __init__(self, target: str, *, client: LambdaClient | None = None) -> None:
         super().__init__(target)
         self._function, self._alias, region = _split(target)
-        self._client = client or _lambda_client(region)
+        self._client = client or lambda_client(region)
         self._name = ""
 
     def metadata(self) -> dict[str, Any]:
@@ -150,7 +152,7 @@ def connect(
     target: str,
     *,
     model: str,
-    alias: str | None = None,
+    alias: str | int | None = None,
     auth: Auth = "auto",
     region: str | None = None,
     token: str | None = None,
@@ -183,11 +185,13 @@ def connect(
     Raises:
         InvalidRefError: the target has no alias, or is no URL of an API with a model.
     """
+    if not isinstance(target, str):
+        raise InvalidRefError(f"target {target!r}: {_TARGETS}")
     if not target.startswith(("http://", "https://")):
         if model is not None or options:
             raise InvalidRefError(f"target {target!r}: model and alias are for a URL")
         return LambdaModel(target, client=client)
-    if not model:
+    if not isinstance(model, str) or not model:
         raise InvalidRefError(f"target {target!r}: a URL needs model=, the model's name")
     from shearling.http_client import HttpModel
 
@@ -205,15 +209,19 @@ def _split(target: str) -> tuple[str, str, str | None]:
         or "/" in target
         or len(parts) != (_ARN_PARTS + 1 if is_arn else 2)
     ):
-        raise InvalidRefError(
-            f"target {target!r}: expected <function>:<alias>, as in acme-fraud:prod"
-        )
+        raise InvalidRefError(f"target {target!r}: {_TARGETS}")
     return function, alias, parts[3] if is_arn else None
 
 
-def _lambda_client(region: str | None) -> LambdaClient:
+def lambda_client(region: str | None = None) -> LambdaClient:
+    """Return a Lambda client as a caller of models needs it: patient, and asking again.
+
+    Raises:
+        InferenceError: there is no region, or the configuration of AWS is wrong.
+    """
     import boto3
     from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, NoRegionError
 
     config = Config(
         connect_timeout=5,
@@ -222,4 +230,11 @@ def _lambda_client(region: str | None) -> LambdaClient:
         max_pool_connections=_CONNECTIONS,
         tcp_keepalive=True,
     )
-    return boto3.client("lambda", region_name=region, config=config)
+    try:
+        return boto3.client("lambda", region_name=region, config=config)
+    except NoRegionError as error:
+        raise InferenceError(
+            "no AWS region: set AWS_REGION, or name the function by its alias's ARN"
+        ) from error
+    except BotoCoreError as error:
+        raise InferenceError(f"Lambda cannot be called: {error}") from error

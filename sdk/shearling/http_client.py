@@ -76,7 +76,7 @@ class HttpModel(RemoteModel):
         url: str,
         *,
         model: str,
-        alias: str | None = None,
+        alias: str | int | None = None,
         auth: Auth = "auto",
         region: str | None = None,
         token: str | None = None,
@@ -89,7 +89,7 @@ class HttpModel(RemoteModel):
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
             raise InvalidRefError(f"target {url!r}: expected the URL of an API, as in https://...")
-        version = f"/versions/{quote(alias, safe='')}" if alias else ""
+        version = f"/versions/{quote(str(alias), safe='')}" if alias else ""
         path = f"/v2/models/{quote(model, safe='')}{version}"
         super().__init__(f"{url.rstrip('/')}{path}")
         is_bare = token is None and api_key is None

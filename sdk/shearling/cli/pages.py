@@ -58,18 +58,12 @@ def _open(arguments: argparse.Namespace) -> None:
 
 def _by_alias(arguments: argparse.Namespace) -> tuple[Upstream, str, Mapping[str, str | None]]:
     from shearling.cli.loopback import LambdaUpstream
-    from shearling.client import connect
+    from shearling.client import connect, lambda_client
 
     if arguments.model or arguments.alias or arguments.region:
         arguments.refuse("--model, --alias and --region are for a URL: give <function>:<alias>")
-    make = arguments.lambda_client
     region = arguments.target.split(":")[3] if arguments.target.startswith("arn:") else None
-    if make is None:
-        import boto3
-
-        client = boto3.client("lambda", region_name=region)
-    else:
-        client = make(region)
+    client = (arguments.lambda_client or lambda_client)(region)
     # Asked first, so that a wrong target is said here and not in the browser.
     name = connect(arguments.target, client=client).metadata()["name"]
     alias = quote(arguments.target.rpartition(":")[2])
@@ -79,7 +73,7 @@ def _by_alias(arguments: argparse.Namespace) -> tuple[Upstream, str, Mapping[str
 
 def _by_url(arguments: argparse.Namespace) -> tuple[Upstream, str, Mapping[str, str | None]]:
     from shearling.cli.loopback import HttpUpstream
-    from shearling.signing import is_aws, region_of
+    from shearling.client import connect
 
     parts = urlsplit(arguments.target)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
@@ -87,10 +81,30 @@ def _by_url(arguments: argparse.Namespace) -> tuple[Upstream, str, Mapping[str, 
     if not arguments.model:
         arguments.refuse("a URL needs --model, the model's name")
     token, api_key = os.environ.get(TOKEN_VARIABLE), os.environ.get(API_KEY_VARIABLE)
-    named = region_of(parts.hostname) if is_aws(parts.hostname) and not api_key else None
-    region = None if token else arguments.region or named
+    region = _signed_for(parts.hostname, arguments.region, token, api_key)
+    model = connect(
+        arguments.target,
+        model=arguments.model,
+        alias=arguments.alias,
+        auth="iam" if region else None,
+        region=region,
+        token=token,
+        api_key=api_key,
+    )
+    model.metadata()  # asked first, as above
     alias = f"/versions/{quote(arguments.alias)}" if arguments.alias else ""
     page = f"/v2/models/{quote(arguments.model)}{alias}/docs"
     api = arguments.target.rstrip("/")
     upstream = HttpUpstream(api, region=region, token=token, api_key=api_key)
     return upstream, page, {"api": api, "region": region}
+
+
+def _signed_for(
+    host: str, region: str | None, token: str | None, api_key: str | None
+) -> str | None:
+    """Return the region that requests are signed for; None if they are not signed."""
+    from shearling.signing import is_aws, region_of
+
+    if token:
+        return None
+    return region or (region_of(host) if is_aws(host) and not api_key else None)
