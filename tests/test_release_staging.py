@@ -404,3 +404,10 @@ def test_the_command_says_so_if_all_is_needed(
     arguments = ["prune", "--registry", stage.registry.store.uri]
     assert main(arguments, lambda_client=lambda _: stage.fake.client) == 0
     assert "is needed" in capfd.readouterr().err
+
+
+def test_the_command_says_so_if_no_function_mounts_a_file_system(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["prune", "--dry-run", "--registry", str(tmp_path)]) == 0
+    assert "no function of this registry mounts a file system" in capfd.readouterr().err

@@ -108,7 +108,10 @@ def _prune(arguments: argparse.Namespace) -> None:
         say_json(rows)
         return
     if not rows:
-        note("every blob on a mounted file system is needed")
+        if any(deployment.stager for deployment in registry.deployments()):
+            note("every blob on a mounted file system is needed")
+        else:
+            note("no function of this registry mounts a file system (module input `file_system`)")
         return
     cells = (
         [row["digest"], human_bytes(row["size"]), row["state"], _minute(row["since"])]
