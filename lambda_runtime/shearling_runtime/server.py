@@ -94,10 +94,10 @@ class Server:
         if model != pin.model:
             raise UnknownModelError(f"model {model!r} is not served here; {pin.model!r} is")
         if version is not None and version not in (alias, str(pin.version)):
-            served = [str(pin.version), *([alias] if alias else [])]
+            by_alias = f", by alias {alias!r}" if alias else ""
             raise UnknownModelError(
-                f"version {version!r} of model {model!r} is not served here; "
-                f"{' as '.join(served)} is"
+                f"version {version!r} of model {model!r} is not served here: version "
+                f"{pin.version} is{by_alias}"
             )
 
     def metadata(self) -> dict[str, Any]:
