@@ -724,6 +724,17 @@ def piped(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(data)))
 
 
+def test_a_table_may_be_piped_in(
+    door: LambdaDoor, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    piped(b"age,height\n1,2\n", monkeypatch)
+    assert invoke(door, "--csv", "-") == 0
+    assert output(capsys).splitlines()[1:] == ["   2     4"]
+    piped(b"age,height\n1\n", monkeypatch)
+    assert invoke(door, "--csv", "-") == 1
+    assert error(capsys).startswith("shearling: standard input: row 2 has 1 cells")
+
+
 def test_a_request_is_sent_as_it_is(
     door: LambdaDoor, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -49,7 +49,9 @@ def add_commands(commands: Commands) -> None:
         help="rows, lists by input, or a request of the Open Inference Protocol; - is what is "
         "piped in",
     )
-    data.add_argument("--csv", type=Path, metavar="FILE", help="rows, with a line of names or not")
+    data.add_argument(
+        "--csv", metavar="FILE", help="rows, with a line of names or not; - is what is piped in"
+    )
     invoke.add_argument(
         "--header",
         choices=("present", "absent"),
@@ -150,16 +152,21 @@ def _data(model: RemoteModel, arguments: argparse.Namespace) -> Any:
         from shearling.tabular import parse_csv
 
         has_names = {"present": True, "absent": False}.get(arguments.header)
-        text, place = text_of(arguments.csv), str(arguments.csv)
-        columns = model.columns
+        data, place = _read(arguments.csv)
+        text, columns = text_of(data, place), model.columns
         return parse_csv(text, model.signature, columns, has_names=has_names, place=place).inputs
     if not arguments.json:
         return read_data(arguments.npy)
-    is_piped = arguments.json == _STDIN
-    place = "standard input" if is_piped else arguments.json
-    data = sys.stdin.buffer.read() if is_piped else Path(arguments.json).read_bytes()
+    data, place = _read(arguments.json)
     document = json_document(data, place)
     return document if is_request(document) else rows_of(document, place)
+
+
+def _read(file: str) -> tuple[bytes, str]:
+    """Return what a file holds, or what is piped in, and what messages call it."""
+    if file == _STDIN:
+        return sys.stdin.buffer.read(), "standard input"
+    return Path(file).read_bytes(), file
 
 
 def _explain(model: RemoteModel, *, as_json: bool) -> None:

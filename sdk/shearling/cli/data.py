@@ -59,7 +59,8 @@ def read_data(path: Path) -> Any:
 
 def read_csv(path: Path) -> Frame | NDArray[Any]:
     """Return the columns of a CSV file, or an array if its first line is no names."""
-    rows = read_rows(io.StringIO(text_of(path), newline=""), str(path))
+    text = text_of(path.read_bytes(), str(path))
+    rows = read_rows(io.StringIO(text, newline=""), str(path))
     has_names = bool(rows) and are_names(rows[0])
     if len(rows) == has_names:
         raise InvalidRequestError(f"{path} has no rows")
@@ -69,12 +70,12 @@ def read_csv(path: Path) -> Frame | NDArray[Any]:
     return frame if has_names else frame.to_numpy()
 
 
-def text_of(path: Path) -> str:
-    """Return the text of a file, its ends of lines as they are."""
+def text_of(data: bytes, place: str) -> str:
+    """Return the text of a table, its ends of lines as they are."""
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InvalidRequestError(f"{path} is not CSV: {error}") from error
+        raise InvalidRequestError(f"{place} is not CSV: {error}") from error
 
 
 def read_json(path: Path) -> Any:
