@@ -82,6 +82,7 @@ module "function" {
   memory_mb                = each.value.memory_mb
   timeout_seconds          = each.value.timeout_seconds
   ephemeral_storage_mb     = each.value.ephemeral_storage_mb
+  reserved_concurrency     = each.value.reserved_concurrency
   snap_start               = each.value.snap_start
   allow_pickle             = each.value.allow_pickle
   environment              = each.value.environment

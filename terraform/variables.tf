@@ -25,6 +25,7 @@ variable "models" {
     memory_mb            = optional(number, 1024)
     timeout_seconds      = optional(number, 30)
     ephemeral_storage_mb = optional(number, 512) # /tmp, which holds the bundle
+    reserved_concurrency = optional(number)      # calls at once at most, set apart of the account's own limit
     snap_start           = optional(bool, false)
     allow_pickle         = optional(bool, false) # load cloudpickle bundles, which run their author's code
     file_system          = optional(object({}))  # {} mounts one, for bundles too large for /tmp; needs `network`

@@ -32,6 +32,10 @@ run "function_knows_its_registry_and_nothing_of_its_model" {
     condition     = sort(keys(aws_lambda_alias.model)) == tolist(["prod", "staging"]) && length(aws_lambda_provisioned_concurrency_config.model) == 0
     error_message = "Two aliases, and no provisioned concurrency unless asked for."
   }
+  assert {
+    condition     = aws_lambda_function.model.reserved_concurrent_executions == -1
+    error_message = "Nothing is set apart of the account's concurrency unless asked for."
+  }
 }
 
 run "role_may_log_and_read_blobs_and_nothing_else" {
@@ -425,6 +429,43 @@ run "too_large_a_tmp_is_refused" {
     ephemeral_storage_mb = 10241
   }
   expect_failures = [var.ephemeral_storage_mb]
+}
+
+run "no_reserved_concurrency_at_all_is_refused" {
+  command = plan
+  module {
+    source = "./modules/function"
+  }
+  variables {
+    reserved_concurrency = 0
+  }
+  expect_failures = [var.reserved_concurrency]
+}
+
+run "more_provisioned_than_reserved_concurrency_is_refused" {
+  command = plan
+  module {
+    source = "./modules/function"
+  }
+  variables {
+    aliases              = { prod = { provisioned_concurrency = 2 }, staging = { provisioned_concurrency = 2 } }
+    reserved_concurrency = 3
+  }
+  expect_failures = [var.reserved_concurrency]
+}
+
+run "concurrency_is_reserved_if_asked_for" {
+  module {
+    source = "./modules/function"
+  }
+  variables {
+    aliases              = { prod = { provisioned_concurrency = 2 }, staging = {} }
+    reserved_concurrency = 3
+  }
+  assert {
+    condition     = aws_lambda_function.model.reserved_concurrent_executions == 3
+    error_message = "Reserved: ${aws_lambda_function.model.reserved_concurrent_executions}"
+  }
 }
 
 run "snap_start_with_provisioned_concurrency_is_refused" {

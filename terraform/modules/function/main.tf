@@ -30,6 +30,8 @@ resource "aws_lambda_function" "model" {
   timeout          = var.timeout_seconds
   publish          = true # an alias needs a version to start at
 
+  reserved_concurrent_executions = coalesce(var.reserved_concurrency, -1)
+
   environment {
     variables = local.environment
   }

@@ -137,6 +137,24 @@ variable "ephemeral_storage_mb" {
   }
 }
 
+variable "reserved_concurrency" {
+  type        = number
+  default     = null
+  description = "How many calls run at once at most, by all aliases, set apart of the account's own limit; null sets nothing apart. Lambda answers others 429."
+
+  validation {
+    condition     = var.reserved_concurrency == null || try(var.reserved_concurrency >= 1 && floor(var.reserved_concurrency) == var.reserved_concurrency, false)
+    error_message = "reserved_concurrency of ${var.name} must be a whole number of at least 1: with none no release could try its model."
+  }
+
+  validation {
+    condition = var.reserved_concurrency == null || try(
+      sum(concat([0], flatten([for attributes in values(var.aliases) : values(attributes)]))) <= var.reserved_concurrency, false
+    )
+    error_message = "provisioned_concurrency of ${var.name}'s aliases is more than its reserved_concurrency: Lambda provisions no more than is reserved."
+  }
+}
+
 variable "snap_start" {
   type        = bool
   default     = false
