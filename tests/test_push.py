@@ -198,6 +198,12 @@ def mixed_pipeline() -> Any:
     return Pipeline([("columns", columns), ("model", LogisticRegression())]).fit(FRAME, WORDS)
 
 
+def torch_module() -> object:
+    """A model of PyTorch by all that is looked at; PyTorch itself is a gigabyte."""
+    module = type("Module", (), {"__module__": "torch.nn.modules.module"})
+    return type("Net", (module,), {})()
+
+
 def test_the_columns_of_a_mixed_frame_are_inputs_by_name(registry: Registry) -> None:
     model = mixed_pipeline()
     push_model(model, "fraud", example=FRAME, registry=registry)
@@ -790,7 +796,14 @@ def test_a_model_without_inputs_is_refused(registry: Registry) -> None:
             InvalidRequestError,
             "columns missing country and unknown land; the model was fitted on amount, count, coun",
         ),
-        (object(), "fraud", {}, FormatError, "a builtins.object has no conversion to ONNX here"),
+        (object(), "fraud", {}, FormatError, "object has no conversion to ONNX here: convert it"),
+        (
+            torch_module(),
+            "fraud",
+            {},
+            FormatError,
+            "Net has no conversion to ONNX here: write",
+        ),
         ("no-such-file.onnx", "fraud", {}, FormatError, "there is no file no-such-file.onnx"),
         (
             object(),

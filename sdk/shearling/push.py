@@ -49,6 +49,12 @@ _EXAMPLE = "example.tensors"
 _EXAMPLE_ROWS = 8
 
 
+#: How models of other libraries become ONNX, by the package that made them.
+_EXPORTS = {
+    "torch": 'write it by torch.onnx.export(model, inputs, "model.onnx")',
+    "keras": 'write it by model.export("model.onnx", format="onnx")',
+}
+
 #: What makes a saved model answer differently, and what helps.
 _HINTS = {
     "onnx": "ONNX computes in 32 bits: train on float32 data",
@@ -217,10 +223,16 @@ def _save(model: Any, example: Any, options: _Options, directory: Path) -> Saved
     if sklearn.is_estimator(model):
         return sklearn.save(model, example, directory, options.load)
     raise FormatError(
-        f"a {type(model).__module__}.{type(model).__name__} has no conversion to ONNX here: "
-        "convert it yourself and push the file, or pass format='cloudpickle' (which runs code when "
-        "it is loaded: the function must allow it)"
+        f"{type(model).__name__} has no conversion to ONNX here: {_way_to_onnx(model)} and push "
+        "the file, or pass format='cloudpickle' (which runs code when it is loaded: the function "
+        "must allow it)"
     )
+
+
+def _way_to_onnx(model: object) -> str:
+    makers = {kind.__module__.partition(".")[0] for kind in type(model).__mro__}
+    exports = (_EXPORTS[maker] for maker in _EXPORTS if maker in makers)
+    return next(exports, "convert it yourself")
 
 
 def _prove(

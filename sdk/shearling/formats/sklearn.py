@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shearling.errors import FormatError, InvalidRequestError
+from shearling.formats import boosting
 from shearling.formats import onnx as onnx_format
 from shearling.inputs import as_matrix, is_frame, named_arrays
 
@@ -92,8 +93,10 @@ def _convert(model: Any, initial_types: list[tuple[str, Any]]) -> onnx.ModelProt
         raise FormatError(
             "scikit-learn models are converted by skl2onnx: pip install 'shearling[sklearn]'"
         ) from error
+    parts = list(_parts(model))
+    boosting.register(parts)
     try:
-        with warnings.catch_warnings():
+        with boosting.columns_unnamed(parts), warnings.catch_warnings():
             # Of what the converter itself calls: nobody who pushes can do anything about it.
             warnings.simplefilter("ignore")
             graph: onnx.ModelProto = to_onnx(
@@ -209,6 +212,9 @@ def _check_dict(example: dict[str, Any], fitted: int) -> None:
 
 def _check_names(fitted: list[str], example: Any) -> None:
     given = [str(name) for name in (example if isinstance(example, dict) else example.columns)]
+    spelt = [name.replace(" ", "_") for name in given]  # as LightGBM does
+    if fitted == spelt:
+        return
     missing = [name for name in fitted if name not in given]
     unknown = [name for name in given if name not in fitted]
     if missing or unknown:
