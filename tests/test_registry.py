@@ -147,6 +147,7 @@ def test_a_model_alone_is_its_newest_version(registry: Registry, tmp_path: Path)
     assert registry.resolve("fraud") == first.pin
     second = scaling_bundle(tmp_path, factor=3.0).publish(registry)
     assert registry.resolve("fraud") == second.pin
+    assert registry.resolve("fraud:latest") == second.pin
     assert registry.resolve("fraud:1") == first.pin
 
 
@@ -172,7 +173,7 @@ def test_a_pin_is_taken_at_its_word(memory: Registry) -> None:
         "fraud:0",
         "fraud:01",
         "fraud:-1",
-        "fraud:latest",
+        "fraud:latest@" + DIGEST,
         "fraud:Prod",
         "fraud:prod@" + DIGEST,
         "fraud@" + DIGEST,

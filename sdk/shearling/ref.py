@@ -10,8 +10,9 @@ from shearling.errors import InvalidRefError
 _MODEL = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
 _ALIAS = re.compile(r"[a-z][a-z0-9-]{0,47}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_NEWEST = "latest"
 #: What stands beside aliases in the registry, and in no policy may be taken for one.
-_RESERVED = frozenset({"latest", "versions", "digests"})
+_RESERVED = frozenset({_NEWEST, "versions", "digests"})
 _VERSION = re.compile(r"[1-9][0-9]{0,9}")
 
 
@@ -49,7 +50,7 @@ class Ref:
 
     @classmethod
     def parse(cls, text: str) -> Ref:
-        """Read `fraud`, `fraud:7`, `fraud:prod` or `fraud:7@sha256:<hex>`."""
+        """Read `fraud` or `fraud:latest`, `fraud:7`, `fraud:prod` or `fraud:7@sha256:<hex>`."""
         name, at, digest = text.partition("@")
         model, colon, selector = name.partition(":")
         check_model(model)
@@ -57,7 +58,7 @@ class Ref:
             raise InvalidRefError(
                 f"ref {text!r}: a pin is <model>:<version>@sha256:<64 hex digits>"
             )
-        if not colon:
+        if not colon or selector == _NEWEST:
             return cls(model)
         if _VERSION.fullmatch(selector):
             return cls(model, int(selector), digest or None)
