@@ -108,7 +108,7 @@ def run(*, keep: bool) -> None:
         terraform = TerraformStack(
             directory, environment=aws.process_environment(), variables=variables
         )
-        with step("2. terraform apply: registry, function, releaser, HTTP API (half a minute)"):
+        with step("2. terraform apply: registry, function, releaser, HTTP API (about a minute)"):
             terraform.init()
             terraform.apply()
             outputs = terraform.outputs()
