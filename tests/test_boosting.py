@@ -111,7 +111,7 @@ def test_the_same_model_is_the_same_version(classifier: Any, registry: Registry)
 def test_it_may_be_part_of_an_ensemble(registry: Registry) -> None:
     rows, labels = load_iris(return_X_y=True)
     members = [("one", XGBClassifier(n_estimators=5)), ("other", XGBClassifier(n_estimators=9))]
-    model = VotingClassifier(members, voting="soft", flatten_transform=False).fit(rows, labels)
+    model = VotingClassifier(members, voting="soft").fit(rows, labels)
     assert np.array_equal(pushed(model, rows, registry)["label"], model.predict(rows))
 
 

@@ -26,6 +26,7 @@ from sklearn.ensemble import (
     HistGradientBoostingRegressor,
     RandomForestClassifier,
     RandomForestRegressor,
+    VotingClassifier,
 )
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
@@ -129,6 +130,9 @@ def classifier(model: Any, labels: Any = BINARY) -> Any:
         classifier(HistGradientBoostingClassifier(max_iter=3)),
         classifier(GaussianNB()),
         classifier(KNeighborsClassifier()),
+        classifier(
+            VotingClassifier([("a", LogisticRegression()), ("b", GaussianNB())], voting="soft")
+        ),
         classifier(make_pipeline(StandardScaler(), LogisticRegression())),
     ],
     ids=lambda model: type(model).__name__,
@@ -805,6 +809,7 @@ def test_a_model_without_inputs_is_refused(registry: Registry) -> None:
             "Net has no conversion to ONNX here: write",
         ),
         ("no-such-file.onnx", "fraud", {}, FormatError, "there is no file no-such-file.onnx"),
+        ("model.joblib", "fraud", {}, FormatError, "model.joblib: the path of a model is that of"),
         (
             object(),
             "fraud",

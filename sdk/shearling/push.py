@@ -49,6 +49,9 @@ _EXAMPLE = "example.tensors"
 _EXAMPLE_ROWS = 8
 
 
+#: Who has such a file has the model by `joblib.load`.
+_PICKLES = frozenset({".joblib", ".pickle", ".pkl"})
+
 #: How models of other libraries become ONNX, by the package that made them.
 _EXPORTS = {
     "torch": 'write it by torch.onnx.export(model, inputs, "model.onnx")',
@@ -218,6 +221,8 @@ def _save(model: Any, example: Any, options: _Options, directory: Path) -> Saved
         )
     if options.format == "cloudpickle":
         return cloudpickle.save(model, example, directory, options.requirements)
+    if isinstance(model, str | Path) and Path(model).suffix in _PICKLES:
+        raise FormatError(f"{model}: the path of a model is that of ONNX: load it, and push that")
     if isinstance(model, str | Path) or type(model).__name__ == "ModelProto":
         return onnx.save(model, example, directory, options.load)
     if sklearn.is_estimator(model):

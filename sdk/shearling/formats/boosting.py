@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from shearling.errors import FormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 #: Of a classifier: whether labels come as such, and probabilities as a tensor.
 _OPTIONS = {"nocl": [True, False], "zipmap": [True, False, "columns"]}
@@ -36,7 +36,7 @@ def register(parts: Iterable[object]) -> None:
 
 
 @contextmanager
-def columns_unnamed(parts: Iterable[Any]) -> Iterator[None]:
+def columns_unnamed(parts: Sequence[Any]) -> Iterator[None]:
     """Take the names of columns away from XGBoost: its converter knows f0, f1 and so on only."""
     boosters = [
         part.get_booster()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from shearling.formats import onnx as onnx_format
 from shearling.inputs import as_matrix, is_frame, named_arrays
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     import onnx
@@ -96,7 +97,7 @@ def _convert(model: Any, initial_types: list[tuple[str, Any]]) -> onnx.ModelProt
     parts = list(_parts(model))
     boosting.register(parts)
     try:
-        with boosting.columns_unnamed(parts), warnings.catch_warnings():
+        with boosting.columns_unnamed(parts), _votes_stacked(parts), warnings.catch_warnings():
             # Of what the converter itself calls: nobody who pushes can do anything about it.
             warnings.simplefilter("ignore")
             graph: onnx.ModelProto = to_onnx(
@@ -113,6 +114,19 @@ def _convert(model: Any, initial_types: list[tuple[str, Any]]) -> onnx.ModelProt
         ) from error
     _name_tensors(graph, [name for name, _ in initial_types])
     return graph
+
+
+@contextmanager
+def _votes_stacked(parts: Sequence[Any]) -> Iterator[None]:
+    """Set an option that the converter demands of a vote, and only `transform` looks at."""
+    flat = [part for part in parts if getattr(part, "flatten_transform", False)]
+    try:
+        for part in flat:
+            part.flatten_transform = False
+        yield
+    finally:
+        for part in flat:
+            part.flatten_transform = True
 
 
 def _name_tensors(model: onnx.ModelProto, inputs: list[str]) -> None:
