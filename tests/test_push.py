@@ -24,6 +24,7 @@ from sklearn.ensemble import (
     GradientBoostingClassifier,
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
+    IsolationForest,
     RandomForestClassifier,
     RandomForestRegressor,
     VotingClassifier,
@@ -190,6 +191,26 @@ def test_clusters_are_labels(registry: Registry) -> None:
     push_model(model, "groups", example=X, registry=registry)
     answer = load_model("groups", registry=registry).predict(X)["label"]
     assert answer.tolist() == model.predict(X).tolist()
+
+
+@pytest.mark.parametrize(
+    ("model", "method"),
+    [
+        (KMeans(2, n_init=1, random_state=0).fit(X), "transform"),
+        (IsolationForest(n_estimators=9, random_state=0).fit(X), "decision_function"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_the_scores_of_clusters_and_outliers_are_proven_too(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, model: Any, method: str
+) -> None:
+    push_model(model, "scores", example=X, registry=registry)
+    answer = load_model("scores", registry=registry).predict(X)["scores"]
+    scores = getattr(model, method)(X)
+    np.testing.assert_allclose(answer.reshape(scores.shape), scores, atol=1e-5)
+    monkeypatch.setattr(model, method, lambda _: scores + 1, raising=False)
+    with pytest.raises(FormatError, match="does not answer as the original does"):
+        push_model(model, "scores", example=X, registry=registry)
 
 
 def mixed_pipeline() -> Any:

@@ -310,6 +310,7 @@ def _ask(model: Any, output: str, rows: Any) -> NDArray[Any] | None:
         "probabilities": ["predict_proba", "decision_function"],
         "prediction": ["predict"],
         "output": ["transform"],
+        "scores": ["decision_function", "transform"],  # of outliers, and of clusters
     }.get(output, [])
     method = next((name for name in methods if hasattr(model, name)), None)
     if method is None:
