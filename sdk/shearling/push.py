@@ -88,7 +88,8 @@ def push_model(
 
     Args:
         model: an `onnx.ModelProto`, the path of an ONNX file, a scikit-learn estimator or
-            pipeline; with `format="cloudpickle"` any object with `predict`, or a callable.
+            pipeline, LightGBM's and XGBoost's included; with `format="cloudpickle"` any object
+            with `predict`, or a callable.
         name: the model's name: 1 to 48 of a-z, 0-9 and '-'.
         example: rows to try the model on: an array, a DataFrame, or a dict of arrays by input. The
             signature is inferred from it. All rows prove the conversion; the first few are
