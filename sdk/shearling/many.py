@@ -70,7 +70,7 @@ def infer_rows(
         RowsFailedError: some rows have no answer.
     """
     for name, value in (("rows_per_call", rows_per_call), ("max_concurrency", max_concurrency)):
-        if value is not None and (type(value) is not int or value < 1):
+        if value is not None and (not isinstance(value, int | np.integer) or value < 1):
             raise InvalidRequestError(f"{name}: {value!r} is not an integer of at least 1")
     count = _count(inputs, signature)
     if count == 0:
