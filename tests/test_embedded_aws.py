@@ -482,3 +482,11 @@ def test_a_terraform_that_hangs_is_stopped_with_what_it_said(
     stack = TerraformStack(tmp_path, environment={"PATH": f"{tmp_path}:{os.environ['PATH']}"})
     with pytest.raises(TerraformError, match=r"did not end within 1 s .*\n+waiting for an answer"):
         stack.run("apply")
+
+
+def test_terraforms_provider_is_answered_when_it_has_sent_its_request(aws: EmbeddedAws) -> None:
+    agent = "APN/1.0 HashiCorp/1.0 Terraform/1.11 aws-sdk-go-v2/1.36"
+    request = urllib.request.Request(f"{aws.url}/_ministack/health", headers={"user-agent": agent})
+    began = time.monotonic()
+    urllib.request.urlopen(request, timeout=10).read()
+    assert time.monotonic() - began >= 0.025

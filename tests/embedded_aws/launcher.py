@@ -6,6 +6,7 @@ at each of them.
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import datetime as dt
 import io
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
-from ministack.app import main
+import ministack.app as gateway
 from ministack.core import lambda_runtime
 from ministack.core.lambda_runtime import ProvidedRuntimeError, ProvidedWorker
 from ministack.services import apigateway_v1, cloudwatch, efs
@@ -442,6 +443,33 @@ def create_api_key(data: Record, *, stock: Callable[..., Any]) -> Response:
     return created
 
 
+# -- An answer comes when the request has been sent
+
+#: Longer than a busy machine keeps a process from going on.
+_SENT_SECONDS = 0.025
+
+
+def unhurried(app: Callable[..., Any]) -> Callable[..., Any]:
+    """Answer Terraform's provider no sooner than it can have done with its request.
+
+    Its SDK closes a request's body when the answer begins, and with it the connection if its writer
+    has sent all but not returned yet: the call is then made a second time, and refused. No AWS is
+    near enough for that; a loopback beside other tests is.
+    """
+
+    async def application(scope: Record, receive: Any, send: Any) -> None:
+        async def send_late(message: Record) -> None:
+            if message["type"] == "http.response.start":
+                await asyncio.sleep(_SENT_SECONDS)
+            await send(message)
+
+        agents = [value for name, value in scope.get("headers", ()) if name == b"user-agent"]
+        is_go = any(b"aws-sdk-go" in agent for agent in agents)
+        await app(scope, receive, send_late if is_go else send)
+
+    return application
+
+
 # -- Assembly
 
 _REPLACEMENTS: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
@@ -468,6 +496,7 @@ def replace() -> None:
     for module, name, replacement in _REPLACEMENTS:
         setattr(module, name, _around(replacement, getattr(module, name)))
     apigateway_v1._OPENAPI_HTTP_METHODS.add("any")
+    gateway.app = unhurried(gateway.app)
 
 
 def _around(replacement: Callable[..., Any], stock: Callable[..., Any]) -> Callable[..., Any]:
@@ -495,4 +524,4 @@ if __name__ == "__main__":
     if "--die-with-parent" in options:
         die_with_parent(remove_state="--remove-state" in options)
     replace()
-    main()
+    gateway.main()
