@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shearling.protocol import request_document
-from shearling.tabular import write_csv
+from shearling.request_examples import request_examples
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.typing import NDArray
-
     from shearling.bundle import Signature, TensorSpec
     from shearling.example import Example
-
-#: An example is read by people.
-_EXAMPLE_ROWS = 2
 
 _ERRORS = {
     "400": "The request is malformed, or does not fit the signature.",
@@ -132,7 +125,7 @@ def _infer(signature: Signature, example: Example | None, columns: Sequence[str]
     plain_name = ", ".join(spec.name for spec in signature.inputs)
     requests = {"schema": {"oneOf": [_ref("TensorRequest"), _ref("PlainRequest")]}}
     answers = {"schema": {"oneOf": [_ref("TensorAnswer"), _ref("PlainAnswer")]}}
-    examples = {} if example is None else _examples(signature, example, columns)
+    examples = {} if example is None else request_examples(signature, example, columns)
     return {
         "operationId": "infer",
         "summary": f"Answers for {plain_name}",
@@ -357,45 +350,3 @@ def _plain_answer(signature: Signature) -> Schema:  # noqa: ARG001 - rows have m
         "model_name",
         "predictions",
     )
-
-
-def _examples(signature: Signature, example: Example, columns: Sequence[str]) -> dict[str, Schema]:
-    """Return the examples of a request's body by its type, in the words of OpenAPI."""
-    if any(array.dtype == np.float16 for array in example.inputs.values()):
-        return {}
-    inputs = {
-        spec.name: _few(example.inputs[spec.name], spec)
-        for spec in signature.inputs
-        if spec.name in example.inputs
-    }
-    examples: Schema = {"tensors": {"value": request_document(inputs)}}
-    content: dict[str, Schema] = {"application/json": {"examples": examples}}
-    if all(spec.shape[:1] == (-1,) for spec in signature.inputs):
-        if columns and inputs:
-            (matrix,) = inputs.values()
-            inputs = {name: matrix[:, [i]] for i, name in enumerate(columns)}
-        listed = {name: _listed(array) for name, array in inputs.items()}
-        rows = zip(*listed.values(), strict=True)
-        instances = [dict(zip(listed, row, strict=True)) for row in rows]
-        if instances:
-            examples["instances"] = {"value": {"instances": instances}}
-        if all(array.shape[1:] in ((), (1,)) for array in inputs.values()):
-            table = io.StringIO(newline="")
-            write_csv(table, inputs)
-            content["text/csv"] = {"example": table.getvalue()}
-    return content
-
-
-def _few(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
-    return array[:_EXAMPLE_ROWS] if spec.shape[:1] == (-1,) else array
-
-
-def _listed(array: NDArray[Any]) -> list[Any]:
-    if array.dtype.kind == "f":
-        missing = ~np.isfinite(array)
-        array = array.astype(object)
-        array[missing] = None  # JSON knows no NaN
-    if array.shape[1:] == (1,):
-        array = array.ravel()
-    listed: list[Any] = np.asarray(array).tolist()
-    return listed
