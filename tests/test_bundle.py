@@ -319,6 +319,7 @@ SPECS = st.lists(
         name=NAMES,
         datatype=st.sampled_from(sorted(DATATYPES)),
         shape=st.lists(st.integers(-1, 5), max_size=4).map(tuple),
+        nullable=st.booleans(),
     ),
     min_size=1,
     max_size=3,

@@ -9,7 +9,7 @@ import orjson
 
 from shearling.errors import InvalidRequestError
 from shearling.protocol import InferRequest, tensor_document
-from shearling.tensors import datatype_of, from_bytes, to_bytes
+from shearling.tensors import check_missing, datatype_of, from_bytes, to_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,6 +73,7 @@ def raw_request(data: bytes | memoryview, signature: Signature) -> InferRequest:
         array = from_bytes(data, spec.datatype, shape).copy()
     except InvalidRequestError as error:
         raise InvalidRequestError(f"body: as {spec}: {error}") from error
+    check_missing(array, spec, "body")
     outputs = tuple(each.name for each in signature.outputs)
     return InferRequest(
         id=None, inputs={spec.name: array}, outputs=outputs, binary=frozenset(outputs)

@@ -66,11 +66,19 @@ class Descriptor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorSpec:
-    """One input or output: a name, a datatype, and a shape in which -1 is any size."""
+    """One input or output.
+
+    Attributes:
+        name: of the tensor.
+        datatype: of the protocol.
+        shape: with -1 for any size.
+        nullable: whether values of an input of floats may be missing: NaN, in JSON null.
+    """
 
     name: str
     datatype: str
     shape: tuple[int, ...]
+    nullable: bool = True
 
     def __str__(self) -> str:
         return f"{self.name} {self.datatype}[{', '.join(map(str, self.shape))}]"
@@ -226,7 +234,14 @@ def _descriptor_dict(file: Descriptor) -> dict[str, object]:
 
 
 def _spec_dict(spec: TensorSpec) -> dict[str, object]:
-    return {"name": spec.name, "datatype": spec.datatype, "shape": list(spec.shape)}
+    document: dict[str, object] = {
+        "name": spec.name,
+        "datatype": spec.datatype,
+        "shape": list(spec.shape),
+    }
+    if not spec.nullable:
+        document["nullable"] = False
+    return document
 
 
 def _read_manifest(root: Field) -> Manifest:
@@ -305,7 +320,12 @@ def _read_spec(place: Field) -> TensorSpec:
     shape = tuple(item.expect(int, "an integer") for item in place["shape"].items())
     if any(size < -1 for size in shape):
         raise BundleError(f"{list(shape)} is not a shape", field=f"{place.path}.shape")
-    return TensorSpec(name=place["name"].text(), datatype=datatype, shape=shape)
+    return TensorSpec(
+        name=place["name"].text(),
+        datatype=datatype,
+        shape=shape,
+        nullable=place.get("nullable", True).expect(bool, "true or false"),
+    )
 
 
 def _read_environment(place: Field) -> Environment | None:

@@ -198,7 +198,7 @@ def _metadata_schema() -> Schema:
 
 
 def _tensor_request(signature: Signature) -> Schema:
-    tensors = [_tensor(spec, _value(spec.datatype)) for spec in signature.inputs]
+    tensors = [_tensor(spec, _value(spec)) for spec in signature.inputs]
     # Each input once, in any order: as many as there are, and one of each.
     each: Schema = {
         "type": "array",
@@ -287,7 +287,7 @@ def _plain_request(signature: Signature, columns: Sequence[str]) -> Schema:
             }
         )
     if columns:
-        value = _value(signature.inputs[0].datatype)
+        value = _value(signature.inputs[0])
         by_column = _object(dict.fromkeys(columns, value), *columns)
         forms.append(by_column | {"additionalProperties": False})
     # All rows are of one form.
@@ -299,7 +299,7 @@ def _plain_request(signature: Signature, columns: Sequence[str]) -> Schema:
 
 def _cell(spec: TensorSpec) -> Schema:
     """Return the schema of one row of an input."""
-    value = _value(spec.datatype)
+    value = _value(spec)
     row = value
     for size in reversed(spec.shape[1:]):
         row = {"type": "array", "items": row}
@@ -308,7 +308,8 @@ def _cell(spec: TensorSpec) -> Schema:
     return {"anyOf": [value, row]} if spec.shape[1:] == (1,) else row
 
 
-def _value(datatype: str) -> Schema:
+def _value(spec: TensorSpec) -> Schema:
+    datatype = spec.datatype
     if datatype == "BYTES":
         return {"type": "string"}
     if datatype == "BOOL":
@@ -318,7 +319,7 @@ def _value(datatype: str) -> Schema:
         return {"anyOf": [{"type": "integer", "minimum": low, "maximum": high}, _BOOLEAN]}
     largest = float(np.finfo({"FP32": np.float32}.get(datatype, np.float64)).max)
     number = {"type": "number", "minimum": -largest, "maximum": largest}
-    return {"anyOf": [number, {"type": "null"}, _BOOLEAN]}
+    return {"anyOf": [number, *([{"type": "null"}] if spec.nullable else []), _BOOLEAN]}
 
 
 #: As every numeric library reads it: 0 or 1.
@@ -326,7 +327,7 @@ _BOOLEAN: Schema = {"type": "boolean"}
 
 
 def _tensor_answer(signature: Signature) -> Schema:
-    outputs = [_tensor(spec, _value(spec.datatype)) for spec in signature.outputs]
+    outputs = [_tensor(spec, _value(spec)) for spec in signature.outputs]
     return _object(
         {
             "model_name": {"type": "string"},

@@ -12,6 +12,7 @@ from shearling.errors import InvalidRequestError, PredictionError
 from shearling.tensors import (
     DTYPES,
     array_of,
+    check_missing,
     check_shape,
     convert,
     datatype_of,
@@ -249,9 +250,8 @@ def _read_tensor(
     if "parameters" in tensor:
         size = _parameters(tensor, f"{place}.").get("binary_data_size")
         if size is not None:
-            return _read_binary(
-                tensor, left.take(size, f"{place}.parameters.binary_data_size"), place
-            )
+            taken = left.take(size, f"{place}.parameters.binary_data_size")
+            return check_missing(_read_binary(tensor, taken, place), spec, place)
     data = tensor.get("data")
     if not isinstance(data, list):
         raise InvalidRequestError(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from shearling import formats
-from shearling.bundle import ExampleFile, Manifest, describe
+from shearling.bundle import ExampleFile, Manifest, Signature, describe
 from shearling.canonical import canonical_json, plain_metadata
 from shearling.errors import (
     BundleError,
@@ -271,9 +271,37 @@ def _prove(
             f"the saved model does not answer as the original does: {found.problem}. Nothing is "
             f"published. {_HINTS[saved.format]}, or allow more with rtol= and atol="
         )
+    nullable = {name: _is_nullable(name, saved, predictor, asked) for name in saved.missing}
+    inputs = (
+        replace(spec, nullable=nullable.get(spec.name, True)) for spec in saved.signature.inputs
+    )
     example = _write_example(_few_rows(saved), predictor, names, directory)
-    manifest = replace(draft, files=(*draft.files, example))
+    manifest = replace(
+        draft,
+        signature=Signature(inputs=tuple(inputs), outputs=saved.signature.outputs),
+        files=(*draft.files, example),
+    )
     return manifest, {file.path: directory / file.hex for file in manifest.files}, load_seconds
+
+
+def _is_nullable(name: str, saved: Saved, predictor: Predictor, asked: _Asked) -> bool:
+    """Say whether values of an input may be missing: both models take such rows, and agree."""
+    has_missing = bool(np.isnan(saved.inputs[name]).any())
+    for example in saved.missing[name]:
+        answers = predictor.predict(example.inputs, list(example.outputs))
+        found = compare(example.outputs, answers, rtol=asked.rtol, atol=asked.atol)
+        if not found.problem:
+            continue
+        differs = (
+            f"where a value of {name!r} is missing, the saved model does not answer as the "
+            f"original does: {found.problem}"
+        )
+        if has_missing:
+            raise FormatError(f"{differs}. Nothing is published. Fill such values before the model")
+        refuses = f"{differs}. It refuses such values: fill them before the model"
+        warnings.warn(refuses, UserWarning, stacklevel=4)
+        return False
+    return has_missing or bool(saved.missing[name])
 
 
 def _warn_of_python(manifest: Manifest) -> None:

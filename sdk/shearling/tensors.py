@@ -210,7 +210,7 @@ def convert(array: NDArray[Any], spec: TensorSpec, place: str) -> NDArray[Any]:
     """Return values in the datatype of a spec, or raise InvalidRequestError with one that fails."""
     dtype = DTYPES[spec.datatype]
     if array.dtype == dtype and dtype.kind != "O":
-        return array
+        return check_missing(array, spec, place)
     if array.size == 0:
         return array.astype(dtype)
     kind = array.dtype.kind
@@ -222,10 +222,21 @@ def convert(array: NDArray[Any], spec: TensorSpec, place: str) -> NDArray[Any]:
         case "b" if kind == "b" or (kind in "iu" and np.isin(array, (0, 1)).all()):
             return array.astype(dtype)
         case "f":
-            return _to_float(array, dtype, place)
+            return check_missing(_to_float(array, dtype, place), spec, place)
         case "i" | "u" if _are_integers(array) and _in_range(array, dtype):
             return array.astype(dtype)
     raise InvalidRequestError(f"{place}: {_sample(array)} is not {spec.datatype}")
+
+
+def check_missing(array: NDArray[Any], spec: TensorSpec, place: str) -> NDArray[Any]:
+    """Return an input's values, or raise InvalidRequestError if one lacks that must not."""
+    if spec.nullable or array.dtype.kind != "f" or not (lacking := np.isnan(array)).any():
+        return array
+    where = f" at {np.argwhere(lacking)[0].tolist()}" if array.size > 1 else ""
+    raise InvalidRequestError(
+        f"{place}: the value{where} is missing, and the model takes no missing values in input "
+        f"{spec.name!r}: fill it first, or push the model with an imputer in its pipeline"
+    )
 
 
 def _to_float(array: NDArray[Any], dtype: np.dtype[Any], place: str) -> NDArray[Any]:

@@ -19,7 +19,7 @@ from shearling.progress import human_bytes, progress
 if TYPE_CHECKING:
     import argparse
 
-    from shearling.bundle import Manifest
+    from shearling.bundle import Manifest, TensorSpec
     from shearling.cli.command import Commands
     from shearling.ref import Pin
     from shearling.registry import AliasEntry, Registry, Version
@@ -215,16 +215,23 @@ def _show(arguments: argparse.Namespace) -> None:
     say(f"{version.pin}\n")
     say(table(["", ""], facts))
     tensors = [
-        [role, spec.name, spec.datatype, f"[{', '.join(map(str, spec.shape))}]"]
+        [role, spec.name, spec.datatype, f"[{', '.join(map(str, spec.shape))}]", _nulls(role, spec)]
         for role, specs in (
             ("input", manifest.signature.inputs),
             ("output", manifest.signature.outputs),
         )
         for spec in specs
     ]
-    say(f"\n{table(['TENSOR', 'NAME', 'DATATYPE', 'SHAPE'], tensors)}")
+    say(f"\n{table(['TENSOR', 'NAME', 'DATATYPE', 'SHAPE', 'MISSING VALUES'], tensors)}")
     files = ([file.path, human_bytes(file.size), file.digest] for file in manifest.files)
     say(f"\n{table(['FILE', 'SIZE', 'DIGEST'], files)}")
+
+
+def _nulls(role: str, spec: TensorSpec) -> str:
+    """Say whether values may be missing, of what could have such."""
+    if role != "input" or not spec.datatype.startswith("FP"):
+        return ""
+    return "taken" if spec.nullable else "refused"
 
 
 def _facts(

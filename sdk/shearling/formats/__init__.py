@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from shearling.bundle import Environment, Manifest, Signature
+    from shearling.example import Example
 
     Tensors = Mapping[str, NDArray[Any]]
 
@@ -39,6 +40,7 @@ class Saved:
         files: where each path of the bundle lies on this machine.
         inputs: the example's tensors.
         expected: what the original model gives for them.
+        missing: what it gives for rows that lack a value, by input; none if it takes no such rows.
     """
 
     format: str
@@ -49,6 +51,7 @@ class Saved:
     expected: Tensors
     options: Mapping[str, Any] = field(default_factory=dict)
     environment: Environment | None = None
+    missing: Mapping[str, Sequence[Example]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

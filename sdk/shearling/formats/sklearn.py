@@ -6,12 +6,13 @@ import warnings
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from shearling.errors import FormatError, InvalidRequestError
-from shearling.formats import boosting
+from shearling.formats import boosting, missing
 from shearling.formats import onnx as onnx_format
 from shearling.inputs import as_matrix, is_frame, named_arrays
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     import onnx
     from numpy.typing import NDArray
 
-    from shearling.formats import Saved
+    from shearling.formats import Saved, Tensors
 
 #: Current enough for every converter, old enough for every ONNX Runtime that Lambda may have.
 _TARGET_OPSET = {"": 18, "ai.onnx.ml": 3}
@@ -60,15 +61,15 @@ def save(model: Any, example: Any, directory: Path, load: onnx_format.Load | Non
     _rename_output(graph, "variable", "prediction" if hasattr(model, "predict") else "output")
     saved = onnx_format.save(graph, example, directory, load)
     rows = _rows(example, by_name=by_name)
-    expected = {}
-    for spec in saved.signature.outputs:
-        answer = _ask(model, spec.name, rows)
-        converted = saved.expected[spec.name]
-        # The margin between two classes is given twice, with either sign: the label proves it.
-        if answer is not None and answer.size == converted.size:
-            # skl2onnx gives some vectors as a column.
-            expected[spec.name] = answer.reshape(converted.shape)
-    return replace(saved, expected=expected)
+
+    def ask(rows: Any) -> dict[str, NDArray[Any]]:
+        return _answers(model, rows, saved.expected)
+
+    return replace(
+        saved,
+        expected=ask(rows),
+        missing=missing.answers(rows, saved.signature.inputs, ask),
+    )
 
 
 def _convert_example(model: Any, example: Any, *, by_name: bool) -> onnx.ModelProto:
@@ -97,7 +98,12 @@ def _convert(model: Any, initial_types: list[tuple[str, Any]]) -> onnx.ModelProt
     parts = list(_parts(model))
     boosting.register(parts)
     try:
-        with boosting.columns_unnamed(parts), _votes_stacked(parts), warnings.catch_warnings():
+        with (
+            boosting.columns_unnamed(parts),
+            missing.ways_kept(),
+            _votes_stacked(parts),
+            warnings.catch_warnings(),
+        ):
             # Of what the converter itself calls: nobody who pushes can do anything about it.
             warnings.simplefilter("ignore")
             graph: onnx.ModelProto = to_onnx(
@@ -301,6 +307,19 @@ def _rows(example: Any, *, by_name: bool) -> Any:
 
         return pd.DataFrame({name: np.ravel(array) for name, array in example.items()})
     return example if by_name or is_frame(example) else np.asarray(example)
+
+
+def _answers(model: Any, rows: Any, converted: Tensors) -> dict[str, NDArray[Any]]:
+    """Return what the estimator itself says for rows, shaped as its conversion answers."""
+    found = {}
+    for name, array in converted.items():
+        answer = _ask(model, name, rows)
+        shape = (len(rows), *array.shape[1:])
+        # The margin between two classes is given twice, with either sign: the label proves it.
+        if answer is not None and answer.size == prod(shape):
+            # skl2onnx gives some vectors as a column.
+            found[name] = answer.reshape(shape)
+    return found
 
 
 def _ask(model: Any, output: str, rows: Any) -> NDArray[Any] | None:
