@@ -13,6 +13,7 @@ from lightgbm import LGBMClassifier, LGBMRegressor
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.ensemble import VotingClassifier
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from xgboost import XGBClassifier, XGBRegressor
@@ -113,6 +114,14 @@ def test_it_may_be_part_of_an_ensemble(registry: Registry) -> None:
     members = [("one", XGBClassifier(n_estimators=5)), ("other", XGBClassifier(n_estimators=9))]
     model = VotingClassifier(members, voting="soft").fit(rows, labels)
     assert np.array_equal(pushed(model, rows, registry)["label"], model.predict(rows))
+
+
+def test_its_columns_may_have_names_where_a_search_fitted_it(registry: Registry) -> None:
+    frame, labels = load_iris(return_X_y=True, as_frame=True)
+    search = GridSearchCV(XGBClassifier(n_estimators=5), {"max_depth": [2]}, cv=2)
+    search.fit(frame, labels)
+    assert np.array_equal(pushed(search, frame, registry)["label"], search.predict(frame))
+    assert search.best_estimator_.get_booster().feature_names == list(frame.columns)
 
 
 def test_one_that_is_not_fitted_is_refused(classifier: Any, registry: Registry) -> None:

@@ -19,6 +19,7 @@ import skl2onnx
 from onnx import TensorProto, helper, numpy_helper
 from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer
+from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
 from sklearn.ensemble import (
     GradientBoostingClassifier,
@@ -32,6 +33,7 @@ from sklearn.ensemble import (
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassifier
+from sklearn.model_selection import GridSearchCV
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
@@ -67,9 +69,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+#: What skl2onnx is to write at most.
+OPSET = {"": 18, "ai.onnx.ml": 3}
 RANDOM = np.random.default_rng(7)
 X = RANDOM.normal(size=(60, 4)).astype(np.float32)
 BINARY = (X[:, 0] > 0).astype(int)
+TWO_LABELS = np.stack([BINARY, (X[:, 1] > 0).astype(int)], axis=1)
 NUMBERS = 2 * X[:, 0] + X[:, 1]
 WORDS = np.array(["no", "yes"], object)[BINARY]
 TEXTS = ["a good day", "a bad day", "so good", "very bad indeed"] * 10
@@ -184,6 +189,62 @@ def test_a_transformer_answers_with_its_output(registry: Registry) -> None:
     push_model(model, "pca", example=X, registry=registry)
     answer = load_model("pca", registry=registry).predict(X)["output"]
     np.testing.assert_allclose(answer, model.transform(X), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        RandomForestClassifier(5, random_state=0),
+        KNeighborsClassifier(),
+        MultiOutputClassifier(LogisticRegression()),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_several_targets_are_answered_row_by_row(registry: Registry, model: Any) -> None:
+    model.fit(X, TWO_LABELS)
+    push_model(model, "fraud", example=X[:20], registry=registry)
+    answers = load_model("fraud", registry=registry).predict(X)
+    assert np.array_equal(answers["label"], model.predict(X))
+    expected = np.stack(model.predict_proba(X), axis=1)  # of rows, targets, classes
+    np.testing.assert_allclose(answers["probabilities"], expected, atol=1e-5)
+
+
+def test_targets_of_different_numbers_of_classes_are_refused(registry: Registry) -> None:
+    labels = np.stack([BINARY, np.arange(60) % 3], axis=1)
+    model = RandomForestClassifier(5, random_state=0).fit(X, labels)
+    with pytest.raises(FormatError, match=r"different numbers of classes \(2, 3\)"):
+        push_model(model, "fraud", example=X, registry=registry)
+
+
+def test_a_size_that_a_conversion_declares_wrongly_is_left_open(registry: Registry) -> None:
+    model = RandomForestRegressor(5, random_state=0).fit(X, X[:, :3])
+    push_model(model, "fraud", example=X, registry=registry)
+    loaded = load_model("fraud", registry=registry)
+    assert loaded.signature.outputs[0].shape == (-1, -1)
+    np.testing.assert_allclose(loaded.predict(X)["prediction"], model.predict(X), rtol=1e-4)
+
+
+def test_trees_after_a_scaler_split_as_the_original(registry: Registry) -> None:
+    rows, labels = load_iris(return_X_y=True)
+    rows = rows.astype(np.float32)  # on a grid: many values are those that trees split at
+    forest = RandomForestClassifier(50, random_state=0)
+    model = make_pipeline(StandardScaler(), forest).fit(rows, labels)
+    push_model(model, "iris", example=rows, registry=registry)
+    answers = load_model("iris", registry=registry).predict(rows)
+    np.testing.assert_allclose(answers["probabilities"], model.predict_proba(rows), atol=1e-5)
+
+
+def test_texts_are_cut_in_a_locale_that_functions_have_wherever_the_step_is(
+    registry: Registry, cache: Path
+) -> None:
+    frame = pd.DataFrame({"text": TEXTS, "length": [float(len(text)) for text in TEXTS]})
+    texts = ColumnTransformer([("text", TfidfVectorizer(), "text")], remainder="passthrough")
+    model = GridSearchCV(make_pipeline(texts, LogisticRegression()), {}, cv=2)
+    push_model(model.fit(frame, SENTIMENT), "mood", example=frame, registry=registry)
+    load_model("mood", registry=registry)
+    graph = blob_graph(registry.manifest(registry.resolve("mood")), cache)
+    (normalizer,) = [node for node in graph.graph.node if node.op_type == "StringNormalizer"]
+    assert {a.name: a.s for a in normalizer.attribute}["locale"] == b"C.UTF-8"
 
 
 def test_clusters_are_labels(registry: Registry) -> None:
@@ -902,20 +963,38 @@ def test_what_cannot_be_pickled_says_so(registry: Registry) -> None:
         )
 
 
-def test_an_example_that_runs_at_every_start_must_be_small(registry: Registry) -> None:
-    fixed = helper.make_graph(
+def echo_graph(*shape: int | str) -> onnx.ModelProto:
+    """A graph that answers with its input."""
+    graph = helper.make_graph(
         [helper.make_node("Identity", ["X"], ["Y"])],
-        "fixed",
-        [helper.make_tensor_value_info("X", TensorProto.FLOAT, [1, 2_000_000])],
-        [helper.make_tensor_value_info("Y", TensorProto.FLOAT, [1, 2_000_000])],
+        "echo",
+        [helper.make_tensor_value_info("X", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("Y", TensorProto.FLOAT, shape)],
     )
-    model = helper.make_model(fixed, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.mark.parametrize("rows", [1, "rows"])
+def test_an_example_that_runs_at_every_start_must_be_small(
+    registry: Registry, rows: int | str
+) -> None:
     with pytest.raises(InvalidRequestError, match=r"example: 16\.0 MB with its answers"):
-        push_model(model, "fixed", example=np.ones((1, 2_000_000)), registry=registry)
+        push_model(
+            echo_graph(rows, 2_000_000), "echo", example=np.ones((1, 2_000_000)), registry=registry
+        )
+
+
+def test_of_large_rows_fewer_are_published(registry: Registry) -> None:
+    images = np.ones((8, 300_000), np.float32)
+    push_model(echo_graph("rows", 300_000), "images", example=images, registry=registry)
+    manifest = registry.manifest(registry.resolve("images"))
+    size = manifest.file(manifest.example.path).size
+    assert size == pytest.approx(2 * images[:1].nbytes, rel=0.01)  # the row and its answer
 
 
 def test_an_output_of_several_tensors_is_called_that(registry: Registry) -> None:
-    model = MultiOutputClassifier(LogisticRegression()).fit(X, np.stack([BINARY, BINARY], axis=1))
+    original = MultiOutputClassifier(LogisticRegression()).fit(X, TWO_LABELS)
+    model = skl2onnx.to_onnx(original, X, options={"zipmap": False}, target_opset=OPSET)
     with pytest.raises(
         FormatError, match=r"is a seq\(tensor\(float\)\), .* several in one"
     ) as caught:
@@ -924,9 +1003,7 @@ def test_an_output_of_several_tensors_is_called_that(registry: Registry) -> None
 
 
 def test_a_map_is_left_out_by_a_conversion_without_zipmap(registry: Registry) -> None:
-    model = skl2onnx.to_onnx(
-        classifier(LogisticRegression()), X, target_opset={"": 18, "ai.onnx.ml": 3}
-    )
+    model = skl2onnx.to_onnx(classifier(LogisticRegression()), X, target_opset=OPSET)
     with pytest.raises(FormatError, match="without ZipMap"):
         push_model(model, "fraud", example=X, registry=registry)
 

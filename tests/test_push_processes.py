@@ -160,3 +160,28 @@ def answers(registry: Registry, ref: str, cache: Path) -> bool:
     np.testing.assert_array_equal(example.inputs["X"], ROWS)
     found = compare(example.outputs, predictor.predict(example.inputs, ["Y"]), rtol=1e-3, atol=1e-4)
     return not found.problem
+
+
+def test_the_same_model_of_other_processes_is_the_same_version(tmp_path: Path) -> None:
+    program = """
+import sys
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+import shearling as sdk
+texts = ["a good day", "a bad day"] * 9
+model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts, [1, 0] * 9)
+print(sdk.push_model(model, "mood", example=texts, registry=sys.argv[1]).version)
+"""
+    versions = [
+        subprocess.run(
+            [sys.executable, "-c", program, str(tmp_path)],
+            env={**os.environ, "PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        ).stdout.strip()
+        for seed in (0, 1, 4)  # by which the converter orders what it imports in three ways
+    ]
+    assert versions == ["1"] * 3

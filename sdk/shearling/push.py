@@ -60,7 +60,8 @@ _EXPORTS = {
 
 #: What makes a saved model answer differently, and what helps.
 _HINTS = {
-    "onnx": "ONNX computes in 32 bits: train on float32 data",
+    "onnx": "ONNX computes in 32 bits: fit and push on float32 data (trees without a scaler before "
+    "them: its last bit decides where a value lies on a split)",
     "cloudpickle": "It was only pickled and loaded again: let it answer the same every time, with "
     "a fixed seed and no state",
 }
@@ -271,11 +272,13 @@ def _prove(
             f"the saved model does not answer as the original does: {found.problem}. Nothing is "
             f"published. {_HINTS[saved.format]}, or allow more with rtol= and atol="
         )
-    nullable = {name: _is_nullable(name, saved, predictor, asked) for name in saved.missing}
-    inputs = (
-        replace(spec, nullable=nullable.get(spec.name, True)) for spec in saved.signature.inputs
-    )
-    example = _write_example(_few_rows(saved), predictor, names, directory)
+    inputs = []
+    for spec in saved.signature.inputs:
+        nullable = spec.name not in saved.missing or _is_nullable(
+            spec.name, saved, predictor, asked
+        )
+        inputs.append(replace(spec, nullable=nullable))
+    example = _write_example(saved, predictor, names, directory)
     manifest = replace(
         draft,
         signature=Signature(inputs=tuple(inputs), outputs=saved.signature.outputs),
@@ -324,27 +327,34 @@ def _describe(path: str, file: Path, directory: Path) -> Descriptor:
     return described
 
 
-def _few_rows(saved: Saved) -> dict[str, NDArray[Any]]:
-    """Return the example's first rows, if its first dimension is one of rows."""
-    inputs = dict(saved.inputs)
-    rows = {array.shape[:1] for array in inputs.values()}
-    if len(rows) == 1 and all(spec.shape[:1] == (-1,) for spec in saved.signature.inputs):
-        return {key: array[:_EXAMPLE_ROWS] for key, array in inputs.items()}
-    return inputs
-
-
 def _write_example(
-    inputs: dict[str, NDArray[Any]], predictor: Predictor, names: list[str], directory: Path
+    saved: Saved, predictor: Predictor, names: list[str], directory: Path
 ) -> Descriptor:
-    data = Example(inputs, predictor.predict(inputs, names)).to_bytes()
-    if len(data) > EXAMPLE_LIMIT_BYTES:
-        raise InvalidRequestError(
-            f"example: {human_bytes(len(data))} with its answers, and it runs at every start: pass "
-            f"a smaller one, of at most {human_bytes(EXAMPLE_LIMIT_BYTES)}"
-        )
+    """Write the example's first rows, as many as are allowed, with the answers to them."""
+    rows = _EXAMPLE_ROWS
+    while True:
+        inputs, are_fewer = _first_rows(saved, rows)
+        data = Example(inputs, predictor.predict(inputs, names)).to_bytes()
+        if len(data) <= EXAMPLE_LIMIT_BYTES:
+            break
+        if rows == 1 or not are_fewer:
+            raise InvalidRequestError(
+                f"example: {human_bytes(len(data))} with its answers, and it runs at every start: "
+                f"pass a smaller one, of at most {human_bytes(EXAMPLE_LIMIT_BYTES)}"
+            )
+        rows //= 2
     file = directory / _EXAMPLE
     file.write_bytes(data)
     return _describe(_EXAMPLE, file, directory)
+
+
+def _first_rows(saved: Saved, rows: int) -> tuple[dict[str, NDArray[Any]], bool]:
+    """Return the example's first rows, and True; all of it if its first dimension is no row."""
+    inputs = dict(saved.inputs)
+    counts = {array.shape[:1] for array in inputs.values()}
+    if len(counts) == 1 and all(spec.shape[:1] == (-1,) for spec in saved.signature.inputs):
+        return {key: array[:rows] for key, array in inputs.items()}, True
+    return inputs, False
 
 
 def _details(manifest: Manifest, load_seconds: float) -> dict[str, Any]:

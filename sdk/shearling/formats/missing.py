@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _ROWS = 16
 _COLUMNS = 32
 
+#: The attribute of ONNX's tree ensembles: 1 where a missing value goes the way of the condition.
+_WAYS = "nodes_missing_value_tracks_true"
+
 
 @contextmanager
 def ways_kept() -> Iterator[None]:
@@ -30,21 +33,28 @@ def ways_kept() -> Iterator[None]:
     """
     from skl2onnx.operator_converters import decision_tree, isolation_forest, random_forest
 
-    modules: tuple[Any, ...] = (decision_tree, isolation_forest, random_forest)
-    add = decision_tree.add_tree_to_attribute_pairs
+    add, populate = (
+        decision_tree.add_tree_to_attribute_pairs,
+        decision_tree.populate_tree_attributes,
+    )
 
     def add_with_ways(pairs: Any, is_classifier: Any, tree: Any, *rest: Any, **named: Any) -> None:
         add(pairs, is_classifier, tree, *rest, **named)
-        ways = pairs["nodes_missing_value_tracks_true"]
-        ways[-tree.node_count :] = tree.missing_go_to_left.tolist()
+        pairs[_WAYS][-tree.node_count :] = tree.missing_go_to_left.tolist()
 
+    def populate_with_ways(model: Any, *rest: Any) -> Any:
+        return populate(model, *rest) | {_WAYS: model.tree_.missing_go_to_left.tolist()}
+
+    def put(add: Any, populate: Any) -> None:
+        for module in (decision_tree, isolation_forest, random_forest):
+            module.add_tree_to_attribute_pairs = add
+        decision_tree.populate_tree_attributes = populate
+
+    put(add_with_ways, populate_with_ways)
     try:
-        for module in modules:
-            module.add_tree_to_attribute_pairs = add_with_ways
         yield
     finally:
-        for module in modules:
-            module.add_tree_to_attribute_pairs = add
+        put(add, populate)
 
 
 def answers(

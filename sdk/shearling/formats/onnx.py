@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -100,13 +102,11 @@ def save(
     if not Path(source).is_file():
         raise FormatError(f"there is no file {source}")
     original = _session(Path(source), None)
-    signature = Signature(
-        inputs=_specs(original.get_inputs(), "input"),
-        outputs=_specs(original.get_outputs(), "output"),
-    )
-    columns = columns_of(example, signature.inputs)
-    tensors = to_tensors(example, signature.inputs, columns)
-    names = [spec.name for spec in signature.outputs]
+    inputs = _specs(original.get_inputs(), "input")
+    outputs = _specs(original.get_outputs(), "output")
+    columns = columns_of(example, inputs)
+    tensors = to_tensors(example, inputs, columns)
+    names = [spec.name for spec in outputs]
     try:
         expected = OnnxPredictor(original).predict(tensors, names)
     except Exception as error:  # ONNX Runtime's errors share no class of their own
@@ -116,7 +116,9 @@ def save(
         format="onnx",
         entry=_ENTRY,
         files=files,
-        signature=signature,
+        signature=Signature(
+            inputs=inputs, outputs=tuple(_observed(spec, expected[spec.name]) for spec in outputs)
+        ),
         inputs=tensors,
         expected=expected,
         options={
@@ -256,6 +258,17 @@ def _spec(node: onnxruntime.NodeArg, kind: str) -> TensorSpec:
     return TensorSpec(name=node.name, datatype=datatype, shape=shape)
 
 
+def _observed(spec: TensorSpec, answer: NDArray[Any]) -> TensorSpec:
+    """Return an output's spec without the sizes that an answer disproves: some graphs declare such.
+
+    ONNX Runtime only warns of them.
+    """
+    if len(spec.shape) != answer.ndim:
+        return replace(spec, shape=(-1,) * answer.ndim)
+    sizes = zip(spec.shape, answer.shape, strict=True)
+    return replace(spec, shape=tuple(size if size == seen else -1 for size, seen in sizes))
+
+
 def _way_to_tensors(kind: str) -> str:
     if "map(" in kind:  # what converters make of a classifier's probabilities
         return "convert the model with plain tensors, without ZipMap (`zipmap`: False)"
@@ -274,7 +287,10 @@ def _opsets(graph: onnx.ModelProto) -> dict[str, int]:
 def _drop_unused_opsets(graph: onnx.ModelProto) -> None:
     """Import only what is used: ONNX Runtime names all that it knows, which an older may not."""
     used = {node.domain for node in _nodes(graph)}
-    kept = [each for each in graph.opset_import if each.domain in used]
+    # In an order that does not depend on the process: the same model is the same bundle.
+    kept = sorted(
+        (each for each in graph.opset_import if each.domain in used), key=attrgetter("domain")
+    )
     if kept:  # a graph without nodes has to import something
         del graph.opset_import[:]
         graph.opset_import.extend(kept)

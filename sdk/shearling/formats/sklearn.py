@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shearling.errors import FormatError, InvalidRequestError
+from shearling.example import compare
 from shearling.formats import boosting, missing
 from shearling.formats import onnx as onnx_format
 from shearling.inputs import as_matrix, is_frame, named_arrays
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 #: Current enough for every converter, old enough for every ONNX Runtime that Lambda may have.
 _TARGET_OPSET = {"": 18, "ai.onnx.ml": 3}
+
+#: How a tensor of targets, rows and classes becomes one of rows, targets and classes.
+_TARGETS_FIRST = (1, 0, 2)
 
 #: The name of the only input, where the example is an array.
 _INPUT = "X"
@@ -55,40 +59,59 @@ def save(model: Any, example: Any, directory: Path, load: onnx_format.Load | Non
         InvalidRequestError: the example has other columns than the model was fitted on.
     """
     _check_columns(model, example)
+    _check_classes(model)
     by_name = _is_by_name(model, example)
-    graph = _convert_example(model, example, by_name=by_name)
-    # What skl2onnx calls "variable", as a person would.
-    _rename_output(graph, "variable", "prediction" if hasattr(model, "predict") else "output")
-    saved = onnx_format.save(graph, example, directory, load)
     rows = _rows(example, by_name=by_name)
 
-    def ask(rows: Any) -> dict[str, NDArray[Any]]:
-        return _answers(model, rows, saved.expected)
+    def saved_by(options: dict[Any, Any]) -> tuple[Saved, Tensors]:
+        """Return the bundle of a conversion, and what the estimator itself says."""
+        graph = _convert_example(model, example, options, by_name=by_name)
+        _put_rows_first(graph)
+        # What skl2onnx calls "variable", as a person would.
+        _rename_output(graph, "variable", "prediction" if hasattr(model, "predict") else "output")
+        saved = onnx_format.save(graph, example, directory, load)
+        return saved, _answers(model, rows, saved.expected)
 
+    saved, expected = saved_by({})
+    if (dividing := _dividing(model)) and _differs(expected, saved.expected):
+        other, others_expected = saved_by(dividing)
+        if not _differs(others_expected, other.expected):
+            saved, expected = other, others_expected
     return replace(
         saved,
-        expected=ask(rows),
-        missing=missing.answers(rows, saved.signature.inputs, ask),
+        expected=expected,
+        missing=missing.answers(
+            rows, saved.signature.inputs, lambda rows: _answers(model, rows, saved.expected)
+        ),
     )
 
 
-def _convert_example(model: Any, example: Any, *, by_name: bool) -> onnx.ModelProto:
+def _differs(expected: Tensors, converted: Tensors) -> bool:
+    return bool(compare(expected, converted, rtol=1e-3, atol=1e-4).problem)
+
+
+def _convert_example(
+    model: Any, example: Any, options: dict[Any, Any], *, by_name: bool
+) -> onnx.ModelProto:
     """Convert an estimator for the columns of an example, integers as such where that is possible.
 
     Some converters want all columns of a step to be of one type. Integers are floats then, and the
     example proves whether they may be.
     """
     try:
-        return _convert(model, _initial_types(example, by_name=by_name, are_integers_kept=True))
+        types = _initial_types(example, by_name=by_name, are_integers_kept=True)
+        return _convert(model, types, options)
     except FormatError as error:
         try:
             types = _initial_types(example, by_name=by_name, are_integers_kept=False)
-            return _convert(model, types)
+            return _convert(model, types, options)
         except FormatError:
             raise error from error.__cause__
 
 
-def _convert(model: Any, initial_types: list[tuple[str, Any]]) -> onnx.ModelProto:
+def _convert(
+    model: Any, initial_types: list[tuple[str, Any]], options: dict[Any, Any]
+) -> onnx.ModelProto:
     try:
         from skl2onnx import to_onnx
     except ImportError as error:
@@ -109,7 +132,7 @@ def _convert(model: Any, initial_types: list[tuple[str, Any]]) -> onnx.ModelProt
             graph: onnx.ModelProto = to_onnx(
                 model,
                 initial_types=initial_types,
-                options=_options(model),
+                options=_options(model) | options,
                 target_opset=_TARGET_OPSET,
             )
     except Exception as error:  # converters raise what they like
@@ -220,6 +243,16 @@ def _check_columns(model: Any, example: Any) -> None:
         )
 
 
+def _check_classes(model: Any) -> None:
+    classes = getattr(model, "classes_", None)
+    if isinstance(classes, list) and len({len(each) for each in classes}) > 1:
+        raise FormatError(
+            "the model's targets have different numbers of classes "
+            f"({', '.join(str(len(each)) for each in classes)}), and no tensor holds their "
+            "probabilities: push a model for each target"
+        )
+
+
 def _check_dict(example: dict[str, Any], fitted: int) -> None:
     for name, array in example.items():
         shape = np.shape(array)
@@ -247,9 +280,29 @@ def _check_names(fitted: list[str], example: Any) -> None:
 
 
 def _parts(model: Any) -> Iterator[Any]:
-    yield model
-    if hasattr(model, "get_params"):
-        yield from model.get_params(deep=True).values()
+    """Yield an estimator and those inside of it: as it was given them, and as it fitted copies."""
+    seen = set[int]()
+    todo = [model]
+    while todo:
+        each = todo.pop()
+        if isinstance(each, list | tuple):
+            todo += each
+        elif isinstance(each, dict):
+            todo += each.values()
+        elif hasattr(each, "get_params") and not isinstance(each, type) and id(each) not in seen:
+            seen.add(id(each))
+            yield each
+            todo += vars(each).values()
+
+
+def _dividing(model: Any) -> dict[Any, Any]:
+    """Return the options by which StandardScaler divides, as scikit-learn does.
+
+    By default it is converted to a multiplication: quicker, but where a value lies on a tree's
+    split, its last bit decides.
+    """
+    scalers = (part for part in _parts(model) if type(part).__name__ == "StandardScaler")
+    return {id(scaler): {"div": "div"} for scaler in scalers}
 
 
 def _initial_types(
@@ -292,12 +345,39 @@ def _options(model: Any) -> dict[Any, Any]:
     return options
 
 
-def _rename_output(graph: onnx.ModelProto, old: str, new: str) -> None:
-    for node in graph.graph.node:
+def _put_rows_first(model: onnx.ModelProto) -> None:
+    """Have probabilities of several targets be of shape [rows, targets, classes].
+
+    The converter gives a matrix for each target: in one tensor, targets first, or in a sequence.
+    """
+    from onnx import TensorProto, helper
+
+    graph = model.graph
+    for output in graph.output:
+        kind, inner = output.type, f"{output.name} by target"
+        if kind.HasField("sequence_type"):
+            node = helper.make_node(
+                "ConcatFromSequence", [inner], [output.name], axis=1, new_axis=1
+            )
+        elif len(kind.tensor_type.shape.dim) == len(_TARGETS_FIRST):
+            node = helper.make_node("Transpose", [inner], [output.name], perm=_TARGETS_FIRST)
+        else:
+            continue
+        _rename(graph, output.name, inner)
+        graph.node.append(node)
+        output.type.CopyFrom(helper.make_tensor_type_proto(TensorProto.FLOAT, [None] * 3))
+
+
+def _rename_output(model: onnx.ModelProto, old: str, new: str) -> None:
+    _rename(model.graph, old, new)
+    for output in model.graph.output:
+        output.name = new if output.name == old else output.name
+
+
+def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
+    for node in graph.node:
         for names in (node.input, node.output):
             names[:] = [new if name == old else name for name in names]
-    for output in graph.graph.output:
-        output.name = new if output.name == old else output.name
 
 
 def _rows(example: Any, *, by_name: bool) -> Any:
@@ -338,5 +418,7 @@ def _ask(model: Any, output: str, rows: Any) -> NDArray[Any] | None:
         answer = getattr(model, method)(rows)
     except Exception as error:  # an estimator's own
         raise FormatError(f"the model fails on the example: {error}") from error
+    if isinstance(answer, list):  # of several targets, a matrix each
+        answer = np.stack(answer, axis=1)
     answer = np.asarray(answer.toarray() if hasattr(answer, "toarray") else answer)
     return answer.astype(object) if answer.dtype.kind == "U" else answer
