@@ -362,7 +362,7 @@ def test_strings_and_gaps_of_a_csv_file_become_inputs_of_their_own(
         ("rows.json", "{", "rows.json is not JSON: "),
         ("rows.json", "7", "rows.json: expected rows"),
         ("rows.json", "[[1], [2, 3]]", "rows.json: ValueError: "),
-        ("rows.json", '[{"a": 1}, {"b": 1}]', "rows.json: KeyError: 'a'"),
+        ("rows.json", '[{"a": 1}, {"b": 1}]', "rows.json: row 2 lacks column 'a'"),
         ("rows.json", '{"inputs": [{"name": "X"}]}', "rows.json: KeyError: 'data'"),
         ("rows.npy", "text", "rows.npy is not a file of arrays: "),
         ("rows.parquet", "", "rows.parquet: expected one of .npy, .npz, .json, .csv"),
@@ -450,8 +450,8 @@ def test_a_version_is_shown_whole(models: Registry, capsys: pytest.CaptureFixtur
         "aliases    -",
         "metadata   auc: 0.93",
         "tolerance  relative 0.001, absolute 0.0001",
-        "input   X     FP32      [-1, 2]",
-        "output  Y     FP32      [-1, 2]",
+        "input   X     FP32      [-1, 2]  taken",
+        "output  Y     FP32      [-1, 2]  -",
     ):
         assert line in shown.splitlines()
     assert all(file.digest in shown for file in models.manifest("fraud").files)
@@ -718,6 +718,22 @@ def test_rows_of_a_file_are_answered_in_a_table(
         captured = capsys.readouterr()
         assert captured.out.splitlines() == ["Y[0]  Y[1]", "   2     4", "   6     8", "  10    12"]
         assert captured.err == "answered by fraud:1\n"
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ('[{"age": 1, "height": 2}, {"age": 3}]', "row 2 lacks column 'height', unlike the first"),
+        ('[{"age": 1}, {"age": 3, "height": 2}]', "row 2 has column 'height', unlike the first"),
+        ('[{"age": 1}, [3]]', "row 2 is no object, as the first is"),
+    ],
+)
+def test_rows_of_other_columns_than_the_first_are_refused_before_they_are_sent(
+    door: LambdaDoor, tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: str, message: str
+) -> None:
+    path = write(tmp_path / "rows.json", rows)
+    assert invoke(door, "--json", path) == 1
+    assert error(capsys) == f"shearling: {path}: {message}\n"
 
 
 def piped(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from onnx import TensorProto, helper
 
 from shearling.binary import is_better_binary, raw_request, request_body
 from shearling.bundle import Signature, TensorSpec
@@ -458,6 +459,28 @@ def test_inputs_of_other_numbers_of_rows_are_a_400_if_the_model_fails_for_them(
         400,
         "inputs: the model fails for other numbers of rows: 2 of 'a', 3 of 'b'",
     )
+
+
+def test_an_input_without_rows_is_not_blamed_for_its_size(tmp_path: Path) -> None:
+    chosen = helper.make_graph(
+        [helper.make_node("Gather", ["X", "row"], ["Y"])],
+        "chosen",
+        [
+            helper.make_tensor_value_info("X", TensorProto.FLOAT, ["rows", 2]),
+            helper.make_tensor_value_info("row", TensorProto.INT64, [1]),
+        ],
+        [helper.make_tensor_value_info("Y", TensorProto.FLOAT, [1, 2])],
+    )
+    model = helper.make_model(chosen, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    registry = Registry(f"memory://{uuid.uuid4().hex}")
+    example = {"X": np.zeros((3, 2), np.float32), "row": np.array([1])}
+    version = push_model(model, "fraud", example=example, registry=registry)
+    tensors = [
+        {"name": "X", "datatype": "FP32", "shape": [3, 2], "data": [0] * 6},
+        {"name": "row", "datatype": "INT64", "shape": [1], "data": [9]},  # beyond the last
+    ]
+    answer = post(Server(settings_of(registry, version.pin, tmp_path)), {"inputs": tensors})
+    assert (answer["statusCode"], content(answer)[0]["error"][:16]) == (500, "the model failed")
 
 
 # Sizes

@@ -214,6 +214,15 @@ def test_what_is_no_alias_is_refused_before_anything_is_written(
 # What is not there
 
 
+def test_of_many_models_those_like_the_one_that_was_meant_are_shown(
+    registry: Registry, tmp_path: Path
+) -> None:
+    for name in (*"abcdefghijkl", "fraud-eu"):
+        scaling_bundle(tmp_path, model=name).publish(registry)
+    with pytest.raises(ModelNotFoundError, match=r"it has fraud-eu, a, b, .*, i and 3 more$"):
+        registry.resolve("fraud-us")
+
+
 def test_errors_say_what_there_is_instead(registry: Registry, tmp_path: Path) -> None:
     with pytest.raises(ModelNotFoundError, match=r"no model 'fraud' in .*; it has none"):
         registry.resolve("fraud")

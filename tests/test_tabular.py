@@ -236,6 +236,10 @@ def test_a_packed_table_arrives_as_base64(frame: Server) -> None:
         ("age\n1\n", "body: column 'height' is missing: the model takes age, height"),
         ("age,age\n1,1\n", "body: column 'age' stands there twice"),
         ("1,2,3\n", "body: 3 columns without names: the model takes age, height"),
+        (
+            "age;height\n1;2\n",
+            "body: 1 column without names: the model takes age, height; cells are separated by ','",
+        ),
         ("1_000,2\n", "body: row 1, column 'age': '1_000' is not FP32"),
         ("1e39,2\n", "body: 'X': 1e+39 is out of range for float32"),
         ('"1,2\n' + "x" * 200_000, "body is not CSV: field larger than field limit"),

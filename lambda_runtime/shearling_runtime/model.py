@@ -78,7 +78,7 @@ class Model:
         try:
             outputs = self.predictor.predict(request.inputs, request.outputs)
         except Exception as error:  # the model's own
-            _check_rows(request.inputs)
+            self._check_rows(request.inputs)
             raise PredictionError(f"the model failed with {type(error).__name__}") from error
         if query.wants_csv:
             return _table(request, outputs)
@@ -107,6 +107,18 @@ class Model:
         said = {key: value for key, value in self.manifest.metadata.items() if key != "columns"}
         columns = {"columns": self._columns} if self._columns else {}
         return said | columns | {"digest": self.pin.digest}
+
+    def _check_rows(self, inputs: Tensors) -> None:
+        """Refuse inputs with other numbers of rows than each other, for which a model may fail.
+
+        Raises:
+            InvalidRequestError: the message has the number of each.
+        """
+        specs = (spec for spec in self.manifest.signature.inputs if spec.shape[:1] == (-1,))
+        counts = {spec.name: len(inputs[spec.name]) for spec in specs}
+        if len(set(counts.values())) > 1:
+            said = ", ".join(f"{count} of {name!r}" for name, count in counts.items())
+            raise InvalidRequestError(f"inputs: the model fails for other numbers of rows: {said}")
 
     def _parse_other(self, query: Query) -> InferRequest:
         """Read a request that is not one of tensors: bytes alone, a table, or instances."""
@@ -152,18 +164,6 @@ def load(
     model.try_example()
     model.warm_seconds = time.perf_counter() - started
     return model
-
-
-def _check_rows(inputs: Tensors) -> None:
-    """Refuse inputs with other numbers of rows than each other, for which a model may fail.
-
-    Raises:
-        InvalidRequestError: the message has the number of each.
-    """
-    counts = {name: len(array) for name, array in inputs.items() if array.ndim}
-    if len(set(counts.values())) > 1:
-        said = ", ".join(f"{count} of {name!r}" for name, count in counts.items())
-        raise InvalidRequestError(f"inputs: the model fails for other numbers of rows: {said}")
 
 
 def _table(request: InferRequest, outputs: Tensors) -> InferAnswer:

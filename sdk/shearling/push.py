@@ -99,7 +99,8 @@ def push_model(
         alias: an alias to name this version by, as `set_alias` does.
         wait: wait until every function that serves the alias has released it.
         requirements: for cloudpickle, pinned packages; by default those that the pickle refers to.
-        metadata: what else to say of the model; kept in the manifest.
+        metadata: what else to say of the model; kept in the manifest, so that other words are
+            another version.
         rtol: how far, relatively, an answer may be from the original model's.
         atol: the same, absolutely.
         load: for ONNX, "latency" starts fastest, "throughput" answers large batches fastest; by

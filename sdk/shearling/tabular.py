@@ -180,7 +180,9 @@ def _order(
     takes = f"the model takes {', '.join(names)}"
     if not has_names:
         if len(first) != len(names):
-            raise InvalidRequestError(f"{place}: {len(first)} columns without names: {takes}")
+            found = "1 column" if len(first) == 1 else f"{len(first)} columns"
+            hint = "; cells are separated by ',', and not by ';'" if ";" in "".join(first) else ""
+            raise InvalidRequestError(f"{place}: {found} without names: {takes}{hint}")
         return range(len(first))
     known = set(names)
     places: dict[str, int] = {}

@@ -16,7 +16,7 @@ import numpy as np
 from shearling.errors import InvalidRequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -215,17 +215,15 @@ def convert(array: NDArray[Any], spec: TensorSpec, place: str) -> NDArray[Any]:
         return array.astype(dtype)
     kind = array.dtype.kind
     match dtype.kind:
-        case "O" if all(isinstance(element, str) for element in array.ravel()) and is_unicode(
-            "".join(array.ravel())
-        ):
+        case "O" if all(map(_is_string, array.ravel())):
             return array.astype(object)
-        case "b" if kind == "b" or (kind in "iu" and np.isin(array, (0, 1)).all()):
+        case "b" if kind == "b" or (kind in "iuO" and all(map(_is_truth, array.ravel().tolist()))):
             return array.astype(dtype)
         case "f":
             return check_missing(_to_float(array, dtype, place), spec, place)
         case "i" | "u" if _are_integers(array) and _in_range(array, dtype):
             return array.astype(dtype)
-    raise InvalidRequestError(f"{place}: {_sample(array)} is not {spec.datatype}")
+    raise InvalidRequestError(f"{place}: {_first_misfit(array, spec)}")
 
 
 def check_missing(array: NDArray[Any], spec: TensorSpec, place: str) -> NDArray[Any]:
@@ -247,7 +245,7 @@ def _to_float(array: NDArray[Any], dtype: np.dtype[Any], place: str) -> NDArray[
         except OverflowError as error:
             raise InvalidRequestError(f"{place}: {error}") from error
     if array.dtype.kind not in "fiub":
-        raise InvalidRequestError(f"{place}: {_first_other(array)} is not a number")
+        raise InvalidRequestError(f"{place}: {_first(array, _is_number)} is not a number")
     try:
         with np.errstate(over="raise"):
             return array.astype(dtype)
@@ -260,11 +258,47 @@ def _is_number(element: object) -> bool:
     return element is None or type(element) in (int, float, bool)
 
 
-def _first_other(array: NDArray[Any]) -> str:
-    """Show the first element that is not a number, and where it is if there are others."""
-    index = next(i for i, element in np.ndenumerate(array) if not _is_number(element))
-    element = shown(array[index].item() if array.dtype.kind != "O" else array[index])
-    return element if array.size == 1 else f"{element} at {list(index)}"
+def _first_misfit(array: NDArray[Any], spec: TensorSpec) -> str:
+    """Say which element is the first that has no form in a datatype, and why."""
+    dtype = DTYPES[spec.datatype]
+
+    def fits(element: object) -> bool:
+        if dtype.kind == "O":
+            return _is_string(element)
+        if dtype.kind == "b":
+            return _is_truth(element)
+        return _is_integer(element) and _in_range(np.array([element]), dtype)
+
+    said = f"{_first(array, fits)} is not {spec.datatype}"
+    # NaN alone differs from itself.
+    if any(element is None or element != element for element in array.ravel()):  # noqa: PLR0124
+        return (
+            f"{said}; only floats may be missing: fill it first, or push the model with an example "
+            f"in which {spec.name!r} is of floats"
+        )
+    return said
+
+
+def _first(array: NDArray[Any], fits: Callable[[object], bool]) -> str:
+    """Show the first element that does not fit, and where it is if there are others.
+
+    If each would fit, it is the kind of the array that does not: as a moment is an integer.
+    """
+    values = [(index, _python(element)) for index, element in np.ndenumerate(array)]
+    index, element = next((each for each in values if not fits(each[1])), values[0])
+    return shown(element) if array.size == 1 else f"{shown(element)} at {list(index)}"
+
+
+def _python(element: Any) -> object:
+    return element.item() if isinstance(element, np.generic) else element
+
+
+def _is_truth(element: object) -> bool:
+    return type(element) in (bool, int) and element in (0, 1)
+
+
+def _is_string(element: object) -> bool:
+    return isinstance(element, str) and is_unicode(element)
 
 
 def _are_integers(array: NDArray[Any]) -> bool:
@@ -285,8 +319,3 @@ def _is_integer(element: object) -> bool:
 def _in_range(array: NDArray[Any], dtype: np.dtype[Any]) -> bool:
     limits = np.iinfo(dtype)
     return bool(int(array.min()) >= limits.min and int(array.max()) <= limits.max)
-
-
-def _sample(array: NDArray[Any]) -> str:
-    first = array.ravel()[:3].tolist()
-    return shown(first[0] if array.size == 1 else first)

@@ -104,7 +104,7 @@ def rows_of(document: Any, place: str) -> Any:
         if is_request(document):
             return {tensor["name"]: _tensor(tensor) for tensor in document["inputs"]}
         if isinstance(document, list) and document and isinstance(document[0], dict):
-            return Frame({name: np.array([row[name] for row in document]) for name in document[0]})
+            return _frame(document, place)
         if isinstance(document, dict):
             return {name: np.array(values) for name, values in document.items()}
         if isinstance(document, list):
@@ -132,6 +132,19 @@ _READERS: dict[str, Callable[[Path], Any]] = {
     ".json": read_json,
     ".csv": read_csv,
 }
+
+
+def _frame(rows: Sequence[Any], place: str) -> Frame:
+    first = rows[0]
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict):
+            raise InvalidRequestError(f"{place}: row {number} is no object, as the first is")
+        if different := sorted(row.keys() ^ first.keys()):
+            name, verb = different[0], "has" if different[0] in row else "lacks"
+            raise InvalidRequestError(
+                f"{place}: row {number} {verb} column {name!r}, unlike the first"
+            )
+    return Frame({name: np.array([row[name] for row in rows]) for name in first})
 
 
 def _tensor(tensor: Mapping[str, Any]) -> NDArray[Any]:
