@@ -190,6 +190,8 @@ def test_a_field_that_is_no_number_is_named_and_focused(page: Browser) -> None:
     assert 'X[1], row 2, must be a number, not "much"' in page.text("#error")
     assert page.run("return document.activeElement.ariaLabel") == "X[1], row 2"
     assert page.run("return document.activeElement.ariaInvalid") == "true"
+    assert page.run("return document.activeElement.getAttribute('aria-describedby')") == "error"
+    assert page.text("#shell") == '# X[1], row 2, must be a number, not "much".'
     page.screenshot(SCREENSHOTS / "error.png")
 
 
@@ -217,6 +219,10 @@ def test_the_keyboard_is_enough(page: Browser) -> None:
     page.press("\ue007")  # Enter
     page.wait_for("return document.querySelector('#answer td')")
     assert page.run("return document.getElementById('state').ariaLive") == "polite"
+    page.run("document.getElementById('send').focus()")
+    page.press("\ue00d")  # Space
+    page.wait_for("return document.querySelector('#state').textContent.startsWith('Answ')")
+    assert page.run("return document.activeElement.id") == "send"
     unnamed = page.run(
         "return [...document.querySelectorAll('input, select, textarea, button')]"
         ".filter(x => !x.ariaLabel && !x.labels?.length && !x.textContent.trim()).length"
@@ -304,6 +310,58 @@ def test_inputs_of_every_kind_are_sent_as_they_are(window: Browser) -> None:
 
 def answer(body: str, headers: dict[str, str]) -> dict[str, Any]:
     return {"statusCode": 200, "headers": headers, "body": body, "isBase64Encoded": False}
+
+
+def ask_the_page(
+    window: Browser, document: Any, answered: Any, example: Example
+) -> list[dict[str, Any]]:
+    """Open a model's page, send its example, and return what was sent."""
+    html, headers = docs_page(document, example)
+    sent: list[dict[str, Any]] = []
+
+    def function(event: dict[str, Any]) -> dict[str, Any]:
+        if event["rawPath"].endswith("/docs"):
+            return answer(html, headers | {"content-type": "text/html; charset=utf-8"})
+        if event["rawPath"].endswith("/infer"):
+            sent.append(json.loads(event["body"]))
+        return answer(json.dumps(answered), {"content-type": "application/json"})
+
+    with http_door(function) as url:
+        window.open(f"{url}/v2/models/fraud/docs")
+        window.click("#send")
+        window.wait_for("return document.querySelector('#state').textContent.startsWith('Answ')")
+    return sent
+
+
+@in_a_browser
+def test_a_single_value_is_sent_as_the_protocol_has_it(window: Browser) -> None:
+    scalar = {"name": "threshold", "datatype": "FP32", "shape": []}
+    example = Example({"threshold": np.array(0.5, np.float32)}, {})
+    answered = {"model_version": "7", "outputs": []}
+    (sent,) = ask_the_page(window, metadata("fraud", scalar), answered, example)
+    assert sent["inputs"] == [{**scalar, "data": [0.5]}]
+    compile(window.text("#python"), "page", "exec")
+
+
+@in_a_browser
+def test_an_answer_of_64_bits_is_shown_with_all_its_digits(window: Browser) -> None:
+    label = {"name": "label", "datatype": "INT64", "shape": [2], "data": [2**63 - 1, 3]}
+    answered = {"model_version": "7", "outputs": [label]}
+    ask_the_page(window, metadata(), answered, Example({"X": np.ones((1, 2), np.float32)}, {}))
+    cells = window.run(
+        "return [...document.querySelectorAll('#answer td')].map(x => x.textContent)"
+    )
+    assert cells == ["1", str(2**63 - 1), "2", "3"]
+    assert json.loads(window.text("#raw-text")) == answered
+
+
+@in_a_browser
+def test_a_table_that_is_cut_says_of_how_much(window: Browser) -> None:
+    wide = {"name": "Y", "datatype": "FP32", "shape": [123, 40], "data": [0.5] * 4920}
+    answered = {"model_version": "7", "outputs": [wide]}
+    ask_the_page(window, metadata(), answered, Example({"X": np.ones((1, 2), np.float32)}, {}))
+    said = "Shown are the first 100 of 123 rows and the first 24 of 40 columns; "
+    assert window.text("#answer p") == f"{said}the raw answer has all."
 
 
 @in_a_browser

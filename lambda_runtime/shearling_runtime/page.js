@@ -55,6 +55,8 @@
     return element;
   }
 
+  const valid = (element) => { for (const name of ["aria-invalid", "aria-describedby"]) element.removeAttribute(name); };
+
   function drawFields() {
     const parts = [];
     if (columns.length) {
@@ -63,7 +65,7 @@
         const line = make("tr", {}, make("th", { scope: "row" }, column.name));
         rows.forEach((row, r) => {
           const input = field(column, row[c], `${column.name}, row ${r + 1}`);
-          input.addEventListener("input", () => { row[c] = input.value; input.removeAttribute("aria-invalid"); drawCalls(); });
+          input.addEventListener("input", () => { row[c] = input.value; valid(input); drawCalls(); });
           input.dataset.cell = `${r},${c}`;
           line.append(make("td", {}, input));
         });
@@ -79,7 +81,7 @@
       const tensor = given(spec);
       const text = tensor ? JSON.stringify(nested(tensor.data, tensor.shape)) : "[]";
       area.value = old ? old.value : isInteger(spec.datatype) ? text.replaceAll('"', "") : text;
-      area.addEventListener("input", () => { area.removeAttribute("aria-invalid"); drawCalls(); });
+      area.addEventListener("input", () => { valid(area); drawCalls(); });
       parts.push(make("label", { for: id }, `${spec.name} (${spec.datatype} ${JSON.stringify(spec.shape)}, nested lists)`), area);
     }
     byId("fields").replaceChildren(...parts);
@@ -125,7 +127,8 @@
       const area = byId(`input-${metadata.inputs.indexOf(spec)}`);
       let value;
       try { value = JSON.parse(area.value); } catch (error) { throw Object.assign(new Error(`${spec.name} is not JSON: ${error.message}`), { area }); }
-      return { spec, shape: shapeOf(value), text: area.value.trim() };
+      // The protocol has a list also for a single value, whose shape is [].
+      return { spec, shape: shapeOf(value), text: Array.isArray(value) ? area.value.trim() : `[${area.value.trim()}]` };
     });
   }
 
@@ -171,13 +174,18 @@
     return { headers: { "content-type": "application/octet-stream", [LENGTH]: String(head.length) }, body };
   }
 
+  // Where a number would lose digits, the digits stand for it: an integer of 64 bits may have more than a number has.
+  const exactly = (_, value, context) =>
+    typeof value === "number" && Number.isInteger(value) && !Number.isSafeInteger(value) && context && context.source && /^-?\d+$/.test(context.source)
+      ? context.source : value;
+
   // Returns the text of an answer, and what it says with the bytes after it as numbers.
   async function read(response) {
     const bytes = await response.arrayBuffer();
     const end = Number(response.headers.get(LENGTH) ?? bytes.byteLength);
     const text = new TextDecoder().decode(bytes.slice(0, end));
     let answer = null;
-    try { answer = JSON.parse(text); } catch { /* the text is shown */ }
+    try { answer = JSON.parse(text, exactly); } catch { /* the text is shown */ }
     const tail = new DataView(bytes, end);
     let place = 0;
     for (const tensor of (answer && answer.outputs) || []) {
@@ -185,7 +193,14 @@
       tensor.data = Array.from({ length: product(tensor.shape) }, () => { place += 2; return fromHalf(tail.getUint16(place - 2, true)); });
       delete tensor.parameters;
     }
-    return { text, answer };
+    return { text, answer, raw: answer ? readable(text, answer, place > 0) : text };
+  }
+
+  // Laid out, unless that would change it: only the text itself has all digits of all numbers.
+  function readable(text, answer, hasBytes) {
+    if (hasBytes) return JSON.stringify(answer, null, 2);
+    const numbers = text.match(/(?<![\d.])-?\d{16,}(?![\d.eE])/g) || [];
+    return numbers.some((word) => !Number.isSafeInteger(Number(word))) ? text : JSON.stringify(answer, null, 2);
   }
 
   const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
@@ -195,7 +210,10 @@
 
   function drawCalls() {
     let parts;
-    try { parts = tensors(); } catch { return; }
+    try { parts = tensors(); } catch (error) {
+      for (const id of ["shell", "python"]) byId(id).textContent = `# ${error.message}`;
+      return;
+    }
     const body = requestText(parts);
     const invoked = door && door.function;
     const url = door && door.api ? `${door.api}${here.slice(here.indexOf("/v2/models/"))}` : `${location.origin}${here}`;
@@ -257,7 +275,13 @@
     });
     const count = Math.max(0, ...found.map((column) => column.values.length));
     const lines = Array.from({ length: count }, (_, r) => [r + 1, ...found.map((column) => column.values[r] ?? "")]);
-    byId("answer").replaceChildren(table(["Row", ...found.map((column) => column.name)], lines, "Outputs, a line for each row"));
+    const allRows = Math.max(0, ...document.outputs.map((tensor) => tensor.shape[0] ?? 1));
+    const allColumns = document.outputs.reduce((total, tensor) => total + product(tensor.shape.slice(1)), 0);
+    const cut = [[count, allRows, "rows"], [found.length, allColumns, "columns"]].filter(([shown, all]) => shown < all)
+      .map(([shown, all, what]) => `the first ${shown} of ${all} ${what}`);
+    byId("answer").replaceChildren(
+      table(["Row", ...found.map((column) => column.name)], lines, "Outputs, a line for each row"),
+      ...(cut.length ? [make("p", { class: "quiet" }, `Shown are ${cut.join(" and ")}; the raw answer has all.`)] : []));
     byId("answer").hidden = false;
   }
 
@@ -267,19 +291,21 @@
     byId("raw").hidden = true;
     try { parts = tensors(); } catch (error) {
       const bad = error.area || document.querySelector(`[data-cell="${error.cell}"]`);
-      if (bad) { bad.setAttribute("aria-invalid", "true"); bad.focus(); }
       byId("state").textContent = "Not sent.";
       fail(400, error.message);
+      if (bad) { bad.setAttribute("aria-invalid", "true"); bad.setAttribute("aria-describedby", "error"); bad.focus(); }
       return;
     }
-    byId("send").disabled = true;
+    // Not `disabled`, which would take the focus from it.
+    if (byId("send").ariaDisabled === "true") return;
+    byId("send").ariaDisabled = "true";
     byId("state").textContent = "Sending …";
     const started = performance.now();
     try {
       const response = await fetch(`${here}/infer`, { method: "POST", credentials: "same-origin", ...requestOf(parts) });
-      const { text, answer } = await read(response);
+      const { text, answer, raw } = await read(response);
       const ms = performance.now() - started;
-      byId("raw-text").textContent = answer ? JSON.stringify(answer, null, 2) : text;
+      byId("raw-text").textContent = raw;
       byId("raw").hidden = false;
       const took = `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
       if (response.ok && answer && answer.outputs) {
@@ -292,7 +318,7 @@
     } catch (error) {
       byId("state").textContent = "No answer.";
       fail(0, error.message);
-    } finally { byId("send").disabled = false; }
+    } finally { byId("send").ariaDisabled = null; }
   }
 
   function drawVersions(entries) {
