@@ -90,7 +90,7 @@ class Server:
             UnknownModelError: it is another.
             ModelNotReadyError: nothing is served here yet.
         """
-        pin = self._pin()
+        pin = self._settings.pin or self._pin()
         if model != pin.model:
             raise UnknownModelError(f"model {model!r} is not served here; {pin.model!r} is")
         if version is not None and version not in (alias, str(pin.version)):
@@ -127,7 +127,8 @@ class Server:
             ModelNotReadyError: nothing is served here yet.
             InferenceError: as of `Model.infer`.
         """
-        return self._ready_model().infer(query, seconds_left=seconds_left)
+        model = self._model or self._ready_model()
+        return model.infer(query, seconds_left=seconds_left)
 
     def check(self) -> dict[str, Any]:
         """Run the bundled example and say whether the answers are the ones of the push."""

@@ -100,7 +100,7 @@ def parse_request(
     """
     if not isinstance(document, dict):
         raise InvalidRequestError(f"the request is not an object: expected {_REQUEST_EXAMPLE}")
-    request_id = id_of(document)
+    request_id = id_of(document) if "id" in document else None
     tensors = document.get("inputs")
     if not isinstance(tensors, list):
         raise InvalidRequestError(f"inputs: expected a list, as in {_REQUEST_EXAMPLE}")
@@ -113,7 +113,7 @@ def parse_request(
         if spec.name in inputs:
             raise InvalidRequestError(f"{place}.name: {spec.name!r} stands there twice")
         inputs[spec.name] = _read_tensor(tensor, spec, place, left)
-    if len(left):
+    if tail and len(left):
         raise InvalidRequestError(f"body: {len(left)} bytes more than the inputs take")
     if len(inputs) < len(specs):
         missing = ", ".join(str(spec) for name, spec in specs.items() if name not in inputs)
@@ -169,7 +169,7 @@ def answer(
             raise _no_json(name, array)
         flat = array.ravel()
         tensor["data"] = flat.tolist() if datatype == "BYTES" else flat
-    return InferAnswer(document, b"".join(chunks))
+    return InferAnswer(document, b"".join(chunks) if chunks else b"")
 
 
 def request_document(inputs: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
@@ -246,7 +246,7 @@ def _read_tensor(
             f"{place}.datatype: {shown(tensor.get('datatype'))}, but input {spec.name!r} is "
             f"{spec.datatype}"
         )
-    shape = _shape_of(tensor, spec, place)
+    shape = check_shape(tensor.get("shape"), spec, place)
     if "parameters" in tensor:
         size = _parameters(tensor, f"{place}.").get("binary_data_size")
         if size is not None:
@@ -259,17 +259,6 @@ def _read_tensor(
         )
     array = packed(data, spec.datatype, shape)
     return _read_closely(data, spec, shape, place) if array is None else array
-
-
-def _shape_of(tensor: Mapping[str, Any], spec: TensorSpec, place: str) -> list[int]:
-    shape = tensor.get("shape")
-    if not isinstance(shape, list):
-        raise InvalidRequestError(f"{place}.shape: {shown(shape)} is not a list of sizes")
-    for size in shape:
-        if type(size) is not int or size < 0:
-            raise InvalidRequestError(f"{place}.shape: {shown(shape)} is not a list of sizes")
-    check_shape(shape, spec, place)
-    return shape
 
 
 def _read_closely(data: list[Any], spec: TensorSpec, shape: list[int], place: str) -> NDArray[Any]:

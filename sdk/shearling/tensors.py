@@ -16,7 +16,7 @@ import numpy as np
 from shearling.errors import InvalidRequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
@@ -184,26 +184,33 @@ def is_unicode(text: str) -> bool:
     return True
 
 
-def check_shape(shape: list[int], spec: TensorSpec, place: str) -> None:
-    """Raise InvalidRequestError if a shape does not fit a spec."""
-    if _fits(shape, spec.shape):
-        return
+def check_shape(shape: object, spec: TensorSpec, place: str) -> list[int]:
+    """Return a shape that fits a spec.
+
+    Raises:
+        InvalidRequestError: it is none, or does not fit.
+    """
+    wanted = spec.shape
+    if type(shape) is list and len(shape) == len(wanted):
+        # A generator, and `strict`, take half of a microsecond of every request.
+        for size, one in zip(shape, wanted):  # noqa: B905
+            if type(size) is not int or size < 0 or one not in (-1, size):
+                break
+        else:
+            return shape
+    raise InvalidRequestError(f"{place}.shape: {_why_not(shape, spec)}")
+
+
+def _why_not(shape: object, spec: TensorSpec) -> str:
+    if type(shape) is not list or any(type(size) is not int or size < 0 for size in shape):
+        return f"{shown(shape)} is not a list of sizes"
     wanted = list(spec.shape)
-    is_row = wanted[:1] == [-1] and _fits(shape, wanted[1:])
-    remedy = f"a single row has shape {[1, *shape]}" if is_row else "-1 is any size"
-    raise InvalidRequestError(
-        f"{place}.shape: {shape} does not fit {wanted} of input {spec.name!r} ({remedy})"
+    pairs = zip(shape, wanted[1:], strict=False)
+    is_row = len(shape) == len(wanted) - 1 and all(one in (-1, size) for size, one in pairs)
+    remedy = (
+        f"a single row has shape {[1, *shape]}" if is_row and wanted[0] == -1 else "-1 is any size"
     )
-
-
-def _fits(shape: Sequence[int], wanted: Sequence[int]) -> bool:
-    if len(shape) != len(wanted):
-        return False
-    # A generator, and `strict`, take half of a microsecond of every request.
-    for size, one in zip(shape, wanted):  # noqa: B905, SIM110
-        if one not in (-1, size):
-            return False
-    return True
+    return f"{shape} does not fit {wanted} of input {spec.name!r} ({remedy})"
 
 
 def convert(array: NDArray[Any], spec: TensorSpec, place: str) -> NDArray[Any]:
