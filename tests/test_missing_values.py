@@ -28,7 +28,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from shearling.binary import raw_request
 from shearling.bundle import Signature, TensorSpec
 from shearling.errors import FormatError, InvalidRequestError
-from shearling.formats import missing
+from shearling.formats import trees
 from shearling.instances import parse_instances
 from shearling.load import load_model
 from shearling.openapi import describe_api
@@ -137,7 +137,7 @@ def test_each_column_of_a_frame_is_asked_for_on_its_own(registry: Registry) -> N
 
 def forget_the_ways(monkeypatch: pytest.MonkeyPatch) -> None:
     """Convert trees as skl2onnx does alone: all missing values go right."""
-    monkeypatch.setattr(missing, "ways_kept", nullcontext)
+    monkeypatch.setattr(trees, "split_exactly", nullcontext)
 
 
 def test_a_conversion_that_answers_holes_otherwise_is_pushed_with_a_warning_and_refuses_them(

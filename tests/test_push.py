@@ -21,6 +21,7 @@ from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
+from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import (
     GradientBoostingClassifier,
     HistGradientBoostingClassifier,
@@ -31,6 +32,7 @@ from sklearn.ensemble import (
     VotingClassifier,
 )
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassifier
 from sklearn.model_selection import GridSearchCV
@@ -38,7 +40,7 @@ from sklearn.multioutput import MultiOutputClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler, TargetEncoder
 from sklearn.svm import SVC, LinearSVC
 
 from shearling import formats
@@ -57,6 +59,7 @@ from shearling.errors import (
 )
 from shearling.fetch import blob_key
 from shearling.formats import onnx as onnx_format
+from shearling.formats import sklearn as sklearn_format
 from shearling.load import LoadedModel, load_model
 from shearling.model_version import ModelVersion
 from shearling.push import push_model
@@ -232,6 +235,48 @@ def test_trees_after_a_scaler_split_as_the_original(registry: Registry) -> None:
     push_model(model, "iris", example=rows, registry=registry)
     answers = load_model("iris", registry=registry).predict(rows)
     np.testing.assert_allclose(answers["probabilities"], model.predict_proba(rows), atol=1e-5)
+
+
+def test_histogram_based_trees_split_between_neighbouring_floats(registry: Registry) -> None:
+    steps = RANDOM.integers(0, 8, (600, 3))
+    rows = (1 + steps * np.finfo(np.float32).eps).astype(np.float32)
+    model = HistGradientBoostingRegressor(max_iter=10).fit(rows, steps.sum(axis=1))
+    push_model(model, "steps", example=rows, registry=registry)
+    answers = load_model("steps", registry=registry).predict(rows)
+    np.testing.assert_allclose(answers["prediction"].ravel(), model.predict(rows), rtol=1e-4)
+
+
+def test_missing_strings_are_imputed_where_they_are_empty(registry: Registry) -> None:
+    frame = FRAME[["country"]].copy()
+    frame.loc[::5, "country"] = ""
+    fill = SimpleImputer(missing_values="", strategy="most_frequent")
+    model = make_pipeline(fill, OneHotEncoder(), LogisticRegression()).fit(frame, BINARY)
+    push_model(model, "fraud", example=frame, registry=registry)
+    answers = load_model("fraud", registry=registry).predict(frame)
+    assert answers["label"].tolist() == model.predict(frame).tolist()
+
+
+def test_a_target_encoder_is_no_classifier(registry: Registry) -> None:
+    frame = FRAME[["country"]]
+    model = TargetEncoder(random_state=0).fit(frame, BINARY)
+    push_model(model, "fraud", example=frame, registry=registry)
+    answers = load_model("fraud", registry=registry).predict(frame)
+    np.testing.assert_allclose(answers["output"], model.transform(frame), rtol=1e-5)
+
+
+def test_a_gaussian_process_is_a_regressor(registry: Registry) -> None:
+    model = GaussianProcessRegressor().fit(X, NUMBERS)
+    push_model(model, "fraud", example=X[:20], registry=registry)
+    answers = load_model("fraud", registry=registry).predict(X)
+    np.testing.assert_allclose(answers["prediction"].ravel(), model.predict(X), atol=1e-3)
+
+
+def test_a_conversion_of_which_nothing_can_be_compared_is_refused(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sklearn_format, "_ask", lambda *_: None)  # as for outputs of other names
+    with pytest.raises(FormatError, match="nothing that its conversion could be compared with"):
+        push_model(classifier(LogisticRegression()), "fraud", example=X, registry=registry)
 
 
 def test_texts_are_cut_in_a_locale_that_functions_have_wherever_the_step_is(
@@ -856,7 +901,7 @@ def test_a_model_without_inputs_is_refused(registry: Registry) -> None:
             "fraud",
             {"example": FRAME.assign(country=np.array([None, *WORDS[1:]], object))},
             InvalidRequestError,
-            "input 'country': row 0 is nan: a string has no missing values: fill them first",
+            "input 'country': row 0 is nan: a string has no missing values: fill them first, as by",
         ),
         (
             lambda frame: frame["country"],
@@ -866,7 +911,32 @@ def test_a_model_without_inputs_is_refused(registry: Registry) -> None:
                 "example": FRAME.assign(country=np.array([*WORDS[1:], None], object)),
             },
             InvalidRequestError,
-            "example 'country': row 59 is nan: a string has no missing values: fill them first",
+            "example 'country': row 59 is nan: a string has no missing values: fill them",
+        ),
+        (
+            DummyClassifier().fit(X, BINARY),
+            "fraud",
+            {"example": X},
+            FormatError,
+            "DummyClassifier does not convert to ONNX: skl2onnx knows no DummyClassifier - convert",
+        ),
+        (
+            HistGradientBoostingClassifier(max_iter=3, categorical_features=[4]).fit(
+                np.c_[X, np.arange(60) % 3], BINARY
+            ),
+            "fraud",
+            {"example": np.c_[X, np.arange(60) % 3][:1]},
+            FormatError,
+            "with categorical_features does not convert to ONNX: encode them in a pipeline",
+        ),
+        (
+            make_pipeline(
+                SimpleImputer(strategy="most_frequent"), OneHotEncoder(), LogisticRegression()
+            ).fit(FRAME[["country"]], BINARY),
+            "fraud",
+            {"example": FRAME[["country"]]},
+            FormatError,
+            "and fit with SimpleImputer(missing_values='', ...)",
         ),
         (
             make_pipeline(FunctionTransformer(np.abs), LogisticRegression()).fit(X, BINARY),

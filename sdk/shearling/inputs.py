@@ -158,7 +158,8 @@ def check_strings(array: NDArray[Any], what: str) -> None:
     row = int(np.unravel_index(place, array.shape)[0]) if array.ndim else 0
     if found is None or found is np.ma.masked or _is_missing(found):
         raise InvalidRequestError(
-            f"{what}: row {row} is {found!r}: a string has no missing values: fill them first"
+            f"{what}: row {row} is {found!r}: a string has no missing values: fill them first, as "
+            "by frame.fillna('')"
         )
     raise InvalidRequestError(f"{what}: row {row} is {found!r:.80}, which is not a string")
 

@@ -1,9 +1,8 @@
-"""Missing values: which way they go in converted trees, and what an estimator says of them."""
+"""Missing values: what an estimator says of rows that lack one, if it takes them."""
 
 from __future__ import annotations
 
 import warnings
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from shearling.example import Example
 from shearling.inputs import is_frame, to_tensors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from shearling.bundle import TensorSpec
     from shearling.formats import Tensors
@@ -20,41 +19,6 @@ if TYPE_CHECKING:
 #: As many rows go through enough splits, and as many columns are asked for in a moment.
 _ROWS = 16
 _COLUMNS = 32
-
-#: The attribute of ONNX's tree ensembles: 1 where a missing value goes the way of the condition.
-_WAYS = "nodes_missing_value_tracks_true"
-
-
-@contextmanager
-def ways_kept() -> Iterator[None]:
-    """Have skl2onnx write which way a missing value goes at each split of a tree.
-
-    It sends all of them right, whichever way scikit-learn learned.
-    """
-    from skl2onnx.operator_converters import decision_tree, isolation_forest, random_forest
-
-    add, populate = (
-        decision_tree.add_tree_to_attribute_pairs,
-        decision_tree.populate_tree_attributes,
-    )
-
-    def add_with_ways(pairs: Any, is_classifier: Any, tree: Any, *rest: Any, **named: Any) -> None:
-        add(pairs, is_classifier, tree, *rest, **named)
-        pairs[_WAYS][-tree.node_count :] = tree.missing_go_to_left.tolist()
-
-    def populate_with_ways(model: Any, *rest: Any) -> Any:
-        return populate(model, *rest) | {_WAYS: model.tree_.missing_go_to_left.tolist()}
-
-    def put(add: Any, populate: Any) -> None:
-        for module in (decision_tree, isolation_forest, random_forest):
-            module.add_tree_to_attribute_pairs = add
-        decision_tree.populate_tree_attributes = populate
-
-    put(add_with_ways, populate_with_ways)
-    try:
-        yield
-    finally:
-        put(add, populate)
 
 
 def answers(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,12 +14,12 @@ import numpy as np
 
 from shearling.errors import FormatError, InvalidRequestError
 from shearling.example import compare
-from shearling.formats import boosting, missing
+from shearling.formats import boosting, missing, trees
 from shearling.formats import onnx as onnx_format
 from shearling.inputs import as_matrix, is_frame, named_arrays
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     import onnx
@@ -34,6 +35,15 @@ _TARGETS_FIRST = (1, 0, 2)
 
 #: The name of the only input, where the example is an array.
 _INPUT = "X"
+
+#: What there is to do, by the converters' own words.
+_REMEDIES = {
+    "missing values are string": "strings in ONNX have no NaN: fill it by '' in the data "
+    "(frame.fillna('')), and fit with SimpleImputer(missing_values='', ...)",
+    "onehot encoding not supported": "a tensor is not sparse: fit with encode='onehot-dense'",
+    "The converter only supports string and int64 categories": "categories are to be strings or "
+    "integers: cast the column before it is fitted",
+}
 
 _WAY_OUT = (
     "convert it to ONNX yourself and push the file, or pass format='cloudpickle' (which runs code "
@@ -67,8 +77,9 @@ def save(model: Any, example: Any, directory: Path, load: onnx_format.Load | Non
         """Return the bundle of a conversion, and what the estimator itself says."""
         graph = _convert_example(model, example, options, by_name=by_name)
         _put_rows_first(graph)
-        # What skl2onnx calls "variable", as a person would.
-        _rename_output(graph, "variable", "prediction" if hasattr(model, "predict") else "output")
+        # What skl2onnx calls so, as a person would.
+        for name in ("variable", "GPmean"):
+            _rename_output(graph, name, "prediction" if hasattr(model, "predict") else "output")
         saved = onnx_format.save(graph, example, directory, load)
         return saved, _answers(model, rows, saved.expected)
 
@@ -77,6 +88,11 @@ def save(model: Any, example: Any, directory: Path, load: onnx_format.Load | Non
         other, others_expected = saved_by(dividing)
         if not _differs(others_expected, other.expected):
             saved, expected = other, others_expected
+    if not expected:
+        raise FormatError(
+            f"{type(model).__name__} gives nothing that its conversion could be compared with "
+            f"({', '.join(saved.expected)}): {_WAY_OUT}"
+        )
     return replace(
         saved,
         expected=expected,
@@ -119,11 +135,12 @@ def _convert(
             "scikit-learn models are converted by skl2onnx: pip install 'shearling[sklearn]'"
         ) from error
     parts = list(_parts(model))
+    _check_categories(parts)
     boosting.register(parts)
     try:
         with (
             boosting.columns_unnamed(parts),
-            missing.ways_kept(),
+            trees.split_exactly(),
             _votes_stacked(parts),
             warnings.catch_warnings(),
         ):
@@ -137,12 +154,24 @@ def _convert(
             )
     except Exception as error:  # converters raise what they like
         _check_fitted(model)
-        reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else repr(error)
         raise FormatError(
-            f"{type(model).__name__} does not convert to ONNX: {reason} - {_WAY_OUT}"
+            f"{type(model).__name__} does not convert to ONNX: {_reason(error)} - {_WAY_OUT}"
         ) from error
     _name_tensors(graph, [name for name, _ in initial_types])
     return graph
+
+
+def _reason(error: Exception) -> str:
+    """Return what a converter says, in a line, or what there is to do about it."""
+    said = str(error).strip() or repr(error)
+    for words, remedy in _REMEDIES.items():
+        if words in said:
+            return remedy
+    if unknown := re.match(
+        r"Unable to find a shape calculator for type '<class '.*?(\w+)'>'", said
+    ):
+        return f"skl2onnx knows no {unknown[1]}"
+    return said.splitlines()[0][:300]
 
 
 @contextmanager
@@ -243,6 +272,18 @@ def _check_columns(model: Any, example: Any) -> None:
         )
 
 
+def _check_categories(parts: Iterable[Any]) -> None:
+    """Refuse trees that split by category, which skl2onnx converts as if they split by number."""
+    for part in parts:
+        categorical = getattr(part, "is_categorical_", None)
+        if categorical is not None and np.any(categorical):
+            raise FormatError(
+                f"{type(part).__name__} with categorical_features does not convert to ONNX: encode "
+                "them in a pipeline (OrdinalEncoder, OneHotEncoder) and fit without "
+                f"categorical_features, or {_WAY_OUT}"
+            )
+
+
 def _check_classes(model: Any) -> None:
     classes = getattr(model, "classes_", None)
     if isinstance(classes, list) and len({len(each) for each in classes}) > 1:
@@ -339,8 +380,10 @@ def _options(model: Any) -> dict[Any, Any]:
             # The default, en_US, is not installed everywhere; C.UTF-8 is.
             options[id(part)] = {"locale": "C.UTF-8"}
     last = model.steps[-1][1] if hasattr(model, "steps") else model
-    # The converter of LinearSVC alone has no such option, and never a ZipMap.
-    if hasattr(last, "classes_") and type(last).__name__ != "LinearSVC":
+    # The converter of LinearSVC alone has no such option, and never a ZipMap; of what has classes,
+    # TargetEncoder is no classifier.
+    is_classifier = hasattr(last, "classes_") and hasattr(last, "predict")
+    if is_classifier and type(last).__name__ != "LinearSVC":
         options[id(model)] = {"zipmap": False}
     return options
 
