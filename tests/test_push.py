@@ -35,7 +35,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassifier
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, TunedThresholdClassifierCV
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
@@ -262,6 +262,21 @@ def test_a_target_encoder_is_no_classifier(registry: Registry) -> None:
     push_model(model, "fraud", example=frame, registry=registry)
     answers = load_model("fraud", registry=registry).predict(frame)
     np.testing.assert_allclose(answers["output"], model.transform(frame), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("model", "output"),
+    [
+        (LinearRegression().fit(X, NUMBERS), "prediction"),
+        (IsolationForest(n_estimators=5, random_state=0).fit(X), "label"),
+        (IsolationForest(n_estimators=5, random_state=0).fit(X), "scores"),
+    ],
+)
+def test_a_vector_is_answered_as_one(registry: Registry, model: Any, output: str) -> None:
+    push_model(model, "fraud", example=X[:20], registry=registry)
+    loaded = load_model("fraud", registry=registry)
+    assert loaded.predict(X)[output].shape == (60,)
+    assert {spec.name: spec.shape for spec in loaded.signature.outputs}[output] == (-1,)
 
 
 def test_a_gaussian_process_is_a_regressor(registry: Registry) -> None:
@@ -727,6 +742,33 @@ def test_a_conversion_that_answers_differently_is_refused_with_the_worst_differe
     assert registry.models() == []
 
 
+def answers_small_rows_only(model: LogisticRegression) -> LogisticRegression:
+    """Have a model answer otherwise than its conversion, but for the example's few rows."""
+    original = model.predict_proba
+
+    def predict_proba(rows: NDArray[Any]) -> NDArray[Any]:
+        answers: NDArray[Any] = original(rows)
+        return answers if len(rows) <= 20 else answers[:, ::-1]
+
+    model.predict_proba = predict_proba
+    return model
+
+
+def test_rows_beyond_the_example_that_are_answered_otherwise_are_warned_of(
+    registry: Registry,
+) -> None:
+    model = answers_small_rows_only(LogisticRegression().fit(X, BINARY))
+    with pytest.warns(UserWarning, match="but not all rows that mix its values: output proba"):
+        push_model(model, "fraud", example=X[:5], registry=registry)
+    assert registry.models() == ["fraud"]
+
+
+def test_rows_of_a_mixed_frame_beyond_the_example_are_asked_for_too(registry: Registry) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        push_model(mixed_pipeline(), "fraud", example=FRAME[:5], registry=registry)
+
+
 class Shifting:
     """Answers one more after it was pickled."""
 
@@ -919,6 +961,13 @@ def test_a_model_without_inputs_is_refused(registry: Registry) -> None:
             {"example": X},
             FormatError,
             "DummyClassifier does not convert to ONNX: skl2onnx knows no DummyClassifier - convert",
+        ),
+        (
+            TunedThresholdClassifierCV(LogisticRegression(), cv=2).fit(X, BINARY),
+            "fraud",
+            {"example": X[:1]},
+            FormatError,
+            "does not convert to ONNX: push its estimator_, and hold its probabilities to the",
         ),
         (
             HistGradientBoostingClassifier(max_iter=3, categorical_features=[4]).fit(

@@ -88,10 +88,12 @@ class Comparison:
     Attributes:
         difference: the largest, as a number for numbers and as a share of all for the rest.
         problem: empty if all are within the tolerance, else where it is worst, in words.
+        share: of the values that are not within it, in the output where it is worst.
     """
 
     difference: float
     problem: str = ""
+    share: float = 0.0
 
 
 def compare(expected: Tensors, actual: Tensors, *, rtol: float, atol: float) -> Comparison:
@@ -116,7 +118,7 @@ def _compare_tensor(
     if wanted.dtype.kind != "f" or given.dtype.kind not in "fiu":
         unequal = np.asarray(wanted != given)
         share = float(unequal.mean()) if unequal.size else 0.0
-        return Comparison(share, _worst(name, wanted, given, unequal) if share else "")
+        return Comparison(share, _worst(name, wanted, given, unequal) if share else "", share)
     wide, other = wanted.astype(np.float64), given.astype(np.float64)
     far = ~np.isclose(other, wide, rtol=rtol, atol=atol, equal_nan=True)
     with np.errstate(invalid="ignore", over="ignore"):
@@ -125,7 +127,8 @@ def _compare_tensor(
     difference = np.where(np.isfinite(difference), difference, np.where(far, np.inf, 0.0))
     largest = float(difference.max(initial=0.0))
     badness = np.where(far, difference, 0.0)
-    return Comparison(largest, _worst(name, wanted, given, badness) if far.any() else "")
+    problem = _worst(name, wanted, given, badness) if far.any() else ""
+    return Comparison(largest, problem, float(far.mean()) if problem else 0.0)
 
 
 def _worst(name: str, wanted: NDArray[Any], given: NDArray[Any], badness: NDArray[Any]) -> str:

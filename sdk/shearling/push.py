@@ -49,6 +49,9 @@ _EXAMPLE = "example.tensors"
 _EXAMPLE_ROWS = 8
 
 
+#: Where votes or distances tie, the last bit decides: that happens in few rows.
+_TIES = 0.01
+
 #: Who has such a file has the model by `joblib.load`.
 _PICKLES = frozenset({".joblib", ".pickle", ".pkl"})
 
@@ -273,6 +276,7 @@ def _prove(
             f"the saved model does not answer as the original does: {found.problem}. Nothing is "
             f"published. {_HINTS[saved.format]}, or allow more with rtol= and atol="
         )
+    _warn_of_other_rows(saved, predictor, asked)
     inputs = []
     for spec in saved.signature.inputs:
         nullable = spec.name not in saved.missing or _is_nullable(
@@ -286,6 +290,22 @@ def _prove(
         files=(*draft.files, example),
     )
     return manifest, {file.path: directory / file.hex for file in manifest.files}, load_seconds
+
+
+def _warn_of_other_rows(saved: Saved, predictor: Predictor, asked: _Asked) -> None:
+    """Say that rows like those of the example are answered otherwise than by the original."""
+    if saved.mixed is None:
+        return
+    answers = predictor.predict(saved.mixed.inputs, list(saved.mixed.outputs))
+    found = compare(saved.mixed.outputs, answers, rtol=asked.rtol, atol=asked.atol)
+    if found.share > _TIES:
+        warnings.warn(
+            "the saved model answers the example as the original does, but not all rows that mix "
+            f"its values: {found.problem}. {_HINTS[saved.format]}, or push more rows as the "
+            "example, to see whether any of them is answered so",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _is_nullable(name: str, saved: Saved, predictor: Predictor, asked: _Asked) -> bool:

@@ -41,6 +41,7 @@ class Saved:
         inputs: the example's tensors.
         expected: what the original model gives for them.
         missing: what it gives for rows that lack a value, by input; none if it takes no such rows.
+        mixed: what it gives for rows that the example lacks, if it was asked.
     """
 
     format: str
@@ -52,6 +53,7 @@ class Saved:
     options: Mapping[str, Any] = field(default_factory=dict)
     environment: Environment | None = None
     missing: Mapping[str, Sequence[Example]] = field(default_factory=dict)
+    mixed: Example | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,6 @@ import re
 import warnings
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import count
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from shearling.errors import FormatError, InvalidRequestError
 from shearling.example import compare
-from shearling.formats import boosting, missing, trees
+from shearling.formats import boosting, graphs, probes, trees
 from shearling.formats import onnx as onnx_format
 from shearling.inputs import as_matrix, is_frame, named_arrays
 
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
 
 #: Current enough for every converter, old enough for every ONNX Runtime that Lambda may have.
 _TARGET_OPSET = {"": 18, "ai.onnx.ml": 3}
-
-#: How a tensor of targets, rows and classes becomes one of rows, targets and classes.
-_TARGETS_FIRST = (1, 0, 2)
 
 #: The name of the only input, where the example is an array.
 _INPUT = "X"
@@ -76,10 +72,13 @@ def save(model: Any, example: Any, directory: Path, load: onnx_format.Load | Non
     def saved_by(options: dict[Any, Any]) -> tuple[Saved, Tensors]:
         """Return the bundle of a conversion, and what the estimator itself says."""
         graph = _convert_example(model, example, options, by_name=by_name)
-        _put_rows_first(graph)
+        graphs.put_rows_first(graph)
         # What skl2onnx calls so, as a person would.
         for name in ("variable", "GPmean"):
-            _rename_output(graph, name, "prediction" if hasattr(model, "predict") else "output")
+            graphs.rename_output(
+                graph, name, "prediction" if hasattr(model, "predict") else "output"
+            )
+        graphs.make_vectors(graph, lambda output: _ask(model, output, rows))
         saved = onnx_format.save(graph, example, directory, load)
         return saved, _answers(model, rows, saved.expected)
 
@@ -93,12 +92,16 @@ def save(model: Any, example: Any, directory: Path, load: onnx_format.Load | Non
             f"{type(model).__name__} gives nothing that its conversion could be compared with "
             f"({', '.join(saved.expected)}): {_WAY_OUT}"
         )
+    specs, shapes = saved.signature.inputs, saved.expected
+
+    def ask(others: Any) -> Tensors:
+        return _answers(model, others, shapes)
+
     return replace(
         saved,
         expected=expected,
-        missing=missing.answers(
-            rows, saved.signature.inputs, lambda rows: _answers(model, rows, saved.expected)
-        ),
+        missing=probes.missing(rows, specs, ask),
+        mixed=probes.mixed(rows, specs, ask),
     )
 
 
@@ -135,7 +138,7 @@ def _convert(
             "scikit-learn models are converted by skl2onnx: pip install 'shearling[sklearn]'"
         ) from error
     parts = list(_parts(model))
-    _check_categories(parts)
+    _check_convertible(parts)
     boosting.register(parts)
     try:
         with (
@@ -157,7 +160,7 @@ def _convert(
         raise FormatError(
             f"{type(model).__name__} does not convert to ONNX: {_reason(error)} - {_WAY_OUT}"
         ) from error
-    _name_tensors(graph, [name for name, _ in initial_types])
+    graphs.name_tensors(graph, [name for name, _ in initial_types])
     return graph
 
 
@@ -185,50 +188,6 @@ def _votes_stacked(parts: Sequence[Any]) -> Iterator[None]:
     finally:
         for part in flat:
             part.flatten_transform = True
-
-
-def _name_tensors(model: onnx.ModelProto, inputs: list[str]) -> None:
-    """Name the inputs of a graph as they were, and what is inside of it by its place.
-
-    The converter spells columns as a programming language would, and some number through the life
-    of a process: the same model would be another bundle.
-
-    Raises:
-        FormatError: an input has the name of an output.
-    """
-    names = {"": "", **_outer_names(model, inputs)}
-    kept = set(names.values())
-    free = (name for number in count() if (name := f"t{number}") not in kept)
-    nodes = count()
-
-    def new(name: str) -> str:
-        if name not in names:
-            names[name] = next(free)
-        return names[name]
-
-    def rename(graph: onnx.GraphProto) -> None:
-        for each in (*graph.initializer, *graph.input, *graph.output, *graph.value_info):
-            each.name = new(each.name)
-        for node in graph.node:
-            node.name = f"{node.op_type}_{next(nodes)}"
-            for tensors in (node.input, node.output):
-                tensors[:] = [new(name) for name in tensors]
-            for attribute in node.attribute:
-                for inner in (attribute.g, *attribute.graphs):
-                    rename(inner)
-
-    rename(model.graph)
-
-
-def _outer_names(model: onnx.ModelProto, inputs: list[str]) -> dict[str, str]:
-    """Return what the inputs and outputs of a graph are to be called, by their names now."""
-    outputs = {each.name: each.name for each in model.graph.output}
-    if taken := outputs.keys() & set(inputs):
-        raise FormatError(
-            f"column {min(taken)!r} has the name of one of the model's outputs: rename it"
-        )
-    spelt = [each.name for each in model.graph.input]
-    return outputs | dict(zip(spelt, inputs if len(inputs) == len(spelt) else spelt, strict=True))
 
 
 def _is_by_name(model: Any, example: Any) -> bool:
@@ -272,9 +231,17 @@ def _check_columns(model: Any, example: Any) -> None:
         )
 
 
-def _check_categories(parts: Iterable[Any]) -> None:
-    """Refuse trees that split by category, which skl2onnx converts as if they split by number."""
+def _check_convertible(parts: Iterable[Any]) -> None:
+    """Refuse what skl2onnx converts without a word, and otherwise than it is.
+
+    It has trees that split by category split by number, and leaves out a tuned threshold.
+    """
     for part in parts:
+        if hasattr(part, "best_threshold_"):
+            raise FormatError(
+                f"{type(part).__name__} does not convert to ONNX: push its estimator_, and hold "
+                f"its probabilities to the threshold, {part.best_threshold_:.4g}, yourself"
+            )
         categorical = getattr(part, "is_categorical_", None)
         if categorical is not None and np.any(categorical):
             raise FormatError(
@@ -388,41 +355,6 @@ def _options(model: Any) -> dict[Any, Any]:
     return options
 
 
-def _put_rows_first(model: onnx.ModelProto) -> None:
-    """Have probabilities of several targets be of shape [rows, targets, classes].
-
-    The converter gives a matrix for each target: in one tensor, targets first, or in a sequence.
-    """
-    from onnx import TensorProto, helper
-
-    graph = model.graph
-    for output in graph.output:
-        kind, inner = output.type, f"{output.name} by target"
-        if kind.HasField("sequence_type"):
-            node = helper.make_node(
-                "ConcatFromSequence", [inner], [output.name], axis=1, new_axis=1
-            )
-        elif len(kind.tensor_type.shape.dim) == len(_TARGETS_FIRST):
-            node = helper.make_node("Transpose", [inner], [output.name], perm=_TARGETS_FIRST)
-        else:
-            continue
-        _rename(graph, output.name, inner)
-        graph.node.append(node)
-        output.type.CopyFrom(helper.make_tensor_type_proto(TensorProto.FLOAT, [None] * 3))
-
-
-def _rename_output(model: onnx.ModelProto, old: str, new: str) -> None:
-    _rename(model.graph, old, new)
-    for output in model.graph.output:
-        output.name = new if output.name == old else output.name
-
-
-def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
-    for node in graph.node:
-        for names in (node.input, node.output):
-            names[:] = [new if name == old else name for name in names]
-
-
 def _rows(example: Any, *, by_name: bool) -> Any:
     """Return the example as the estimator itself takes it."""
     if isinstance(example, dict):
@@ -440,7 +372,6 @@ def _answers(model: Any, rows: Any, converted: Tensors) -> dict[str, NDArray[Any
         shape = (len(rows), *array.shape[1:])
         # The margin between two classes is given twice, with either sign: the label proves it.
         if answer is not None and answer.size == prod(shape):
-            # skl2onnx gives some vectors as a column.
             found[name] = answer.reshape(shape)
     return found
 

@@ -1,4 +1,4 @@
-"""Missing values: what an estimator says of rows that lack one, if it takes them."""
+"""What an estimator says of rows that its example lacks: with a value missing, and mixed ones."""
 
 from __future__ import annotations
 
@@ -20,8 +20,14 @@ if TYPE_CHECKING:
 _ROWS = 16
 _COLUMNS = 32
 
+#: Of rows and columns.
+_RANK = 2
 
-def answers(
+#: A conversion that is wrong for few rows is wrong for one of so many.
+_MIXED = 512
+
+
+def missing(
     rows: Any, specs: Sequence[TensorSpec], ask: Callable[[Any], Tensors]
 ) -> dict[str, list[Example]]:
     """Return what an estimator says for rows that lack a value, for each input of floats.
@@ -42,6 +48,28 @@ def answers(
             found = [_ask(each, specs, ask) for each in lacking]
             asked[spec.name] = [example for example in found if example is not None]
     return asked
+
+
+def mixed(rows: Any, specs: Sequence[TensorSpec], ask: Callable[[Any], Tensors]) -> Example | None:
+    """Return what an estimator says for rows that take each value from any row of the example.
+
+    Args:
+        rows: a DataFrame or an array of shape [rows, columns], as the estimator takes it.
+        specs: the inputs.
+        ask: returns its answers by output, or raises what it likes.
+
+    Returns:
+        the rows and their answers; None if there is nothing to mix, or it does not take them.
+    """
+    if np.ndim(rows) != _RANK or len(rows) == 1:
+        return None
+    order = np.random.default_rng(0).integers(0, len(rows), (_MIXED, rows.shape[1]))
+    if not is_frame(rows):
+        return _ask(np.take_along_axis(rows, order, axis=0), specs, ask)
+    others = rows.iloc[order[:, 0]].reset_index(drop=True)
+    for column, places in zip(rows.columns, order.T, strict=True):
+        others[column] = rows[column].array.take(places)
+    return _ask(others, specs, ask)
 
 
 def _columns(rows: Any, name: str) -> list[Any]:
