@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
+
+from shearling_runtime.local import body_of, event_of, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from shearling_runtime.local import Headers
     from tests.lambda_door import Function
-
-#: What API Gateway hands over as text; everything else, and what has no type, arrives as base64.
-_TEXT = ("text/", "application/json", "application/xml", "application/javascript")
 
 
 @contextmanager
@@ -30,34 +29,7 @@ def http_door(
         stage: a named one is part of the URL.
     """
     to_event = PAYLOADS[payload]
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        timeout = 10
-
-        def answer(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length") or 0))
-            headers = list(self.headers.items())
-            event = to_event(self.command, self.path, headers, body, stage)
-            answer = function(event)
-            content = answer.get("body") or ""
-            data = base64.b64decode(content) if answer["isBase64Encoded"] else content.encode()
-            self.send_response(answer["statusCode"])
-            for name, value in answer["headers"].items():
-                self.send_header(name, value)
-            if answer["statusCode"] != 204:
-                self.send_header("content-length", str(len(data)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(data)
-
-        do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = answer  # noqa: N815
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
+    with serving(function, partial(to_event, stage=stage), 0) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         prefix = "" if stage == "$default" else f"/{stage}"
@@ -71,42 +43,6 @@ def http_door(
 _TARGET_GROUP = (
     "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/fraud/6d0ecf831eec9f09"
 )
-
-Headers = list[tuple[str, str]]
-
-
-def event_2_0(
-    method: str, target: str, headers: Headers, body: bytes, stage: str = "$default"
-) -> dict[str, Any]:
-    """Return the event of an HTTP API: lower-case headers, several values joined by commas."""
-    url = urlsplit(target)
-    joined: dict[str, str] = {}
-    for name, value in headers:
-        key = name.lower()
-        joined[key] = f"{joined[key]},{value}" if key in joined else value
-    event = {
-        "version": "2.0",
-        "routeKey": "$default",
-        "rawPath": url.path,
-        "rawQueryString": url.query,
-        "headers": joined,
-        "requestContext": {
-            "accountId": "123456789012",
-            "apiId": "abc123def4",
-            "domainName": "abc123def4.execute-api.eu-central-1.amazonaws.com",
-            "http": {
-                "method": method,
-                "path": url.path,
-                "protocol": "HTTP/1.1",
-                "sourceIp": "127.0.0.1",
-                "userAgent": joined.get("user-agent", ""),
-            },
-            "requestId": "JKJaXmPLvHcESHA=",
-            "routeKey": "$default",
-            "stage": stage,
-        },
-    }
-    return event | _body(body, joined.get("content-type", ""), absent={})
 
 
 def event_1_0(
@@ -142,7 +78,7 @@ def event_1_0(
     }
     kind = next((value for name, value in headers if name.lower() == "content-type"), "")
     absent = {"body": None, "isBase64Encoded": False}
-    return event | _body(body, kind, absent=absent)
+    return event | body_of(body, kind, absent=absent)
 
 
 def event_alb(
@@ -163,19 +99,8 @@ def event_alb(
         "headers": kept,
     }
     absent = {"body": "", "isBase64Encoded": False}
-    return event | _body(body, kept.get("content-type", ""), absent=absent)
+    return event | body_of(body, kept.get("content-type", ""), absent=absent)
 
 
 #: How each kind of API hands over a request.
-PAYLOADS = {"1.0": event_1_0, "2.0": event_2_0, "alb": event_alb}
-
-
-def _body(body: bytes, content_type: str, *, absent: dict[str, Any]) -> dict[str, Any]:
-    if not body:
-        return absent or {"isBase64Encoded": False}
-    if content_type.startswith(_TEXT):
-        try:
-            return {"body": body.decode(), "isBase64Encoded": False}
-        except UnicodeDecodeError:
-            pass
-    return {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}
+PAYLOADS = {"1.0": event_1_0, "2.0": event_of, "alb": event_alb}

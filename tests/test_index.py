@@ -10,8 +10,9 @@ import pytest
 
 from shearling.registry import Registry
 from shearling_runtime import index
+from shearling_runtime.local import event_of
 from tests.bundles import scaling_bundle
-from tests.http_door import event_1_0, event_2_0
+from tests.http_door import event_1_0
 from tests.releases import record
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def release(registry: Registry, model: str, alias: str, version: int, **fields: 
 
 
 def ask(method: str, path: str, body: str = "", **headers: str) -> tuple[int, dict[str, str], str]:
-    answer = handled(event_2_0(method, path, list(headers.items()), body.encode()))
+    answer = handled(event_of(method, path, list(headers.items()), body.encode()))
     return answer["statusCode"], answer["headers"], answer["body"]
 
 
@@ -172,7 +173,7 @@ def test_a_rest_api_is_answered_as_an_http_api(
     registry: Registry, method: str, path: str, body: bytes
 ) -> None:
     deploy(registry, "fraud", "prod")
-    over_http = handled(event_2_0(method, path, [], body))
+    over_http = handled(event_of(method, path, [], body))
     assert handled(event_1_0(method, f"/live{path}", [], body, "live")) == over_http
 
 

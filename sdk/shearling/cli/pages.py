@@ -1,8 +1,10 @@
-"""The command that opens a model's page: open."""
+"""The commands for trying a model: open its page, serve it on this machine."""
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
@@ -37,6 +39,25 @@ def add_commands(commands: Commands) -> None:
     command.add_argument("--alias", metavar="ALIAS", help="of a URL: the alias, or a version")
     command.add_argument("--region", help="of a URL: sign for it (AWS's own URLs name theirs)")
     command.add_argument("--no-browser", action="store_true", help="print the address only")
+    command = add_command(
+        commands,
+        "serve",
+        _serve,
+        summary="serve a version on this machine, as its function would",
+        details="The same runtime answers the same requests, its page included: to try a version "
+        "before an alias names it, or to develop against. It is reached from this machine only.",
+        example="shearling serve fraud:8\n"
+        "curl -d '{\"instances\": [[1, 2, 3]]}' http://127.0.0.1:8080/v2/models/fraud/infer",
+    )
+    command.add_argument("ref", metavar="REF", help="fraud, fraud:8, fraud:prod or a pin")
+    command.add_argument(
+        "--port", type=int, default=8080, help="default: %(default)s; 0 takes a free one"
+    )
+    command.add_argument(
+        "--allow-pickle",
+        action="store_true",
+        help="load a pickle, which runs the code in it; REF must be a pin",
+    )
 
 
 def _open(arguments: argparse.Namespace) -> None:
@@ -54,6 +75,43 @@ def _open(arguments: argparse.Namespace) -> None:
             threading.Event().wait()
         except KeyboardInterrupt:
             note("")
+
+
+def _serve(arguments: argparse.Namespace) -> None:
+    from shearling.errors import FormatError
+    from shearling.load import cache_directory
+    from shearling.progress import progress
+    from shearling.ref import Ref
+    from shearling.registry import Registry
+
+    source = Registry.at(arguments.registry)
+    ref = Ref.parse(arguments.ref)
+    pin = source.resolve(ref)
+    manifest = source.manifest(pin)
+    if manifest.format == "cloudpickle" and not (arguments.allow_pickle and ref.digest):
+        raise FormatError(
+            f"{ref} is a pickle, which runs code when it is loaded; to allow it: shearling serve "
+            f"{pin} --allow-pickle"
+        )
+    directory = cache_directory()
+    with progress(f"fetch {ref}", manifest.size) as advance:
+        source.fetch(manifest, directory, advance)
+    note(f"{pin}, until Ctrl-C:")
+    variables = {
+        "SHEARLING_REGISTRY": source.store.uri,
+        "SHEARLING_MODEL": str(pin),
+        "SHEARLING_ALLOW_PICKLE": str(arguments.allow_pickle).lower(),
+        # Below it the runtime finds what has just been fetched.
+        "SHEARLING_SCRATCH": str(directory.parents[2]),
+        "AWS_LAMBDA_FUNCTION_NAME": pin.model,
+    }
+    command = [sys.executable, "-m", "shearling_runtime.local", "--port", str(arguments.port)]
+    if isinstance(ref.selector, str):
+        command += ["--alias", ref.selector]
+    sys.stdout.flush()
+    code = subprocess.run(command, env=os.environ | variables, check=False).returncode  # noqa: S603
+    if code:
+        raise SystemExit(code)
 
 
 def _by_alias(arguments: argparse.Namespace) -> tuple[Upstream, str, Mapping[str, str | None]]:

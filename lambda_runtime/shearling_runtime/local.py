@@ -1,0 +1,197 @@
+"""The runtime on this machine: a server on loopback, each of whose requests is an event.
+
+`python -m shearling_runtime.local` serves what the same variables name as in a function; `shearling
+serve` sets them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import os
+import sys
+import time
+import uuid
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from shearling_runtime.events import respond
+from shearling_runtime.limits import REQUEST_LIMIT
+from shearling_runtime.server import Server
+from shearling_runtime.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Function = Callable[[dict[str, Any]], dict[str, Any]]
+    Headers = list[tuple[str, str]]
+
+_HOST = "127.0.0.1"
+
+#: What API Gateway hands over as text; everything else, and what has no type, arrives as base64.
+_TEXT = ("text/", "application/json", "application/xml", "application/javascript")
+
+#: A request may take as long as behind an HTTP API.
+_TIMEOUT_SECONDS = 30.0
+
+
+def event_of(
+    method: str, target: str, headers: Headers, body: bytes, stage: str = "$default"
+) -> dict[str, Any]:
+    """Return the event that an HTTP API makes of a request (payload 2.0).
+
+    Args:
+        method: of the request.
+        target: path and query.
+        headers: as they were sent: their names become lower case, several values are joined.
+        body: of the request.
+        stage: of the API.
+    """
+    url = urlsplit(target)
+    joined: dict[str, str] = {}
+    for name, value in headers:
+        key = name.lower()
+        joined[key] = f"{joined[key]},{value}" if key in joined else value
+    event = {
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": url.path,
+        "rawQueryString": url.query,
+        "headers": joined,
+        "requestContext": {
+            "accountId": "123456789012",
+            "apiId": "local",
+            "domainName": joined.get("host", _HOST),
+            "http": {
+                "method": method,
+                "path": url.path,
+                "protocol": "HTTP/1.1",
+                "sourceIp": _HOST,
+                "userAgent": joined.get("user-agent", ""),
+            },
+            "requestId": str(uuid.uuid4()),
+            "routeKey": "$default",
+            "stage": stage,
+        },
+    }
+    return event | body_of(body, joined.get("content-type", ""), absent={"isBase64Encoded": False})
+
+
+def body_of(body: bytes, content_type: str, *, absent: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of an event that hold a request's body."""
+    if not body:
+        return absent
+    if content_type.startswith(_TEXT):
+        try:
+            return {"body": body.decode(), "isBase64Encoded": False}
+        except UnicodeDecodeError:
+            pass
+    return {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}
+
+
+def serving(function: Function, make_event: Callable[..., dict[str, Any]], port: int) -> Any:
+    """Return a server on loopback that answers requests by a function of events.
+
+    Args:
+        function: takes an event, and returns its answer.
+        make_event: as `event_of`.
+        port: 0 takes a free one.
+
+    Raises:
+        OSError: the port is taken.
+    """
+
+    class Handler(_Handler):
+        _function = staticmethod(function)
+        _make_event = staticmethod(make_event)
+
+    server = ThreadingHTTPServer((_HOST, port), Handler)
+    server.daemon_threads = True
+    return server
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = 10
+
+    _function: Function
+    _make_event: Callable[..., dict[str, Any]]
+
+    def answer(self) -> None:
+        length = self.headers.get("content-length") or "0"
+        if not length.isdigit() or int(length) > REQUEST_LIMIT:
+            self.close_connection = True  # what is not read must not be taken for a request
+            self._send(413, {}, b'{"message":"Request Entity Too Large"}')
+            return
+        body = self.rfile.read(int(length))
+        event = self._make_event(self.command, self.path, list(self.headers.items()), body)
+        answer = self._function(event)
+        content = answer.get("body") or ""
+        data = base64.b64decode(content) if answer["isBase64Encoded"] else content.encode()
+        self._send(answer["statusCode"], answer["headers"], data)
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = answer  # noqa: N815
+
+    def _send(self, status: int, headers: Mapping[str, str], data: bytes) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        if status != 204:  # noqa: PLR2004 - no content, and no length of it
+            self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing: the runtime writes a line for each request."""
+
+
+@dataclass(slots=True)
+class _Context:
+    """What Lambda would say of an invocation."""
+
+    function_name: str
+    invoked_function_arn: str
+    aws_request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    started: float = field(default_factory=time.monotonic)
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Return how much is left of the time that an API waits."""
+        return int(1000 * (_TIMEOUT_SECONDS - (time.monotonic() - self.started)))
+
+
+def main() -> int:
+    """Serve the model that the environment names, until the process is interrupted."""
+    parser = argparse.ArgumentParser(prog="python -m shearling_runtime.local", description=__doc__)
+    parser.add_argument("--port", type=int, default=8080)
+    parser.add_argument("--alias", default="", help="by which requests shall have come")
+    arguments = parser.parse_args()
+    settings = Settings.from_environment(os.environ)
+    model = Server(settings)
+    if problem := model.problem():
+        sys.stderr.write(f"{problem}\n")
+        return 1
+    arn = f"arn:aws:lambda:local:123456789012:function:{settings.function}:{arguments.alias}"
+
+    def function(event: dict[str, Any]) -> dict[str, Any]:
+        answer: dict[str, Any] = respond(event, _Context(settings.function, arn), model)
+        return answer
+
+    try:
+        with serving(function, event_of, arguments.port) as server:
+            name = settings.pin.model if settings.pin else ""
+            url = f"http://{_HOST}:{server.server_port}"
+            sys.stderr.write(f"{url}/v2/models/{name}\n{url}/v2/models/{name}/docs\n")
+            server.serve_forever()
+    except OSError as error:
+        sys.stderr.write(f"port {arguments.port}: {error.strerror}: pass another --port\n")
+        return 1
+    except KeyboardInterrupt:
+        return 0
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
