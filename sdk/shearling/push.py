@@ -6,18 +6,15 @@ import getpass
 import subprocess
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from shearling import formats
-from shearling.bundle import ExampleFile, Manifest, Signature, describe
 from shearling.canonical import canonical_json, plain_metadata
 from shearling.errors import (
     BundleError,
@@ -26,10 +23,10 @@ from shearling.errors import (
     InvalidRequestError,
     RegistryError,
 )
-from shearling.example import EXAMPLE_LIMIT_BYTES, Example, compare
 from shearling.inputs import check_rows
 from shearling.model_version import ModelVersion
-from shearling.progress import human_bytes, progress
+from shearling.progress import progress
+from shearling.proof import prove
 from shearling.ref import check_alias, check_model
 from shearling.registry import Registry
 from shearling.rollout import require_served, wait_for_release
@@ -38,19 +35,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
-    from shearling.bundle import Descriptor
-    from shearling.formats import Predictor, Saved
-
-_EXAMPLE = "example.tensors"
-
-#: The example runs at every start; the rest of what is given only proves the conversion.
-_EXAMPLE_ROWS = 8
-
-
-#: Where votes or distances tie, the last bit decides: that happens in few rows.
-_TIES = 0.01
+    from shearling.bundle import Manifest
+    from shearling.formats import Saved
 
 #: Who has such a file has the model by `joblib.load`.
 _PICKLES = frozenset({".joblib", ".pickle", ".pkl"})
@@ -59,14 +45,6 @@ _PICKLES = frozenset({".joblib", ".pickle", ".pkl"})
 _EXPORTS = {
     "torch": 'write it by torch.onnx.export(model, inputs, "model.onnx")',
     "keras": 'write it by model.export("model.onnx", format="onnx")',
-}
-
-#: What makes a saved model answer differently, and what helps.
-_HINTS = {
-    "onnx": "ONNX computes in 32 bits: fit and push on float32 data (trees without a scaler before "
-    "them: its last bit decides where a value lies on a split)",
-    "cloudpickle": "It was only pickled and loaded again: let it answer the same every time, with "
-    "a fixed seed and no state",
 }
 
 #: The oldest that functions run on.
@@ -125,20 +103,20 @@ def push_model(
         raise RegistryError("wait=True waits for the release of an alias: pass alias=... with it")
     options = _Options(format=format, requirements=requirements, load=load)
     options.check()
-    asked = _Asked(
-        metadata=_metadata(metadata), rtol=_tolerance("rtol", rtol), atol=_tolerance("atol", atol)
-    )
+    said = _metadata(metadata)
+    rtol, atol = _tolerance("rtol", rtol), _tolerance("atol", atol)
     target = Registry.at(registry)
     target.store.folders("models")  # before the work: can it be reached?
     if alias is not None and wait:
         require_served(target, name, alias)
     with tempfile.TemporaryDirectory(prefix="shearling-") as directory:
         saved = _save(model, example, options, Path(directory))
-        manifest, files, load_seconds = _prove(saved, name, asked, Path(directory))
+        proven = prove(saved, name, Path(directory), rtol=rtol, atol=atol, metadata=said)
+        manifest = proven.manifest
         _warn_of_python(manifest)
-        details = _details(manifest, load_seconds)
+        details = _details(manifest, proven.load_seconds)
         with progress(f"push {name}", manifest.size) as advance:
-            published = target.publish(manifest, files, details, advance)
+            published = target.publish(manifest, proven.files, details, advance)
     pin = published.version.pin
     if alias is not None:
         entry = target.alias_entry(name, alias)
@@ -174,15 +152,6 @@ class _Options:
             raise FormatError("load is for ONNX: a pickle is loaded in one way only")
         if self.format != "cloudpickle" and self.requirements is not None:
             raise FormatError("requirements are for format='cloudpickle': ONNX needs none")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
-    """What the manifest says because it was asked for."""
-
-    metadata: Mapping[str, Any]
-    rtol: float
-    atol: float
 
 
 def _text(field: str, value: object) -> str:
@@ -246,88 +215,6 @@ def _way_to_onnx(model: object) -> str:
     return next(exports, "convert it yourself")
 
 
-def _prove(
-    saved: Saved,
-    name: str,
-    asked: _Asked,
-    directory: Path,
-) -> tuple[Manifest, dict[str, Path], float]:
-    """Load what was saved as a function would, and compare its answers with the original's."""
-    described = {path: _describe(path, file, directory) for path, file in saved.files.items()}
-    draft = Manifest(
-        model=name,
-        format=saved.format,
-        entry=saved.entry,
-        files=tuple(described.values()),
-        signature=saved.signature,
-        example=ExampleFile(path=_EXAMPLE, rtol=asked.rtol, atol=asked.atol),
-        options=saved.options,
-        metadata=asked.metadata,
-        environment=saved.environment,
-    )
-    started = time.perf_counter()
-    predictor = formats.load(draft, directory, formats.LoadSettings(allow_pickle=True))
-    load_seconds = time.perf_counter() - started
-    names = [spec.name for spec in saved.signature.outputs]
-    answers = predictor.predict(saved.inputs, names)
-    found = compare(saved.expected, answers, rtol=asked.rtol, atol=asked.atol)
-    if found.problem:
-        raise FormatError(
-            f"the saved model does not answer as the original does: {found.problem}. Nothing is "
-            f"published. {_HINTS[saved.format]}, or allow more with rtol= and atol="
-        )
-    _warn_of_other_rows(saved, predictor, asked)
-    inputs = []
-    for spec in saved.signature.inputs:
-        nullable = spec.name not in saved.missing or _is_nullable(
-            spec.name, saved, predictor, asked
-        )
-        inputs.append(replace(spec, nullable=nullable))
-    example = _write_example(saved, predictor, names, directory)
-    manifest = replace(
-        draft,
-        signature=Signature(inputs=tuple(inputs), outputs=saved.signature.outputs),
-        files=(*draft.files, example),
-    )
-    return manifest, {file.path: directory / file.hex for file in manifest.files}, load_seconds
-
-
-def _warn_of_other_rows(saved: Saved, predictor: Predictor, asked: _Asked) -> None:
-    """Say that rows like those of the example are answered otherwise than by the original."""
-    if saved.mixed is None:
-        return
-    answers = predictor.predict(saved.mixed.inputs, list(saved.mixed.outputs))
-    found = compare(saved.mixed.outputs, answers, rtol=asked.rtol, atol=asked.atol)
-    if found.share > _TIES:
-        warnings.warn(
-            "the saved model answers the example as the original does, but not all rows that mix "
-            f"its values: {found.problem}. {_HINTS[saved.format]}, or push more rows as the "
-            "example, to see whether any of them is answered so",
-            UserWarning,
-            stacklevel=4,
-        )
-
-
-def _is_nullable(name: str, saved: Saved, predictor: Predictor, asked: _Asked) -> bool:
-    """Say whether values of an input may be missing: both models take such rows, and agree."""
-    has_missing = bool(np.isnan(saved.inputs[name]).any())
-    for example in saved.missing[name]:
-        answers = predictor.predict(example.inputs, list(example.outputs))
-        found = compare(example.outputs, answers, rtol=asked.rtol, atol=asked.atol)
-        if not found.problem:
-            continue
-        differs = (
-            f"where a value of {name!r} is missing, the saved model does not answer as the "
-            f"original does: {found.problem}"
-        )
-        if has_missing:
-            raise FormatError(f"{differs}. Nothing is published. Fill such values before the model")
-        refuses = f"{differs}. It refuses such values: fill them before the model"
-        warnings.warn(refuses, UserWarning, stacklevel=4)
-        return False
-    return has_missing or bool(saved.missing[name])
-
-
 def _warn_of_python(manifest: Manifest) -> None:
     """Say that no function can load a pickle of this Python, which a notebook still can."""
     if manifest.environment and sys.version_info[:2] < _OLDEST_PYTHON:
@@ -338,44 +225,6 @@ def _warn_of_python(manifest: Manifest) -> None:
             UserWarning,
             stacklevel=3,
         )
-
-
-def _describe(path: str, file: Path, directory: Path) -> Descriptor:
-    """Describe a file, and give it the name that its blob has wherever it is loaded."""
-    with file.open("rb") as stream:
-        described = describe(path, stream)
-    file.rename(directory / described.hex)
-    return described
-
-
-def _write_example(
-    saved: Saved, predictor: Predictor, names: list[str], directory: Path
-) -> Descriptor:
-    """Write the example's first rows, as many as are allowed, with the answers to them."""
-    rows = _EXAMPLE_ROWS
-    while True:
-        inputs, are_fewer = _first_rows(saved, rows)
-        data = Example(inputs, predictor.predict(inputs, names)).to_bytes()
-        if len(data) <= EXAMPLE_LIMIT_BYTES:
-            break
-        if rows == 1 or not are_fewer:
-            raise InvalidRequestError(
-                f"example: {human_bytes(len(data))} with its answers, and it runs at every start: "
-                f"pass a smaller one, of at most {human_bytes(EXAMPLE_LIMIT_BYTES)}"
-            )
-        rows //= 2
-    file = directory / _EXAMPLE
-    file.write_bytes(data)
-    return _describe(_EXAMPLE, file, directory)
-
-
-def _first_rows(saved: Saved, rows: int) -> tuple[dict[str, NDArray[Any]], bool]:
-    """Return the example's first rows, and True; all of it if its first dimension is no row."""
-    inputs = dict(saved.inputs)
-    counts = {array.shape[:1] for array in inputs.values()}
-    if len(counts) == 1 and all(spec.shape[:1] == (-1,) for spec in saved.signature.inputs):
-        return {key: array[:rows] for key, array in inputs.items()}, True
-    return inputs, False
 
 
 def _details(manifest: Manifest, load_seconds: float) -> dict[str, Any]:

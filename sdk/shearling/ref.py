@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from shearling.errors import InvalidRefError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _MODEL = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
 _ALIAS = re.compile(r"[a-z][a-z0-9-]{0,47}")
@@ -14,6 +18,9 @@ _NEWEST = "latest"
 #: What stands beside aliases in the registry, and in no policy may be taken for one.
 _RESERVED = frozenset({_NEWEST, "versions", "digests"})
 _VERSION = re.compile(r"[1-9][0-9]{0,9}")
+
+#: Names that an error shows.
+_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,3 +92,13 @@ def check_alias(name: str) -> str:
             f"and is none of {', '.join(sorted(_RESERVED))}"
         )
     return name
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """Return known names for a message, those like a wrong one first, and not a whole page."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, known, n=_SHOWN)
+    ordered = near + [each for each in known if each not in near]
+    more = len(known) - _SHOWN
+    return ", ".join(ordered[:_SHOWN]) + (f" and {more} more" if more > 0 else "") or "none"

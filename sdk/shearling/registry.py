@@ -16,11 +16,11 @@ from shearling.entries import AliasEntry, Deployment, Published, Release, Versio
 from shearling.errors import BundleError, IntegrityError, ModelNotFoundError, RegistryError
 from shearling.fetch import Fetched, blob_key, fetch_blobs
 from shearling.records import Log, create_or_read, read_json
-from shearling.ref import Pin, Ref, check_alias, check_model
+from shearling.ref import Pin, Ref, check_alias, check_model, nearest
 from shearling.store import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from shearling.store import Store
@@ -37,9 +37,6 @@ __all__ = [
 
 #: The variable that names the registry wherever Shearling runs.
 REGISTRY_VARIABLE = "SHEARLING_REGISTRY"
-
-#: As many as an error shows.
-_SHOWN_NAMES = 10
 
 _DEPLOYMENT = re.compile(r"deployments/[^/]+\.json")
 
@@ -378,26 +375,16 @@ class Registry:
         return Release(number=number, **known)
 
     def _no_model(self, model: str) -> ModelNotFoundError:
-        known = _closest(model, self.models())
+        known = nearest(model, self.models())
         return ModelNotFoundError(f"no model {model!r} in {self.store.uri}; it has {known}")
 
     def _no_alias(self, model: str, alias: str) -> ModelNotFoundError:
         if not self._versions(model).last():
             return self._no_model(model)
-        known = _closest(alias, self.store.folders(f"models/{model}/aliases"))
+        known = nearest(alias, self.store.folders(f"models/{model}/aliases"))
         return ModelNotFoundError(
             f"no alias {alias!r} of model {model!r} in {self.store.uri}; it has {known}"
         )
-
-
-def _closest(name: str, known: Sequence[str]) -> str:
-    """Return known names, those like the one that was meant first, and not a whole page of them."""
-    from difflib import get_close_matches
-
-    near = get_close_matches(name, known, n=_SHOWN_NAMES)
-    ordered = near + [each for each in known if each not in near]
-    more = len(known) - _SHOWN_NAMES
-    return ", ".join(ordered[:_SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "") or "none"
 
 
 def _digest_key(model: str, digest: str) -> str:
