@@ -150,6 +150,7 @@ def test_control_keeps_the_services_that_it_calls(path: str, kind: Kind, *, prun
     ("path", "kind", "left_out"),
     [
         ("shearling/push.py", "runtime", True),
+        ("shearling_runtime/local.py", "runtime", True),
         ("shearling/package/build.py", "control", True),
         ("shearling/release.py", "runtime", True),
         ("shearling/release.py", "control", False),
@@ -449,7 +450,17 @@ def test_runtime_is_within_its_budget(runtime: Path) -> None:
 
 @pytest.mark.slow
 def test_runtime_holds_nothing_of_the_notebooks_side(runtime: Path) -> None:
-    for module in ("push", "client", "cli", "package", "release", "function", "rollout", "load"):
+    for module in (
+        "push",
+        "proof",
+        "client",
+        "cli",
+        "package",
+        "release",
+        "function",
+        "rollout",
+        "load",
+    ):
         assert not list((runtime / "shearling").glob(f"{module}*"))
     for module in ("releaser", "stager"):
         assert not list((runtime / "shearling_runtime").glob(f"{module}*"))

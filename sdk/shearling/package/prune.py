@@ -63,6 +63,7 @@ _OWN_CLIENTS = ("client", "http_client", "remote", "many", "signing")
 _OWN_TOOLS = (
     *_OWN_CLIENTS,
     "push",
+    "proof",
     "cli",
     "package",
     "load",
@@ -88,11 +89,11 @@ _OWN_RELEASES = (
 _OWN_LEFT_OUT: dict[Kind, dict[str, frozenset[str]]] = {
     "runtime": {
         "shearling": frozenset({*_OWN_TOOLS, *_OWN_RELEASES, "function-constraints"}),
-        "shearling_runtime": frozenset({"releaser", "stager", "patience", "index"}),
+        "shearling_runtime": frozenset({"local", "releaser", "stager", "patience", "index"}),
     },
     "control": {
         "shearling": frozenset({*_OWN_TOOLS, "function-constraints"}),
-        "shearling_runtime": frozenset({"handler"}),
+        "shearling_runtime": frozenset({"handler", "local"}),
     },
 }
 
