@@ -210,6 +210,24 @@ def test_what_is_never_reached_is_given_up_soon() -> None:
         model.metadata()
 
 
+def test_a_name_that_no_server_knows_is_given_up_at_once() -> None:
+    waits: list[float] = []
+    model = connect("http://fraud.invalid", model="fraud", pause=waits.append)
+    with pytest.raises(InferenceError, match=r"cannot reach http://fraud\.invalid/v2"):
+        model.metadata()
+    assert waits == []
+
+
+def test_requests_share_a_connection() -> None:
+    metadata: dict[str, Any] = {"inputs": [], "outputs": []}
+    with answering(*[(200, metadata)] * 3) as (url, _):
+        model = connect(url, model="fraud")
+        for _ in range(3):
+            model.metadata()
+        pool = model._connections._pool.connection_from_url(url)
+        assert (pool.num_connections, pool.num_requests) == (1, 3)
+
+
 def test_an_unknown_way_to_authorize_is_refused() -> None:
     with pytest.raises(InvalidRefError, match="auth 'aws' is none of 'iam', 'auto' and None"):
         connect("http://127.0.0.1:1", model="fraud", auth="aws")  # type: ignore[call-overload]

@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from shearling.cli import main as shearling
-from shearling.cli.loopback import Answer, HttpUpstream, LambdaUpstream, serving
+from shearling.cli.loopback import HttpUpstream, LambdaUpstream, serving
 from shearling.cli.pages import _signed_for
+from shearling.connections import Answer
 from tests.bundles import scaling_bundle
 from tests.http_door import http_door
 from tests.lambda_door import Function, LambdaDoor, served

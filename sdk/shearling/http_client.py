@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import random
 import socket
 import time
 from functools import cached_property
-from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
-from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlsplit
-from urllib.request import Request, build_opener
 
+from urllib3.exceptions import HTTPError, NewConnectionError
+from urllib3.exceptions import TimeoutError as NoAnswerError
+
+from shearling.connections import Connections
 from shearling.errors import (
     DeadlineError,
     InferenceError,
     InvalidRefError,
 )
 from shearling.remote import RemoteModel, check_request, raise_error
-from shearling.signing import NoRedirects, is_aws, signed, with_api_key, with_token
+from shearling.signing import is_aws, signed, with_api_key, with_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -99,7 +99,7 @@ class HttpModel(RemoteModel):
         self._api_key = api_key
         self._timeout = timeout_seconds
         self._pause = pause
-        self._opener = build_opener(NoRedirects())
+        self._connections = Connections(url)
 
     def metadata(self) -> dict[str, Any]:
         """Return name, version, inputs and outputs of what is served now."""
@@ -159,7 +159,7 @@ class HttpModel(RemoteModel):
                 status, answered, data = self._try(method, path, body, headers, left)
             except _NotSentError as error:
                 problem = InferenceError(f"cannot reach {self.target}: {error}")
-                ends = min(ends, started + _UNREACHED_SECONDS)
+                ends = min(ends, started + (0 if error.is_final else _UNREACHED_SECONDS))
             else:
                 if status != _THROTTLED or _sentence(status, data) == _USED_UP:
                     if refuses and status >= _ERROR:
@@ -178,24 +178,14 @@ class HttpModel(RemoteModel):
     ) -> tuple[int, Mapping[str, str], bytes]:
         url = f"{self.target}{path}"
         sent = self._authorized(method, url, body, {"Accept": "application/json, */*", **headers})
-        request = Request(url, body or None, sent, method=method)  # noqa: S310 - http(s) only
         try:
-            with self._opener.open(request, timeout=max(seconds, 0.001)) as answer:
-                return answer.status, _lower(answer.headers), answer.read()
-        except HTTPError as error:
-            with contextlib.closing(error):
-                return error.code, _lower(error.headers), error.read()
-        except URLError as error:
-            # Nothing was sent where there was no connection; else the function may have run.
-            if isinstance(error.reason, (ConnectionRefusedError, socket.gaierror)):
-                raise _NotSentError(error.reason) from error
-            if isinstance(error.reason, TimeoutError):
-                raise self._late() from error
-            raise InferenceError(f"{self.target} failed: {error.reason}") from error
-        except TimeoutError as error:
+            return self._connections.send(method, url, body, sent, max(seconds, 0.001))
+        except NewConnectionError as error:
+            raise _NotSentError(error.__cause__ or error) from error
+        except NoAnswerError as error:
             raise self._late() from error
-        except (HTTPException, OSError) as error:
-            raise InferenceError(f"{self.target} failed: {error!r}") from error
+        except HTTPError as error:  # the function may have run
+            raise InferenceError(f"{self.target} failed: {error}") from error
 
     def _late(self) -> DeadlineError:
         return DeadlineError(f"{self.target} gave no answer within {self._timeout:g} s")
@@ -221,9 +211,10 @@ class HttpModel(RemoteModel):
 class _NotSentError(Exception):
     """There was no connection: the request cannot have been answered."""
 
-
-def _lower(headers: Any) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__(cause)
+        #: A name that no server knows will not be known in a moment.
+        self.is_final = getattr(cause, "errno", None) == socket.EAI_NONAME
 
 
 def _parsed(data: bytes) -> Any:

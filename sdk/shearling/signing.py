@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler
 
 from shearling.errors import InvalidRequestError
 
@@ -14,14 +13,6 @@ if TYPE_CHECKING:
     from boto3 import Session
 
 _DEFAULT_REGION = "us-east-1"
-
-
-class NoRedirects(HTTPRedirectHandler):
-    """Follows no redirect: a signature and a token are for one host."""
-
-    def redirect_request(self, *_: Any) -> None:
-        """Return no request."""
-        return
 
 
 def is_aws(host: str) -> bool:

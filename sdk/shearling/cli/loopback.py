@@ -9,13 +9,14 @@ import secrets
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
-from urllib.error import HTTPError, URLError
-from urllib.request import Request, build_opener
+from typing import TYPE_CHECKING, Any, Protocol
 
+from urllib3.exceptions import HTTPError
+
+from shearling.connections import Answer, Connections
 from shearling.errors import InferenceError
 from shearling.remote import REQUEST_LIMIT
-from shearling.signing import NoRedirects, signed, with_api_key, with_token
+from shearling.signing import signed, with_api_key, with_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,14 +36,6 @@ _PASSED_BACK = (
 )
 #: Where the page looks for who serves it; the model's own data can hold no such text.
 _DOOR = b'id="door">null<'
-
-
-class Answer(NamedTuple):
-    """An answer; the names of its headers are in lower case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 class Upstream(Protocol):
@@ -110,22 +103,16 @@ class HttpUpstream:
         self._region = region
         self._token = token
         self._api_key = api_key
-        self._opener = build_opener(NoRedirects())
+        self._connections = Connections(api)
 
     def __call__(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Send a request on."""
         url = f"{self._api}{path}"
         sent = self._authorized(method, url, dict(headers), body)
-        request = Request(url, body or None, sent, method=method)  # noqa: S310 - http(s) only
         try:
-            with self._opener.open(request, timeout=_SECONDS) as answer:
-                return Answer(answer.status, _lower(answer.headers), answer.read())
+            return Answer(*self._connections.send(method, url, body, sent, _SECONDS))
         except HTTPError as error:
-            with error:
-                return Answer(error.code, _lower(error.headers), error.read())
-        except (URLError, OSError) as error:
-            reason = getattr(error, "reason", error)
-            raise InferenceError(f"cannot reach {self._api}: {reason}") from error
+            raise InferenceError(f"cannot reach {self._api}: {error.__cause__ or error}") from error
 
     def _authorized(
         self, method: str, url: str, headers: dict[str, str], body: bytes
@@ -172,6 +159,9 @@ def serving(upstream: Upstream, page: str, door: Mapping[str, str | None]) -> It
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 30
+    #: As of a small packet that waits for the receipt of the one before.
+    disable_nagle_algorithm = True
+    wbufsize = -1
 
     _upstream: Upstream
     _secret: str

@@ -59,7 +59,7 @@ _BOTOCORE_SERVICES = frozenset(
 _BOTOCORE_DATA = ("botocore", "data")
 
 #: What only a notebook, a terminal or the releaser imports.
-_OWN_CLIENTS = ("client", "http_client", "remote", "many", "signing")
+_OWN_CLIENTS = ("client", "http_client", "remote", "many", "signing", "connections")
 _OWN_TOOLS = (
     *_OWN_CLIENTS,
     "push",
