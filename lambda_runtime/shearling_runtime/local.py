@@ -115,7 +115,7 @@ def serving(function: Function, make_event: Callable[..., dict[str, Any]], port:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 10
-    #: Head and body are sent at once: the second of two small packets waits for the first's receipt.
+    #: Head and body go at once: of two small packets the second waits for the first's receipt.
     disable_nagle_algorithm = True
     wbufsize = -1
 

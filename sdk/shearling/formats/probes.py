@@ -41,13 +41,19 @@ def missing(
         by input, the rows without one of its columns and their answers; no such rows if the
         estimator takes none.
     """
-    asked = {}
-    for spec in specs:
-        if spec.datatype.startswith("FP"):
-            lacking = (_without(rows[:_ROWS], column) for column in _columns(rows, spec.name))
-            found = [_ask(each, specs, ask) for each in lacking]
-            asked[spec.name] = [example for example in found if example is not None]
-    return asked
+    rows = rows[:_ROWS]
+    columns = {
+        spec.name: _columns(rows, spec.name) for spec in specs if spec.datatype.startswith("FP")
+    }
+    # All at once, for most estimators take all or none; to ask a large forest is slow.
+    lacking = [_without(rows, column) for own in columns.values() for column in own]
+    if lacking and (example := _ask(_joined(lacking), specs, ask)):
+        return {name: [example] for name in columns}
+    found = {
+        name: [_ask(_without(rows, column), specs, ask) for column in own]
+        for name, own in columns.items()
+    }
+    return {name: [each for each in own if each is not None] for name, own in found.items()}
 
 
 def mixed(rows: Any, specs: Sequence[TensorSpec], ask: Callable[[Any], Tensors]) -> Example | None:
@@ -84,10 +90,18 @@ def _without(rows: Any, column: Any) -> Any:
     if is_frame(rows):
         lacking = rows.copy()
         lacking[column] = np.nan
-    else:
-        lacking = rows.astype(np.result_type(rows, np.float32))
-        lacking[:, column] = np.nan
+        return lacking
+    lacking = rows.astype(np.result_type(rows, np.float32))
+    lacking[:, column] = np.nan
     return lacking
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    if not is_frame(parts[0]):
+        return np.concatenate(parts)
+    import pandas as pd
+
+    return pd.concat(parts, ignore_index=True)
 
 
 def _ask(rows: Any, specs: Sequence[TensorSpec], ask: Callable[[Any], Tensors]) -> Example | None:
