@@ -19,7 +19,7 @@ import skl2onnx
 from onnx import TensorProto, helper, numpy_helper
 from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer
-from sklearn.datasets import load_iris
+from sklearn.datasets import load_breast_cancer, load_iris
 from sklearn.decomposition import PCA
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import (
@@ -761,6 +761,18 @@ def test_rows_beyond_the_example_that_are_answered_otherwise_are_warned_of(
     with pytest.warns(UserWarning, match="but not all rows that mix its values: output proba"):
         push_model(model, "fraud", example=X[:5], registry=registry)
     assert registry.models() == ["fraud"]
+
+
+def test_classes_that_tie_are_no_difference(registry: Registry) -> None:
+    rows, labels = load_breast_cancer(return_X_y=True)
+    rows = rows.astype(np.float32)
+    # An even number of trees, each sure of its class: some rows are between the two.
+    model = RandomForestClassifier(100, random_state=0).fit(rows[:400], labels[:400])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        push_model(model, "fraud", example=rows[400:], registry=registry)
+    (spec,) = load_model("fraud", registry=registry).signature.inputs
+    assert spec.nullable
 
 
 def test_rows_of_a_mixed_frame_beyond_the_example_are_asked_for_too(registry: Registry) -> None:

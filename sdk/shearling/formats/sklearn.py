@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 #: Current enough for every converter, old enough for every ONNX Runtime that Lambda may have.
 _TARGET_OPSET = {"": 18, "ai.onnx.ml": 3}
 
+#: What splits at a value, by the names of classes.
+_TREES = re.compile(r"Tree|Forest|Boost|LGBM|XGB")
+
 #: The name of the only input, where the example is an array.
 _INPUT = "X"
 
@@ -82,9 +85,10 @@ def save(model: Any, example: Any, directory: Path, load: onnx_format.Load | Non
         saved = onnx_format.save(graph, example, directory, load)
         return saved, _answers(model, rows, saved.expected)
 
-    saved, expected = saved_by({})
-    if (dividing := _dividing(model)) and _differs(expected, saved.expected):
-        other, others_expected = saved_by(dividing)
+    dividing = _dividing(model)
+    saved, expected = saved_by(dividing)
+    if dividing and _differs(expected, saved.expected):
+        other, others_expected = saved_by({})
         if not _differs(others_expected, other.expected):
             saved, expected = other, others_expected
     if not expected:
@@ -95,7 +99,9 @@ def save(model: Any, example: Any, directory: Path, load: onnx_format.Load | Non
     specs, shapes = saved.signature.inputs, saved.expected
 
     def ask(others: Any) -> Tensors:
-        return _answers(model, others, shapes)
+        answers = _answers(model, others, shapes)
+        # Where classes tie, the last bit of their sums decides: their probabilities say it all.
+        return {name: answers[name] for name in answers.keys() - {"label"}} or answers
 
     return replace(
         saved,
@@ -304,12 +310,15 @@ def _parts(model: Any) -> Iterator[Any]:
 
 
 def _dividing(model: Any) -> dict[Any, Any]:
-    """Return the options by which StandardScaler divides, as scikit-learn does.
+    """Return the options by which StandardScaler divides before trees, as scikit-learn does.
 
     By default it is converted to a multiplication: quicker, but where a value lies on a tree's
-    split, its last bit decides.
+    split, its last bit decides. On data of 64 bits neither is exact, and the example chooses.
     """
-    scalers = (part for part in _parts(model) if type(part).__name__ == "StandardScaler")
+    parts = list(_parts(model))
+    if not any(_TREES.search(type(part).__name__) for part in parts):
+        return {}
+    scalers = (part for part in parts if type(part).__name__ == "StandardScaler")
     return {id(scaler): {"div": "div"} for scaler in scalers}
 
 
