@@ -3,20 +3,22 @@
 module "registry" {
   source = "./modules/registry"
 
-  name          = var.name
-  bucket        = var.registry.bucket
-  prefix        = var.registry.prefix
-  kms_key_arn   = var.registry.kms_key_arn
-  force_destroy = var.registry.force_destroy
-  packages      = setunion(values(var.packages), compact([for model in values(var.models) : model.package]))
-  aliases       = { for name, model in var.models : name => keys(model.aliases) }
+  name                = var.name
+  bucket              = var.registry.bucket
+  prefix              = var.registry.prefix
+  kms_key_arn         = var.registry.kms_key_arn
+  former_kms_key_arns = var.registry.former_kms_key_arns
+  force_destroy       = var.registry.force_destroy
+  packages            = setunion(values(var.packages), compact([for model in values(var.models) : model.package]))
+  aliases             = { for name, model in var.models : name => keys(model.aliases) }
 }
 
 locals {
   registry = {
-    bucket      = module.registry.bucket
-    prefix      = var.registry.prefix
-    kms_key_arn = var.registry.kms_key_arn
+    bucket              = module.registry.bucket
+    prefix              = var.registry.prefix
+    kms_key_arn         = var.registry.kms_key_arn
+    former_kms_key_arns = var.registry.former_kms_key_arns
   }
 
   # Models that are read from the file system.
@@ -143,7 +145,7 @@ module "rest_api" {
   models             = local.served
   index              = local.index
   authorization      = var.rest_api.authorization
-  usage_plans        = var.rest_api.usage_plans
+  usage_plans        = coalesce(var.rest_api.usage_plans, {})
   throttle           = var.rest_api.throttle
   timeout_seconds    = var.rest_api.timeout_seconds
   stage              = var.rest_api.stage
@@ -167,7 +169,6 @@ module "releaser" {
   functions = {
     for name in keys(var.models) : name => {
       name               = module.function[name].function_name
-      arn                = module.function[name].function_arn
       aliases            = keys(module.function[name].alias_arns)
       python             = coalesce(var.models[name].python, var.python)
       configuration_hash = module.function[name].configuration_hash
@@ -185,12 +186,40 @@ module "releaser" {
   permissions_boundary_arn = var.permissions_boundary_arn
 }
 
+# Destroyed first, for it depends on everything: then the releaser refuses, if the bucket would have to go with models in
+# it. S3 refuses that too, but last, when the bucket stands there without its policy and everything else is gone.
+resource "aws_lambda_invocation" "guard" {
+  count = var.registry.bucket == null ? 1 : 0
+
+  function_name   = module.releaser.function_name
+  input           = jsonencode({ shearling = "guard", force_destroy = var.registry.force_destroy })
+  lifecycle_scope = "CRUD"
+
+  depends_on = [
+    module.registry,
+    module.file_system,
+    module.stager,
+    module.function,
+    module.index,
+    module.api,
+    module.rest_api,
+    module.releaser,
+  ]
+}
+
 check "api_timeout" {
   assert {
     condition = var.api == null || alltrue([for model in values(var.models) : model.timeout_seconds <= 30])
     error_message = "The API answers 503 after 30 seconds, however long the function goes on: ${join(", ", [
       for name, model in var.models : "${name} has timeout_seconds = ${model.timeout_seconds}" if model.timeout_seconds > 30
     ])}. Direct invocation waits as long as the function."
+  }
+}
+
+check "network_is_used" {
+  assert {
+    condition     = var.network == null || length(local.mounted) > 0
+    error_message = "network is for models with a file_system, and there is none: no function stands in it."
   }
 }
 

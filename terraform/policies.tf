@@ -34,9 +34,9 @@ locals {
     ]
   })
 
-  execution_arns = concat(module.api[*].execution_arn, module.rest_api[*].execution_arn)
+  stage_arns = concat(module.api[*].stage_arn, module.rest_api[*].stage_arn)
 
-  index_policy_json = length(local.execution_arns) == 0 ? null : jsonencode({
+  index_policy_json = length(local.stage_arns) == 0 ? null : jsonencode({
     Version = "2012-10-17"
     Statement = flatten([
       for policy in concat(module.api[*].index_policy_json, module.rest_api[*].index_policy_json) : jsondecode(policy).Statement
@@ -55,12 +55,12 @@ locals {
             Resource = target.arn
           },
         ],
-        length(local.execution_arns) == 0 ? [] : [
+        length(local.stage_arns) == 0 ? [] : [
           {
             Sid      = "CallApi"
             Effect   = "Allow"
             Action   = "execute-api:Invoke"
-            Resource = [for pair in setproduct(local.execution_arns, target.paths) : "${pair[0]}/*/*/v2/models/${target.model}${pair[1]}"]
+            Resource = [for pair in setproduct(local.stage_arns, target.paths) : "${pair[0]}/*/v2/models/${target.model}${pair[1]}"]
           },
         ],
       )

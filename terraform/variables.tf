@@ -65,10 +65,11 @@ variable "models" {
 
 variable "registry" {
   type = object({
-    bucket        = optional(string)      # one that exists, known at plan; null creates <name>-<account>-<region>
-    prefix        = optional(string, "")  # where in the bucket, without slashes at the ends
-    kms_key_arn   = optional(string)      # key of the bucket; null is S3's own
-    force_destroy = optional(bool, false) # let models be deleted, and the bucket with models in it
+    bucket              = optional(string)           # one that exists, known at plan; null creates <name>-<account>-<region>
+    prefix              = optional(string, "")       # where in the bucket, without slashes at the ends
+    kms_key_arn         = optional(string)           # key of the bucket; null is S3's own
+    former_kms_key_arns = optional(list(string), []) # keys before it: what was written under them is read with them still
+    force_destroy       = optional(bool, false)      # let models be deleted, and the bucket with models in it
   })
   default     = {}
   nullable    = false
@@ -97,6 +98,11 @@ variable "network" {
   validation {
     condition     = var.network == null || try(length(var.network.subnet_ids) > 0, false)
     error_message = "network.subnet_ids names no subnet: the file system has a mount target in each, and functions stand there."
+  }
+
+  validation {
+    condition     = var.network == null || try(length(distinct(var.network.subnet_ids)) == length(var.network.subnet_ids), false)
+    error_message = "network.subnet_ids names a subnet twice: a file system has one mount target in each availability zone."
   }
 }
 
@@ -144,6 +150,7 @@ variable "api" {
 variable "rest_api" {
   type = object({
     authorization = optional(string, "AWS_IAM") # or NONE: everybody, or with usage plans everybody who has a key
+    # With one or more, every request needs a key; {} with NONE is an API that is open to everybody.
     usage_plans = optional(map(object({
       requests_per_second = number # of each key, over all routes
       burst               = number
@@ -152,7 +159,7 @@ variable "rest_api" {
         period   = string # DAY, WEEK or MONTH
       }))
       api_keys = optional(set(string), []) # names; AWS makes the values
-    })), {})
+    })))
     throttle = optional(object({
       requests_per_second = optional(number)
       burst               = optional(number)
@@ -170,6 +177,12 @@ variable "rest_api" {
   })
   default     = null
   description = "A REST API in front of the functions, for API keys, usage plans and WAF, beside the HTTP API or instead of it; null for none."
+
+  # Terraform drops attributes that it does not know: a misspelt `usage_plans` would open the API.
+  validation {
+    condition     = var.rest_api == null || try(var.rest_api.authorization != "NONE" || var.rest_api.usage_plans != null, false)
+    error_message = "rest_api.authorization is NONE without usage_plans: give the plans whose keys are asked for, or usage_plans = {} for an API that is open to everybody."
+  }
 
   validation {
     condition     = try(var.rest_api.domain.name != var.api.domain.name, true)

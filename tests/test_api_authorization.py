@@ -230,6 +230,10 @@ def test_who_may_list_the_models_sees_them_and_calls_none(stack: Stack, api: str
     assert signed(f"{api}/", user)[0] == 200
     assert json.loads(signed(f"{api}/v2", user)[1])["name"] == "shearling"
     assert signed(f"{api}/v2/models/fraud", user)[0] == 403
+    # A right to `/` must not be one to whatever ends in it.
+    for path in ("fraud/infer/", "embed/infer/", "embed/versions/prod/infer/"):
+        assert signed(f"{api}/v2/models/{path}", user, "POST")[0] == 403, path
+    assert signed(f"{api}/v2/models/fraud/", user)[0] in (403, 404)
 
 
 def test_a_good_token_is_let_in(stack: Stack, tokens: Issuer) -> None:

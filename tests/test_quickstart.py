@@ -31,6 +31,7 @@ from tests.embedded_aws import REGION, EmbeddedAws
 from tests.packages import built_package, function_python
 from tests.terraform_cli import (
     REPOSITORY,
+    TerraformError,
     TerraformStack,
     working_copy,
     write_emulator_override,
@@ -369,6 +370,21 @@ def test_who_may_promote_moves_that_alias_and_no_other(
         sdk.set_alias("cancer", "staging", 1)
     with pytest.raises(sdk.StoreError, match="access denied"):
         sdk.push_model(train("forest"), "cancer", example=ROWS)
+
+
+def test_a_destroy_that_would_take_models_is_refused_before_anything_has_gone(
+    stack: Quickstart,
+) -> None:
+    kept = stack.directory / "kept_override.tf"
+    kept.write_text('module "inference" {\n  registry = { force_destroy = false }\n}\n')
+    stack.terraform.apply()
+    with pytest.raises(TerraformError, match=r"the registry has models \(cancer\)"):
+        stack.terraform.destroy()
+    # The guard alone has gone: the next apply brings it back.
+    guard = "module.inference.aws_lambda_invocation.guard[0]"
+    assert {name for name in stack.terraform.changes() if name.startswith("module.")} <= {guard}
+    kept.unlink()
+    stack.terraform.apply()
 
 
 def test_destroy_leaves_nothing_behind(stack: Quickstart) -> None:

@@ -11,9 +11,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
-from shearling.errors import ReleaseError, ShearlingError
+from shearling.errors import RegistryError, ReleaseError, ShearlingError
 from shearling.function import UndecidedError, lambda_client
 from shearling.outcome import FAILED, RELEASED, REMEDY, Outcome
+from shearling.ref import nearest
 from shearling.registry import REGISTRY_VARIABLE, Registry
 from shearling.release import release_alias
 from shearling.staging import Staging
@@ -128,11 +129,14 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Release what an event is about.
 
     Raises:
+        RegistryError: the registry is to be destroyed with models in it.
         ReleaseError: an alias that somebody asked for failed; every alias was tried. Lambda then
             asks again, or tells the dead-letter queue, or `terraform apply` fails. What is only
             swept does not raise: the next sweep tries again, and the metric tells until it
             succeeds.
     """
+    if event.get("shearling") == "guard":
+        return _guard(event)
     end = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - _MARGIN_SECONDS
     request = Request.read(event)
     # A first apply, or one that adds a model, asks before the rights that it gives hold everywhere.
@@ -158,6 +162,23 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     if failures:
         raise ReleaseError(f"{'; '.join(failures)}. What was served is served on: {REMEDY}")
     return {"results": [_result(outcome) for outcome in outcomes]}
+
+
+def _guard(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Refuse, when Terraform begins to destroy, to let the registry's bucket go with models in it.
+
+    Raises:
+        RegistryError: it has some, and nobody has said that they may go.
+    """
+    if event["tf"]["action"] != "delete" or event["force_destroy"]:
+        return {}
+    if models := Registry(os.environ.get(REGISTRY_VARIABLE, "")).models():
+        raise RegistryError(
+            f"the registry has models ({nearest('', models)}), and its bucket is to be destroyed: "
+            "nothing has been. To let them go with everything else, apply registry = "
+            "{ force_destroy = true } first"
+        )
+    return {}
 
 
 def _release(

@@ -98,7 +98,7 @@ run "role_may_decrypt_with_the_key_of_the_bucket" {
   assert {
     condition = [
       for s in jsondecode(aws_iam_role_policy.function.policy).Statement : [s.Action, s.Resource] if s.Sid == "DecryptBlobs"
-    ] == [["kms:Decrypt", "arn:aws:kms:eu-central-1:123456789012:key/1234"]]
+    ] == [["kms:Decrypt", ["arn:aws:kms:eu-central-1:123456789012:key/1234"]]]
     error_message = "Policy: ${aws_iam_role_policy.function.policy}"
   }
 }
@@ -442,14 +442,14 @@ run "no_reserved_concurrency_at_all_is_refused" {
   expect_failures = [var.reserved_concurrency]
 }
 
-run "more_provisioned_than_reserved_concurrency_is_refused" {
+run "as_much_provisioned_as_reserved_concurrency_is_refused" {
   command = plan
   module {
     source = "./modules/function"
   }
   variables {
     aliases              = { prod = { provisioned_concurrency = 2 }, staging = { provisioned_concurrency = 2 } }
-    reserved_concurrency = 3
+    reserved_concurrency = 4
   }
   expect_failures = [var.reserved_concurrency]
 }
@@ -594,4 +594,15 @@ run "snap_start_with_a_file_system_is_refused" {
     file_system = { access_point_arn = "arn:aws:elasticfilesystem:eu-central-1:123456789012:access-point/fsap-1" }
   }
   expect_failures = [var.snap_start]
+}
+
+run "names_of_variables_that_lambda_does_not_take_are_refused" {
+  command = plan
+  module {
+    source = "./modules/function"
+  }
+  variables {
+    environment = { "my-key" = "1" }
+  }
+  expect_failures = [var.environment]
 }

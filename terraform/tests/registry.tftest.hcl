@@ -220,7 +220,7 @@ run "key_of_the_customer_encrypts_and_its_use_is_granted" {
     condition = alltrue([
       for policy in [output.push_policy_json, output.promote_policies_json["fraud:prod"]] : contains(
         [for s in jsondecode(policy).Statement : jsonencode([s.Action, s.Resource])],
-        jsonencode([["kms:Decrypt", "kms:GenerateDataKey"], var.kms_key_arn]),
+        jsonencode([["kms:Decrypt", "kms:GenerateDataKey"], [var.kms_key_arn]]),
       )
     ])
     error_message = "Who writes may use the key."
@@ -268,7 +268,7 @@ run "packages_are_kept_under_their_digest" {
   assert {
     condition = output.packages["tests/packages/runtime.zip"] == {
       bucket           = "acme-123456789012-eu-central-1"
-      key              = "packages/${filesha256("tests/packages/runtime.zip")}.zip"
+      key              = "packages/${var.name}/${filesha256("tests/packages/runtime.zip")}.zip"
       source_code_hash = filebase64sha256("tests/packages/runtime.zip")
     }
     error_message = "Packages: ${jsonencode(output.packages)}"
@@ -340,4 +340,53 @@ run "package_that_was_not_built_is_refused" {
     packages = ["tests/packages/missing.zip"]
   }
   expect_failures = [var.packages]
+}
+
+run "a_bucket_is_named_and_no_uri" {
+  command = plan
+  module {
+    source = "./modules/registry"
+  }
+  variables {
+    bucket = "s3://models"
+  }
+  expect_failures = [var.bucket]
+}
+
+run "an_alias_of_a_key_is_refused" {
+  command = plan
+  module {
+    source = "./modules/registry"
+  }
+  variables {
+    kms_key_arn = "arn:aws:kms:eu-central-1:123456789012:alias/models"
+  }
+  expect_failures = [var.kms_key_arn]
+}
+
+run "an_alias_of_a_former_key_is_refused" {
+  command = plan
+  module {
+    source = "./modules/registry"
+  }
+  variables {
+    former_kms_key_arns = ["arn:aws:kms:eu-central-1:123456789012:alias/models"]
+  }
+  expect_failures = [var.former_kms_key_arns]
+}
+
+run "what_was_written_under_a_former_key_is_read_with_it" {
+  module {
+    source = "./modules/registry"
+  }
+  variables {
+    kms_key_arn         = "arn:aws:kms:eu-central-1:123456789012:key/new"
+    former_kms_key_arns = ["arn:aws:kms:eu-central-1:123456789012:key/old"]
+  }
+  assert {
+    condition = [
+      for s in jsondecode(output.push_policy_json).Statement : s.Resource if s.Sid == "UseKey"
+    ] == [["arn:aws:kms:eu-central-1:123456789012:key/new", "arn:aws:kms:eu-central-1:123456789012:key/old"]]
+    error_message = "Policy: ${output.push_policy_json}"
+  }
 }

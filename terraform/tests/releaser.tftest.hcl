@@ -17,7 +17,6 @@ variables {
   functions = {
     fraud = {
       name               = "acme-fraud"
-      arn                = "arn:aws:lambda:eu-central-1:123456789012:function:acme-fraud"
       aliases            = ["staging", "prod"]
       python             = "3.13"
       configuration_hash = "1"
@@ -113,7 +112,7 @@ run "role_may_use_the_key_of_the_bucket" {
   assert {
     condition = [
       for s in jsondecode(aws_iam_role_policy.releaser.policy).Statement : [s.Action, s.Resource] if s.Sid == "UseKey"
-    ] == [[["kms:Decrypt", "kms:GenerateDataKey"], "arn:aws:kms:eu-central-1:123456789012:key/1234"]]
+    ] == [[["kms:Decrypt", "kms:GenerateDataKey"], ["arn:aws:kms:eu-central-1:123456789012:key/1234"]]]
     error_message = "Policy: ${aws_iam_role_policy.releaser.policy}"
   }
 }

@@ -117,7 +117,12 @@ run "what_spans_models_goes_to_the_index_under_the_same_authorization" {
     error_message = "The API may invoke the index from its own paths."
   }
   assert {
-    condition     = jsondecode(output.index_policy_json).Statement[0].Resource[4] == "arn:aws:execute-api:eu-central-1:123456789012:fedcba4321/*/*/v2/repository/index"
+    condition = toset(jsondecode(output.index_policy_json).Statement[0].Resource) == toset([
+      for call in [
+        "GET/", "HEAD/", "GET/v2", "HEAD/v2", "GET/v2/health/live", "HEAD/v2/health/live",
+        "GET/v2/health/ready", "HEAD/v2/health/ready", "POST/v2/repository/index",
+      ] : "arn:aws:execute-api:eu-central-1:123456789012:fedcba4321/live/${call}"
+    ])
     error_message = "Policy: ${output.index_policy_json}"
   }
 }
@@ -406,4 +411,15 @@ run "retention_that_cloudwatch_does_not_offer_is_refused" {
     log_retention_days = 31
   }
   expect_failures = [var.log_retention_days]
+}
+
+run "a_web_acl_of_cloudfront_is_refused" {
+  command = plan
+  module {
+    source = "./modules/rest-api"
+  }
+  variables {
+    waf = { web_acl_arn = "arn:aws:wafv2:us-east-1:123456789012:global/webacl/models/1234" }
+  }
+  expect_failures = [var.waf]
 }

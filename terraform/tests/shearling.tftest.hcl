@@ -51,8 +51,8 @@ run "who_invokes_an_alias_reaches_no_other" {
         Effect = "Allow"
         Action = "execute-api:Invoke"
         Resource = [
-          "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/*/*/v2/models/fraud/versions/staging",
-          "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/*/*/v2/models/fraud/versions/staging/*",
+          "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/*/v2/models/fraud/versions/staging",
+          "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/*/v2/models/fraud/versions/staging/*",
         ]
       },
     ]
@@ -60,13 +60,13 @@ run "who_invokes_an_alias_reaches_no_other" {
   }
   assert {
     condition = jsondecode(output.invoke_policies["fraud:prod"]).Statement[1].Resource == [
-      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/*/*/v2/models/fraud/versions/prod",
-      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/*/*/v2/models/fraud/versions/prod/*",
-      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/*/*/v2/models/fraud",
-      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/*/*/v2/models/fraud/docs",
-      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/*/*/v2/models/fraud/infer",
-      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/*/*/v2/models/fraud/openapi.json",
-      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/*/*/v2/models/fraud/ready",
+      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/*/v2/models/fraud/versions/prod",
+      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/*/v2/models/fraud/versions/prod/*",
+      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/*/v2/models/fraud",
+      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/*/v2/models/fraud/docs",
+      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/*/v2/models/fraud/infer",
+      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/*/v2/models/fraud/openapi.json",
+      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/*/v2/models/fraud/ready",
     ]
     error_message = "The default alias also answers without a version: ${output.invoke_policies["fraud:prod"]}"
   }
@@ -101,17 +101,17 @@ run "rest_api_may_stand_beside_the_http_api" {
   }
   assert {
     condition = jsondecode(output.invoke_policies["fraud:staging"]).Statement[1].Resource == [
-      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/*/*/v2/models/fraud/versions/staging",
-      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/*/*/v2/models/fraud/versions/staging/*",
-      "arn:aws:execute-api:eu-central-1:123456789012:fedcba4321/*/*/v2/models/fraud/versions/staging",
-      "arn:aws:execute-api:eu-central-1:123456789012:fedcba4321/*/*/v2/models/fraud/versions/staging/*",
+      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/*/v2/models/fraud/versions/staging",
+      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/*/v2/models/fraud/versions/staging/*",
+      "arn:aws:execute-api:eu-central-1:123456789012:fedcba4321/live/*/v2/models/fraud/versions/staging",
+      "arn:aws:execute-api:eu-central-1:123456789012:fedcba4321/live/*/v2/models/fraud/versions/staging/*",
     ]
     error_message = "Policy: ${output.invoke_policies["fraud:staging"]}"
   }
   assert {
     condition = { for statement in jsondecode(output.index_policy).Statement : statement.Sid => statement.Resource[0] } == {
-      ListModels          = "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/*/*/"
-      ListModelsByRestApi = "arn:aws:execute-api:eu-central-1:123456789012:fedcba4321/*/*/"
+      ListModels          = "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/GET/"
+      ListModelsByRestApi = "arn:aws:execute-api:eu-central-1:123456789012:fedcba4321/live/GET/"
     }
     error_message = "Policy: ${output.index_policy}"
   }
@@ -319,4 +319,21 @@ run "network_without_a_subnet_is_refused" {
     network = { vpc_id = "vpc-1", subnet_ids = [] }
   }
   expect_failures = [var.network]
+}
+
+run "a_subnet_that_stands_there_twice_is_refused" {
+  command = plan
+  variables {
+    models  = { embed = { file_system = {}, aliases = { prod = {} } } }
+    network = { vpc_id = "vpc-1", subnet_ids = ["subnet-1", "subnet-1"] }
+  }
+  expect_failures = [var.network]
+}
+
+run "an_open_rest_api_is_asked_for_in_so_many_words" {
+  command = plan
+  variables {
+    rest_api = { authorization = "NONE" }
+  }
+  expect_failures = [var.rest_api]
 }

@@ -55,6 +55,20 @@ run "role_may_read_blobs_write_the_file_system_and_nothing_else" {
           Resource = "*"
         },
         {
+          Sid    = "NotForItsCode"
+          Effect = "Deny"
+          Action = [
+            "ec2:AssignPrivateIpAddresses",
+            "ec2:CreateNetworkInterface",
+            "ec2:DeleteNetworkInterface",
+            "ec2:DescribeNetworkInterfaces",
+            "ec2:DetachNetworkInterface",
+            "ec2:UnassignPrivateIpAddresses",
+          ]
+          Resource  = "*"
+          Condition = { ArnLike = { "lambda:SourceFunctionArn" = ["arn:*:lambda:*:*:function:acme_stager", "arn:*:lambda:*:*:function:acme_stager:*"] } }
+        },
+        {
           Sid       = "WriteFileSystem"
           Effect    = "Allow"
           Action    = ["elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"]

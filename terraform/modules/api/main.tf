@@ -42,6 +42,16 @@ locals {
 
   # What spans models. Spelled out, so that whatever is no path of ours is answered by the API itself.
   index_paths = var.index == null ? [] : ["/", "/v2", "/v2/health/live", "/v2/health/ready", "/v2/repository/index"]
+
+  stage_arn = "${aws_apigatewayv2_api.models.execution_arn}/${aws_apigatewayv2_stage.default.name}"
+
+  # Stage and method by name: `*` reaches over slashes, and `*/*/` would be any path that ends in one.
+  index_calls = [
+    for path in local.index_paths : [
+      for method in path == "/v2/repository/index" ? ["POST"] : ["GET", "HEAD"] :
+      "${local.stage_arn}/${method}${path}"
+    ]
+  ]
 }
 
 resource "aws_apigatewayv2_api" "models" {

@@ -18,9 +18,9 @@ output "api_id" {
   description = "ID of the API."
 }
 
-output "execution_arn" {
-  value       = aws_apigatewayv2_api.models.execution_arn
-  description = "What rights to call the API are written on: `<execution_arn>/<stage>/<method>/<path>`."
+output "stage_arn" {
+  value       = local.stage_arn
+  description = "What rights to call the API are written on: `<stage_arn>/<method>/<path>`. Name the method where the path ends in `/`: in a right, `*` reaches over slashes."
 }
 
 output "domain_target" {
@@ -45,7 +45,7 @@ output "index_policy_json" {
       Sid      = "ListModels"
       Effect   = "Allow"
       Action   = "execute-api:Invoke"
-      Resource = [for path in local.index_paths : "${aws_apigatewayv2_api.models.execution_arn}/*/*${path}"]
+      Resource = flatten(local.index_calls)
     }]
   })
   description = "Policy for who lists the models through the API; null without an index."

@@ -60,7 +60,7 @@ variable "jwt" {
   }
 
   validation {
-    condition     = var.jwt == null || can(regex("^https://", var.jwt.issuer))
+    condition     = var.jwt == null || can(regex("^https://[^/]+", var.jwt.issuer))
     error_message = "jwt.issuer must be an https:// URL: API Gateway fetches the keys of the issuer from there."
   }
 
@@ -83,6 +83,16 @@ variable "cors" {
   validation {
     condition     = var.cors == null || try(!(var.cors.allow_credentials && contains(var.cors.allow_origins, "*")), false)
     error_message = "cors.allow_credentials excludes the origin \"*\": browsers refuse the two together."
+  }
+
+  validation {
+    condition     = var.cors == null || try(length(var.cors.allow_origins) > 0 && alltrue([for origin in var.cors.allow_origins : origin == "*" || can(regex("^[a-z][a-z0-9+.-]*://[^/]+$", origin))]), false)
+    error_message = "cors.allow_origins must be origins, as in https://app.example.com, or \"*\": a scheme and a host, without a path."
+  }
+
+  validation {
+    condition     = var.cors == null || try(var.cors.max_age_seconds >= 0 && var.cors.max_age_seconds <= 86400, false)
+    error_message = "cors.max_age_seconds must be at most 86400, a day: API Gateway takes no more."
   }
 }
 

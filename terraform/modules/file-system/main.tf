@@ -49,12 +49,13 @@ resource "aws_efs_access_point" "models" {
   }
 }
 
-# By place and not by ID, which is not known while the subnets are still to be created.
+# By place and not by ID, which is not known while the subnets are still to be created; sorted, for who looks subnets up
+# gets them in any order, and another one would replace the mount targets.
 resource "aws_efs_mount_target" "models" {
   count = local.created * length(var.network.subnet_ids)
 
   file_system_id  = aws_efs_file_system.models[0].id
-  subnet_id       = var.network.subnet_ids[count.index]
+  subnet_id       = sort(var.network.subnet_ids)[count.index]
   security_groups = aws_security_group.mount_target[*].id
 }
 

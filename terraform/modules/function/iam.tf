@@ -68,6 +68,23 @@ resource "aws_iam_role_policy" "function" {
         }
       ],
       [
+        for network in var.network[*] : {
+          # Lambda stands in the network with these rights; the function's own code has no use for them.
+          Sid    = "NotForItsCode"
+          Effect = "Deny"
+          Action = [
+            "ec2:AssignPrivateIpAddresses",
+            "ec2:CreateNetworkInterface",
+            "ec2:DeleteNetworkInterface",
+            "ec2:DescribeNetworkInterfaces",
+            "ec2:DetachNetworkInterface",
+            "ec2:UnassignPrivateIpAddresses",
+          ]
+          Resource  = "*"
+          Condition = { ArnLike = { "lambda:SourceFunctionArn" = ["arn:*:lambda:*:*:function:${var.name}", "arn:*:lambda:*:*:function:${var.name}:*"] } }
+        }
+      ],
+      [
         for file_system in var.file_system[*] : {
           # Without ClientWrite the mount is read-only: what one function maps, no other can change.
           Sid       = "ReadFileSystem"
@@ -77,12 +94,12 @@ resource "aws_iam_role_policy" "function" {
           Condition = { StringEquals = { "elasticfilesystem:AccessPointArn" = file_system.access_point_arn } }
         }
       ],
-      var.registry.kms_key_arn == null ? [] : [
+      length(local.registry_keys) == 0 ? [] : [
         {
           Sid      = "DecryptBlobs"
           Effect   = "Allow"
           Action   = "kms:Decrypt"
-          Resource = var.registry.kms_key_arn
+          Resource = local.registry_keys
         },
       ],
     )

@@ -2,6 +2,9 @@
 # releaser publishes versions of the function, each with its model pinned, and moves the aliases between them.
 
 locals {
+  # Objects stay under the key that they were written with.
+  registry_keys = compact(concat([var.registry.kms_key_arn], var.registry.former_kms_key_arns))
+
   environment = merge(
     var.environment,
     { SHEARLING_REGISTRY = "s3://${join("/", compact([var.registry.bucket, var.registry.prefix]))}" },

@@ -11,9 +11,10 @@ variable "name" {
 
 variable "registry" {
   type = object({
-    bucket      = string
-    prefix      = optional(string, "")
-    kms_key_arn = optional(string)
+    bucket              = string
+    prefix              = optional(string, "")
+    kms_key_arn         = optional(string)
+    former_kms_key_arns = optional(list(string), []) # of what was written under other keys
   })
   nullable    = false
   description = "The registry that the function loads its bundle from, and the key its bucket is encrypted with."
@@ -149,9 +150,9 @@ variable "reserved_concurrency" {
 
   validation {
     condition = var.reserved_concurrency == null || try(
-      sum(concat([0], flatten([for attributes in values(var.aliases) : values(attributes)]))) <= var.reserved_concurrency, false
+      sum(concat([0], flatten([for attributes in values(var.aliases) : values(attributes)]))) < var.reserved_concurrency, false
     )
-    error_message = "provisioned_concurrency of ${var.name}'s aliases is more than its reserved_concurrency: Lambda provisions no more than is reserved."
+    error_message = "provisioned_concurrency of ${var.name}'s aliases must be less in all than its reserved_concurrency: what is left of it is all that a release can try a new version with."
   }
 }
 
@@ -221,6 +222,11 @@ variable "environment" {
   validation {
     condition     = alltrue([for key in keys(var.environment) : !can(regex("^(SHEARLING|AWS|LAMBDA)_", key))])
     error_message = "environment of ${var.name} may not set SHEARLING_*, AWS_* or LAMBDA_*: the first are this module's, the others are Lambda's own."
+  }
+
+  validation {
+    condition     = alltrue([for key in keys(var.environment) : can(regex("^[A-Za-z][A-Za-z0-9_]+$", key))])
+    error_message = "environment of ${var.name} has names that Lambda does not take (two letters, digits or underscores at least, a letter first): ${join(", ", [for key in keys(var.environment) : key if !can(regex("^[A-Za-z][A-Za-z0-9_]+$", key))])}."
   }
 }
 

@@ -10,6 +10,9 @@ data "aws_service" "s3" {
 }
 
 locals {
+  # Objects stay under the key that they were written with.
+  registry_keys = compact(concat([var.registry.kms_key_arn], var.registry.former_kms_key_arns))
+
   bucket_arn = "arn:${data.aws_partition.current.partition}:s3:::${var.registry.bucket}"
   root       = var.registry.prefix == "" ? "" : "${var.registry.prefix}/"
 
@@ -98,12 +101,12 @@ resource "aws_iam_role_policy" "index" {
           Condition = { StringLike = { "s3:prefix" = [for folder in local.folders : "${local.root}${folder}/*"] } }
         },
       ],
-      var.registry.kms_key_arn == null ? [] : [
+      length(local.registry_keys) == 0 ? [] : [
         {
           Sid      = "DecryptRecords"
           Effect   = "Allow"
           Action   = "kms:Decrypt"
-          Resource = var.registry.kms_key_arn
+          Resource = local.registry_keys
         },
       ],
     )

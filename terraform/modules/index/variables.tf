@@ -11,9 +11,10 @@ variable "name" {
 
 variable "registry" {
   type = object({
-    bucket      = string
-    prefix      = optional(string, "")
-    kms_key_arn = optional(string)
+    bucket              = string
+    prefix              = optional(string, "")
+    kms_key_arn         = optional(string)
+    former_kms_key_arns = optional(list(string), []) # of what was written under other keys
   })
   nullable    = false
   description = "The registry that says who serves what, and the key its bucket is encrypted with."

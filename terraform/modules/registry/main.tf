@@ -4,7 +4,7 @@
 #   models/<model>/versions|digests|aliases  records, written once
 #   releases/<function>/<alias>/<m>.json     records of the releaser, written once
 #   deployments/<function>.json              who serves a model, written by Terraform
-#   packages/<hex>.zip                       function packages, written by Terraform
+#   packages/<name>/<hex>.zip                function packages, written by Terraform
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
@@ -22,6 +22,9 @@ locals {
   objects    = "${local.bucket_arn}/${local.root}"
 
   created = var.bucket == null ? 1 : 0
+
+  # Objects stay under the key that they were written with.
+  keys = compact(concat([var.kms_key_arn], var.former_kms_key_arns))
 }
 
 resource "aws_s3_bucket" "registry" {
@@ -119,12 +122,13 @@ resource "aws_s3_bucket_policy" "registry" {
   depends_on = [aws_s3_bucket_public_access_block.registry]
 }
 
-# Uploaded under the digest of the content: a new build is a new object, and two paths with the same bytes are one.
+# Uploaded under the digest of the content: a new build is a new object, and two paths with the same bytes are one. Below
+# our own name: who shares the bucket has the same packages, and takes its own away.
 resource "aws_s3_object" "package" {
   for_each = { for path in var.packages : filesha256(path) => path... }
 
   bucket       = local.bucket
-  key          = "${local.root}packages/${each.key}.zip"
+  key          = "${local.root}packages/${var.name}/${each.key}.zip"
   source       = each.value[0]
   content_type = "application/zip"
 

@@ -27,6 +27,11 @@ output "packages" {
   description = "Where each package was uploaded, by path: what a function module takes as `package`."
 }
 
+output "bucket_policy_json" {
+  value       = local.bucket_policy_json
+  description = "What the bucket's policy refuses: to be merged into that of a bucket that exists."
+}
+
 output "push_policy_json" {
   value       = local.push_policy_json
   description = "Policy for who pushes: writes bundles and versions of any model and reads the registry; moves no alias."

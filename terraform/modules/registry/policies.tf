@@ -68,12 +68,12 @@ locals {
   ]
 
   # A bucket key makes one data key serve many objects, so a writer needs both.
-  write_key_statements = var.kms_key_arn == null ? [] : [
+  write_key_statements = length(local.keys) == 0 ? [] : [
     {
       Sid      = "UseKey"
       Effect   = "Allow"
       Action   = ["kms:Decrypt", "kms:GenerateDataKey"]
-      Resource = var.kms_key_arn
+      Resource = local.keys
     },
   ]
 

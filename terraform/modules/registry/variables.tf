@@ -13,6 +13,11 @@ variable "bucket" {
   type        = string
   default     = null
   description = "A bucket that exists, to share its registry; null creates one. It must be known at plan, and it keeps its own settings: only objects are added."
+
+  validation {
+    condition     = var.bucket == null || can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", var.bucket))
+    error_message = "bucket must be the name of a bucket alone, 3 to 63 lower-case letters, digits, dots and hyphens: neither a URI nor an ARN."
+  }
 }
 
 variable "prefix" {
@@ -30,7 +35,24 @@ variable "prefix" {
 variable "kms_key_arn" {
   type        = string
   default     = null
-  description = "Key that encrypts the bucket; null encrypts with S3's own. For a bucket that exists: the key it uses, so that rights to it are handed out."
+  description = "Key that encrypts the bucket; null encrypts with S3's own. For a bucket that exists: the key it uses, so that rights to it are handed out. Name the one before in `former_kms_key_arns` when you change it."
+
+  validation {
+    condition     = var.kms_key_arn == null || can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/", var.kms_key_arn))
+    error_message = "kms_key_arn must be the ARN of a key, as in arn:aws:kms:eu-central-1:123456789012:key/...: rights are given on keys and not on their aliases."
+  }
+}
+
+variable "former_kms_key_arns" {
+  type        = list(string)
+  default     = []
+  nullable    = false
+  description = "Keys that encrypted the bucket before: what was written under them is read with them still."
+
+  validation {
+    condition     = alltrue([for key in var.former_kms_key_arns : can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/", key))])
+    error_message = "former_kms_key_arns must be ARNs of keys, as in arn:aws:kms:eu-central-1:123456789012:key/...: rights are given on keys and not on their aliases."
+  }
 }
 
 variable "force_destroy" {

@@ -1,4 +1,7 @@
 locals {
+  # By name, so that the length of the policy is known at plan, before the functions are there.
+  function_arns = [for function in values(var.functions) : "arn:${local.partition}:lambda:${local.region}:${local.account_id}:function:${function.name}"]
+
   function_statements = [
     {
       # With any id of eight digits, so that the length of the policy is known before there is one.
@@ -19,14 +22,14 @@ locals {
         "lambda:UpdateAlias",
         "lambda:UpdateFunctionConfiguration",
       ]
-      Resource = flatten([for function in values(var.functions) : [function.arn, "${function.arn}:*"]])
+      Resource = flatten([for arn in local.function_arns : [arn, "${arn}:*"]])
     },
     {
       # Of versions alone: without a number, DeleteFunction deletes the function.
       Sid      = "CheckAndDeleteVersions"
       Effect   = "Allow"
       Action   = ["lambda:InvokeFunction", "lambda:DeleteFunction"]
-      Resource = [for function in values(var.functions) : "${function.arn}:*"]
+      Resource = [for arn in local.function_arns : "${arn}:*"]
     },
   ]
 
@@ -76,12 +79,12 @@ locals {
           Resource = stager.arn
         }
       ],
-      var.registry.kms_key_arn == null ? [] : [
+      length(local.registry_keys) == 0 ? [] : [
         {
           Sid      = "UseKey"
           Effect   = "Allow"
           Action   = ["kms:Decrypt", "kms:GenerateDataKey"]
-          Resource = var.registry.kms_key_arn
+          Resource = local.registry_keys
         },
       ],
     )

@@ -10,6 +10,9 @@ data "aws_service" "s3" {
 }
 
 locals {
+  # Objects stay under the key that they were written with.
+  registry_keys = compact(concat([var.registry.kms_key_arn], var.registry.former_kms_key_arns))
+
   account_id = data.aws_caller_identity.current.account_id
   partition  = data.aws_partition.current.partition
   region     = data.aws_service.s3.region

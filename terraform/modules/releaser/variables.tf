@@ -11,9 +11,10 @@ variable "name" {
 
 variable "registry" {
   type = object({
-    bucket      = string
-    prefix      = optional(string, "")
-    kms_key_arn = optional(string)
+    bucket              = string
+    prefix              = optional(string, "")
+    kms_key_arn         = optional(string)
+    former_kms_key_arns = optional(list(string), []) # of what was written under other keys
   })
   nullable    = false
   description = "The registry whose aliases are released, and the key its bucket is encrypted with."
@@ -32,7 +33,6 @@ variable "package" {
 variable "functions" {
   type = map(object({
     name               = string
-    arn                = string
     aliases            = set(string)
     python             = string
     configuration_hash = string # its aliases are released anew when this changes

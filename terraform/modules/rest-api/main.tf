@@ -36,6 +36,16 @@ locals {
   index_paths  = var.index == null ? [] : ["/", "/v2", "/v2/health/live", "/v2/health/ready", "/v2/repository/index"]
   index_routes = { for path in local.index_paths : path => var.index.invoke_arn }
 
+  stage_arn = "${aws_api_gateway_rest_api.models.execution_arn}/${aws_api_gateway_stage.models.stage_name}"
+
+  # Stage and method by name: `*` reaches over slashes, and `*/*/` would be any path that ends in one.
+  index_calls = [
+    for path in local.index_paths : [
+      for method in path == "/v2/repository/index" ? ["POST"] : ["GET", "HEAD"] :
+      "${local.stage_arn}/${method}${path}"
+    ]
+  ]
+
   routes = merge(local.default_routes, local.alias_routes, local.index_routes)
 
   # A caller must pass all of them.

@@ -18,9 +18,9 @@ output "api_id" {
   description = "ID of the API."
 }
 
-output "execution_arn" {
-  value       = aws_api_gateway_rest_api.models.execution_arn
-  description = "What rights to call the API are written on: `<execution_arn>/<stage>/<method>/<path>`."
+output "stage_arn" {
+  value       = local.stage_arn
+  description = "What rights to call the API are written on: `<stage_arn>/<method>/<path>`. Name the method where the path ends in `/`: in a right, `*` reaches over slashes."
 }
 
 output "api_keys" {
@@ -56,7 +56,7 @@ output "index_policy_json" {
       Sid      = "ListModelsByRestApi"
       Effect   = "Allow"
       Action   = "execute-api:Invoke"
-      Resource = [for path in local.index_paths : "${aws_api_gateway_rest_api.models.execution_arn}/*/*${path}"]
+      Resource = flatten(local.index_calls)
     }]
   })
   description = "Policy for who lists the models through the API; null without an index."

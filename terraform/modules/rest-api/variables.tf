@@ -141,6 +141,11 @@ variable "waf" {
   })
   default     = null
   description = "The web ACL that filters requests; null for none."
+
+  validation {
+    condition     = var.waf == null || try(can(regex(":regional/webacl/", var.waf.web_acl_arn)), false)
+    error_message = "waf.web_acl_arn must be the ARN of a regional web ACL (...:regional/webacl/...): those of CloudFront, called global, are not for an API."
+  }
 }
 
 variable "log_retention_days" {

@@ -57,6 +57,21 @@ resource "aws_iam_role_policy" "stager" {
           Resource = "*"
         },
         {
+          # Lambda stands in the network with these rights; the function's own code has no use for them.
+          Sid    = "NotForItsCode"
+          Effect = "Deny"
+          Action = [
+            "ec2:AssignPrivateIpAddresses",
+            "ec2:CreateNetworkInterface",
+            "ec2:DeleteNetworkInterface",
+            "ec2:DescribeNetworkInterfaces",
+            "ec2:DetachNetworkInterface",
+            "ec2:UnassignPrivateIpAddresses",
+          ]
+          Resource  = "*"
+          Condition = { ArnLike = { "lambda:SourceFunctionArn" = ["arn:*:lambda:*:*:function:${var.name}", "arn:*:lambda:*:*:function:${var.name}:*"] } }
+        },
+        {
           Sid       = "WriteFileSystem"
           Effect    = "Allow"
           Action    = ["elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"]
@@ -64,12 +79,12 @@ resource "aws_iam_role_policy" "stager" {
           Condition = { StringEquals = { "elasticfilesystem:AccessPointArn" = var.file_system.access_point_arn } }
         },
       ],
-      var.registry.kms_key_arn == null ? [] : [
+      length(local.registry_keys) == 0 ? [] : [
         {
           Sid      = "DecryptBlobs"
           Effect   = "Allow"
           Action   = "kms:Decrypt"
-          Resource = var.registry.kms_key_arn
+          Resource = local.registry_keys
         },
       ],
     )

@@ -4,6 +4,9 @@
 data "aws_partition" "current" {}
 
 locals {
+  # Objects stay under the key that they were written with.
+  registry_keys = compact(concat([var.registry.kms_key_arn], var.registry.former_kms_key_arns))
+
   bucket_arn = "arn:${data.aws_partition.current.partition}:s3:::${var.registry.bucket}"
   root       = var.registry.prefix == "" ? "" : "${var.registry.prefix}/"
 }
