@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from shearling.clock import Clock
-from shearling.errors import ReleaseError, StoreError
+from shearling.errors import RegistryError, ReleaseError, StoreError
 from shearling.outcome import Outcome
+from shearling.registry import REGISTRY_VARIABLE
 from shearling.store import Store
 from shearling_runtime import releaser
+from tests.bundles import scaling_bundle
 from tests.fake_lambda import FakeLambda, passing
 from tests.releases import deploy, memory_registry, pin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from shearling.registry import Deployment, Registry
 
@@ -215,6 +218,33 @@ def test_one_failure_does_not_keep_the_others_waiting_and_is_raised_at_the_end(
     with pytest.raises(ReleaseError, match=r"acme-fraud:prod: .*out of wool.*shearling rollback"):
         releaser.handler({"function": "acme-fraud"}, Context())
     assert releases.asked == [("acme-fraud", "prod"), ("acme-fraud", "staging")]
+
+
+def test_an_apply_that_fails_says_to_mend_what_was_changed(releases: Releases) -> None:
+    releases.outcomes = {"acme-fraud:prod": "failed"}
+    with pytest.raises(ReleaseError, match="served on: mend what was changed and apply again, or"):
+        releaser.handler({"function": "acme-fraud"}, Context())
+    with pytest.raises(ReleaseError, match=r"served on: roll back"):
+        releaser.handler({"function": "acme-fraud", "alias": "prod"}, Context())
+
+
+@pytest.mark.parametrize("action", ["create", "update"])
+def test_a_guard_lets_everything_but_a_destroy_pass(releases: Releases, action: str) -> None:
+    guard = {"shearling": "guard", "force_destroy": False, "tf": {"action": action}}
+    assert releaser.handler(guard, Context()) == {}
+    assert releases.asked == []
+
+
+def test_a_guard_refuses_a_destroy_while_the_registry_has_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(REGISTRY_VARIABLE, str(tmp_path / "registry"))
+    guard = {"shearling": "guard", "force_destroy": False, "tf": {"action": "delete"}}
+    assert releaser.handler(guard, Context()) == {}
+    scaling_bundle(tmp_path).publish(str(tmp_path / "registry"))
+    with pytest.raises(RegistryError, match=r"the registry has models \(fraud\), and its bucket"):
+        releaser.handler(guard, Context())
+    assert releaser.handler(guard | {"force_destroy": True}, Context()) == {}
 
 
 def test_word_of_a_stager_does_not_raise_for_an_alias_that_it_only_sweeps(

@@ -160,7 +160,10 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         if it.outcome == FAILED and not request.is_sweep_of(it.alias)
     ]
     if failures:
-        raise ReleaseError(f"{'; '.join(failures)}. What was served is served on: {REMEDY}")
+        remedy = (
+            f"mend what was changed and apply again, or {REMEDY}" if request.is_apply else REMEDY
+        )
+        raise ReleaseError(f"{'; '.join(failures)}. What was served is served on: {remedy}")
     return {"results": [_result(outcome) for outcome in outcomes]}
 
 
