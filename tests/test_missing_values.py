@@ -28,7 +28,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from shearling.binary import raw_request
 from shearling.bundle import Signature, TensorSpec
 from shearling.errors import FormatError, InvalidRequestError
-from shearling.formats import trees
+from shearling.formats import probes, trees
 from shearling.instances import parse_instances
 from shearling.load import load_model
 from shearling.openapi import describe_api
@@ -167,6 +167,19 @@ def test_the_openapi_document_allows_null_only_where_it_is_taken() -> None:
     request = document["components"]["schemas"]["TensorRequest"]
     values = request["properties"]["inputs"]["items"]["properties"]["data"]["anyOf"][0]["items"]
     assert {"type": "null"} not in values["anyOf"]
+
+
+def test_of_wide_rows_fewer_are_asked_for() -> None:
+    wide = np.zeros((4, 2_000_000), np.float32)
+    spec = TensorSpec(name="X", datatype="FP32", shape=(-1, 2_000_000))
+    asked: list[int] = []
+
+    def ask(rows: Any) -> dict[str, Any]:
+        asked.append(len(rows))
+        return {"prediction": rows[:, 0]}
+
+    assert probes.mixed(wide, [spec], ask)
+    assert asked == [2]
 
 
 def test_an_example_of_integers_proves_missing_values_too(registry: Registry) -> None:

@@ -389,6 +389,7 @@ def test_an_answer_has_no_id_where_the_request_has_none() -> None:
         (np.array([3], np.int8), "INT64"),
         (np.array([3], np.int64), "FP32"),
         (np.array([1, 0]), "BOOL"),
+        (np.array([True, False], object), "BOOL"),
         (np.array([3.0, -2.0]), "INT64"),
         (np.array([3.0], np.float16), "UINT8"),
         (np.array([3.0, 2], object), "INT8"),

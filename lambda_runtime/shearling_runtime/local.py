@@ -91,7 +91,9 @@ def body_of(body: bytes, content_type: str, *, absent: dict[str, Any]) -> dict[s
     return {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}
 
 
-def serving(function: Function, make_event: Callable[..., dict[str, Any]], port: int) -> Any:
+def serving(
+    function: Function, make_event: Callable[..., dict[str, Any]], port: int
+) -> ThreadingHTTPServer:
     """Return a server on loopback that answers requests by a function of events.
 
     Args:
@@ -124,7 +126,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def answer(self) -> None:
         length = self.headers.get("content-length") or "0"
-        if not length.isdigit() or int(length) > REQUEST_LIMIT:
+        if not (length.isascii() and length.isdigit()) or int(length) > REQUEST_LIMIT:
             self.close_connection = True  # what is not read must not be taken for a request
             self._send(413, {}, b'{"message":"Request Entity Too Large"}')
             return

@@ -220,11 +220,10 @@ def convert(array: NDArray[Any], spec: TensorSpec, place: str) -> NDArray[Any]:
         return check_missing(array, spec, place)
     if array.size == 0:
         return array.astype(dtype)
-    kind = array.dtype.kind
     match dtype.kind:
         case "O" if all(map(_is_string, array.ravel())):
             return array.astype(object)
-        case "b" if kind == "b" or (kind in "iuO" and all(map(_is_truth, array.ravel().tolist()))):
+        case "b" if _are_truths(array):
             return array.astype(dtype)
         case "f":
             return check_missing(_to_float(array, dtype, place), spec, place)
@@ -298,6 +297,13 @@ def _first(array: NDArray[Any], fits: Callable[[object], bool]) -> str:
 
 def _python(element: Any) -> object:
     return element.item() if isinstance(element, np.generic) else element
+
+
+def _are_truths(array: NDArray[Any]) -> bool:
+    kind = array.dtype.kind
+    if kind in "iu":
+        return bool(np.isin(array, (0, 1)).all())
+    return kind == "b" or (kind == "O" and all(map(_is_truth, array.ravel())))
 
 
 def _is_truth(element: object) -> bool:

@@ -26,6 +26,9 @@ _RANK = 2
 #: A conversion that is wrong for few rows is wrong for one of so many.
 _MIXED = 512
 
+#: Of wide rows fewer are asked for: as many as have so many values in all.
+_VALUES = 4_000_000
+
 
 def missing(
     rows: Any, specs: Sequence[TensorSpec], ask: Callable[[Any], Tensors]
@@ -41,7 +44,7 @@ def missing(
         by input, the rows without one of its columns and their answers; no such rows if the
         estimator takes none.
     """
-    rows = rows[:_ROWS]
+    rows = rows[: _fitting(_ROWS, _COLUMNS * np.size(rows[:1]))]
     columns = {
         spec.name: _columns(rows, spec.name) for spec in specs if spec.datatype.startswith("FP")
     }
@@ -69,13 +72,19 @@ def mixed(rows: Any, specs: Sequence[TensorSpec], ask: Callable[[Any], Tensors])
     """
     if np.ndim(rows) != _RANK or len(rows) == 1:
         return None
-    order = np.random.default_rng(0).integers(0, len(rows), (_MIXED, rows.shape[1]))
+    width = rows.shape[1]
+    order = np.random.default_rng(0).integers(0, len(rows), (_fitting(_MIXED, width), width))
     if not is_frame(rows):
         return _ask(np.take_along_axis(rows, order, axis=0), specs, ask)
     others = rows.iloc[order[:, 0]].reset_index(drop=True)
     for column, places in zip(rows.columns, order.T, strict=True):
         others[column] = rows[column].array.take(places)
     return _ask(others, specs, ask)
+
+
+def _fitting(rows: int, width: int) -> int:
+    """Return how many rows of so many values to ask for, `rows` at most."""
+    return max(1, min(rows, _VALUES // max(1, width)))
 
 
 def _columns(rows: Any, name: str) -> list[Any]:
