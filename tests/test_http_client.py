@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import socket
 import uuid
@@ -216,6 +217,20 @@ def test_a_name_that_no_server_knows_is_given_up_at_once() -> None:
     with pytest.raises(InferenceError, match=r"cannot reach http://fraud\.invalid/v2"):
         model.metadata()
     assert waits == []
+
+
+def test_a_proxy_of_the_environment_is_asked_with_its_password(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    metadata: dict[str, Any] = {"inputs": [], "outputs": []}
+    with answering((200, metadata)) as (url, events):
+        monkeypatch.setenv("http_proxy", url.replace("http://", "http://me:se%21cret@"))
+        monkeypatch.delenv("no_proxy", raising=False)
+        assert connect("http://models.invalid", model="fraud").metadata() == metadata
+    (event,) = events
+    assert event["headers"]["host"] == "models.invalid"
+    who = base64.b64encode(b"me:se!cret").decode()
+    assert event["headers"]["proxy-authorization"] == f"Basic {who}"
 
 
 def test_requests_share_a_connection() -> None:

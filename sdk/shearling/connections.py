@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
@@ -36,13 +36,14 @@ class Connections:
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
-        proxy = None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
         options: dict[str, Any] = {"maxsize": _KEPT, "retries": False}
         if parts.scheme == "https":
             options["ssl_context"] = ssl.create_default_context()
-        self._pool = (
-            urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
-        )
+        proxy = getproxies().get(parts.scheme)
+        if proxy and not proxy_bypass(parts.hostname or ""):
+            self._pool: urllib3.PoolManager = _through(proxy, options)
+        else:
+            self._pool = urllib3.PoolManager(**options)
 
     def send(
         self, method: str, url: str, body: bytes, headers: Mapping[str, str], seconds: float
@@ -64,3 +65,14 @@ class Connections:
         )
         lower = {name.lower(): value for name, value in answer.headers.items()}
         return Answer(answer.status, lower, answer.data)
+
+
+def _through(proxy: str, options: dict[str, Any]) -> urllib3.ProxyManager:
+    """Return connections through a proxy, with the name and the password in its URL."""
+    parts = urlsplit(proxy)
+    if parts.username is None:
+        return urllib3.ProxyManager(proxy, **options)
+    who = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return urllib3.ProxyManager(
+        proxy, proxy_headers=urllib3.make_headers(proxy_basic_auth=who), **options
+    )
