@@ -169,6 +169,21 @@ def test_the_openapi_document_allows_null_only_where_it_is_taken() -> None:
     assert {"type": "null"} not in values["anyOf"]
 
 
+def test_an_estimator_that_takes_missing_values_is_asked_for_all_at_once() -> None:
+    rows = np.arange(12, dtype=np.float32).reshape(4, 3)
+    spec = TensorSpec(name="X", datatype="FP32", shape=(-1, 3))
+    asked: list[Any] = []
+
+    def ask(rows: Any) -> dict[str, Any]:
+        asked.append(rows)
+        return {"prediction": rows[:, 0]}
+
+    assert len(probes.missing(rows, [spec], ask)["X"]) == 1
+    (all_rows,) = asked
+    assert np.isnan(all_rows).sum(axis=0).tolist() == [4, 4, 4]  # each column of each row, once
+    assert np.isnan(all_rows).sum(axis=1).tolist() == [1] * 12
+
+
 def test_of_wide_rows_fewer_are_asked_for() -> None:
     wide = np.zeros((4, 2_000_000), np.float32)
     spec = TensorSpec(name="X", datatype="FP32", shape=(-1, 2_000_000))
