@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from shearling import connections
 from shearling.cli import main
 from shearling.client import connect
 from shearling.errors import (
@@ -241,6 +242,19 @@ def test_requests_share_a_connection() -> None:
             model.metadata()
         pool = model._connections._pool.connection_from_url(url)
         assert (pool.num_connections, pool.num_requests) == (1, 3)
+
+
+def test_a_connection_that_nobody_used_for_long_is_not_trusted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connections, "_IDLE_SECONDS", 0.0)
+    metadata: dict[str, Any] = {"inputs": [], "outputs": []}
+    with answering((200, metadata), (200, metadata)) as (url, _):
+        model = connect(url, model="fraud")
+        model.metadata()
+        before = model._connections._pool.connection_from_url(url)
+        model.metadata()
+        assert model._connections._pool.connection_from_url(url) is not before
 
 
 def test_an_unknown_way_to_authorize_is_refused() -> None:

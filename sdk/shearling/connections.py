@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ssl
+import threading
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -14,6 +16,10 @@ if TYPE_CHECKING:
 
 #: Of as many requests at once each keeps its connection.
 _KEPT = 64
+
+#: A connection that nobody used for so long may have been dropped on the way, unknown to both ends:
+#: a request on it would fail, and nobody could say whether it was answered.
+_IDLE_SECONDS = 50.0
 
 
 class Answer(NamedTuple):
@@ -35,6 +41,8 @@ class Connections:
     """
 
     def __init__(self, url: str) -> None:
+        self._used = time.monotonic()
+        self._lock = threading.Lock()
         parts = urlsplit(url)
         options: dict[str, Any] = {"maxsize": _KEPT, "retries": False}
         if parts.scheme == "https":
@@ -60,6 +68,10 @@ class Connections:
         Raises:
             urllib3.exceptions.HTTPError: there is no answer; NewConnectionError: nothing was sent.
         """
+        with self._lock:
+            if time.monotonic() - self._used > _IDLE_SECONDS:
+                self._pool.clear()
+            self._used = time.monotonic()
         answer = self._pool.request(
             method, url, body=body or None, headers=headers, timeout=seconds, redirect=False
         )

@@ -159,7 +159,7 @@ def serving(upstream: Upstream, page: str, door: Mapping[str, str | None]) -> It
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 30
-    #: As of a small packet that waits for the receipt of the one before.
+    #: Head and body go at once: of two small packets the second waits for the first's receipt.
     disable_nagle_algorithm = True
     wbufsize = -1
 

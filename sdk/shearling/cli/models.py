@@ -215,7 +215,13 @@ def _show(arguments: argparse.Namespace) -> None:
     say(f"{version.pin}\n")
     say(table(["", ""], facts))
     tensors = [
-        [role, spec.name, spec.datatype, f"[{', '.join(map(str, spec.shape))}]", _nulls(role, spec)]
+        [
+            role,
+            spec.name,
+            spec.datatype,
+            f"[{', '.join(map(str, spec.shape))}]",
+            _missing_values(role, spec),
+        ]
         for role, specs in (
             ("input", manifest.signature.inputs),
             ("output", manifest.signature.outputs),
@@ -227,7 +233,7 @@ def _show(arguments: argparse.Namespace) -> None:
     say(f"\n{table(['FILE', 'SIZE', 'DIGEST'], files)}")
 
 
-def _nulls(role: str, spec: TensorSpec) -> str:
+def _missing_values(role: str, spec: TensorSpec) -> str:
     """Say whether values may be missing, of what could have such."""
     if role != "input" or not spec.datatype.startswith("FP"):
         return ""
