@@ -43,13 +43,13 @@ lint: $(INSTALLED) ## formatting, lint, types, import contracts, Terraform's for
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	terraform fmt -check -recursive terraform examples
-	$(BIN)/python -m tests.module_docs --check
+	$(BIN)/python -m tests.support.module_docs --check
 
 format: $(INSTALLED) ## format Python and Terraform, and write the modules' tables
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	terraform fmt -recursive terraform examples
-	$(BIN)/python -m tests.module_docs --write
+	$(BIN)/python -m tests.support.module_docs --write
 
 package: $(INSTALLED) ## build/runtime.zip and build/control.zip, for FUNCTION_PYTHON and ARCHITECTURE
 	$(BIN)/shearling package runtime --python $(FUNCTION_PYTHON) --architecture $(ARCHITECTURE) --output build/runtime.zip

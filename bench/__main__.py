@@ -25,7 +25,7 @@ from bench.object_store import ObjectStore
 from bench.progress import say
 from bench.registries import Registries
 from bench.report import write_report
-from tests.packages import function_python, unzipped_package
+from tests.support.packages import function_python, unzipped_package
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

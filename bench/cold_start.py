@@ -26,7 +26,7 @@ from bench.models import CONV, INT8, M50, M500, M2000, SMALL, event_body
 from bench.object_store import BUCKET
 from bench.progress import say
 from bench.registries import REGISTRY, read_once
-from tests.runtime_emulator import RuntimeEmulator
+from tests.support.runtime_emulator import RuntimeEmulator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -98,12 +98,12 @@ class Starts:
     def shares(self, name: str) -> dict[str, float]:
         """Return the median seconds of each step in the ledgers, `total` among them."""
         ledgers = self.ledgers[name]
-        steps = {step for ledger in ledgers for step in ledger["steps"]}
+        steps = {step for startup in ledgers for step in startup["steps"]}
         found = {
-            step: median(ledger["steps"].get(step, {}).get("ms", 0.0) for ledger in ledgers) / 1e3
+            step: median(startup["steps"].get(step, {}).get("ms", 0.0) for startup in ledgers) / 1e3
             for step in steps
         }
-        return found | {"total": median(ledger["total_ms"] for ledger in ledgers) / 1e3}
+        return found | {"total": median(startup["total_ms"] for startup in ledgers) / 1e3}
 
 
 def measure(registries: Registries, package: Path, python: str, *, quick: bool) -> Findings:
@@ -250,7 +250,7 @@ def _events(log: str) -> list[dict[str, Any]]:
 
 _COLUMNS = ["model", SHEARLING, MOUNTED, USUAL, FLOOR, EMPTY]
 _STEPS = ("resolve", "fetch", "import", "load", "warm_up")
-_STEP_COLUMNS = ["model", *_STEPS, "ledger's total", "before and after", "fetch, MB/s"]
+_STEP_COLUMNS = ["model", *_STEPS, "startup's total", "before and after", "fetch, MB/s"]
 
 _NOTES = (
     (
@@ -307,7 +307,7 @@ def _report_steps(
 ) -> None:
     shares = starts.shares(name)
     rates = [
-        ledger["steps"].get("fetch", {}).get("mb_per_second") for ledger in starts.ledgers[name]
+        startup["steps"].get("fetch", {}).get("mb_per_second") for startup in starts.ledgers[name]
     ]
     rate = f"{median(rates):,.0f}" if rates and rates[0] else "-"
     findings.tables["Steps of Shearling's start (they overlap)"].append(
@@ -364,7 +364,7 @@ def _reason(who: str, middle: Mapping[str, float], shares: Mapping[str, float]) 
     rest = middle[who] - shares["total"]
     return (
         f"The {duration(middle[who])} of {who} are: {steps}, in all "
-        f"{duration(shares['total'])} by its ledger, and {duration(rest)} before and after "
+        f"{duration(shares['total'])} by its startup, and {duration(rest)} before and after "
         f"(an empty function: {duration(middle[EMPTY])}). The floor takes "
         f"{duration(middle[FLOOR])}, the usual handler {duration(middle[USUAL])}: the floor "
         f"itself is {middle[USUAL] / middle[FLOOR]:.2f} x less than that."

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from bench.registries import Registries
 
-_OURS = "shearling.fetch, verified"
+_OURS = "shearling, verified"
 _BOTO3 = "boto3 download_file"
 _CLI = COMMAND_LINE
 _NOT_PLAIN = {_OURS, _BOTO3, _CLI}

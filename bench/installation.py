@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parents[1]
 HOME = REPOSITORY / ".tools" / "bench"
 _CONSTRAINTS = Path(__file__).with_name("constraints.txt")
-_FUNCTION_CONSTRAINTS = REPOSITORY / "sdk" / "shearling" / "function-constraints.txt"
+_FUNCTION_CONSTRAINTS = REPOSITORY / "sdk" / "shearling" / "package" / "constraints.txt"
 _FUNCTIONS = Path(__file__).with_name("functions")
 
 #: What the commands run in: the S3 server, the AWS CLI, the pictures.

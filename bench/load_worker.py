@@ -13,16 +13,17 @@ def main() -> None:
     """Load the pin of the arguments from a directory, answer the example, answer one question."""
     import onnxruntime  # noqa: F401
 
-    from shearling import formats, protocol  # noqa: F401
-    from shearling.example import Example
-    from shearling.registry import Registry
+    from shearling.bundle.example import Example
+    from shearling.formats.base import LoadSettings, load_bundle
+    from shearling.protocol import requests, responses  # noqa: F401
+    from shearling.registry.registry import Registry
 
     pin, mount = sys.argv[1:3]
     blobs = Path(mount, "blobs", "sha256")
     manifest = Registry(mount).manifest(pin)
     imports, anonymous = memory_bytes("VmRSS"), memory_bytes("RssAnon")
     forget_peak()
-    predictor = formats.load(manifest, blobs, formats.LoadSettings(threads=2))
+    predictor = load_bundle(manifest, blobs, LoadSettings(threads=2))
     example = Example.from_bytes((blobs / manifest.file(manifest.example.path).hex).read_bytes())
     predictor.predict(example.inputs, [spec.name for spec in manifest.signature.outputs])
     found = {

@@ -17,7 +17,7 @@ from bench.models import FEATURES
 from bench.progress import say
 from bench.registries import read_once
 from shearling.package import build_package
-from tests.packages import built_package, host_architecture, unzipped_package
+from tests.support.packages import built_package, host_architecture, unzipped_package
 
 if TYPE_CHECKING:
     from bench.registries import Pushed, Registries

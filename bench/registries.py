@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from bench.models import Model
     from bench.object_store import ObjectStore
-    from shearling.bundle import Manifest
+    from shearling.bundle.manifest import Manifest
 
 #: What a registry's path in the bucket is.
 REGISTRY = f"s3://{BUCKET}/registry"

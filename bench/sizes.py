@@ -10,7 +10,7 @@ from bench.models import CONV, INT8, M500, M2000
 from bench.processes import Worker
 from bench.progress import say
 from tests.embedded_aws import install
-from tests.packages import built_package
+from tests.support.packages import built_package
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -114,7 +114,7 @@ def command_line(bucket: str, key: str, directory: Path) -> Callable[[], object]
 _MIB = 1 << 20
 COMMAND_LINE = "aws s3 cp"
 WAYS: dict[str, Callable[..., Callable[[], object]]] = {
-    "shearling.fetch, verified": shearling,
+    "shearling, verified": shearling,
     "8 MiB ranges, 8 threads": lambda *a: ranges(*a, chunk=8 * _MIB, threads=8),
     "16 MiB ranges, 4 threads": lambda *a: ranges(*a, chunk=16 * _MIB, threads=4),
     "8 MiB ranges, asyncio": lambda *a: tasks(*a, chunk=8 * _MIB, parallel=8),

@@ -28,13 +28,13 @@ from bench.models import M500
 from bench.object_store import BUCKET
 from bench.processes import run
 from bench.progress import say
-from shearling.bundle import describe
+from shearling.bundle.digests import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bench.registries import Registries
-    from shearling.bundle import Manifest
+    from shearling.bundle.manifest import Manifest
 
 _OURS = "Registry.publish"
 _CLI = "aws s3 cp"

@@ -18,7 +18,7 @@ from bench.measurement import DESIGN, Findings, Row, duration, faster, slower
 from bench.models import SMALL, event_body
 from bench.processes import Worker
 from bench.progress import say
-from shearling.binary import request_body
+from shearling.protocol.binary import request_body
 from tests.embedded_aws import install
 
 if TYPE_CHECKING:

@@ -36,7 +36,7 @@ def embedded_aws() -> Iterator[EmbeddedAws]:
 @pytest.fixture(scope="module")
 def bucket(embedded_aws: EmbeddedAws, request: pytest.FixtureRequest) -> str:
     """A bucket of the test module's own."""
-    name: str = request.module.__name__.rpartition(".")[2].replace("_", "-")
+    name: str = request.module.__name__.removeprefix("tests.").replace(".", "-").replace("_", "-")
     client = embedded_aws.client("s3")
     location = {"LocationConstraint": client.meta.region_name}
     client.create_bucket(Bucket=name, CreateBucketConfiguration=location)

@@ -15,7 +15,7 @@ import pytest
 
 import shearling
 import shearling.errors
-from tests.bundles import scaling_bundle
+from tests.support.bundles import scaling_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -98,7 +98,7 @@ assert gc.isenabled() and gc.get_freeze_count() > 10_000, gc.get_freeze_count()
 
 def test_keys_in_the_environment_reach_s3_without_boto3() -> None:
     modules = modules_after(
-        "from shearling.store import open_store\nopen_store('s3://bucket/prefix')\n",
+        "from shearling.storage.store import open_store\nopen_store('s3://bucket/prefix')\n",
         AWS_ACCESS_KEY_ID="test",
         AWS_SECRET_ACCESS_KEY="test",
     )

@@ -23,11 +23,11 @@ import numpy as np
 
 import shearling as sdk
 from examples.quickstart.train_and_push import data, train
-from shearling.protocol import request_document
-from tests.doors import Answer, Doors
+from shearling.protocol.requests import request_document
 from tests.embedded_aws import REGION, EmbeddedAws, EmbeddedAwsError
-from tests.packages import built_package, function_python
-from tests.terraform_cli import (
+from tests.support.event_sources import Answer, Doors
+from tests.support.packages import built_package, function_python
+from tests.support.terraform_cli import (
     TerraformError,
     TerraformStack,
     working_copy,

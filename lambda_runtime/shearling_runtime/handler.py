@@ -6,13 +6,13 @@ import gc
 import os
 from typing import Any
 
-from shearling_runtime.events import Context, respond
-from shearling_runtime.server import Server
+from shearling_runtime.events.dispatch import Context, respond
+from shearling_runtime.serving.model_server import ModelServer
 from shearling_runtime.settings import Settings
 
 _SETTINGS = Settings.from_environment(os.environ)
 _SETTINGS.prepare(os.environ)
-_SERVER = Server(_SETTINGS)
+_SERVER = ModelServer(_SETTINGS)
 # Imports make many objects and no garbage: nobody looks for any now, nor in them later.
 gc.disable()
 _SERVER.start()

@@ -17,9 +17,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from shearling_runtime.events import respond
-from shearling_runtime.limits import REQUEST_LIMIT
-from shearling_runtime.server import Server
+from shearling_runtime.events.dispatch import respond
+from shearling_runtime.http.limits import REQUEST_LIMIT
+from shearling_runtime.serving.model_server import ModelServer
 from shearling_runtime.settings import Settings
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def main() -> int:
     parser.add_argument("--alias", default="", help="by which requests shall have come")
     arguments = parser.parse_args()
     settings = Settings.from_environment(os.environ)
-    model = Server(settings)
+    model = ModelServer(settings)
     if problem := model.problem():
         sys.stderr.write(f"{problem}\n")
         return 1

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shearling.ref import Pin
+from shearling.refs import Pin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping

@@ -1,4 +1,4 @@
-"""One structured log line an invocation, which is its metrics too, and a start-up ledger."""
+"""One structured log line an invocation, which is its metrics too, and a start-up startup."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _STDOUT = 1
 _DIMENSIONS = ["function_name", "alias"]
 
 
-class Ledger:
+class StartupTimings:
     """How long each step of the start took; steps may overlap."""
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class Ledger:
         self._notes |= facts
 
     def summary(self) -> dict[str, Any]:
-        """Return all steps, and the time since the ledger was opened."""
+        """Return all steps, and the time since the startup was opened."""
         total = round((time.perf_counter() - self._started) * 1000, 1)
         return {"total_ms": total, "steps": self._steps, **self._notes}
 

@@ -6,76 +6,71 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from shearling.client import connect
-    from shearling.errors import (
-        BundleError,
-        DeadlineError,
-        EnvironmentMismatchError,
-        FormatError,
-        InferenceError,
-        IntegrityError,
-        InvalidRefError,
-        InvalidRequestError,
-        ModelNotFoundError,
-        ModelNotReadyError,
-        PackageError,
-        PayloadTooLargeError,
-        PredictionError,
-        RegistryError,
-        ReleaseError,
-        RowsFailedError,
-        ShearlingError,
-        StoreError,
-        UnknownModelError,
-        UnsupportedSchemaError,
-    )
-    from shearling.load import load_model
-    from shearling.model_version import ModelVersion
-    from shearling.push import push_model
-    from shearling.registry import Registry
-    from shearling.rollout import rollback, set_alias, status
+    from shearling.aliases.rollback import rollback as rollback
+    from shearling.aliases.set_alias import set_alias as set_alias
+    from shearling.aliases.status import status as status
+    from shearling.client.connect import connect as connect
+    from shearling.errors import BundleError as BundleError
+    from shearling.errors import DeadlineError as DeadlineError
+    from shearling.errors import EnvironmentMismatchError as EnvironmentMismatchError
+    from shearling.errors import FormatError as FormatError
+    from shearling.errors import InferenceError as InferenceError
+    from shearling.errors import IntegrityError as IntegrityError
+    from shearling.errors import InvalidRefError as InvalidRefError
+    from shearling.errors import InvalidRequestError as InvalidRequestError
+    from shearling.errors import ModelNotFoundError as ModelNotFoundError
+    from shearling.errors import ModelNotReadyError as ModelNotReadyError
+    from shearling.errors import PackageError as PackageError
+    from shearling.errors import PayloadTooLargeError as PayloadTooLargeError
+    from shearling.errors import PredictionError as PredictionError
+    from shearling.errors import RegistryError as RegistryError
+    from shearling.errors import ReleaseError as ReleaseError
+    from shearling.errors import RowsFailedError as RowsFailedError
+    from shearling.errors import ShearlingError as ShearlingError
+    from shearling.errors import StoreError as StoreError
+    from shearling.errors import UnknownModelError as UnknownModelError
+    from shearling.errors import UnsupportedSchemaError as UnsupportedSchemaError
+    from shearling.models.load import load_model as load_model
+    from shearling.models.model_version import ModelVersion as ModelVersion
+    from shearling.models.push import push_model as push_model
+    from shearling.registry.registry import Registry as Registry
 
-_HOMES = {
-    "ModelVersion": "model_version",
-    "Registry": "registry",
-    "connect": "client",
-    "load_model": "load",
-    "push_model": "push",
-    "rollback": "rollout",
-    "set_alias": "rollout",
-    "status": "rollout",
+#: The public names by the module that has them, so that a name is imported when it is first used.
+_PUBLIC = {
+    "aliases.rollback": ("rollback",),
+    "aliases.set_alias": ("set_alias",),
+    "aliases.status": ("status",),
+    "client.connect": ("connect",),
+    "errors": (
+        "BundleError",
+        "DeadlineError",
+        "EnvironmentMismatchError",
+        "FormatError",
+        "InferenceError",
+        "IntegrityError",
+        "InvalidRefError",
+        "InvalidRequestError",
+        "ModelNotFoundError",
+        "ModelNotReadyError",
+        "PackageError",
+        "PayloadTooLargeError",
+        "PredictionError",
+        "RegistryError",
+        "ReleaseError",
+        "RowsFailedError",
+        "ShearlingError",
+        "StoreError",
+        "UnknownModelError",
+        "UnsupportedSchemaError",
+    ),
+    "models.load": ("load_model",),
+    "models.model_version": ("ModelVersion",),
+    "models.push": ("push_model",),
+    "registry.registry": ("Registry",),
 }
+_MODULES = {name: module for module, names in _PUBLIC.items() for name in names}
 
-__all__ = [
-    "BundleError",
-    "DeadlineError",
-    "EnvironmentMismatchError",
-    "FormatError",
-    "InferenceError",
-    "IntegrityError",
-    "InvalidRefError",
-    "InvalidRequestError",
-    "ModelNotFoundError",
-    "ModelNotReadyError",
-    "ModelVersion",
-    "PackageError",
-    "PayloadTooLargeError",
-    "PredictionError",
-    "Registry",
-    "RegistryError",
-    "ReleaseError",
-    "RowsFailedError",
-    "ShearlingError",
-    "StoreError",
-    "UnknownModelError",
-    "UnsupportedSchemaError",
-    "connect",
-    "load_model",
-    "push_model",
-    "rollback",
-    "set_alias",
-    "status",
-]
+__all__ = sorted(_MODULES)  # noqa: PLE0605 - type checkers read the imports above
 
 
 def __getattr__(name: str) -> Any:
@@ -84,9 +79,9 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("shearling")
-    if name not in __all__:
+    if name not in _MODULES:
         raise AttributeError(f"module 'shearling' has no attribute {name!r}")
-    return getattr(import_module(f"shearling.{_HOMES.get(name, 'errors')}"), name)
+    return getattr(import_module(f"shearling.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -6,12 +6,11 @@ import argparse
 from typing import TYPE_CHECKING
 
 from shearling.cli.command import add_command, add_wait
-from shearling.cli.output import entry_document, note, say, say_json, served, utc
-from shearling.cli.tables import table
+from shearling.cli.output import entry_document, note, say, say_json, served, table, utc
 
 if TYPE_CHECKING:
     from shearling.cli.command import Commands
-    from shearling.registry import AliasEntry
+    from shearling.registry.records import AliasEntry
 
 
 def add_commands(commands: Commands) -> None:
@@ -94,7 +93,7 @@ def _canary(text: str) -> dict[str, int]:
 
 
 def _set(arguments: argparse.Namespace) -> None:
-    from shearling.rollout import set_alias
+    from shearling.aliases.set_alias import set_alias
 
     entry = set_alias(
         arguments.model,
@@ -109,7 +108,7 @@ def _set(arguments: argparse.Namespace) -> None:
 
 
 def _rollback(arguments: argparse.Namespace) -> None:
-    from shearling.rollout import rollback
+    from shearling.aliases.rollback import rollback
 
     entry = rollback(
         arguments.model,
@@ -130,7 +129,7 @@ def _say_entry(entry: AliasEntry, arguments: argparse.Namespace) -> None:
 
 
 def _list(arguments: argparse.Namespace) -> None:
-    from shearling.registry import Registry
+    from shearling.registry.registry import Registry
 
     registry = Registry(arguments.registry)
     registry.resolve(arguments.model)  # a model that is not there has no aliases either
@@ -148,7 +147,7 @@ def _list(arguments: argparse.Namespace) -> None:
 
 
 def _history(arguments: argparse.Namespace) -> None:
-    from shearling.registry import Registry
+    from shearling.registry.registry import Registry
 
     registry = Registry(arguments.registry)
     registry.resolve(f"{arguments.model}:{arguments.alias}")

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shearling.cli.output import note
-from shearling.cli.tables import table
+from shearling.cli.output import note, table
 from shearling.errors import InvalidRequestError
-from shearling.protocol import tensor_document
-from shearling.tabular import as_rows, columns_of, write_csv
+from shearling.protocol.csv_rows import as_rows, columns_of, write_csv
+from shearling.protocol.requests import tensor_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from shearling.bundle import TensorSpec
+    from shearling.tensors.spec import TensorSpec
 
     Outputs = Mapping[str, NDArray[Any]]
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shearling.errors import InvalidRequestError
-from shearling.tabular import are_names, read_rows
-from shearling.tensors import DTYPES
+from shearling.protocol.csv_rows import are_names, read_rows
+from shearling.tensors.dtypes import DTYPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -11,18 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shearling.cli.command import add_command, add_wait
-from shearling.cli.output import note, say, say_json, served, utc
-from shearling.cli.tables import table
+from shearling.cli.output import note, say, say_json, served, table, utc
 from shearling.errors import RegistryError
 from shearling.progress import human_bytes, progress
 
 if TYPE_CHECKING:
     import argparse
 
-    from shearling.bundle import Manifest, TensorSpec
+    from shearling.bundle.manifest import Manifest
     from shearling.cli.command import Commands
-    from shearling.ref import Pin
-    from shearling.registry import AliasEntry, Registry, Version
+    from shearling.refs import Pin
+    from shearling.registry.records import AliasEntry, Version
+    from shearling.registry.registry import Registry
+    from shearling.tensors.spec import TensorSpec
 
 #: How many models are asked for at once: the registry may be far away.
 _PARALLEL = 8
@@ -118,7 +119,7 @@ def _push(arguments: argparse.Namespace) -> None:
         arguments.refuse("--metadata: expected KEY=VALUE, each key once")
 
     from shearling.cli.data import read_data
-    from shearling.push import push_model
+    from shearling.models.push import push_model
 
     pushed = push_model(
         arguments.file,
@@ -139,7 +140,7 @@ def _push(arguments: argparse.Namespace) -> None:
 
 
 def _list(arguments: argparse.Namespace) -> None:
-    from shearling.registry import Registry
+    from shearling.registry.registry import Registry
 
     registry = Registry(arguments.registry)
     if arguments.model:
@@ -199,7 +200,7 @@ def _list_versions(registry: Registry, model: str, *, as_json: bool) -> None:
 
 
 def _show(arguments: argparse.Namespace) -> None:
-    from shearling.registry import Registry
+    from shearling.registry.registry import Registry
 
     registry = Registry(arguments.registry)
     version = registry.version(arguments.ref)
@@ -272,9 +273,9 @@ def _pull(arguments: argparse.Namespace) -> None:
     if directory.exists() and any(directory.iterdir()) and not arguments.force:
         raise RegistryError(f"{directory} is not empty; --force writes into it anyway")
 
-    from shearling.bundle import Descriptor
-    from shearling.fetch import blob_key, fetch_blobs
-    from shearling.registry import Registry
+    from shearling.bundle.digests import Descriptor
+    from shearling.registry.registry import Registry
+    from shearling.storage.blobs import blob_key, fetch_blobs
 
     registry = Registry(arguments.registry)
     pin = registry.resolve(arguments.ref)

@@ -12,9 +12,9 @@ from shearling.errors import PackageError
 if TYPE_CHECKING:
     import argparse
 
-    from shearling.bundle import Environment
+    from shearling.bundle.manifest import Environment
     from shearling.cli.command import Commands
-    from shearling.ref import Pin
+    from shearling.refs import Pin
 
 _PYTHON = "3.13"
 
@@ -80,7 +80,7 @@ def _environment(ref: str, uri: str | None) -> tuple[Pin, Environment]:
     Raises:
         PackageError: it needs nothing of its own.
     """
-    from shearling.registry import Registry
+    from shearling.registry.registry import Registry
 
     registry = Registry(uri)
     pin = registry.resolve(ref)

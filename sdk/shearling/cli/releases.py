@@ -6,8 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from shearling.cli.command import add_command
-from shearling.cli.output import note, say, say_json, utc
-from shearling.cli.tables import table
+from shearling.cli.output import note, say, say_json, table, utc
 from shearling.errors import ModelNotFoundError, ReleaseError
 from shearling.progress import human_bytes
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
     from shearling.cli.command import Commands
-    from shearling.registry import Registry
+    from shearling.registry.registry import Registry
 
 
 def add_commands(commands: Commands) -> None:
@@ -59,7 +58,7 @@ def add_commands(commands: Commands) -> None:
 
 
 def _status(arguments: argparse.Namespace) -> None:
-    from shearling.rollout import status
+    from shearling.aliases.status import status
 
     found = status(arguments.model, registry=arguments.registry)
     if arguments.json:
@@ -69,8 +68,8 @@ def _status(arguments: argparse.Namespace) -> None:
 
 
 def _release(arguments: argparse.Namespace) -> None:
-    from shearling.function import lambda_client
-    from shearling.registry import Registry
+    from shearling.registry.registry import Registry
+    from shearling.release.lambda_function import lambda_client
 
     client_of = arguments.lambda_client or lambda_client
     registry = Registry(arguments.registry)
@@ -98,9 +97,9 @@ def _release(arguments: argparse.Namespace) -> None:
 
 
 def _prune(arguments: argparse.Namespace) -> None:
-    from shearling.function import lambda_client
-    from shearling.registry import Registry
-    from shearling.staging import prune
+    from shearling.registry.registry import Registry
+    from shearling.release.lambda_function import lambda_client
+    from shearling.release.staging import prune
 
     registry = Registry(arguments.registry)
     rows = prune(arguments.lambda_client or lambda_client, registry, dry_run=arguments.dry_run)

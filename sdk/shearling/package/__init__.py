@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from shearling.package.build import UNZIPPED_LIMIT, build_package
+from shearling.package.build_target import Architecture, Kind, Target
 from shearling.package.interpreters import find_python
 from shearling.package.report import PackageItem, PackageReport
-from shearling.package.target import Architecture, Kind, Target
 
 __all__ = [
     "UNZIPPED_LIMIT",

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 from shearling.errors import PackageError
 from shearling.package.archive import write_zip
+from shearling.package.build_target import Architecture, Kind, Target
 from shearling.package.interpreters import compile_tree, find_python, python_release
 from shearling.package.prune import is_own_left_out, is_pruned, unimported_tests
 from shearling.package.report import PackageItem, PackageReport
-from shearling.package.target import Architecture, Kind, Target
 from shearling.package.wheels import Installed, choose_wheels, install_wheels, installed, needed
 
 if TYPE_CHECKING:

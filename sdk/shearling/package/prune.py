@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from shearling.package.target import Kind
+    from shearling.package.build_target import Kind
 
 _SUFFIXES = frozenset({".a", ".h", ".pxd", ".pyc", ".pyi", ".pyx"})
 _DIRECTORIES = frozenset({"__pycache__", ".ipynb_checkpoints"})
@@ -58,43 +58,19 @@ _BOTOCORE_SERVICES = frozenset(
 )
 _BOTOCORE_DATA = ("botocore", "data")
 
-#: What only a notebook, a terminal or the releaser imports.
-_OWN_CLIENTS = ("client", "http_client", "remote", "many", "signing", "connections")
-_OWN_TOOLS = (
-    *_OWN_CLIENTS,
-    "push",
-    "proof",
-    "cli",
-    "package",
-    "load",
-    "model_version",
-    "rollout",
-    "standing",
-    "progress",
-)
-_OWN_RELEASES = (
-    "release",
-    "keep",
-    "publication",
-    "target",
-    "outcome",
-    "retire",
-    "staging",
-    "gate",
-    "fit",
-    "function",
-    "configuration",
-    "clock",
-)
-_OWN_LEFT_OUT: dict[Kind, dict[str, frozenset[str]]] = {
+#: Packages and modules of ours that no function imports: they are a notebook's or a terminal's.
+LEFT_OUT_OF_FUNCTIONS = {
+    "shearling": ("aliases", "cli", "client", "converters", "models", "package", "progress"),
+    "shearling_runtime": ("local",),
+}
+
+#: The same, of each kind of package: its functions import all else.
+_LEFT_OUT_OF_KIND: dict[Kind, dict[str, tuple[str, ...]]] = {
     "runtime": {
-        "shearling": frozenset({*_OWN_TOOLS, *_OWN_RELEASES, "function-constraints"}),
-        "shearling_runtime": frozenset({"local", "releaser", "stager", "patience", "index"}),
+        "shearling": ("release",),
+        "shearling_runtime": ("control", "releaser", "stager", "index"),
     },
-    "control": {
-        "shearling": frozenset({*_OWN_TOOLS, "function-constraints"}),
-        "shearling_runtime": frozenset({"handler", "local"}),
-    },
+    "control": {"shearling_runtime": ("handler",)},
 }
 
 _IMPORTS_TESTS = re.compile(r"^\s*(?:from|import)\s+[\w.]*\btests?\b", re.MULTILINE)
@@ -113,9 +89,13 @@ def is_pruned(path: PurePosixPath, kind: Kind) -> bool:
 
 
 def is_own_left_out(path: PurePosixPath, kind: Kind) -> bool:
-    """Tell whether a file of shearling's own packages (`shearling/push.py`) stays out."""
+    """Tell whether a file of shearling's own packages (`shearling/cli/output.py`) stays out."""
     package, module = path.parts[0], path.parts[1].partition(".")[0]
-    if module in _OWN_LEFT_OUT[kind].get(package, frozenset()) or path.suffix in _SUFFIXES:
+    left_out = (
+        *LEFT_OUT_OF_FUNCTIONS.get(package, ()),
+        *_LEFT_OUT_OF_KIND[kind].get(package, ()),
+    )
+    if module in left_out or path.suffix in _SUFFIXES:
         return True
     # A checkout has what editors and tools leave in it.
     return any(part == "__pycache__" or part.startswith(".") for part in path.parts)

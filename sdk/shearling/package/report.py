@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from shearling.package.target import Target
+    from shearling.package.build_target import Target
 
 _MB = 1_000_000
 

@@ -17,7 +17,7 @@ from shearling.errors import PackageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from shearling.package.target import Kind, Target
+    from shearling.package.build_target import Kind, Target
 
 _ROOTS: dict[Kind, tuple[str, ...]] = {
     "runtime": ("numpy", "obstore", "onnxruntime", "orjson"),
@@ -168,7 +168,7 @@ def _checked(requirement: str) -> str:
 
 
 def _pins() -> Iterable[str]:
-    text = files("shearling").joinpath("function-constraints.txt").read_text("utf-8")
+    text = files("shearling.package").joinpath("constraints.txt").read_text("utf-8")
     return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 

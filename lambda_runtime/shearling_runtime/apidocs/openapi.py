@@ -1,0 +1,353 @@
+"""The description of a model's own API: OpenAPI 3.1, from its signature and its example."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from shearling_runtime.apidocs.request_examples import request_examples
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from shearling.bundle.example import Example
+    from shearling.tensors.spec import Signature, TensorSpec
+
+_ERRORS = {
+    "400": "The request is malformed, or does not fit the signature.",
+    "404": "No such model or version here.",
+    "405": "The path does not know this method.",
+    "413": "The request or its answer is larger than Lambda carries.",
+    "500": "The model itself failed.",
+    "503": "No model is released here yet.",
+    "504": "Less time is left than the request needs.",
+}
+_READ_ERRORS = ("404", "405", "503")
+
+#: Said by the API in front, before the function is asked.
+_REFUSALS = {
+    "401": "Who asks has said who it is in no way that the API takes.",
+    "403": "Who asks may not.",
+    "429": "More requests than the API or the function allows: try again, later each time.",
+}
+
+#: Which of them is wanted is a matter of the API in front.
+_SECURITY_SCHEMES = {
+    "signature": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Authorization",
+        "description": "AWS Signature Version 4, of the service execute-api.",
+        "x-amazon-apigateway-authtype": "awsSigv4",
+    },
+    "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+    "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+}
+
+#: As in Triton's extension of the protocol.
+_LENGTH_HEADER = {
+    "name": "Inference-Header-Content-Length",
+    "in": "header",
+    "description": "Of `application/octet-stream`: how many of the body's bytes are JSON; 0 if all "
+    "are the model's only input.",
+    "schema": {"type": "integer", "minimum": 0},
+}
+
+_INTEGER_LIMITS = {
+    f"{sign}INT{bits}": (0 if sign else -(2 ** (bits - 1)), 2 ** (bits - (not sign)) - 1)
+    for sign in ("", "U")
+    for bits in (8, 16, 32, 64)
+}
+
+Schema = dict[str, Any]
+
+
+def describe_api(
+    metadata: Mapping[str, Any],
+    signature: Signature,
+    example: Example | None = None,
+    *,
+    version: str | None = None,
+) -> dict[str, Any]:
+    """Return the OpenAPI document of a model.
+
+    Args:
+        metadata: the model's, in the protocol's form.
+        signature: what it takes and gives.
+        example: of the bundle; its first rows are the request's example.
+        version: a number or an alias, if the document is asked for below it.
+    """
+    model = metadata["name"]
+    columns = tuple(metadata.get("parameters", {}).get("columns", ()))
+    path = f"/v2/models/{model}" + (f"/versions/{version}" if version else "")
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": model,
+            "version": metadata["versions"][0],
+            "description": f"Model {model}, version {metadata['versions'][0]}, in the Open "
+            "Inference Protocol v2.",
+        },
+        # The document lies beside these paths, of whatever host and stage.
+        "servers": [{"url": "/".join([".."] * (path.count("/")))}],
+        "paths": {
+            path: {"get": _read("metadata", "Inputs, outputs and version", "Metadata")},
+            f"{path}/ready": {"get": _read("ready", "Whether requests can be answered", "Health")},
+            f"{path}/infer": {"post": _infer(signature, example, columns)},
+        },
+        "security": [{}, *({name: []} for name in _SECURITY_SCHEMES)],
+        "components": {
+            "securitySchemes": _SECURITY_SCHEMES,
+            "schemas": {
+                "Error": _object({"error": {"type": "string"}}, "error"),
+                "Refusal": _object({"message": {"type": "string"}}),
+                "Health": _object({"ready": {"type": "boolean"}, "live": {"type": "boolean"}}),
+                "Metadata": _metadata_schema(),
+                "TensorRequest": _tensor_request(signature),
+                "PlainRequest": _plain_request(signature, columns),
+                "TensorAnswer": _tensor_answer(signature),
+                "PlainAnswer": _plain_answer(signature),
+            },
+        },
+    }
+
+
+def _read(operation: str, summary: str, schema: str) -> Schema:
+    return {
+        "operationId": operation,
+        "summary": summary,
+        "responses": {"200": _json(summary, _ref(schema)), **_error_answers(_READ_ERRORS)},
+    }
+
+
+def _infer(signature: Signature, example: Example | None, columns: Sequence[str]) -> Schema:
+    plain_name = ", ".join(spec.name for spec in signature.inputs)
+    requests = {"schema": {"oneOf": [_ref("TensorRequest"), _ref("PlainRequest")]}}
+    answers = {"schema": {"oneOf": [_ref("TensorAnswer"), _ref("PlainAnswer")]}}
+    examples = {} if example is None else request_examples(signature, example, columns)
+    return {
+        "operationId": "infer",
+        "summary": f"Answers for {plain_name}",
+        "description": "Tensors, or plain instances; binary tensors as in Triton's extension; rows "
+        "as CSV, which are answered as such, as is `Accept: text/csv`.",
+        "parameters": [_LENGTH_HEADER],
+        "requestBody": {"required": True, "content": _content(requests, examples)},
+        "responses": {
+            "200": {"description": "The outputs", "content": _content(answers, {})},
+            **_error_answers(tuple(_ERRORS)),
+        },
+    }
+
+
+def _content(json: Schema, examples: Mapping[str, Schema]) -> Schema:
+    """Return what a body may be: JSON, with the bytes of tensors after it, or a table."""
+    table: Schema = {"schema": {"type": "string"}}
+    return {
+        "application/json": json | examples.get("application/json", {}),
+        "application/octet-stream": {},
+        "text/csv": table | examples.get("text/csv", {}),
+    }
+
+
+def _error_answers(statuses: tuple[str, ...]) -> Schema:
+    return {
+        **{status: _json(_ERRORS[status], _ref("Error")) for status in statuses},
+        **{status: _json(said, _ref("Refusal")) for status, said in _REFUSALS.items()},
+    }
+
+
+def _json(description: str, schema: Schema) -> Schema:
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _object(properties: Schema, *required: str) -> Schema:
+    return {"type": "object", "properties": properties, "required": list(required)}
+
+
+def _metadata_schema() -> Schema:
+    tensor = _object(
+        {
+            "name": {"type": "string"},
+            "datatype": {"type": "string"},
+            "shape": {"type": "array", "items": {"type": "integer"}},
+        },
+        "name",
+        "datatype",
+        "shape",
+    )
+    return _object(
+        {
+            "name": {"type": "string"},
+            "versions": {"type": "array", "items": {"type": "string"}},
+            "platform": {"type": "string"},
+            "inputs": {"type": "array", "items": tensor},
+            "outputs": {"type": "array", "items": tensor},
+            "parameters": {"type": "object"},
+        },
+        "name",
+        "versions",
+        "platform",
+        "inputs",
+        "outputs",
+    )
+
+
+def _tensor_request(signature: Signature) -> Schema:
+    tensors = [_tensor(spec, _value(spec)) for spec in signature.inputs]
+    # Each input once, in any order: as many as there are, and one of each.
+    each: Schema = {
+        "type": "array",
+        "minItems": len(tensors),
+        "maxItems": len(tensors),
+        "items": {"oneOf": tensors} if len(tensors) > 1 else tensors[0],
+    }
+    if len(tensors) > 1:
+        each["allOf"] = [
+            {"contains": {"type": "object", "properties": {"name": {"const": spec.name}}}}
+            for spec in signature.inputs
+        ]
+    return _object({"inputs": each, **_common(signature)}, "inputs")
+
+
+def _common(signature: Signature) -> Schema:
+    names = [spec.name for spec in signature.outputs]
+    # Clients write null for what they leave out.
+    return {
+        "id": {"type": ["string", "null"]},
+        "parameters": {
+            "type": ["object", "null"],
+            "properties": {"binary_data_output": {"const": False}},
+        },
+        "outputs": {
+            "type": ["array", "null"],
+            "minItems": 1,
+            "maxItems": len(names),
+            "uniqueItems": True,
+            "items": _object(
+                {
+                    "name": {"enum": names},
+                    "parameters": {
+                        "type": ["object", "null"],
+                        "properties": {"binary_data": {"const": False}},
+                    },
+                },
+                "name",
+            ),
+        },
+    }
+
+
+def _tensor(spec: TensorSpec, value: Schema) -> Schema:
+    sizes = [{"type": "integer", "minimum": 0} if n == -1 else {"const": n} for n in spec.shape]
+    return _object(
+        {
+            "name": {"const": spec.name},
+            "datatype": {"const": spec.datatype},
+            "shape": {
+                "type": "array",
+                **({"prefixItems": sizes} if sizes else {}),
+                "minItems": len(sizes),
+                "maxItems": len(sizes),
+            },
+            "data": _nested(value, len(spec.shape)),
+        },
+        "name",
+        "datatype",
+        "shape",
+        "data",
+    )
+
+
+def _nested(value: Schema, rank: int) -> Schema:
+    """Return the schema of data: flat, or as deep as the tensor is."""
+    flat: Schema = {"type": "array", "items": value}
+    deep = value
+    for _ in range(rank):
+        deep = {"type": "array", "items": deep}
+    return flat if rank <= 1 else {"anyOf": [flat, deep]}
+
+
+def _plain_request(signature: Signature, columns: Sequence[str]) -> Schema:
+    inputs = {spec.name: _cell(spec) for spec in signature.inputs}
+    forms = [_object(inputs, *inputs) | {"additionalProperties": False}]
+    if len(inputs) == 1:
+        forms += inputs.values()
+    else:
+        forms.append(
+            {
+                "type": "array",
+                "prefixItems": list(inputs.values()),
+                "minItems": len(inputs),
+                "maxItems": len(inputs),
+            }
+        )
+    if columns:
+        value = _value(signature.inputs[0])
+        by_column = _object(dict.fromkeys(columns, value), *columns)
+        forms.append(by_column | {"additionalProperties": False})
+    # All rows are of one form.
+    instances = {"anyOf": [{"type": "array", "minItems": 1, "items": form} for form in forms]}
+    return _object({"instances": instances, **_common(signature)}, "instances") | {
+        "not": {"required": ["inputs"]}
+    }
+
+
+def _cell(spec: TensorSpec) -> Schema:
+    """Return the schema of one row of an input."""
+    value = _value(spec)
+    row = value
+    for size in reversed(spec.shape[1:]):
+        row = {"type": "array", "items": row}
+        if size != -1:
+            row |= {"minItems": size, "maxItems": size}
+    return {"anyOf": [value, row]} if spec.shape[1:] == (1,) else row
+
+
+def _value(spec: TensorSpec) -> Schema:
+    datatype = spec.datatype
+    if datatype == "BYTES":
+        return {"type": "string"}
+    if datatype == "BOOL":
+        return {"enum": [True, False, 0, 1]}
+    if datatype in _INTEGER_LIMITS:
+        low, high = _INTEGER_LIMITS[datatype]
+        return {"anyOf": [{"type": "integer", "minimum": low, "maximum": high}, _BOOLEAN]}
+    largest = float(np.finfo({"FP32": np.float32}.get(datatype, np.float64)).max)
+    number = {"type": "number", "minimum": -largest, "maximum": largest}
+    return {"anyOf": [number, *([{"type": "null"}] if spec.nullable else []), _BOOLEAN]}
+
+
+#: As every numeric library reads it: 0 or 1.
+_BOOLEAN: Schema = {"type": "boolean"}
+
+
+def _tensor_answer(signature: Signature) -> Schema:
+    outputs = [_tensor(spec, _value(spec)) for spec in signature.outputs]
+    return _object(
+        {
+            "model_name": {"type": "string"},
+            "model_version": {"type": "string"},
+            "id": {"type": "string"},
+            "outputs": {"type": "array", "items": {"anyOf": outputs}},
+        },
+        "model_name",
+        "outputs",
+    )
+
+
+def _plain_answer(signature: Signature) -> Schema:  # noqa: ARG001 - rows have many forms
+    return _object(
+        {
+            "model_name": {"type": "string"},
+            "model_version": {"type": "string"},
+            "id": {"type": "string"},
+            "predictions": {"type": "array"},
+        },
+        "model_name",
+        "predictions",
+    )

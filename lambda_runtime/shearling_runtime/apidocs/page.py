@@ -1,0 +1,131 @@
+"""The page on which a person tries a model: one document that asks nothing of any other host."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import re
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from shearling.bundle.example import Example
+
+#: A person reads a few rows, and a large example belongs in no form.
+_ROWS, _VALUES = 3, 20_000
+
+_MARKER = re.compile(r"%(title|style|data|script|rows)%")
+
+#: What would end the element that the data stands in, or a line of JavaScript.
+_UNSAFE = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
+
+
+def docs_page(
+    metadata: Mapping[str, Any], example: Example | None, alias: str | None = None
+) -> tuple[str, dict[str, str]]:
+    """Return the page of a model, and the headers to send it with.
+
+    Args:
+        metadata: the model's, in the protocol's form.
+        example: what the form is filled with.
+        alias: by which the page was asked for.
+    """
+    data = {
+        "metadata": {**metadata, "alias": alias},
+        "example": _tensors(example) if example else [],
+    }
+    style, script = _part("page.css"), _part("page.js")
+    values = {
+        "title": html.escape(str(metadata["name"])),
+        "style": style,
+        "script": script,
+        "data": embedded_json(data),
+    }
+    # One pass: nothing that a model says is taken for a marker.
+    page = _MARKER.sub(lambda found: values[found[1]], _part("page.html"))
+    return page, page_headers(style, script)
+
+
+def index_page(
+    models: Sequence[Mapping[str, Any]], links: Mapping[str, str]
+) -> tuple[str, dict[str, str]]:
+    """Return the page that lists models, and its headers.
+
+    Args:
+        models: as in Triton's model repository index, with `aliases`.
+        links: where the pages of models are, by name.
+    """
+    style = _part("page.css")
+    rows = [_row(model, links.get(model["name"])) for model in models]
+    values = {
+        "style": style,
+        "rows": "".join(rows) or '<tr><td colspan="4">No model is deployed here yet.</td></tr>',
+    }
+    page = _MARKER.sub(lambda found: values[found[1]], _part("index.html"))
+    return page, page_headers(style)
+
+
+def _row(model: Mapping[str, Any], link: str | None) -> str:
+    name = html.escape(model["name"])
+    cells = [", ".join(model["aliases"]), model["version"] or "none", model["state"].lower()]
+    title = f'<a href="{html.escape(link)}">{name}</a>' if link else name
+    rest = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
+    return f'<tr><th scope="row">{title}</th>{rest}</tr>'
+
+
+def embedded_json(value: object) -> str:
+    """Return JSON that may stand in a script element."""
+    return orjson.dumps(value).decode().translate(_UNSAFE)
+
+
+def page_headers(style: str, script: str = "") -> dict[str, str]:
+    """Return the headers of a page that has this style and this script, and runs no other."""
+    sources = {
+        "default-src": "'none'",
+        "script-src": _source(script) if script else "'none'",
+        "style-src": _source(style),
+        "connect-src": "'self'",
+        "img-src": "data:",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+    }
+    return {
+        "content-type": "text/html; charset=utf-8",
+        "content-security-policy": "; ".join(f"{key} {value}" for key, value in sources.items()),
+        "x-content-type-options": "nosniff",
+        "referrer-policy": "no-referrer",
+        "cache-control": "no-store",
+    }
+
+
+def _source(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+@cache
+def _part(name: str) -> str:
+    return files("shearling_runtime.apidocs").joinpath(name).read_text("utf-8")
+
+
+def _tensors(example: Example) -> list[dict[str, Any]]:
+    tensors = []
+    for name, array in example.inputs.items():
+        few = array[:_ROWS] if array.ndim else array
+        if few.size > _VALUES:
+            continue
+        data = few.ravel().tolist()
+        if few.dtype.kind in "iu":
+            data = [str(value) for value in data]  # JavaScript's numbers end at 2^53
+        elif few.dtype.kind == "f":
+            data = [value if abs(value) < float("inf") else None for value in data]
+        elif few.dtype.kind == "O":
+            data = [v.decode(errors="replace") if isinstance(v, bytes) else str(v) for v in data]
+        tensors.append({"name": name, "shape": list(few.shape), "data": data})
+    return tensors

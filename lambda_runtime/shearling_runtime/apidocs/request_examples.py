@@ -1,0 +1,66 @@
+"""What a request of a model looks like, by the type of its body, from the bundle's example."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from shearling.protocol.csv_rows import write_csv
+from shearling.protocol.requests import request_document
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from shearling.bundle.example import Example
+    from shearling.tensors.spec import Signature, TensorSpec
+
+#: They are read by people.
+_ROWS = 2
+
+
+def request_examples(
+    signature: Signature, example: Example, columns: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Return the examples of a request's body by its type, in the words of OpenAPI."""
+    if any(array.dtype == np.float16 for array in example.inputs.values()):
+        return {}
+    inputs = {
+        spec.name: _few(example.inputs[spec.name], spec)
+        for spec in signature.inputs
+        if spec.name in example.inputs
+    }
+    examples: dict[str, Any] = {"tensors": {"value": request_document(inputs)}}
+    content: dict[str, dict[str, Any]] = {"application/json": {"examples": examples}}
+    if all(spec.shape[:1] == (-1,) for spec in signature.inputs):
+        if columns and inputs:
+            (matrix,) = inputs.values()
+            inputs = {name: matrix[:, [i]] for i, name in enumerate(columns)}
+        listed = {name: _listed(array) for name, array in inputs.items()}
+        rows = zip(*listed.values(), strict=True)
+        instances = [dict(zip(listed, row, strict=True)) for row in rows]
+        if instances:
+            examples["instances"] = {"value": {"instances": instances}}
+        if all(array.shape[1:] in ((), (1,)) for array in inputs.values()):
+            table = io.StringIO(newline="")
+            write_csv(table, inputs)
+            content["text/csv"] = {"example": table.getvalue()}
+    return content
+
+
+def _few(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
+    return array[:_ROWS] if spec.shape[:1] == (-1,) else array
+
+
+def _listed(array: NDArray[Any]) -> list[Any]:
+    if array.dtype.kind == "f":
+        missing = ~np.isfinite(array)
+        array = array.astype(object)
+        array[missing] = None  # JSON knows no NaN
+    if array.shape[1:] == (1,):
+        array = array.ravel()
+    listed: list[Any] = np.asarray(array).tolist()
+    return listed

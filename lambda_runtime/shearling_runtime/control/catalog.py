@@ -1,0 +1,131 @@
+"""The index function: what spans models, answered from the registry's deployments and releases."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from shearling.errors import InferenceError, InvalidRequestError, ShearlingError
+from shearling.registry.registry import REGISTRY_VARIABLE, Registry
+from shearling_runtime.events import api_gateway_v1, api_gateway_v2
+from shearling_runtime.http.messages import Request, Response, http_answer, json_of
+from shearling_runtime.http.router import POSTS, READS, refused, shearling_version
+from shearling_runtime.telemetry import log, log_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_RELEASER_VARIABLE = "SHEARLING_RELEASER"
+_READY, _UNAVAILABLE = "READY", "UNAVAILABLE"
+_NOT_RELEASED = "no model is released on this alias yet"
+
+
+def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+    """Answer an event of an API, in either payload."""
+    request = (api_gateway_v2 if api_gateway_v2.matches(event) else api_gateway_v1).read(event)
+    try:
+        response = _answer(request, event, context)
+    except InferenceError as error:
+        response = Response(error.status, {"error": str(error)})
+    except Exception as error:  # noqa: BLE001 - a caller gets a sentence, the log the traceback
+        log_error("internal error", error, request_id=context.aws_request_id)
+        is_store = isinstance(error, ShearlingError)
+        told = "the registry cannot be read" if is_store else "internal error"
+        message = f"{told}; the function's log has it under {context.aws_request_id}"
+        response = Response(503 if is_store else 500, {"error": message})
+    log("index", status=response.status, method=request.method, request_id=context.aws_request_id)
+    return http_answer(response, has_body=request.method != "HEAD")
+
+
+def models(registry: Registry, releaser: str, region: str, account: str) -> list[dict[str, Any]]:
+    """Return what each alias of this stack serves: an entry for each version of a model.
+
+    Args:
+        registry: which stacks may share.
+        releaser: the stack's own; by it, region and account its deployments are known.
+        region: of the stack.
+        account: of the stack.
+    """
+    entries: dict[tuple[str, str], dict[str, Any]] = {}
+    ours = (releaser, region, account)
+    for deployment in registry.deployments():
+        if (deployment.releaser, deployment.region, deployment.account) != ours:
+            continue
+        for alias in deployment.aliases:
+            release = next(registry.successes(deployment, alias), None)
+            version = str(release.version) if release else ""
+            state = (
+                {"state": _READY} if release else {"state": _UNAVAILABLE, "reason": _NOT_RELEASED}
+            )
+            entry = entries.setdefault(
+                (deployment.model, version),
+                {"name": deployment.model, "version": version, **state, "aliases": []},
+            )
+            entry["aliases"].append(alias)
+    return [entries[key] for key in sorted(entries)]
+
+
+def _answer(request: Request, event: Mapping[str, Any], context: Any) -> Response:
+    answers: dict[str, tuple[str, Callable[[], Response]]] = {
+        "/": ("GET", lambda: _front(request, event, _models(context))),
+        "/v2": ("GET", _server_metadata),
+        "/v2/health/live": ("GET", lambda: Response(200, {"live": True})),
+        "/v2/health/ready": ("GET", lambda: _ready(context)),
+        "/v2/repository/index": ("POST", lambda: _index(request, _models(context))),
+    }
+    path = request.path.rstrip("/") or "/"
+    if path not in answers:
+        error = f"path {path!r} is not known; POST /v2/repository/index lists the models"
+        return Response(404, {"error": error})
+    method, answer = answers[path]
+    if request.method == method or (method, request.method) == ("GET", "HEAD"):
+        return answer()
+    return refused(request, READS if method == "GET" else POSTS)
+
+
+def _server_metadata() -> Response:
+    extensions = ["model_repository", "binary_tensor_data"]
+    return Response(
+        200, {"name": "shearling", "version": shearling_version(), "extensions": extensions}
+    )
+
+
+def _ready(context: Any) -> Response:
+    _models(context)  # the index can answer if the registry can be read
+    return Response(200, {"ready": True, "live": True})
+
+
+def _index(request: Request, found: list[dict[str, Any]]) -> Response:
+    document = json_of(request) if request.body else {}
+    only_ready = document.get("ready", False) if isinstance(document, dict) else None
+    if not isinstance(only_ready, bool):
+        raise InvalidRequestError('body: expected an object, as in {"ready": true}')
+    return Response(200, [it for it in found if it["state"] == _READY or not only_ready])
+
+
+def _front(request: Request, event: Mapping[str, Any], found: list[dict[str, Any]]) -> Response:
+    accepted = str(request.headers.get("accept", ""))
+    if "application/json" in accepted and "text/html" not in accepted:
+        return Response(200, {"models": found}, {"vary": "accept"})
+    from shearling_runtime.apidocs.page import index_page
+
+    # The stage of a REST API is part of the address, which may end without a slash.
+    base = str(event["requestContext"].get("path", ""))
+    base += "" if base.endswith("/") or not base else "/"
+    ready = [it["name"] for it in found if it["state"] == _READY]
+    links = {name: f"{base}v2/models/{quote(name)}/docs" for name in ready}
+    page, policy = index_page(found, links)
+    return Response(200, None, {**policy, "vary": "accept"}, text=page)
+
+
+def _models(context: Any) -> list[dict[str, Any]]:
+    _, _, _, region, account, *_ = context.invoked_function_arn.split(":")
+    registry = _registry(os.environ.get(REGISTRY_VARIABLE, ""))
+    return models(registry, os.environ.get(_RELEASER_VARIABLE, ""), region, account)
+
+
+@cache
+def _registry(uri: str) -> Registry:
+    return Registry(uri)

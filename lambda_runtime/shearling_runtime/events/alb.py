@@ -1,0 +1,36 @@
+"""An Application Load Balancer, whose target is the function's alias."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from shearling_runtime.events import api_gateway_v1
+from shearling_runtime.http.limits import check_answer
+from shearling_runtime.http.messages import json_bytes
+
+if TYPE_CHECKING:
+    from shearling_runtime.http.messages import Request, Response
+
+#: Of an answer, as JSON: above it a load balancer says 502.
+_ANSWER_LIMIT = 1024 * 1024
+
+
+def matches(event: Any) -> bool:
+    """Say whether an event is of a load balancer."""
+    return api_gateway_v1.matches(event) and "elb" in event["requestContext"]
+
+
+def read(event: Any) -> Request:
+    """Return the request of an event."""
+    return api_gateway_v1.read(event)
+
+
+def write(event: Any, response: Response) -> dict[str, Any]:
+    """Return status, headers and body; headers as lists if the target group says so."""
+    answer = api_gateway_v1.write(event, response)
+    if len(answer["body"]) > _ANSWER_LIMIT // 4:
+        check_answer(len(json_bytes(answer)), _ANSWER_LIMIT, "a load balancer")
+    if "multiValueHeaders" in event:
+        headers = answer.pop("headers")
+        answer["multiValueHeaders"] = {name: [value] for name, value in headers.items()}
+    return answer

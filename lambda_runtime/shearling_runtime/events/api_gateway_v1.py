@@ -1,0 +1,44 @@
+"""Payload 1.0: a REST API, or an HTTP API that is set to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from shearling_runtime.http.messages import Request, http_answer, lower_case, without_stage
+
+if TYPE_CHECKING:
+    from shearling_runtime.http.messages import Response
+
+
+def matches(event: Any) -> bool:
+    """Say whether an event is of this payload."""
+    return (
+        isinstance(event, dict)
+        and isinstance(event.get("httpMethod"), str)
+        and isinstance(event.get("requestContext"), dict)
+    )
+
+
+def read(event: Any) -> Request:
+    """Return the request of an event."""
+    # A REST API says all values of a header in a map of its own; an absent map is null.
+    several = event.get("multiValueHeaders")
+    last = {
+        name: values[-1]
+        for name, values in (several if isinstance(several, dict) else {}).items()
+        if isinstance(values, list) and values
+    }
+    single = event.get("headers")
+    headers = {**last, **single} if isinstance(single, dict) else last
+    return Request(
+        event["httpMethod"].upper(),
+        without_stage(str(event.get("path", "/")), event["requestContext"].get("stage")),
+        lower_case(headers),
+        event.get("body"),
+        bool(event.get("isBase64Encoded")),
+    )
+
+
+def write(event: Any, response: Response) -> dict[str, Any]:
+    """Return status, headers and body."""
+    return http_answer(response, has_body=event["httpMethod"].upper() != "HEAD")

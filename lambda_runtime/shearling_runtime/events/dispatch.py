@@ -1,0 +1,94 @@
+"""Answer each event in the form of its source, and write one line to the log."""
+
+from __future__ import annotations
+
+import time
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol
+
+from shearling.errors import InferenceError, PredictionError
+from shearling_runtime.events import direct
+from shearling_runtime.events.sources import http_source_of
+from shearling_runtime.http.messages import Caller, Response
+from shearling_runtime.http.router import route
+from shearling_runtime.telemetry import Metrics, log_error
+
+if TYPE_CHECKING:
+    from shearling_runtime.serving.model_server import ModelServer
+
+_METRICS = Metrics({"Latency": "Milliseconds", "ClientErrors": "Count", "ServerErrors": "Count"})
+
+
+class Context(Protocol):
+    """What is used of Lambda's context object."""
+
+    aws_request_id: str
+    function_name: str
+    invoked_function_arn: str
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Return how much of the function's timeout is left."""
+        ...
+
+
+def respond(event: Any, context: Context, server: ModelServer) -> Any:
+    """Answer an event in the form that its source expects; never raises for a caller's mistake."""
+    started = time.perf_counter_ns()
+    alias = _alias(context.invoked_function_arn)
+    caller = Caller(alias, context.get_remaining_time_in_millis() / 1000)
+    source = http_source_of(event)
+    write = source.write if source else direct.write
+    try:
+        if source:
+            response = route(source.read(event), caller, server)
+        else:
+            response = direct.respond(event, caller, server)
+        answer = write(event, response)
+    except Exception as error:  # noqa: BLE001 - a caller gets a sentence, the log the traceback
+        response = _failed(error, context, server)
+        answer = write(event, response)
+    _emit(response, context, server, alias or "none", started)
+    return answer
+
+
+def _failed(error: Exception, context: Context, server: ModelServer) -> Response:
+    """Return what a caller is told of an error; the log has the rest under the request's id."""
+    request_id = context.aws_request_id
+    if isinstance(error, PredictionError):
+        cause = error.__cause__ or error
+        log_error("prediction failed", cause, request_id=request_id, model=server.name)
+        message = f"{error}; the function's log has the cause under {request_id}"
+        return Response(error.status, {"error": message})
+    if isinstance(error, InferenceError):
+        return Response(error.status, {"error": str(error)})
+    log_error("internal error", error, request_id=request_id)
+    message = f"internal error; the function's log has it under {request_id}"
+    return Response(500, {"error": message})
+
+
+@cache
+def _alias(invoked_function_arn: str) -> str | None:
+    """Return the alias in the ARN that was invoked, or None for a version or none."""
+    parts = invoked_function_arn.split(":")
+    qualifier = parts[7] if len(parts) > 7 else ""  # noqa: PLR2004 - where an ARN has it
+    return qualifier if qualifier and not qualifier[0].isdigit() and qualifier[0] != "$" else None
+
+
+def _emit(
+    response: Response, context: Context, server: ModelServer, alias: str, started: int
+) -> None:
+    status = response.status
+    line = {
+        "event": "invocation",
+        "function_name": context.function_name,
+        "alias": alias,
+        "request_id": context.aws_request_id,
+        "status": status,
+        "model": server.name,
+        "Latency": (time.perf_counter_ns() - started) // 10_000 / 100,
+        "ClientErrors": int(400 <= status < 500),  # noqa: PLR2004
+        "ServerErrors": int(status >= 500),  # noqa: PLR2004
+    }
+    if status >= 400 and response.document:  # noqa: PLR2004
+        line["error"] = response.document.get("error")
+    _METRICS.emit(line)

@@ -1,0 +1,110 @@
+"""The paths and methods of the Open Inference Protocol v2, and what the server has for each."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from shearling.errors import UnknownModelError
+from shearling_runtime.http.messages import CSV, Response, inference_input
+
+if TYPE_CHECKING:
+    from shearling_runtime.http.messages import Caller, Request
+    from shearling_runtime.serving.model_server import ModelServer
+
+_MODEL_PATH = re.compile(
+    r"/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(ready|infer|docs|openapi\.json))?/?"
+)
+READS = "GET, HEAD, OPTIONS"
+POSTS = "POST, OPTIONS"
+
+
+def route(request: Request, caller: Caller, server: ModelServer) -> Response:
+    """Answer a request over HTTP.
+
+    Raises:
+        InferenceError: it cannot be answered; the class has the status.
+    """
+    place = _place(request.path)
+    if place is None:
+        return _of_server(request, request.path.rstrip("/"), server)
+    model, version, verb = place
+    if verb == "infer":
+        if request.method != "POST":
+            return refused(request, POSTS)
+        server.check_name(model, version, caller.alias)
+        answer = server.infer(inference_input(request), seconds_left=caller.seconds_left)
+        if answer.csv is not None:
+            return Response(200, None, {"content-type": f"{CSV}; charset=utf-8"}, text=answer.csv)
+        return Response(200, answer.document, None, answer.tail)
+    if request.method not in ("GET", "HEAD"):
+        return refused(request, READS)
+    server.check_name(model, version, caller.alias)
+    return _read(verb, version, caller, server)
+
+
+@lru_cache(maxsize=64)
+def _place(path: str) -> tuple[str, str | None, str | None] | None:
+    """Return the model, the version and what is asked of it; None if a path names no model."""
+    found = _MODEL_PATH.fullmatch(path)
+    if found is None:
+        return None
+    model, version, verb = found.groups()
+    return unquote(model), version and unquote(version), verb
+
+
+def _read(verb: str | None, version: str | None, caller: Caller, server: ModelServer) -> Response:
+    if verb == "ready":
+        return _health(server, verb)
+    if verb == "docs":
+        page, headers = server.docs(caller.alias)
+        return Response(200, None, headers, text=page)
+    return Response(200, server.openapi(version) if verb else server.metadata())
+
+
+def _of_server(request: Request, path: str, server: ModelServer) -> Response:
+    if path not in ("/v2", "/v2/health/live", "/v2/health/ready"):
+        raise UnknownModelError(
+            f"path {request.path!r} is not one of the Open Inference Protocol v2"
+        )
+    if request.method not in ("GET", "HEAD"):
+        return refused(request, READS)
+    if path == "/v2":
+        return Response(
+            200,
+            {
+                "name": "shearling",
+                "version": shearling_version(),
+                "extensions": ["binary_tensor_data"],
+            },
+        )
+    return _health(server, path.rsplit("/", 1)[-1])
+
+
+def refused(request: Request, allowed: str) -> Response:
+    """Answer a method that a path does not know: by those that it does."""
+    if request.method == "OPTIONS":
+        return Response(204, None, {"allow": allowed})
+    error = f"method {request.method} is not allowed here: {allowed}"
+    return Response(405, {"error": error}, {"allow": allowed})
+
+
+def _health(server: ModelServer, what: str) -> Response:
+    if what == "live":
+        return Response(200, {"live": server.live()})
+    problem = server.problem()
+    # Clients of the protocol look for either word.
+    document = {"ready": not problem, "live": server.live()}
+    return Response(503, document | {"error": problem}) if problem else Response(200, document)
+
+
+def shearling_version() -> str:
+    """Return which Shearling this is; empty if its package does not say."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("shearling")
+    except PackageNotFoundError:  # a package without the wheels' metadata
+        return ""

@@ -1,0 +1,180 @@
+"""A loaded model: what it says of itself, and how it answers."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from shearling.bundle.example import Example
+from shearling.errors import DeadlineError, FormatError, InvalidRequestError, PredictionError
+from shearling.formats.base import LoadSettings, load_bundle
+from shearling.protocol import instances, requests, responses
+from shearling.tensors.comparison import compare
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from shearling.bundle.example import Tensors
+    from shearling.bundle.manifest import Manifest
+    from shearling.formats.base import Predictor
+    from shearling.protocol.requests import InferRequest
+    from shearling.protocol.responses import InferResponse
+    from shearling.refs import Pin
+    from shearling.tensors.spec import TensorSpec
+    from shearling_runtime.serving.inference_input import InferenceInput
+    from shearling_runtime.settings import Settings
+    from shearling_runtime.telemetry import StartupTimings
+
+
+@dataclass(slots=True, kw_only=True)
+class LoadedModel:
+    """A bundle that is loaded.
+
+    Attributes:
+        pin: which bundle it is.
+        manifest: of the bundle.
+        predictor: what was loaded of it.
+        example: with the answers of the push.
+        startup: of the start.
+        warm_seconds: what the example takes, once it has been answered before.
+    """
+
+    pin: Pin
+    manifest: Manifest
+    predictor: Predictor
+    example: Example
+    startup: StartupTimings
+    warm_seconds: float = 0.0
+
+    def metadata(self) -> dict[str, Any]:
+        """Return the model's metadata in the protocol's form."""
+        signature = self.manifest.signature
+        return {
+            "name": self.pin.model,
+            "versions": [str(self.pin.version)],
+            "platform": f"shearling_{self.manifest.format}",
+            "inputs": [_spec_document(spec) for spec in signature.inputs],
+            "outputs": [_spec_document(spec) for spec in signature.outputs],
+            "parameters": self._parameters(),
+        }
+
+    def infer(self, query: InferenceInput, *, seconds_left: float) -> InferResponse:
+        """Answer a request.
+
+        Raises:
+            InvalidRequestError: it is malformed, or does not fit the signature.
+            DeadlineError: less time is left than the example needs.
+            PredictionError: the model itself failed.
+        """
+        if seconds_left < self.warm_seconds:
+            raise DeadlineError(
+                f"{seconds_left:.2f} s are left, and a request needs {self.warm_seconds:.2f} s: "
+                "give the function more `timeout_seconds` or `memory_mb`"
+            )
+        document = query.document
+        # What is neither JSON nor tensors is None, and rare.
+        if document is None or (isinstance(document, dict) and "instances" in document):
+            request = self._parse_other(query)
+        else:
+            request = requests.parse_request(document, self.manifest.signature, query.tail)
+        try:
+            outputs = self.predictor.predict(request.inputs, request.outputs)
+        except Exception as error:  # the model's own
+            self._check_rows(request.inputs)
+            raise PredictionError(f"the model failed with {type(error).__name__}") from error
+        if query.wants_csv:
+            return _table(request, outputs)
+        answer = instances.predictions if request.rows else responses.answer
+        return answer(self.pin.model, str(self.pin.version), request, outputs)
+
+    def try_example(self) -> tuple[str, float]:
+        """Return what is wrong with the answers to the example, and how far off they are."""
+        try:
+            answers = self.predictor.predict(
+                self.example.inputs, self.manifest.signature.output_names
+            )
+        except Exception as error:  # noqa: BLE001 - the model's own
+            reason = f"the model fails on its example with {type(error).__name__}: {error}"
+            return reason, float("inf")
+        tolerance = self.manifest.example
+        found = compare(self.example.outputs, answers, rtol=tolerance.rtol, atol=tolerance.atol)
+        return found.problem, found.difference
+
+    @property
+    def _columns(self) -> Sequence[str]:
+        return self.manifest.options.get("columns") or ()
+
+    def _parameters(self) -> dict[str, Any]:
+        """Return what a push said of it; no such word stands in for what is so of the bundle."""
+        said = {key: value for key, value in self.manifest.metadata.items() if key != "columns"}
+        columns = {"columns": self._columns} if self._columns else {}
+        return said | columns | {"digest": self.pin.digest}
+
+    def _check_rows(self, inputs: Tensors) -> None:
+        """Refuse inputs with other numbers of rows than each other, for which a model may fail.
+
+        Raises:
+            InvalidRequestError: the message has the number of each.
+        """
+        specs = (spec for spec in self.manifest.signature.inputs if spec.shape[:1] == (-1,))
+        counts = {spec.name: len(inputs[spec.name]) for spec in specs}
+        if len(set(counts.values())) > 1:
+            said = ", ".join(f"{count} of {name!r}" for name, count in counts.items())
+            raise InvalidRequestError(f"inputs: the model fails for other numbers of rows: {said}")
+
+    def _parse_other(self, query: InferenceInput) -> InferRequest:
+        """Read a request that is not one of tensors: bytes alone, a table, or instances."""
+        signature = self.manifest.signature
+        if query.is_raw:
+            from shearling.protocol.binary import raw_request
+
+            return raw_request(query.tail, signature)
+        if query.csv is not None:
+            from shearling.protocol.csv_rows import parse_csv
+
+            return parse_csv(query.csv, signature, self._columns, has_names=query.has_names)
+        document = query.document
+        if isinstance(document, dict) and "inputs" not in document:
+            return instances.parse_instances(document, signature, self._columns)
+        return requests.parse_request(document, signature, query.tail)
+
+
+def load(
+    settings: Settings, pin: Pin, manifest: Manifest, directory: Path, startup: StartupTimings
+) -> LoadedModel:
+    """Load a bundle whose blobs lie, proven, in a directory, and have it answer its example.
+
+    Raises:
+        FormatError: it cannot be loaded, or answers otherwise than at the push.
+    """
+    with startup.step("load"):
+        how = LoadSettings(allow_pickle=settings.allow_pickle, threads=settings.threads)
+        predictor = load_bundle(manifest, directory, how)
+        example = directory / manifest.file(manifest.example.path).hex
+        model = LoadedModel(
+            pin=pin,
+            manifest=manifest,
+            predictor=predictor,
+            example=Example.from_bytes(example.read_bytes()),
+            startup=startup,
+        )
+    with startup.step("warm_up"):
+        problem, _ = model.try_example()
+    if problem:
+        raise FormatError(f"the example is answered differently than at the push: {problem}")
+    started = time.perf_counter()
+    model.try_example()
+    model.warm_seconds = time.perf_counter() - started
+    return model
+
+
+def _table(request: InferRequest, outputs: Tensors) -> InferResponse:
+    from shearling.protocol.csv_rows import csv_of
+
+    return responses.InferResponse({}, csv=csv_of(request, outputs))
+
+
+def _spec_document(spec: TensorSpec) -> dict[str, Any]:
+    return {"name": spec.name, "datatype": spec.datatype, "shape": list(spec.shape)}

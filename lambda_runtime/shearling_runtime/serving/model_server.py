@@ -1,0 +1,197 @@
+"""The model as a server: live, ready, metadata, infer and check; it knows no Lambda."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from shearling.errors import (
+    InferenceError,
+    ModelNotReadyError,
+    ShearlingError,
+    StoreError,
+    UnknownModelError,
+)
+from shearling_runtime.serving.bundle_source import locate_bundle
+from shearling_runtime.telemetry import Metrics, StartupTimings, log, log_error, peak_memory_mb
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from shearling.bundle.manifest import Manifest
+    from shearling.protocol.responses import InferResponse
+    from shearling.refs import Pin
+    from shearling_runtime.serving.inference_input import InferenceInput
+    from shearling_runtime.serving.loaded_model import LoadedModel
+    from shearling_runtime.settings import Settings
+
+
+class ModelServer:
+    """Serves the one model that the settings pin."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._model: LoadedModel | None = None
+        self._failure: ShearlingError | None = None
+        #: The pin, in the words of logs; empty if there is none.
+        self.name = str(settings.pin or "")
+
+    def start(self) -> None:
+        """Load the model; what goes wrong is logged, and answered to whoever asks for it."""
+        if problem := self.problem():
+            log("not ready", reason=problem)
+
+    def live(self) -> bool:
+        """Say that the process runs."""
+        return True
+
+    def ready(self) -> bool:
+        """Say whether requests can be answered."""
+        return not self.problem()
+
+    def problem(self) -> str:
+        """Return why no request can be answered; empty if they can."""
+        try:
+            self._ready_model()
+        except ModelNotReadyError as error:
+            return str(error)
+        return ""
+
+    def check_name(self, model: str, version: str | None, alias: str | None) -> None:
+        """Refuse a model or version that is not the one served here.
+
+        Args:
+            model: the model's name.
+            version: a number, or an alias.
+            alias: the alias that the request came by.
+
+        Raises:
+            UnknownModelError: it is another.
+            ModelNotReadyError: nothing is served here yet.
+        """
+        pin = self._settings.pin or self._pin()
+        if model != pin.model:
+            raise UnknownModelError(f"model {model!r} is not served here; {pin.model!r} is")
+        if version is not None and version not in (alias, str(pin.version)):
+            by_alias = f", by alias {alias!r}" if alias else ""
+            raise UnknownModelError(
+                f"version {version!r} of model {model!r} is not served here: version "
+                f"{pin.version} is{by_alias}"
+            )
+
+    def metadata(self) -> dict[str, Any]:
+        """Return the model's metadata in the protocol's form."""
+        return self._ready_model().metadata()
+
+    def docs(self, alias: str | None) -> tuple[str, dict[str, str]]:
+        """Return the page on which a person tries the model, and its headers."""
+        from shearling_runtime.apidocs.page import docs_page
+
+        model = self._ready_model()
+        return docs_page(model.metadata(), model.example, alias)
+
+    def openapi(self, version: str | None = None) -> dict[str, Any]:
+        """Return the description of the model's own API, below a version's path if it is given."""
+        from shearling_runtime.apidocs.openapi import describe_api
+
+        model = self._ready_model()
+        return describe_api(
+            model.metadata(), model.manifest.signature, model.example, version=version
+        )
+
+    def infer(self, query: InferenceInput, *, seconds_left: float = float("inf")) -> InferResponse:
+        """Answer a request.
+
+        Raises:
+            ModelNotReadyError: nothing is served here yet.
+            InferenceError: as of `LoadedModel.infer`.
+        """
+        model = self._model or self._ready_model()
+        return model.infer(query, seconds_left=seconds_left)
+
+    def check(self) -> dict[str, Any]:
+        """Run the bundled example and say whether the answers are the ones of the push."""
+        document: dict[str, Any] = {
+            "shearling": "check",
+            "model": self.name,
+            "memory_mb": self._settings.memory_mb,
+        }
+        try:
+            model = self._ready_model()
+            problem, difference = model.try_example()
+            timings = {"warm": model.warm_seconds * 1000, **model.startup.timings()}
+        except InferenceError as error:
+            problem, difference, timings = str(error), float("inf"), {}
+        return document | {
+            "passed": not problem,
+            "reason": problem,
+            "worst_difference": repr(difference),
+            "timings": {name: round(ms, 1) for name, ms in timings.items()},
+            "peak_memory_mb": peak_memory_mb(),
+        }
+
+    def _pin(self) -> Pin:
+        if self._settings.pin is None:
+            raise ModelNotReadyError(
+                f"no model is released on {self._settings.function} yet: push one and set the "
+                "alias, by sdk.push_model(..., alias=...) or `shearling alias set`"
+            )
+        return self._settings.pin
+
+    def _ready_model(self) -> LoadedModel:
+        """Return the loaded model; a load that failed for want of the store is tried again."""
+        if self._model is not None:
+            return self._model
+        pin = self._pin()
+        if self._failure is None or isinstance(self._failure, StoreError):
+            try:
+                self._model = _load(self._settings, pin)
+            except ShearlingError as error:
+                self._failure = error
+                log_error("start failed", error, model=str(pin))
+            else:
+                return self._model
+        raise ModelNotReadyError(f"{pin.model}:{pin.version} cannot be served: {self._failure}")
+
+
+def _load(settings: Settings, pin: Pin) -> LoadedModel:
+    startup = StartupTimings()
+    manifest, directory = _locate_while_importing(settings, pin, startup)
+    from shearling_runtime.serving.loaded_model import load
+
+    model = load(settings, pin, manifest, directory, startup)
+    _log_start(settings, pin, startup)
+    return model
+
+
+def _log_start(settings: Settings, pin: Pin, startup: StartupTimings) -> None:
+    """Write the startup of the start as one line, which is its metrics too."""
+    summary = startup.summary()
+    steps = {f"Start{name.title().replace('_', '')}": ms for name, ms in startup.timings().items()}
+    milliseconds = {"Start": summary["total_ms"], **steps}
+    Metrics(dict.fromkeys(milliseconds, "Milliseconds")).emit(
+        {
+            "event": "start",
+            # A start is before the first event, and so by no alias.
+            "function_name": settings.function,
+            "alias": "none",
+            "model": str(pin),
+            "peak_memory_mb": peak_memory_mb(),
+            **summary,
+            **milliseconds,
+        }
+    )
+
+
+def _locate_while_importing(
+    settings: Settings, pin: Pin, startup: StartupTimings
+) -> tuple[Manifest, Path]:
+    # The fetch waits for the network while the imports keep the processor busy.
+    with ThreadPoolExecutor(1) as pool:
+        located = pool.submit(locate_bundle, settings, pin, startup)
+        with startup.step("import"):
+            import shearling_runtime.serving.loaded_model  # noqa: F401
+
+            if not settings.allow_pickle:
+                import onnxruntime  # noqa: F401
+        return located.result()

@@ -1,0 +1,66 @@
+"""JSON that is written in one way only, so that equal values have equal bytes."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from shearling.bundle.json_reader import INTEGER_LIMIT
+from shearling.errors import BundleError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def canonical_json(value: object) -> bytes:
+    """Encode as canonical JSON; floats are refused, since two writers print them differently."""
+    _refuse_unsafe_numbers(value, "")
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.encode()
+
+
+def plain_metadata(metadata: Mapping[str, object]) -> dict[str, Any]:
+    """Return metadata as a manifest may hold it: other numbers than integers become strings.
+
+    Raises:
+        BundleError: a key is not a string, or a value has no JSON; the message names the field.
+    """
+    return {
+        _key(key, "metadata"): _plain(value, f"metadata.{key}") for key, value in metadata.items()
+    }
+
+
+def _plain(value: object, path: str) -> Any:
+    match value:
+        case None | bool() | str():
+            return value
+        case int() if abs(value) < INTEGER_LIMIT:
+            return value
+        case int() | float():
+            return repr(value)
+        case dict():
+            return {_key(k, path): _plain(v, f"{path}.{k}") for k, v in value.items()}
+        case list() | tuple():
+            return [_plain(v, f"{path}[{i}]") for i, v in enumerate(value)]
+    if hasattr(value, "item"):  # a scalar of numpy's
+        return _plain(value.item(), path)
+    raise BundleError(f"a {type(value).__name__} cannot be kept as JSON", field=path)
+
+
+def _key(key: object, path: str) -> str:
+    if not isinstance(key, str):
+        raise BundleError(f"key {key!r} is not a string", field=path)
+    return key
+
+
+def _refuse_unsafe_numbers(value: object, path: str) -> None:
+    if isinstance(value, float) or (
+        isinstance(value, int) and not isinstance(value, bool) and abs(value) >= INTEGER_LIMIT
+    ):
+        raise BundleError(f"number {value!r} must be kept as a string", field=path)
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _refuse_unsafe_numbers(item, f"{path}.{key}".lstrip("."))
+    elif isinstance(value, list | tuple):
+        for i, item in enumerate(value):
+            _refuse_unsafe_numbers(item, f"{path}[{i}]")

@@ -1,0 +1,89 @@
+"""JSON that is written in one way only, and read with the path of whatever is wrong in it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, TypeVar
+
+from shearling.errors import BundleError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+INTEGER_LIMIT = 2**53
+_T = TypeVar("_T")
+
+
+class Field:
+    """A value of the document and the path to it, so that every complaint can name its place."""
+
+    __slots__ = ("path", "value")
+
+    def __init__(self, value: object, path: str) -> None:
+        self.value = value
+        self.path = path
+
+    def __getitem__(self, key: str) -> Field:
+        """Return a required field of an object."""
+        path = f"{self.path}.{key}".lstrip(".")
+        document = self.expect(dict, "an object")
+        if key not in document:
+            raise BundleError("a required field is missing", field=path)
+        return Field(document[key], path)
+
+    def get(self, key: str, default: object) -> Field:
+        """Return a field of an object, or a default."""
+        document = self.expect(dict, "an object")
+        return Field(document.get(key, default), f"{self.path}.{key}".lstrip("."))
+
+    def items(self) -> Iterator[Field]:
+        """Yield the items of a list."""
+        for i, item in enumerate(self.expect(list, "a list")):
+            yield Field(item, f"{self.path}[{i}]")
+
+    def expect(self, kind: type[_T], what: str) -> _T:
+        """Return the value if it is of a kind."""
+        if not isinstance(self.value, kind) or (kind is int and isinstance(self.value, bool)):
+            raise BundleError(f"{self.value!r:.80} is not {what}", field=self.path)
+        return self.value
+
+    def text(self) -> str:
+        """Return a string."""
+        return self.expect(str, "a string")
+
+    def count(self) -> int:
+        """Return a size: an integer of at least 0."""
+        number = self.expect(int, "an integer")
+        if not 0 <= number < INTEGER_LIMIT:
+            raise BundleError(f"{number} is not a size", field=self.path)
+        return number
+
+    def digest(self) -> str:
+        """Return a digest."""
+        if not _DIGEST.fullmatch(self.text()):
+            raise BundleError(f"{self.value!r:.80} is not a digest", field=self.path)
+        return self.text()
+
+    def relative_path(self) -> str:
+        """Return a path that stays below where it is put."""
+        text = self.text()
+        parts = text.split("/")
+        if (
+            any(part in ("", ".", "..") for part in parts)
+            or any(character in text for character in "\0\\")
+            or ":" in parts[0]
+        ):
+            raise BundleError(f"{text!r:.80} is not a relative path", field=self.path)
+        return text
+
+    def tolerance(self) -> float:
+        """Return a finite number of at least 0, which is kept as a string."""
+        try:
+            number = float(self.text())
+        except ValueError:
+            number = -1.0
+        if not 0 <= number < float("inf"):
+            raise BundleError(f"{self.value!r:.80} is not a tolerance", field=self.path)
+        return number

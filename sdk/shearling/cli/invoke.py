@@ -1,0 +1,185 @@
+"""The command that calls a deployed model: invoke."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shearling.cli.command import API_KEY_VARIABLE, TOKEN_VARIABLE, add_command
+from shearling.cli.output import note, say, say_json, table
+from shearling.errors import InvalidRequestError, PayloadTooLargeError, RowsFailedError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from numpy.typing import NDArray
+
+    from shearling.cli.command import Commands
+    from shearling.client.base import RemoteModel
+
+_STDIN = "-"
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the command of this module."""
+    invoke = add_command(
+        commands,
+        "invoke",
+        _invoke,
+        summary="call a deployed model by alias",
+        details="Without data it says what to pass. Rows that are too many for one call are sent "
+        "in several. A URL of AWS's own is signed for with your credentials, unless "
+        f"{TOKEN_VARIABLE} or {API_KEY_VARIABLE} is set, which is sent then.",
+        example="shearling invoke acme-fraud:prod\n"
+        "shearling invoke acme-fraud:prod --csv rows.csv --output answers.csv\n"
+        "echo '[[1.5, 2]]' | shearling invoke acme-fraud:prod --json - --raw",
+        registry=False,
+    )
+    invoke.add_argument("target", metavar="TARGET", help="<function>:<alias>, or an API's URL")
+    invoke.add_argument("--model", metavar="NAME", help="of a URL: the model's name")
+    invoke.add_argument("--alias", metavar="ALIAS", help="of a URL: the alias, or a version")
+    invoke.add_argument("--region", help="of a URL: sign for it, also beside a key")
+    data = invoke.add_mutually_exclusive_group()
+    data.add_argument(
+        "--json",
+        metavar="FILE",
+        help="rows, lists by input, or a request of the Open Inference Protocol; - is what is "
+        "piped in",
+    )
+    data.add_argument(
+        "--csv", metavar="FILE", help="rows, with a line of names or not; - is what is piped in"
+    )
+    invoke.add_argument(
+        "--header",
+        choices=("present", "absent"),
+        help="of --csv: whether the first line is names, where that cannot be seen",
+    )
+    data.add_argument("--npy", type=Path, metavar="FILE", help="an array; .npz: one for each input")
+    for option, text in (
+        ("--rows-per-call", "of rows: as many in a call"),
+        ("--max-concurrency", "of rows: as many calls at once"),
+    ):
+        invoke.add_argument(option, type=int, metavar="N", help=text)
+    answer = invoke.add_mutually_exclusive_group()
+    answer.add_argument("--raw", action="store_true", help="print the answer as JSON")
+    answer.add_argument(
+        "--output", type=Path, metavar="FILE", help="write it to a .csv, .npy, .npz or .json file"
+    )
+
+
+def _invoke(arguments: argparse.Namespace) -> None:
+    model = _connected(arguments)
+    if not (arguments.json or arguments.csv or arguments.npy):
+        _explain(model, as_json=arguments.raw)
+        return
+    from shearling.cli.answers import answer_document, check_destination, rendered, write_answer
+
+    if arguments.output:
+        check_destination(arguments.output, model.signature.outputs)
+    try:
+        document, outputs = _answer(model, arguments)
+    except RowsFailedError as error:
+        if arguments.output and error.outputs:
+            write_answer(arguments.output, error.outputs)
+        raise
+    if document:
+        note(f"answered by {document['model_name']}:{document['model_version']}")
+    if arguments.output:
+        write_answer(arguments.output, outputs)
+    elif arguments.raw:
+        say_json(document or answer_document(outputs))
+    else:
+        say(rendered(outputs))
+
+
+def _connected(arguments: argparse.Namespace) -> RemoteModel:
+    from shearling.client.connect import connect
+
+    if "://" in arguments.target:
+        if not arguments.model:
+            arguments.refuse("a URL needs --model, the model's name")
+        return connect(
+            arguments.target,
+            model=arguments.model,
+            alias=arguments.alias,
+            auth="iam" if arguments.region else "auto",
+            region=arguments.region,
+            token=os.environ.get(TOKEN_VARIABLE),
+            api_key=os.environ.get(API_KEY_VARIABLE),
+        )
+    if arguments.model or arguments.alias or arguments.region:
+        arguments.refuse("--model, --alias and --region are for a URL: give <function>:<alias>")
+    client_of = arguments.lambda_client
+    return connect(arguments.target, client=client_of(None) if client_of else None)
+
+
+def _answer(
+    model: RemoteModel, arguments: argparse.Namespace
+) -> tuple[dict[str, Any] | None, dict[str, NDArray[Any]]]:
+    """Return the answer's document, if it is one call's, and its outputs."""
+    from shearling.cli.data import is_request
+    from shearling.protocol.responses import read_answer
+
+    asked = {"rows_per_call": arguments.rows_per_call, "max_concurrency": arguments.max_concurrency}
+    options = {name: value for name, value in asked.items() if value is not None}
+    data = _data(model, arguments)
+    if is_request(data):
+        if options:
+            raise InvalidRequestError(
+                "--rows-per-call and --max-concurrency are for rows: a request is sent as it is"
+            )
+        document = model.call(data)
+    elif options:
+        return None, model.infer_many(data, **options)
+    else:
+        try:
+            document = model.call(model.request(data))
+        except PayloadTooLargeError:
+            if any(spec.shape[:1] != (-1,) for spec in model.signature.inputs):
+                raise
+            return None, model.infer_many(data)
+    return document, read_answer(document)
+
+
+def _data(model: RemoteModel, arguments: argparse.Namespace) -> Any:
+    """Return rows, or a request's document."""
+    from shearling.cli.data import is_request, json_document, read_data, rows_of, text_of
+
+    if arguments.csv:
+        from shearling.protocol.csv_rows import parse_csv
+
+        has_names = {"present": True, "absent": False}.get(arguments.header)
+        data, place = _read(arguments.csv)
+        text, columns = text_of(data, place), model.columns
+        return parse_csv(text, model.signature, columns, has_names=has_names, place=place).inputs
+    if not arguments.json:
+        return read_data(arguments.npy)
+    data, place = _read(arguments.json)
+    document = json_document(data, place)
+    return document if is_request(document) else rows_of(document, place)
+
+
+def _read(file: str) -> tuple[bytes, str]:
+    """Return what a file holds, or what is piped in, and what messages call it."""
+    if file == _STDIN:
+        return sys.stdin.buffer.read(), "standard input"
+    return Path(file).read_bytes(), file
+
+
+def _explain(model: RemoteModel, *, as_json: bool) -> None:
+    """Say what the model takes; it is not run."""
+    metadata = model.metadata()
+    if as_json:
+        say_json(metadata)
+        return
+    tensors = [
+        [role, tensor["name"], tensor["datatype"], f"[{', '.join(map(str, tensor['shape']))}]"]
+        for role in ("input", "output")
+        for tensor in metadata[f"{role}s"]
+    ]
+    version = ", ".join(metadata["versions"])
+    say(f"{model.target} serves {metadata['name']}:{version} (-1 is any size)\n")
+    say(table(["TENSOR", "NAME", "DATATYPE", "SHAPE"], tensors))
+    say("\nPass data to run it: --csv rows.csv, --npy rows.npy, or --json rows.json.")

@@ -1,0 +1,222 @@
+"""A model's own page on loopback: what it sends goes on with the caller's credentials."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+import secrets
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any, Protocol
+
+from urllib3.exceptions import HTTPError
+
+from shearling.client.auth import signed, with_api_key, with_token
+from shearling.client.base import REQUEST_LIMIT
+from shearling.client.transport import Answer, Connections
+from shearling.errors import InferenceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mypy_boto3_lambda import LambdaClient
+
+_HOST = "127.0.0.1"
+_SECONDS = 60.0
+_LENGTH = "inference-header-content-length"
+_PASSED_ON = ("content-type", "accept", _LENGTH)
+_PASSED_BACK = (
+    "content-type",
+    _LENGTH,
+    "content-security-policy",
+    "x-content-type-options",
+    "referrer-policy",
+)
+#: Where the page looks for who serves it; the model's own data can hold no such text.
+_DOOR = b'id="door">null<'
+
+
+class Upstream(Protocol):
+    """The way to a deployed model."""
+
+    def __call__(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Send a request on.
+
+        Raises:
+            InferenceError: it cannot be sent, or is not answered.
+        """
+        ...
+
+
+class LambdaUpstream:
+    """Invokes a function by alias with what an HTTP API would send it."""
+
+    def __init__(self, target: str, client: LambdaClient) -> None:
+        self._function, _, self._alias = target.rpartition(":")
+        self._client = client
+
+    def __call__(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Send a request on."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        event = {
+            "version": "2.0",
+            "rawPath": path,
+            "headers": dict(headers),
+            "requestContext": {"http": {"method": method, "path": path}, "stage": "$default"},
+            "body": base64.b64encode(body).decode(),
+            "isBase64Encoded": True,
+        }
+        try:
+            answer = self._client.invoke(
+                FunctionName=self._function,
+                Qualifier=self._alias,
+                Payload=json.dumps(event).encode(),
+            )
+            document = json.loads(answer["Payload"].read())
+        except (BotoCoreError, ClientError, ValueError) as error:
+            raise InferenceError(
+                f"cannot invoke {self._function}:{self._alias}: {error}"
+            ) from error
+        if not isinstance(document, dict) or "statusCode" not in document:
+            said = document.get("errorMessage") if isinstance(document, dict) else document
+            raise InferenceError(f"{self._function}:{self._alias} failed: {said}")
+        text = document.get("body") or ""
+        data = base64.b64decode(text) if document.get("isBase64Encoded") else text.encode()
+        return Answer(document["statusCode"], _lower(document.get("headers") or {}), data)
+
+
+class HttpUpstream:
+    """Sends to an API, signed for a region, with a bearer token, an API key, or plainly."""
+
+    def __init__(
+        self,
+        api: str,
+        *,
+        region: str | None = None,
+        token: str | None = None,
+        api_key: str | None = None,
+    ) -> None:
+        self._api = api.rstrip("/")
+        self._region = region
+        self._token = token
+        self._api_key = api_key
+        self._connections = Connections(api)
+
+    def __call__(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Send a request on."""
+        url = f"{self._api}{path}"
+        sent = self._authorized(method, url, dict(headers), body)
+        try:
+            return Answer(*self._connections.send(method, url, body, sent, _SECONDS))
+        except HTTPError as error:
+            raise InferenceError(f"cannot reach {self._api}: {error.__cause__ or error}") from error
+
+    def _authorized(
+        self, method: str, url: str, headers: dict[str, str], body: bytes
+    ) -> dict[str, str]:
+        if self._api_key:
+            headers = with_api_key(headers, self._api_key)
+        if self._token:
+            return with_token(headers, self._token)
+        if not self._region:
+            return headers
+        return signed(method, url, headers, body, region=self._region)
+
+
+@contextmanager
+def serving(upstream: Upstream, page: str, door: Mapping[str, str | None]) -> Iterator[str]:
+    """Serve a model's page on loopback, and yield its URL.
+
+    The URL begins with a secret: other users of this machine, and pages of other sites that are
+    open in the browser, can reach the port, and would otherwise act with the caller's credentials.
+
+    Args:
+        upstream: the way to the model.
+        page: the page's path there.
+        door: what the page shows of the way: `function`, or `api` and `region`.
+    """
+    secret = secrets.token_urlsafe(24)
+
+    class Handler(_Handler):
+        _upstream = staticmethod(upstream)
+        _secret = secret
+        _door = json.dumps(door).replace("<", "\\u003c").encode()
+
+    with ThreadingHTTPServer((_HOST, 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield f"http://{_HOST}:{server.server_port}/{secret}{page}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = 30
+    #: Head and body go at once: of two small packets the second waits for the first's receipt.
+    disable_nagle_algorithm = True
+    wbufsize = -1
+
+    _upstream: Upstream
+    _secret: str
+    _door: bytes
+
+    def do_GET(self) -> None:
+        self._serve()
+
+    def do_POST(self) -> None:
+        self._serve()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing: the URL has a secret in it."""
+
+    def _serve(self) -> None:
+        try:
+            answer = self._answer()
+        except InferenceError as error:
+            answer = _said(502, str(error))
+        body = answer.body.replace(_DOOR, b'id="door">' + self._door + b"<", 1)
+        self.send_response(answer.status)
+        for name in _PASSED_BACK:
+            if name in answer.headers:
+                self.send_header(name, answer.headers[name])
+        self.send_header("cache-control", "no-store")
+        self.send_header("content-length", str(len(body)))
+        if self.close_connection:
+            self.send_header("connection", "close")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _answer(self) -> Answer:
+        length = self.headers.get("content-length") or "0"
+        if not length.isdigit() or int(length) > REQUEST_LIMIT:
+            self.close_connection = True  # what is not read must not be taken for a request
+            return _said(413, "Lambda takes requests of up to 6 MB")
+        body = self.rfile.read(int(length))
+        own = f"{_HOST}:{self.server.server_port}"  # type: ignore[attr-defined] # of HTTPServer
+        # A page of another site that has its name point here asks with that name.
+        if self.headers.get("host") != own:
+            return _said(403, "this page has another address")
+        if self.headers.get("origin") not in (None, f"http://{own}"):
+            return _said(403, "another site's page may not use this one")
+        _, secret, *rest = self.path.split("/")
+        path = "/" + "/".join(rest)
+        if not hmac.compare_digest(secret.encode(), self._secret.encode()) or ".." in rest:
+            return _said(404, "use the address that `shearling open` printed")
+        headers = {name: self.headers[name] for name in _PASSED_ON if self.headers.get(name)}
+        return self._upstream(self.command, path, headers, body)
+
+
+def _said(status: int, message: str) -> Answer:
+    headers = {"content-type": "application/json"}
+    return Answer(status, headers, json.dumps({"error": message}).encode())
+
+
+def _lower(headers: Any) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}

@@ -1,0 +1,169 @@
+"""The commands for trying a model: open its page, serve it on this machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
+
+from shearling.cli.command import API_KEY_VARIABLE, TOKEN_VARIABLE, add_command
+from shearling.cli.output import note, say
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+    from shearling.cli.command import Commands
+    from shearling.cli.proxy import Upstream
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the command of this module."""
+    command = add_command(
+        commands,
+        "open",
+        _open,
+        summary="open the page on which a model is tried",
+        details="A browser cannot sign requests: the page is served on this machine, for this "
+        "user alone, and what it sends is signed with your credentials. For an API that takes "
+        f"tokens or keys, set {TOKEN_VARIABLE} or {API_KEY_VARIABLE}.",
+        example="shearling open acme-fraud:prod\n"
+        "shearling open https://abc.execute-api.eu-central-1.amazonaws.com --model fraud",
+        registry=False,
+    )
+    command.add_argument("target", metavar="TARGET", help="<function>:<alias>, or an API's URL")
+    command.add_argument("--model", metavar="NAME", help="of a URL: the model's name")
+    command.add_argument("--alias", metavar="ALIAS", help="of a URL: the alias, or a version")
+    command.add_argument("--region", help="of a URL: sign for it (AWS's own URLs name theirs)")
+    command.add_argument("--no-browser", action="store_true", help="print the address only")
+    command = add_command(
+        commands,
+        "serve",
+        _serve,
+        summary="serve a version on this machine, as its function would",
+        details="The same runtime answers the same requests, its page included: to try a version "
+        "before an alias names it, or to develop against. It is reached from this machine only.",
+        example="shearling serve fraud:8\n"
+        "curl -d '{\"instances\": [[1, 2, 3]]}' http://127.0.0.1:8080/v2/models/fraud/infer",
+    )
+    command.add_argument("ref", metavar="REF", help="fraud, fraud:8, fraud:prod or a pin")
+    command.add_argument(
+        "--port", type=int, default=8080, help="default: %(default)s; 0 takes a free one"
+    )
+    command.add_argument(
+        "--allow-pickle",
+        action="store_true",
+        help="load a pickle, which runs the code in it; REF must be a pin",
+    )
+
+
+def _open(arguments: argparse.Namespace) -> None:
+    import webbrowser
+
+    from shearling.cli.proxy import serving
+
+    upstream, page, door = (_by_url if "://" in arguments.target else _by_alias)(arguments)
+    with serving(upstream, page, door) as url:
+        say(url)
+        note("serving until Ctrl-C")
+        try:
+            if not arguments.no_browser:
+                webbrowser.open(url)
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            note("")
+
+
+def _serve(arguments: argparse.Namespace) -> None:
+    from shearling.errors import FormatError
+    from shearling.models.load import cache_directory
+    from shearling.progress import progress
+    from shearling.refs import Ref
+    from shearling.registry.registry import Registry
+
+    source = Registry.at(arguments.registry)
+    ref = Ref.parse(arguments.ref)
+    pin = source.resolve(ref)
+    manifest = source.manifest(pin)
+    if manifest.format == "cloudpickle" and not (arguments.allow_pickle and ref.digest):
+        raise FormatError(
+            f"{ref} is a pickle, which runs code when it is loaded; to allow it: shearling serve "
+            f"{pin} --allow-pickle"
+        )
+    directory = cache_directory()
+    with progress(f"fetch {ref}", manifest.size) as advance:
+        source.fetch(manifest, directory, advance)
+    note(f"{pin}, until Ctrl-C:")
+    variables = {
+        "SHEARLING_REGISTRY": source.store.uri,
+        "SHEARLING_MODEL": str(pin),
+        "SHEARLING_ALLOW_PICKLE": str(arguments.allow_pickle).lower(),
+        # Below it the runtime finds what has just been fetched.
+        "SHEARLING_SCRATCH": str(directory.parents[2]),
+        "AWS_LAMBDA_FUNCTION_NAME": pin.model,
+    }
+    command = [sys.executable, "-m", "shearling_runtime.local", "--port", str(arguments.port)]
+    if isinstance(ref.selector, str):
+        command += ["--alias", ref.selector]
+    sys.stdout.flush()
+    code = subprocess.run(command, env=os.environ | variables, check=False).returncode  # noqa: S603
+    if code:
+        raise SystemExit(code)
+
+
+def _by_alias(arguments: argparse.Namespace) -> tuple[Upstream, str, Mapping[str, str | None]]:
+    from shearling.cli.proxy import LambdaUpstream
+    from shearling.client.connect import connect
+    from shearling.client.lambda_model import lambda_client
+
+    if arguments.model or arguments.alias or arguments.region:
+        arguments.refuse("--model, --alias and --region are for a URL: give <function>:<alias>")
+    region = arguments.target.split(":")[3] if arguments.target.startswith("arn:") else None
+    client = (arguments.lambda_client or lambda_client)(region)
+    # Asked first, so that a wrong target is said here and not in the browser.
+    name = connect(arguments.target, client=client).metadata()["name"]
+    alias = quote(arguments.target.rpartition(":")[2])
+    page = f"/v2/models/{quote(name)}/versions/{alias}/docs"
+    return LambdaUpstream(arguments.target, client), page, {"function": arguments.target}
+
+
+def _by_url(arguments: argparse.Namespace) -> tuple[Upstream, str, Mapping[str, str | None]]:
+    from shearling.cli.proxy import HttpUpstream
+    from shearling.client.connect import connect
+
+    parts = urlsplit(arguments.target)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+        arguments.refuse(f"{arguments.target!r} is not the URL of an API, as in https://...")
+    if not arguments.model:
+        arguments.refuse("a URL needs --model, the model's name")
+    token, api_key = os.environ.get(TOKEN_VARIABLE), os.environ.get(API_KEY_VARIABLE)
+    region = _signed_for(parts.hostname, arguments.region, token, api_key)
+    model = connect(
+        arguments.target,
+        model=arguments.model,
+        alias=arguments.alias,
+        auth="iam" if region else None,
+        region=region,
+        token=token,
+        api_key=api_key,
+    )
+    model.metadata()  # asked first, as above
+    alias = f"/versions/{quote(arguments.alias)}" if arguments.alias else ""
+    page = f"/v2/models/{quote(arguments.model)}{alias}/docs"
+    api = arguments.target.rstrip("/")
+    upstream = HttpUpstream(api, region=region, token=token, api_key=api_key)
+    return upstream, page, {"api": api, "region": region}
+
+
+def _signed_for(
+    host: str, region: str | None, token: str | None, api_key: str | None
+) -> str | None:
+    """Return the region that requests are signed for; None if they are not signed."""
+    from shearling.client.auth import is_aws, region_of
+
+    if token:
+        return None
+    return region or (region_of(host) if is_aws(host) and not api_key else None)

@@ -1,0 +1,184 @@
+"""Call a deployed model: a function's alias through the Lambda API, or a URL."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Any
+
+from shearling.client.base import RemoteModel, check_request, raise_error
+from shearling.errors import (
+    InferenceError,
+    InvalidRefError,
+    ModelNotReadyError,
+    PayloadTooLargeError,
+    UnknownModelError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mypy_boto3_lambda import LambdaClient
+
+
+#: What Lambda's own refusals mean; any other is an InferenceError.
+_REFUSALS: dict[str, type[InferenceError]] = {
+    "RequestEntityTooLargeException": PayloadTooLargeError,
+    "RequestTooLargeException": PayloadTooLargeError,
+    "ResourceNotFoundException": UnknownModelError,
+}
+
+#: A function's longest run, and the way there and back.
+_READ_SECONDS = 900 + 10
+
+#: Lambda may refuse for want of capacity, and then another try helps.
+_TRIES = 5
+
+#: As many calls at once as an account runs by default; a connection is made when it is needed.
+_CONNECTIONS = 1000
+
+_LENGTH = "inference-header-content-length"
+
+_TARGETS = "expected <function>:<alias>, as in acme-fraud:prod, or an API's URL"
+
+_ARN_PARTS = 7  # of a function's ARN, without an alias
+
+
+class LambdaModel(RemoteModel):
+    """A model behind an alias of a Lambda function.
+
+    Args:
+        target: `<function>:<alias>`, or the alias's ARN.
+        client: a Lambda client; by default boto3's, which tries again when Lambda throttles.
+
+    Raises:
+        InvalidRefError: the target has no alias.
+    """
+
+    def __init__(self, target: str, *, client: LambdaClient | None = None) -> None:
+        super().__init__(target)
+        self._function, self._alias, region = _split(target)
+        self._client = client or lambda_client(region)
+        self._name = ""
+
+    def metadata(self) -> dict[str, Any]:
+        """Return name, version, inputs and outputs of what the alias serves now."""
+        document = self.call({"shearling": "metadata"}, expected="inputs")
+        self._name = str(document["name"])
+        return document
+
+    def ready(self) -> bool:
+        """Say whether requests can be answered; raises if the way there fails."""
+        try:
+            self.metadata()
+        except ModelNotReadyError:
+            return False
+        return True
+
+    def call(self, event: Mapping[str, Any], *, expected: str = "outputs") -> dict[str, Any]:
+        """Invoke the function with an event, and return its answer's document.
+
+        Args:
+            event: a request of the Open Inference Protocol.
+            expected: what a model's answer has.
+
+        Raises:
+            InferenceError: as of `infer`.
+        """
+        return self._checked(self._invoke(json.dumps(event).encode()), expected)
+
+    def _exchange(self, body: bytes, length: int | None) -> tuple[dict[str, Any], bytes]:
+        if length is None:
+            return self._checked(self._invoke(body), "outputs"), b""
+        # The function takes bytes in the form that an HTTP API gives them.
+        event = {
+            "version": "2.0",
+            "rawPath": f"/v2/models/{self._name}/infer",
+            "headers": {_LENGTH: str(length)},
+            "requestContext": {"http": {"method": "POST"}, "stage": "$default"},
+            "body": base64.b64encode(body).decode(),
+            "isBase64Encoded": True,
+        }
+        answer = self._checked(self._invoke(json.dumps(event).encode()), "body")
+        data = answer["body"].encode()
+        if answer.get("isBase64Encoded"):
+            data = base64.b64decode(data)
+        end = int(answer["headers"].get(_LENGTH, len(data)))
+        document = json.loads(data[:end])
+        if answer["statusCode"] >= 400:  # noqa: PLR2004 - where HTTP's errors begin
+            raise_error(answer["statusCode"], str(document.get("error", document)))
+        return self._checked(document, "outputs"), data[end:]
+
+    def _checked(self, document: Any, expected: str) -> dict[str, Any]:
+        if isinstance(document, dict) and "error" in document:
+            raise_error(document.get("status", 500), str(document["error"]))
+        if not isinstance(document, dict) or expected not in document:
+            raise InferenceError(f"{self.target} is no model: it answered {document!r:.200}")
+        return document
+
+    def _invoke(self, payload: bytes) -> Any:
+        """Return the function's answer."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        check_request(payload)
+        try:
+            answer = self._client.invoke(
+                FunctionName=self._function, Qualifier=self._alias, Payload=payload
+            )
+            data = answer["Payload"].read()
+        except ClientError as error:
+            code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
+            kind = _REFUSALS.get(code, InferenceError)
+            raise kind(f"cannot invoke {self.target}: {code}: {message}") from error
+        except BotoCoreError as error:
+            raise InferenceError(f"cannot invoke {self.target}: {error}") from error
+        try:
+            document = json.loads(data)
+        except ValueError:
+            document = data.decode(errors="replace")
+        if answer.get("FunctionError"):
+            said = document.get("errorMessage") if isinstance(document, dict) else document
+            raise InferenceError(f"{self.target} failed: {said}")
+        return document
+
+
+def _split(target: str) -> tuple[str, str, str | None]:
+    """Return function, alias and region of a target."""
+    parts = target.split(":")
+    is_arn = parts[0] == "arn"
+    function, _, alias = target.rpartition(":")
+    if (
+        not function
+        or not alias
+        or "/" in target
+        or len(parts) != (_ARN_PARTS + 1 if is_arn else 2)
+    ):
+        raise InvalidRefError(f"target {target!r}: {_TARGETS}")
+    return function, alias, parts[3] if is_arn else None
+
+
+def lambda_client(region: str | None = None) -> LambdaClient:
+    """Return a Lambda client as a caller of models needs it: patient, and asking again.
+
+    Raises:
+        InferenceError: there is no region, or the configuration of AWS is wrong.
+    """
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, NoRegionError
+
+    config = Config(
+        connect_timeout=5,
+        read_timeout=_READ_SECONDS,
+        retries={"mode": "standard", "total_max_attempts": _TRIES},
+        max_pool_connections=_CONNECTIONS,
+        tcp_keepalive=True,
+    )
+    try:
+        return boto3.client("lambda", region_name=region, config=config)
+    except NoRegionError as error:
+        raise InferenceError(
+            "no AWS region: set AWS_REGION, or name the function by its alias's ARN"
+        ) from error
+    except BotoCoreError as error:
+        raise InferenceError(f"Lambda cannot be called: {error}") from error

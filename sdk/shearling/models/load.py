@@ -1,0 +1,98 @@
+"""Load a bundle here: in a notebook, a test, or a service of one's own."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shearling.errors import FormatError
+from shearling.formats.base import LoadSettings, load_bundle
+from shearling.progress import progress
+from shearling.refs import Pin, Ref
+from shearling.registry.registry import Registry
+from shearling.tensors.inputs import to_tensors
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from shearling.bundle.manifest import Manifest
+    from shearling.formats.base import Predictor
+    from shearling.tensors.spec import Signature
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A version, loaded.
+
+    Attributes:
+        pin: which version.
+        manifest: all that is known of it.
+    """
+
+    pin: Pin
+    manifest: Manifest
+    _predictor: Predictor
+
+    @property
+    def signature(self) -> Signature:
+        """Its inputs and outputs."""
+        return self.manifest.signature
+
+    def predict(self, value: Any) -> dict[str, NDArray[Any]]:
+        """Return the outputs by name.
+
+        Args:
+            value: an array, a DataFrame, or a dict of arrays by input name.
+
+        Raises:
+            InvalidRequestError: it does not fit the signature.
+        """
+        inputs = to_tensors(value, self.signature.inputs, self.manifest.options.get("columns", ()))
+        return self._predictor.predict(inputs, [spec.name for spec in self.signature.outputs])
+
+    def __repr__(self) -> str:
+        inputs = ", ".join(map(str, self.signature.inputs))
+        outputs = ", ".join(map(str, self.signature.outputs))
+        return f"<{self.pin.model}:{self.pin.version} ({inputs}) -> ({outputs})>"
+
+
+def load_model(
+    ref: str,
+    *,
+    allow_pickle: bool = False,
+    registry: str | os.PathLike[str] | Registry | None = None,
+) -> LoadedModel:
+    """Fetch a version, prove its bytes, and load it.
+
+    Args:
+        ref: `fraud`, `fraud:7`, `fraud:prod`, or pinned: `fraud:7@sha256:...`.
+        allow_pickle: load a pickle, which runs the code in it; the ref must be pinned.
+        registry: the registry or its URI; by default SHEARLING_REGISTRY.
+
+    Raises:
+        InvalidRefError, ModelNotFoundError: the ref names nothing.
+        FormatError: it cannot be loaded, or is a pickle and that was not allowed.
+        EnvironmentMismatchError: it needs another Python or other packages.
+        IntegrityError: the bytes are not the ones that were pushed.
+    """
+    source = Registry.at(registry)
+    pin = source.resolve(ref)
+    if allow_pickle and Ref.parse(ref).digest is None:
+        raise FormatError(
+            f"a pickle runs code, so it is loaded by its digest only: load_model({str(pin)!r}, "
+            "allow_pickle=True)"
+        )
+    manifest = source.manifest(pin)
+    directory = cache_directory()
+    with progress(f"fetch {ref}", manifest.size) as advance:
+        source.fetch(manifest, directory, advance)
+    settings = LoadSettings(allow_pickle=allow_pickle)
+    return LoadedModel(pin, manifest, load_bundle(manifest, directory, settings))
+
+
+def cache_directory() -> Path:
+    """Return the directory of blobs that were fetched to this machine."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+    return Path(root, "shearling", "blobs", "sha256")

@@ -1,0 +1,265 @@
+"""The Open Inference Protocol v2: requests checked against a signature, and answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from shearling.errors import InvalidRequestError
+from shearling.tensors.conversion import (
+    array_of,
+    check_missing,
+    check_shape,
+    convert,
+    is_unicode,
+    packed,
+    shown,
+)
+from shearling.tensors.dtypes import datatype_of
+from shearling.tensors.encoding import from_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from shearling.tensors.spec import Signature, TensorSpec
+
+
+_REQUEST_EXAMPLE = '{"inputs": [{"name": ..., "shape": [...], "datatype": ..., "data": [...]}]}'
+
+
+@dataclass(slots=True)
+class InferRequest:
+    """A request that fits the signature.
+
+    Attributes:
+        id: echoed in the answer, if given.
+        inputs: an array for every input of the signature.
+        outputs: names of the wanted outputs, in the wanted order.
+        binary: names of the outputs that are wanted as bytes.
+        rows: how instances were given, and predictions are answered; None for tensors.
+    """
+
+    id: str | None
+    inputs: dict[str, NDArray[Any]]
+    outputs: tuple[str, ...]
+    binary: frozenset[str] = frozenset()
+    rows: Literal["objects", "values", "csv"] | None = None
+
+
+class _Tail:
+    """The bytes after a request's JSON, from which its binary tensors are taken in order."""
+
+    def __init__(self, data: bytes | memoryview) -> None:
+        self._data = memoryview(data)
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def take(self, size: object, place: str) -> memoryview:
+        if type(size) is not int or size < 0:
+            raise InvalidRequestError(f"{place}: {shown(size)} is not a number of bytes")
+        if size > len(self._data):
+            raise InvalidRequestError(
+                f"{place}: {size} bytes, but {len(self._data)} are left after the JSON"
+            )
+        taken, self._data = self._data[:size], self._data[size:]
+        return taken
+
+
+#: What most requests have after their JSON.
+_NO_TAIL = _Tail(b"")
+
+
+def parse_request(
+    document: object, signature: Signature, tail: bytes | memoryview = b""
+) -> InferRequest:
+    """Check a request against a signature.
+
+    Args:
+        document: its JSON.
+        signature: what the model takes and gives.
+        tail: the bytes after the JSON, with the inputs that have a `binary_data_size`.
+
+    Raises:
+        InvalidRequestError: it is malformed or does not fit; the message names the field.
+    """
+    if not isinstance(document, dict):
+        raise InvalidRequestError(f"the request is not an object: expected {_REQUEST_EXAMPLE}")
+    request_id = id_of(document) if "id" in document else None
+    tensors = document.get("inputs")
+    if not isinstance(tensors, list):
+        raise InvalidRequestError(f"inputs: expected a list, as in {_REQUEST_EXAMPLE}")
+    specs = signature.by_name
+    inputs: dict[str, NDArray[Any]] = {}
+    left = _Tail(tail) if tail else _NO_TAIL
+    for i, tensor in enumerate(tensors):
+        place = f"inputs[{i}]"
+        spec = _spec_of(tensor, place, specs)
+        if spec.name in inputs:
+            raise InvalidRequestError(f"{place}.name: {spec.name!r} stands there twice")
+        inputs[spec.name] = _read_tensor(tensor, spec, place, left)
+    if tail and len(left):
+        raise InvalidRequestError(f"body: {len(left)} bytes more than the inputs take")
+    if len(inputs) < len(specs):
+        missing = ", ".join(str(spec) for name, spec in specs.items() if name not in inputs)
+        raise InvalidRequestError(f"inputs: missing {missing}")
+    outputs, binary = wanted_outputs(document, signature)
+    return InferRequest(request_id, inputs, outputs, binary)
+
+
+def id_of(document: Mapping[str, Any]) -> str | None:
+    """Return the id of a request.
+
+    Raises:
+        InvalidRequestError: it is not a string.
+    """
+    request_id = document.get("id")
+    if request_id is None or (isinstance(request_id, str) and is_unicode(request_id)):
+        return request_id
+    raise InvalidRequestError(f"id: {shown(request_id)} is not a string")
+
+
+def request_document(inputs: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """Return the document of a request for all outputs."""
+    return {"inputs": [tensor_document(name, array) for name, array in inputs.items()]}
+
+
+def tensor_document(name: str, array: NDArray[Any]) -> dict[str, Any]:
+    """Return a tensor as a document with flat data, NaN and infinities as null.
+
+    Raises:
+        InvalidRequestError: the datatype cannot be written as JSON.
+    """
+    data = array.ravel().tolist()
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        data = [value if np.isfinite(value) else None for value in data]
+    return _head(name, array) | {"data": data}
+
+
+def _head(name: str, array: NDArray[Any]) -> dict[str, Any]:
+    datatype = datatype_of(array)
+    if datatype in (None, "FP16"):
+        raise _no_json(name, array)
+    return {"name": name, "datatype": datatype, "shape": list(array.shape)}
+
+
+def _no_json(name: str, array: NDArray[Any]) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"tensor {name!r}: {array.dtype} has no form in JSON; ask for it as bytes, by the "
+        'parameter {"binary_data": true}'
+    )
+
+
+def _spec_of(tensor: object, place: str, specs: Mapping[str, TensorSpec]) -> TensorSpec:
+    if not isinstance(tensor, dict):
+        raise InvalidRequestError(f"{place}: not an object: expected {_REQUEST_EXAMPLE}")
+    name = tensor.get("name")
+    spec = specs.get(name) if isinstance(name, str) else None
+    if spec is None:
+        raise InvalidRequestError(
+            f"{place}.name: {shown(name)} is not an input of the model; it takes "
+            f"{', '.join(map(str, specs.values()))}"
+        )
+    return spec
+
+
+def _read_tensor(
+    tensor: Mapping[str, Any], spec: TensorSpec, place: str, left: _Tail
+) -> NDArray[Any]:
+    if tensor.get("datatype") != spec.datatype:
+        raise InvalidRequestError(
+            f"{place}.datatype: {shown(tensor.get('datatype'))}, but input {spec.name!r} is "
+            f"{spec.datatype}"
+        )
+    shape = check_shape(tensor.get("shape"), spec, place)
+    if "parameters" in tensor:
+        size = _parameters(tensor, f"{place}.").get("binary_data_size")
+        if size is not None:
+            taken = left.take(size, f"{place}.parameters.binary_data_size")
+            return check_missing(_read_binary(tensor, taken, place), spec, place)
+    data = tensor.get("data")
+    if not isinstance(data, list):
+        raise InvalidRequestError(
+            f"{place}.data: expected a list of {spec.datatype}, nested or flat"
+        )
+    array = packed(data, spec.datatype, shape)
+    return _read_closely(data, spec, shape, place) if array is None else array
+
+
+def _read_closely(data: list[Any], spec: TensorSpec, shape: list[int], place: str) -> NDArray[Any]:
+    """Return data that is not simply numbers in a row, or say what is wrong with it."""
+    if spec.datatype == "FP16":
+        raise InvalidRequestError(
+            f"{place}.data: FP16 has no form in JSON; send bytes, with `binary_data_size`"
+        )
+    array = array_of(data, spec, f"{place}.data")
+    if array.size != prod(shape) or (array.ndim > 1 and list(array.shape) != shape):
+        raise InvalidRequestError(
+            f"{place}.data: shape {list(array.shape)}, where {place}.shape says {shape}"
+        )
+    try:
+        return convert(array, spec, f"{place}.data").reshape(shape)
+    except ValueError as error:  # no elements, and a size that no array has
+        raise InvalidRequestError(f"{place}.shape: {error}") from error
+
+
+def _read_binary(tensor: Mapping[str, Any], data: memoryview, place: str) -> NDArray[Any]:
+    if "data" in tensor:
+        raise InvalidRequestError(f"{place}.data: not beside binary_data_size")
+    try:
+        # A copy is aligned, and the model's own.
+        return from_bytes(data, tensor["datatype"], tensor["shape"]).copy()
+    except InvalidRequestError as error:
+        raise InvalidRequestError(f"{place}: {error}") from error
+
+
+def _parameters(holder: Mapping[str, Any], place: str) -> Mapping[str, Any]:
+    parameters = holder.get("parameters")
+    if parameters is None:
+        return {}
+    if not isinstance(parameters, dict):
+        raise InvalidRequestError(f"{place}parameters: {shown(parameters)} is not an object")
+    return parameters
+
+
+def _flag(holder: Mapping[str, Any], place: str, name: str, *, default: bool) -> bool:
+    value = _parameters(holder, place).get(name, default)
+    if not isinstance(value, bool):
+        raise InvalidRequestError(f"{place}parameters.{name}: {shown(value)} is not true or false")
+    return value
+
+
+def wanted_outputs(
+    document: Mapping[str, Any], signature: Signature
+) -> tuple[tuple[str, ...], frozenset[str]]:
+    """Return the names of the outputs that a request wants, and which of them as bytes.
+
+    Raises:
+        InvalidRequestError: the model does not give one of them.
+    """
+    names = signature.output_names
+    wanted = document.get("outputs")
+    all_binary = "parameters" in document and _flag(
+        document, "", "binary_data_output", default=False
+    )
+    if wanted is None:
+        return names, frozenset(names if all_binary else ())
+    if not isinstance(wanted, list) or not wanted:
+        raise InvalidRequestError('outputs: expected a list of objects, as in [{"name": ...}]')
+    chosen: dict[str, bool] = {}
+    for i, output in enumerate(wanted):
+        name = output.get("name") if isinstance(output, dict) else None
+        if name not in names:
+            raise InvalidRequestError(
+                f"outputs[{i}].name: {shown(name)} is not an output of the model; it gives "
+                f"{', '.join(names)}"
+            )
+        if name in chosen:
+            raise InvalidRequestError(f"outputs[{i}].name: {name!r} stands there twice")
+        chosen[name] = _flag(output, f"outputs[{i}].", "binary_data", default=all_binary)
+    return tuple(chosen), frozenset(name for name, binary in chosen.items() if binary)

@@ -1,0 +1,251 @@
+"""Bytes by key under a registry's URI: an S3 bucket, a local directory, or memory."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore import exceptions
+from obstore.store import LocalStore, MemoryStore, S3Store
+
+from shearling.bundle.digests import CHUNK_BYTES
+from shearling.errors import IntegrityError, StoreError
+from shearling.storage.s3 import s3_configuration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from obstore.store import ObjectStore
+
+#: Parts of an upload under way at once: each must be through before a request times out, on the
+#: slowest uplink that a notebook has.
+_PARALLEL_PARTS = 4
+
+_MEMORIES: dict[str, MemoryStore] = {}
+
+_DENIED = "access denied; the policy that is needed is in the README"
+_UNAUTHENTICATED = "the credentials are not valid, or have expired"
+_NO_BUCKET = "the bucket does not exist"
+
+#: What a foreign error means to a person, and what to do next.
+_MEANINGS: tuple[tuple[type[Exception], str], ...] = (
+    (exceptions.PermissionDeniedError, _DENIED),
+    (exceptions.UnauthenticatedError, _UNAUTHENTICATED),
+    (PermissionError, "access denied by the file system"),
+)
+
+#: The same for what is only told as a status, as in a listing.
+_STATUS_MEANINGS = {"401": _UNAUTHENTICATED, "403": _DENIED, "404": _NO_BUCKET}
+_STATUS = re.compile(r"status code: (\d{3})")
+_S3_CODE = re.compile(r"<Code>(.*?)</Code>")
+_S3_MESSAGE = re.compile(r"<Message>(.*?)</Message>")
+
+
+class Store:
+    """The verbs of an object store that the registry is built of.
+
+    Args:
+        backend: an obstore store, already at the registry's prefix.
+        uri: how a person names it, for messages.
+    """
+
+    def __init__(self, backend: ObjectStore, uri: str) -> None:
+        self._backend = backend
+        self.uri = uri
+
+    def __repr__(self) -> str:
+        return f"Store({self.uri!r})"
+
+    def read(self, key: str) -> bytes | None:
+        """Return the bytes under a key, or None if there are none."""
+        try:
+            with self._translated("read", key, missing_is_absent=True):
+                return bytes(obstore.get(self._backend, key).bytes())
+        except _KeyMissingError:
+            return None
+
+    def read_range(self, key: str, start: int, end: int) -> memoryview:
+        """Return the bytes of a key from `start` to before `end`.
+
+        Raises:
+            StoreError: there is no such key.
+        """
+        with self._translated("read", key):
+            return memoryview(obstore.get_range(self._backend, key, start=start, end=end))
+
+    def size(self, key: str) -> int | None:
+        """Return how many bytes a key has, or None if it does not exist."""
+        try:
+            with self._translated("read", key, missing_is_absent=True):
+                return int(obstore.head(self._backend, key)["size"])
+        except _KeyMissingError:
+            return None
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Put bytes under a key that does not exist.
+
+        False means refused, which is not an answer: this very put may have landed at an earlier
+        try, or nothing may have been decided. Read the key to know.
+        """
+        with self._translated("write", key):
+            try:
+                obstore.put(self._backend, key, data, mode="create", use_multipart=False)
+            except exceptions.AlreadyExistsError:
+                return False
+            return True
+
+    def write(self, key: str, data: bytes) -> None:
+        """Put bytes under a key, whatever is there."""
+        with self._translated("write", key):
+            obstore.put(self._backend, key, data, use_multipart=False)
+
+    def upload(
+        self, key: str, path: Path, digest: str, advance: Callable[[int], object] = int
+    ) -> None:
+        """Stream a file to a key, in parts, if its bytes have the digest.
+
+        Raises:
+            IntegrityError: the file has changed since it was described; nothing is stored.
+        """
+        changed: list[IntegrityError] = []
+
+        def parts() -> Iterator[bytes]:
+            proof = hashlib.sha256()
+            with path.open("rb") as stream:
+                while part := stream.read(CHUNK_BYTES):
+                    proof.update(part)
+                    yield part
+                    advance(len(part))
+            if f"sha256:{proof.hexdigest()}" != digest:
+                # Raised before the upload is completed, so that it never is.
+                changed.append(
+                    IntegrityError(str(path), expected=digest, actual=f"sha256:{proof.hexdigest()}")
+                )
+                raise changed[0]
+
+        try:
+            with self._translated("write", key):
+                if path.stat().st_size <= CHUNK_BYTES:
+                    obstore.put(self._backend, key, b"".join(parts()), use_multipart=False)
+                else:
+                    obstore.put(
+                        self._backend,
+                        key,
+                        parts(),
+                        chunk_size=CHUNK_BYTES,
+                        max_concurrency=_PARALLEL_PARTS,
+                    )
+        except StoreError:
+            if changed:
+                raise changed[0] from None
+            raise
+
+    def keys(self, prefix: str, *, after: str = "") -> Iterator[str]:
+        """Yield the keys below a prefix in order, `after` (a whole key) excluded."""
+        with self._translated("list", prefix):
+            # Sorted, since a directory is listed in any order.
+            yield from sorted(
+                entry["path"]
+                for page in obstore.list(
+                    self._backend, prefix, offset=after or None, chunk_size=1000
+                )
+                for entry in page
+            )
+
+    def folders(self, prefix: str) -> list[str]:
+        """Return the names directly below a prefix that have keys below them, in order."""
+        with self._translated("list", prefix):
+            listing = obstore.list_with_delimiter(self._backend, prefix)
+        return sorted(path.rstrip("/").rsplit("/", 1)[-1] for path in listing["common_prefixes"])
+
+    @contextmanager
+    def _translated(
+        self, verb: str, key: str, *, missing_is_absent: bool = False
+    ) -> Iterator[None]:
+        try:
+            yield
+        except IntegrityError:
+            raise
+        except (exceptions.BaseError, OSError) as error:
+            if missing_is_absent and isinstance(
+                error, exceptions.NotFoundError | FileNotFoundError
+            ):
+                raise _KeyMissingError from error
+            cause = _meaning(verb, error)
+            message = f"cannot {verb} {key} in {self.uri}: {cause}"
+            raise StoreError(message, denied=cause == _DENIED) from error
+
+
+class _KeyMissingError(Exception):
+    """The key is not there."""
+
+
+def open_store(uri: str) -> Store:
+    """Open `s3://bucket/prefix`, `file:///directory` or a plain path, or `memory://name`.
+
+    Raises:
+        StoreError: the URI is none of these, or there are no credentials for it.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme == "s3" and parts.netloc:
+        return Store(_s3(parts.netloc, parts.path.strip("/")), uri.rstrip("/"))
+    if parts.scheme == "memory":
+        return Store(_MEMORIES.setdefault(parts.netloc, MemoryStore()), uri)
+    if parts.scheme in ("", "file") and parts.path:
+        directory = (
+            Path(unquote(parts.path) if parts.scheme else parts.path).expanduser().absolute()
+        )
+        try:
+            return Store(LocalStore(directory, mkdir=True), f"file://{directory}")
+        except (exceptions.BaseError, OSError) as error:
+            raise StoreError(f"cannot use {directory} as a registry: {error}") from error
+    raise StoreError(
+        f"registry {uri!r}: expected s3://bucket/prefix, a directory, or memory://name"
+    )
+
+
+def _s3(bucket: str, prefix: str) -> S3Store:
+    config, credential_provider = s3_configuration()
+    return S3Store(
+        bucket,
+        prefix=prefix or None,
+        config=config,
+        credential_provider=credential_provider,
+        # A function in a VPC without a route to S3 must say so long before its time is up.
+        client_options={
+            "connect_timeout": "3s",
+            "timeout": "300s",
+            "allow_http": str(config.get("endpoint", "")).startswith("http://"),
+        },
+        retry_config={
+            "max_retries": 4,
+            "retry_timeout": timedelta(seconds=60),
+            "backoff": {
+                "init_backoff": timedelta(milliseconds=100),
+                "max_backoff": timedelta(seconds=3),
+                "base": 2,
+            },
+        },
+    )
+
+
+def _meaning(verb: str, error: Exception) -> str:
+    """Say in one line what a foreign error means."""
+    if isinstance(error, exceptions.NotFoundError | FileNotFoundError):
+        return "it does not exist" if verb == "read" else _NO_BUCKET
+    text = str(error).strip()
+    status = _STATUS.search(text)
+    known = next((meaning for kind, meaning in _MEANINGS if isinstance(error, kind)), None)
+    known = known or _STATUS_MEANINGS.get(status[1] if status else "")
+    if known:
+        return known
+    code, message = _S3_CODE.search(text), _S3_MESSAGE.search(text)
+    if code and message:
+        return f"{code[1]}: {message[1]}"
+    return text.splitlines()[0] if text else type(error).__name__

@@ -1,0 +1,69 @@
+"""The bytes of a tensor: little-endian and row-major, a string behind its length."""
+
+from __future__ import annotations
+
+import struct
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from shearling.errors import InvalidRequestError
+from shearling.tensors.dtypes import DTYPES
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def to_bytes(array: NDArray[Any]) -> bytes:
+    """Return a tensor's elements, little-endian and row-major; a string has a 4-byte length."""
+    if array.dtype.kind not in "UO":
+        return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+    encoded = (str(element).encode() for element in array.ravel())
+    return b"".join(struct.pack("<I", len(element)) + element for element in encoded)
+
+
+def from_bytes(data: bytes | memoryview, datatype: str, shape: list[int]) -> NDArray[Any]:
+    """Read a tensor written by `to_bytes`.
+
+    Raises:
+        InvalidRequestError: there are more or fewer bytes than the shape has elements.
+    """
+    dtype = DTYPES[datatype]
+    if datatype != "BYTES":
+        if len(data) != prod(shape) * dtype.itemsize:
+            raise InvalidRequestError(
+                f"{len(data)} bytes, where {datatype}{shape} has {prod(shape) * dtype.itemsize}"
+            )
+        if datatype == "BOOL" and np.frombuffer(data, np.uint8).max(initial=0) > 1:
+            raise InvalidRequestError("a byte of BOOL is neither 0 nor 1")
+        return _shaped(np.frombuffer(data, dtype), shape)
+    elements = _read_strings(memoryview(data))
+    if len(elements) != prod(shape):
+        raise InvalidRequestError(f"{len(elements)} strings, where {shape} has {prod(shape)}")
+    array = np.empty(len(elements), dtype)
+    array[:] = elements
+    return _shaped(array, shape)
+
+
+def _shaped(array: NDArray[Any], shape: list[int]) -> NDArray[Any]:
+    try:
+        return array.reshape(shape)
+    except ValueError as error:  # no elements, and a size that no array has
+        raise InvalidRequestError(f"shape: {error}") from error
+
+
+def _read_strings(data: memoryview) -> list[str]:
+    elements = []
+    position = 0
+    while position < len(data):
+        (length,) = struct.unpack_from("<I", data, position) if position + 4 <= len(data) else (0,)
+        end = position + 4 + length
+        if end > len(data):
+            raise InvalidRequestError("the last string is cut off")
+        try:
+            elements.append(str(data[position + 4 : end], "utf-8"))
+        except UnicodeDecodeError as error:
+            raise InvalidRequestError(f"a string is not UTF-8: {error}") from error
+        position = end
+    return elements

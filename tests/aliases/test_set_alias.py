@@ -1,0 +1,472 @@
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import obstore
+import pytest
+
+from shearling.aliases import rollback as rollback_module
+from shearling.aliases import set_alias as set_alias_module
+from shearling.aliases import waiting
+from shearling.aliases.rollback import rollback
+from shearling.aliases.set_alias import set_alias
+from shearling.aliases.status import status
+from shearling.aliases.waiting import wait_for_release
+from shearling.errors import ModelNotFoundError, RegistryError, ReleaseError
+from shearling.models.model_version import ModelVersion
+from shearling.refs import Pin
+from tests.support.releases import DIGESTS, deploy, memory_registry, record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from shearling.registry.records import AliasEntry
+    from shearling.registry.registry import Registry
+
+
+@dataclass
+class Waiting:
+    """Time for `wait_for_release`, in which things happen, one at each look."""
+
+    happenings: list[Callable[[], object]]
+    seconds: float = 0.0
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+        if self.happenings:
+            self.happenings.pop(0)()
+
+    def wait(self, registry: Registry, entry: AliasEntry, **options: Any) -> None:
+        wait_for_release(registry, entry, sleep=self.sleep, now=lambda: self.seconds, **options)
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return memory_registry(5)
+
+
+def serve(registry: Registry, *versions: int, function: str = "acme-fraud", **more: Any) -> None:
+    """Deploy, name and release versions, one after the other."""
+    deployment = deploy(registry, function)
+    for version in versions:
+        entry = registry.set_alias("fraud", "prod", version, **more)
+        record(registry, deployment, "prod", entry.number, version)
+
+
+# Naming
+
+
+def test_an_alias_is_named_without_waiting_whether_or_not_anything_serves_it(
+    registry: Registry,
+) -> None:
+    entry = set_alias("fraud", "prod", 2, reason="ticket 7", registry=registry)
+    assert (entry.number, entry.version, entry.reason) == (1, 2, "ticket 7")
+    assert registry.alias_entry("fraud", "prod") == entry
+
+
+def test_the_registry_may_be_named_by_its_uri(registry: Registry) -> None:
+    set_alias("fraud", "prod", 2, registry=registry.store.uri)
+    assert registry.resolve("fraud:prod").version == 2
+
+
+def test_to_wait_where_nothing_serves_the_alias_is_refused_and_names_nothing(
+    registry: Registry,
+) -> None:
+    deploy(registry, aliases=["staging"])
+    for move in (set_alias, rollback):
+        arguments = (2,) if move is set_alias else ()
+        with pytest.raises(ReleaseError, match=r"no function serves fraud:prod.*terraform apply"):
+            move("fraud", "prod", *arguments, wait=True, registry=registry)
+    assert registry.alias_entry("fraud", "prod") is None
+
+
+def test_a_version_that_does_not_exist_is_refused(registry: Registry) -> None:
+    with pytest.raises(ModelNotFoundError, match="no version 9"):
+        set_alias("fraud", "prod", 9, registry=registry)
+    with pytest.raises(ModelNotFoundError, match="no version 9"):
+        set_alias("fraud", "prod", 1, canary={"version": 9, "percent": 5}, registry=registry)
+
+
+@pytest.mark.parametrize(
+    "canary",
+    [
+        {"version": 2},
+        {"version": 2, "percent": 0},
+        {"version": 2, "percent": 100},
+        {"version": 2, "percent": 12.5},
+        {"version": 2, "percent": 10.0},
+        {"version": 2, "percent": True},
+        {"version": 2, "percent": "10"},
+        {"version": 2, "percent": 5, "precent": 5},
+        "2:10",
+        [2, 10],
+        {},
+    ],
+    ids=str,
+)
+def test_a_canary_that_is_none_is_refused(registry: Registry, canary: Any) -> None:
+    with pytest.raises(RegistryError, match="1 to 99"):
+        set_alias("fraud", "prod", 1, canary=canary, registry=registry)
+    assert registry.alias_entry("fraud", "prod") is None
+
+
+@pytest.mark.parametrize("version", ["2", 2.0, True, None, np.True_, np.float64(2)], ids=repr)
+def test_a_version_that_is_no_whole_number_is_refused(registry: Registry, version: Any) -> None:
+    for arguments in ({"version": version}, {"version": 1, "canary": _share_of(version)}):
+        with pytest.raises(RegistryError, match=r"^version .*: expected its number"):
+            set_alias("fraud", "prod", registry=registry, **arguments)
+    assert registry.alias_entry("fraud", "prod") is None
+
+
+def test_numpy_s_numbers_and_what_a_push_returned_are_versions(registry: Registry) -> None:
+    pushed = _pushed("fraud", 3)
+    share = {"version": pushed, "percent": np.int8(10)}
+    entry = set_alias("fraud", "prod", np.int64(2), canary=share, registry=registry)  # type: ignore[arg-type]
+    assert (entry.version, entry.canary) == (2, {"version": 3, "percent": 10})
+    assert set_alias("fraud", "prod", pushed, registry=registry).version == 3
+
+
+def test_another_model_s_version_is_refused(registry: Registry) -> None:
+    with pytest.raises(RegistryError, match=r"^churn:3 .*is no version of model 'fraud'"):
+        set_alias("fraud", "prod", _pushed("churn", 3), registry=registry)
+    assert registry.alias_entry("fraud", "prod") is None
+
+
+def _share_of(version: Any) -> dict[str, Any]:
+    return {"version": version, "percent": 10}
+
+
+def _pushed(model: str, version: int) -> ModelVersion:
+    return ModelVersion(
+        pin=Pin(model, version, DIGESTS[version]),
+        is_new=True,
+        uploaded_bytes=1,
+        size_bytes=1,
+        format="onnx",
+        alias=None,
+        registry="memory://x",
+    )
+
+
+def test_a_canary_is_kept_with_the_entry(registry: Registry) -> None:
+    canary = {"version": 2, "percent": 10}
+    assert set_alias("fraud", "prod", 1, canary=canary, registry=registry).canary == canary
+
+
+# Waiting
+
+
+def test_waiting_ends_when_every_function_that_serves_the_alias_has_released(
+    registry: Registry,
+) -> None:
+    one, two = deploy(registry), deploy(registry, "eu-fraud")
+    deploy(registry, "other-fraud", aliases=["staging"])
+    deploy(registry, "churn", model="churn")
+    entry = registry.set_alias("fraud", "prod", 2)
+    time = Waiting(
+        [
+            lambda: record(registry, one, "prod", entry.number, 2),
+            lambda: record(registry, two, "prod", entry.number, 2),
+        ]
+    )
+    time.wait(registry, entry)
+    assert time.seconds == 2
+
+
+def test_what_is_released_already_is_not_waited_for(registry: Registry) -> None:
+    serve(registry, 2)
+    entry = registry.alias_entry("fraud", "prod")
+    assert entry
+    time = Waiting([])
+    time.wait(registry, entry)
+    assert time.seconds == 0
+
+
+def test_a_failed_release_raises_its_reason_at_once(registry: Registry) -> None:
+    one, _ = deploy(registry), deploy(registry, "eu-fraud")
+    entry = registry.set_alias("fraud", "prod", 2)
+    failed = {"outcome": "failed", "reason": "raise memory_mb"}
+    time = Waiting([lambda: record(registry, one, "prod", entry.number, 2, **failed)])
+    with pytest.raises(ReleaseError, match=r"failed on acme-fraud.*raise memory_mb") as caught:
+        time.wait(registry, entry)
+    assert caught.value.reason == "raise memory_mb"
+
+
+def test_an_older_entry_s_failure_is_not_ours(registry: Registry) -> None:
+    one = deploy(registry)
+    old = registry.set_alias("fraud", "prod", 1)
+    record(registry, one, "prod", old.number, 1, outcome="failed")
+    entry = registry.set_alias("fraud", "prod", 2)
+    Waiting([lambda: record(registry, one, "prod", entry.number, 2)]).wait(registry, entry)
+
+
+def test_a_newer_entry_supersedes_the_one_waited_for(registry: Registry) -> None:
+    deploy(registry)
+    entry = registry.set_alias("fraud", "prod", 2)
+    time = Waiting([lambda: registry.set_alias("fraud", "prod", 3)])
+    with pytest.raises(ReleaseError, match="superseded: fraud:prod names version 3 now"):
+        time.wait(registry, entry)
+
+
+def test_a_release_of_a_newer_entry_supersedes_too(registry: Registry) -> None:
+    serve(registry, 2, 3)
+    with pytest.raises(ReleaseError, match="superseded"):
+        Waiting([]).wait(registry, registry.history("fraud", "prod")[0])
+
+
+def test_when_the_time_is_up_the_error_says_where_to_look(registry: Registry) -> None:
+    deploy(registry)
+    entry = registry.set_alias("fraud", "prod", 2)
+    with pytest.raises(ReleaseError, match=r"after 60 s .*acme-fraud.*/aws/lambda/acme_releaser"):
+        Waiting([]).wait(registry, entry, timeout_seconds=60)
+
+
+def test_set_alias_and_rollback_wait_if_asked_to(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(registry, 1, 2)
+    waited: list[tuple[int, float]] = []
+
+    def wait(_: Registry, entry: AliasEntry, *, timeout_seconds: float) -> None:
+        waited.append((entry.version, timeout_seconds))
+
+    for module in (set_alias_module, rollback_module):
+        monkeypatch.setattr(module, "wait_for_release", wait)
+    set_alias("fraud", "prod", 3, wait=True, timeout_seconds=5, registry=registry)
+    rollback("fraud", "prod", wait=True, timeout_seconds=6, registry=registry)
+    assert waited == [(3, 5), (2, 6)]
+
+
+def test_progress_is_shown_to_who_is_looking_and_to_nobody_else(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = deploy(registry)
+    for is_watched in (False, True):
+        monkeypatch.setattr(waiting, "is_watched", lambda is_watched=is_watched: is_watched)
+        entry = registry.set_alias("fraud", "prod", 2)
+        time = Waiting([int, lambda entry=entry: record(registry, one, "prod", entry.number, 2)])  # type: ignore[misc]
+        time.wait(registry, entry)
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        assert ("waiting for acme-fraud (1 s)" in shown.err) == is_watched
+
+
+# Going back
+
+
+def test_rollback_names_the_version_that_served_before(registry: Registry) -> None:
+    serve(registry, 1, 2, 3)
+    entry = rollback("fraud", "prod", registry=registry)
+    assert (entry.version, entry.reason, entry.number) == (2, "rollback", 4)
+
+
+def test_rollback_passes_over_versions_that_failed(registry: Registry) -> None:
+    serve(registry, 1)
+    failed = registry.set_alias("fraud", "prod", 2)
+    deployment = registry.deployments("fraud")[0]
+    record(registry, deployment, "prod", failed.number, 2, outcome="failed")
+    serve(registry, 3)
+    assert rollback("fraud", "prod", registry=registry).version == 1
+
+
+@pytest.mark.parametrize("served", [(1,), (2, 1)])
+@pytest.mark.parametrize("outcome", ["failed", "staging", None])
+@pytest.mark.parametrize(
+    "named", [{"version": 3}, {"version": 1, "canary": {"version": 3, "percent": 10}}]
+)
+def test_rollback_from_what_is_not_served_names_what_is(
+    registry: Registry, served: tuple[int, ...], outcome: str | None, named: dict[str, Any]
+) -> None:
+    serve(registry, *served)
+    entry = registry.set_alias("fraud", "prod", **named)
+    if outcome:
+        deployment = registry.deployments("fraud")[0]
+        record(registry, deployment, "prod", entry.number, entry.version, outcome=outcome)
+    back = rollback("fraud", "prod", registry=registry)
+    assert (back.version, back.canary, back.number) == (1, None, entry.number + 1)
+    assert rollback("fraud", "prod", registry=registry) == back
+
+
+def test_rollback_passes_over_releases_of_the_version_that_serves(registry: Registry) -> None:
+    serve(registry, 1, 2, 2, 2)
+    assert rollback("fraud", "prod", registry=registry).version == 1
+
+
+def test_rolling_back_twice_goes_back_and_forth(registry: Registry) -> None:
+    serve(registry, 1, 2)
+    entry = rollback("fraud", "prod", registry=registry)
+    record(registry, registry.deployments("fraud")[0], "prod", entry.number, 1)
+    assert rollback("fraud", "prod", registry=registry).version == 2
+
+
+def test_two_who_roll_back_at_once_go_back_one_step(registry: Registry) -> None:
+    serve(registry, 1, 2, 3)
+    first = rollback("fraud", "prod", registry=registry)
+    second = rollback("fraud", "prod", registry=registry)
+    assert first == second
+    assert len(registry.history("fraud", "prod")) == 4
+
+
+def test_a_lost_create_decides_again(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(registry, 1, 2)
+    replace = registry.replace_entry
+
+    def overtaken(current: AliasEntry, version: int, reason: str) -> AliasEntry | None:
+        monkeypatch.undo()
+        serve(registry, 3)
+        return replace(current, version, reason)
+
+    monkeypatch.setattr(registry, "replace_entry", overtaken)
+    # 3 serves by now: what was before it is 2, and no longer 1.
+    assert rollback("fraud", "prod", registry=registry).version == 2
+
+
+def test_rolling_back_to_what_is_named_but_failed_asks_for_another_try(
+    registry: Registry,
+) -> None:
+    serve(registry, 1, 2)
+    entry = rollback("fraud", "prod", registry=registry)
+    deployment = registry.deployments("fraud")[0]
+    record(registry, deployment, "prod", entry.number, 1, outcome="failed")
+    again = rollback("fraud", "prod", registry=registry)
+    assert (again.version, again.number) == (1, entry.number + 1)
+
+
+def test_rolling_back_a_canary_drops_it(registry: Registry) -> None:
+    serve(registry, 1, 2)
+    serve(registry, 2, canary={"version": 3, "percent": 10})
+    entry = rollback("fraud", "prod", registry=registry)
+    assert (entry.version, entry.canary) == (2, None)
+
+
+def test_without_a_deployment_the_alias_s_history_decides(registry: Registry) -> None:
+    for version in (1, 2, 2, 3):
+        registry.set_alias("fraud", "prod", version)
+    assert rollback("fraud", "prod", registry=registry).version == 2
+    registry.set_alias("fraud", "prod", 2, canary={"version": 3, "percent": 10})
+    assert rollback("fraud", "prod", registry=registry).version == 2
+
+
+def test_without_a_deployment_a_lost_create_goes_back_one_step_too(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for version in (1, 2):
+        registry.set_alias("fraud", "prod", version)
+    replace = registry.replace_entry
+
+    def overtaken(current: AliasEntry, version: int, reason: str) -> AliasEntry | None:
+        monkeypatch.undo()
+        rollback("fraud", "prod", registry=registry)
+        return replace(current, version, reason)
+
+    monkeypatch.setattr(registry, "replace_entry", overtaken)
+    entry = rollback("fraud", "prod", registry=registry)
+    assert (entry.version, entry.number) == (1, 3)
+
+
+def test_with_nothing_before_there_is_nothing_to_go_back_to(registry: Registry) -> None:
+    with pytest.raises(ModelNotFoundError, match="never set"):
+        rollback("fraud", "prod", registry=registry)
+    registry.set_alias("fraud", "prod", 2)
+    with pytest.raises(ReleaseError, match="nothing to roll fraud:prod back to"):
+        rollback("fraud", "prod", registry=registry)
+    deploy(registry)
+    with pytest.raises(ReleaseError, match="nothing to roll"):
+        rollback("fraud", "prod", registry=registry)
+    serve(registry, 2)
+    with pytest.raises(ReleaseError, match="nothing to roll"):
+        rollback("fraud", "prod", registry=registry)
+
+
+# Status
+
+
+@pytest.fixture
+def busy(registry: Registry) -> Registry:
+    serve(registry, 1)
+    deployment = registry.deployments("fraud")[0]
+    entry = registry.set_alias("fraud", "prod", 2, canary={"version": 3, "percent": 10})
+    reason = "<b>0.5</b>\noff"
+    record(registry, deployment, "prod", entry.number, 2, outcome="failed", reason=reason)
+    registry.set_alias("fraud", "beta", 3)
+    return registry
+
+
+def test_status_tells_of_each_alias_what_is_named_what_serves_and_why(busy: Registry) -> None:
+    told = {
+        (row.alias, row.function): (row.version, row.serves, row.outcome)
+        for row in status("fraud", busy)
+    }
+    assert told == {
+        ("beta", ""): (3, None, "not deployed"),
+        ("prod", "acme-fraud"): (2, 1, "failed"),
+        ("staging", "acme-fraud"): (None, None, "not set"),
+    }
+
+
+def test_an_entry_without_a_record_is_pending(registry: Registry) -> None:
+    serve(registry, 1)
+    registry.set_alias("fraud", "prod", 2)
+    row = next(iter(status("fraud", registry)))
+    assert (row.version, row.serves, row.outcome) == (2, 1, "pending")
+
+
+def test_what_was_released_on_a_destroyed_function_is_no_word_of_its_successor(
+    registry: Registry,
+) -> None:
+    serve(registry, 2)
+    old = registry.deployments("fraud")[0]
+    deployed = registry.store.read(f"deployments/{old.key}.json")
+    assert deployed
+    # As Terraform does: the name ends in an id that is new with each deployment.
+    obstore.delete(registry.store._backend, f"deployments/{old.key}.json")
+    registry.store.write(f"deployments/{old.key}-0a1b2c3d.json", deployed)
+    [prod] = [row for row in status("fraud", registry) if row.alias == "prod"]
+    assert (prod.version, prod.serves, prod.outcome) == (2, None, "pending")
+    entry = registry.alias_entry("fraud", "prod")
+    assert entry
+    with pytest.raises(ReleaseError, match="no word of acme-fraud"):
+        Waiting([]).wait(registry, entry, timeout_seconds=5)
+
+
+def test_status_prints_as_an_aligned_table(busy: Registry) -> None:
+    table = str(status("fraud", busy))
+    expected = """\
+ALIAS          VERSION      SINCE             FUNCTION    SERVES  OUTCOME       REASON
+fraud:beta     3            2026-01-01 00:00  -           -       not deployed
+fraud:prod     2 (10 %: 3)  2026-01-01 00:00  acme-fraud  1       failed        <b>0.5</b> off
+fraud:staging  -            -                 acme-fraud  -       not set"""
+    assert re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d", "2026-01-01 00:00", table) == expected
+
+
+def test_status_is_an_escaped_table_in_a_notebook(busy: Registry) -> None:
+    html = status("fraud", busy)._repr_html_()
+    assert html.count("<tr>") == 4
+    assert "&lt;b&gt;0.5&lt;/b&gt;" in html
+    assert "<b>" not in html
+
+
+def test_status_is_json_for_programs(busy: Registry) -> None:
+    [_, prod, _] = json.loads(json.dumps(status("fraud", busy).to_dict()))["aliases"]
+    assert (prod["model"], prod["alias"], prod["outcome"]) == ("fraud", "prod", "failed")
+    assert prod["canary"] == {"version": 3, "percent": 10}
+    assert prod["since"].endswith("+00:00")
+
+
+def test_status_of_all_models_has_those_that_are_deployed_only(busy: Registry) -> None:
+    deploy(busy, "churn", model="churn", aliases=["prod"])
+    told = status(registry=busy)
+    assert [(row.model, row.alias) for row in told][:1] == [("churn", "prod")]
+    assert len(told) == 4
+    assert len(status("churn", busy)) == 1
+
+
+def test_status_of_nothing_says_so(registry: Registry) -> None:
+    assert str(status(registry=registry)) == "no aliases"
+    with pytest.raises(ModelNotFoundError, match="no model 'ghost'"):
+        status("ghost", registry)

@@ -1,0 +1,448 @@
+"""What a bundle is: canonical, read strictly, and complained about by field."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shearling.bundle.canonical_json import canonical_json, plain_metadata
+from shearling.bundle.digests import CHUNK_BYTES, Descriptor, describe, digest_of
+from shearling.bundle.example import Example
+from shearling.bundle.manifest import SCHEMA, Environment, ExampleFile, Manifest
+from shearling.errors import BundleError, UnsupportedSchemaError
+from shearling.formats.base import LoadSettings, load_bundle
+from shearling.refs import Pin
+from shearling.registry.registry import Registry
+from shearling.tensors.comparison import compare
+from shearling.tensors.spec import DATATYPES, Signature, TensorSpec
+
+GOLDEN = Path(__file__).parent / "golden" / "schema-1"
+DIGEST = "sha256:" + "a" * 64
+OTHER = "sha256:" + "b" * 64
+
+VALID: dict[str, Any] = {
+    "schema": 1,
+    "model": "fraud",
+    "format": "onnx",
+    "entry": "model.onnx",
+    "files": [
+        {"path": "model.onnx", "digest": DIGEST, "size": 7},
+        {
+            "path": "data/example",
+            "digest": OTHER,
+            "size": 25,
+            "chunk_bytes": 10,
+            "chunks": [DIGEST, OTHER, DIGEST],
+        },
+    ],
+    "signature": {
+        "inputs": [{"name": "X", "datatype": "FP32", "shape": [-1, 30]}],
+        "outputs": [{"name": "label", "datatype": "BYTES", "shape": [-1]}],
+    },
+    "example": {"path": "data/example", "rtol": "0.001", "atol": "1e-06"},
+    "options": {"opset": {"ai.onnx": 18}},
+    "metadata": {"auc": "0.987"},
+    "environment": {"python": "3.13", "requirements": ["scikit-learn==1.7.0"]},
+}
+REMOVED = object()
+
+
+def changed(path: str, value: object) -> bytes:
+    """Return the valid manifest with one field changed, as `files.0.path`, or removed."""
+    document: Any = copy.deepcopy(VALID)
+    *parents, last = path.split(".")
+    place = document
+    for parent in parents:
+        place = place[int(parent)] if isinstance(place, list) else place[parent]
+    key: Any = int(last) if isinstance(place, list) else last
+    if value is REMOVED:
+        del place[key]
+    else:
+        place[key] = value
+    return json.dumps(document).encode()
+
+
+def read(document: dict[str, Any]) -> Manifest:
+    return Manifest.from_bytes(json.dumps(document).encode())
+
+
+# Canonical JSON
+
+
+def test_canonical_json_sorts_keys_and_writes_no_spaces() -> None:
+    assert canonical_json({"b": [1, None], "a": {"d": True, "c": "x"}}) == (
+        b'{"a":{"c":"x","d":true},"b":[1,null]}'
+    )
+
+
+def test_canonical_json_is_utf_8_and_not_escapes() -> None:
+    assert canonical_json("ü€") == '"ü€"'.encode()
+
+
+@pytest.mark.parametrize("number", [0.5, float("nan"), 2**53, -(2**53)])
+def test_a_number_that_readers_may_take_for_another_is_refused(number: float) -> None:
+    with pytest.raises(BundleError, match=r"must be kept as a string in 'a\.b\[1\]'"):
+        canonical_json({"a": {"b": [0, number]}})
+
+
+def test_the_largest_safe_integers_are_written() -> None:
+    assert canonical_json([2**53 - 1, 1 - 2**53]) == b"[9007199254740991,-9007199254740991]"
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(1 - 2**53, 2**53 - 1) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(JSON_VALUES)
+def test_canonical_json_reads_back_and_is_a_fixed_point(value: object) -> None:
+    data = canonical_json(value)
+    assert json.loads(data) == value
+    assert canonical_json(json.loads(data)) == data
+
+
+# Metadata
+
+
+def test_metadata_keeps_what_json_has_and_writes_other_numbers_as_strings() -> None:
+    assert plain_metadata(
+        {"auc": 0.5, "rows": 7, "big": 2**60, "of": (np.float32(0.25), np.int64(3)), "ok": True}
+    ) == {
+        "auc": "0.5",
+        "rows": 7,
+        "big": str(2**60),
+        "of": ["0.25", 3],
+        "ok": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("metadata", "field"),
+    [
+        ({"when": {"at": object()}}, "metadata.when.at"),
+        ({"list": [1, {2, 3}]}, "metadata.list[1]"),
+        ({"deep": {1: 2}}, "metadata.deep"),
+        ({7: "seven"}, "metadata"),
+    ],
+)
+def test_metadata_without_json_names_its_field(metadata: dict[Any, object], field: str) -> None:
+    with pytest.raises(BundleError) as caught:
+        plain_metadata(metadata)
+    assert caught.value.field == field
+
+
+# Reading manifests
+
+
+def test_a_valid_manifest_is_read_in_full() -> None:
+    manifest = read(VALID)
+    assert manifest.file("data/example").chunks == (DIGEST, OTHER, DIGEST)
+    assert manifest.size == 32
+    assert manifest.signature.inputs == (TensorSpec(name="X", datatype="FP32", shape=(-1, 30)),)
+    assert manifest.example == ExampleFile(path="data/example", rtol=1e-3, atol=1e-6)
+    assert manifest.environment == Environment(python="3.13", requirements=("scikit-learn==1.7.0",))
+
+
+def test_fields_that_a_reader_does_not_know_are_ignored() -> None:
+    document = copy.deepcopy(VALID)
+    document["colour"] = "green"
+    document["files"][0]["compression"] = None
+    document["signature"]["inputs"][0]["unit"] = "EUR"
+    document["example"]["rows"] = 8
+    assert read(document) == read(VALID)
+
+
+@pytest.mark.parametrize("field", ["options", "metadata", "environment"])
+def test_an_optional_field_may_be_missing(field: str) -> None:
+    manifest = Manifest.from_bytes(changed(field, REMOVED))
+    assert not getattr(manifest, field)
+
+
+def test_a_newer_schema_is_refused_by_name_before_anything_else_is_read() -> None:
+    with pytest.raises(
+        UnsupportedSchemaError, match=r"schema 2; .* reads up to 1: upgrade"
+    ) as error:
+        Manifest.from_bytes(b'{"schema":2,"everything":"else is different"}')
+    assert error.value.field == "schema"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "field"),
+    [
+        ("schema", REMOVED, "schema"),
+        ("schema", "1", "schema"),
+        ("schema", True, "schema"),
+        ("schema", -1, "schema"),
+        ("model", REMOVED, "model"),
+        ("model", 7, "model"),
+        ("model", "Fraud", "model"),
+        ("format", REMOVED, "format"),
+        ("format", None, "format"),
+        ("entry", REMOVED, "entry"),
+        ("entry", "other.onnx", "entry"),
+        ("entry", "../model.onnx", "entry"),
+        ("files", REMOVED, "files"),
+        ("files", {}, "files"),
+        ("files.0", "model.onnx", "files[0]"),
+        ("files.0.path", REMOVED, "files[0].path"),
+        ("files.0.path", 1, "files[0].path"),
+        ("files.0.path", "data/example", "files"),
+        ("files.0.digest", REMOVED, "files[0].digest"),
+        ("files.0.digest", "sha256:" + "A" * 64, "files[0].digest"),
+        ("files.0.digest", "md5:" + "a" * 32, "files[0].digest"),
+        ("files.0.digest", DIGEST + "\n", "files[0].digest"),
+        ("files.0.size", REMOVED, "files[0].size"),
+        ("files.0.size", -1, "files[0].size"),
+        ("files.0.size", 2**53, "files[0].size"),
+        ("files.0.size", 7.0, "files[0].size"),
+        ("files.0.size", False, "files[0].size"),
+        ("files.0.chunk_bytes", "8", "files[0].chunk_bytes"),
+        ("files.0.chunks", [DIGEST], "files[0].chunks"),
+        ("files.1.chunks", [DIGEST, OTHER], "files[1].chunks"),
+        ("files.1.chunks", [DIGEST, OTHER, DIGEST, OTHER], "files[1].chunks"),
+        ("files.1.chunks.1", "b", "files[1].chunks[1]"),
+        ("files.1.chunk_bytes", REMOVED, "files[1].chunks"),
+        ("signature", REMOVED, "signature"),
+        ("signature.inputs", REMOVED, "signature.inputs"),
+        ("signature.inputs", [], "signature.inputs"),
+        ("signature.inputs", VALID["signature"]["inputs"] * 2, "signature.inputs"),
+        ("signature.inputs.0.name", REMOVED, "signature.inputs[0].name"),
+        ("signature.inputs.0.name", 3, "signature.inputs[0].name"),
+        ("signature.inputs.0.datatype", "FLOAT", "signature.inputs[0].datatype"),
+        ("signature.inputs.0.shape", 3, "signature.inputs[0].shape"),
+        ("signature.inputs.0.shape", [-2], "signature.inputs[0].shape"),
+        ("signature.inputs.0.shape.1", "30", "signature.inputs[0].shape[1]"),
+        ("signature.inputs.0.shape.1", True, "signature.inputs[0].shape[1]"),
+        ("signature.outputs", REMOVED, "signature.outputs"),
+        ("signature.outputs.0", None, "signature.outputs[0]"),
+        ("example", REMOVED, "example"),
+        ("example", [], "example"),
+        ("example.path", "gone", "example.path"),
+        ("example.rtol", 0.001, "example.rtol"),
+        ("example.rtol", "nan", "example.rtol"),
+        ("example.atol", "inf", "example.atol"),
+        ("example.atol", "-1", "example.atol"),
+        ("example.atol", "much", "example.atol"),
+        ("options", [], "options"),
+        ("metadata", "none", "metadata"),
+        ("environment", "3.13", "environment"),
+        ("environment.python", 3.13, "environment.python"),
+        ("environment.requirements", "numpy==2.0", "environment.requirements"),
+        ("environment.requirements.0", None, "environment.requirements[0]"),
+    ],
+)
+def test_a_malformed_field_is_named_by_its_path(path: str, value: object, field: str) -> None:
+    with pytest.raises(BundleError) as caught:
+        Manifest.from_bytes(changed(path, value))
+    assert type(caught.value) is BundleError
+    assert caught.value.field == field
+    assert repr(caught.value.field) in str(caught.value)
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"\xff", b"[" * 100_000, b"[]", b"null"])
+def test_what_is_not_a_json_object_is_not_a_manifest(data: bytes) -> None:
+    with pytest.raises(BundleError):
+        Manifest.from_bytes(data)
+
+
+@given(JSON_VALUES, st.sampled_from([*VALID, "files.0", "files.1.chunks", "signature.inputs.0"]))
+def test_no_value_of_a_field_raises_anything_but_a_bundle_error(value: object, path: str) -> None:
+    with contextlib.suppress(BundleError):
+        Manifest.from_bytes(changed(path, value))
+
+
+# Paths
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "/etc/passwd",
+        "a//b",
+        "a/",
+        ".",
+        "..",
+        "a/../b",
+        "./a",
+        "a\\b",
+        "C:/a",
+        "C:",
+        "a\0b",
+    ],
+)
+def test_a_path_that_leaves_the_bundle_is_refused(path: str) -> None:
+    with pytest.raises(BundleError, match="is not a relative path") as caught:
+        Manifest.from_bytes(changed("files.0.path", path))
+    assert caught.value.field == "files[0].path"
+
+
+@pytest.mark.parametrize("path", ["a", "a/b.c", "..a", "a..", "ü/é", "a b", "a/b:c"])
+def test_an_ordinary_path_is_accepted(path: str) -> None:
+    document = copy.deepcopy(VALID)
+    document["files"][0]["path"] = document["entry"] = path
+    assert read(document).entry == path
+
+
+# Round trips
+
+NAMES = st.text(min_size=1, max_size=8)
+PATHS = st.lists(
+    st.text("abcü. -_0", min_size=1, max_size=6).filter(lambda part: part not in (".", "..")),
+    min_size=1,
+    max_size=3,
+).map("/".join)
+DIGESTS = st.binary(max_size=4).map(digest_of)
+SPECS = st.lists(
+    st.builds(
+        TensorSpec,
+        name=NAMES,
+        datatype=st.sampled_from(sorted(DATATYPES)),
+        shape=st.lists(st.integers(-1, 5), max_size=4).map(tuple),
+        nullable=st.booleans(),
+    ),
+    min_size=1,
+    max_size=3,
+    unique_by=lambda spec: spec.name,
+).map(tuple)
+
+
+@st.composite
+def descriptors(draw: st.DrawFn, path: str) -> Descriptor:
+    size = draw(st.integers(0, 10**9))
+    if size < 2 or draw(st.booleans()):
+        return Descriptor(path=path, digest=draw(DIGESTS), size=size)
+    count = draw(st.integers(2, min(5, size)))
+    chunk_bytes = -(-size // count)
+    chunks = tuple(draw(DIGESTS) for _ in range(-(-size // chunk_bytes)))
+    return Descriptor(
+        path=path, digest=draw(DIGESTS), size=size, chunk_bytes=chunk_bytes, chunks=chunks
+    )
+
+
+@st.composite
+def manifests(draw: st.DrawFn) -> Manifest:
+    paths = draw(st.lists(PATHS, min_size=1, max_size=4, unique=True))
+    tolerances = st.floats(0, 1e300)
+    return Manifest(
+        model=draw(st.from_regex(r"[a-z0-9][a-z0-9-]{0,47}", fullmatch=True)),
+        format=draw(st.text()),
+        entry=draw(st.sampled_from(paths)),
+        files=tuple(draw(descriptors(path)) for path in paths),
+        signature=Signature(inputs=draw(SPECS), outputs=draw(SPECS)),
+        example=ExampleFile(
+            path=draw(st.sampled_from(paths)), rtol=draw(tolerances), atol=draw(tolerances)
+        ),
+        options=draw(st.dictionaries(st.text(), JSON_VALUES, max_size=2)),
+        metadata=draw(st.dictionaries(st.text(), JSON_VALUES, max_size=2)),
+        environment=draw(
+            st.none()
+            | st.builds(
+                Environment,
+                python=st.text(),
+                requirements=st.lists(st.text(), max_size=2).map(tuple),
+            )
+        ),
+    )
+
+
+@given(manifests())
+def test_a_manifest_reads_back_as_it_was_written(manifest: Manifest) -> None:
+    data = manifest.to_bytes()
+    assert Manifest.from_bytes(data) == manifest
+    assert Manifest.from_bytes(data).to_bytes() == data
+
+
+@given(manifests())
+def test_a_manifest_is_canonical_json(manifest: Manifest) -> None:
+    data = manifest.to_bytes()
+    assert canonical_json(json.loads(data)) == data
+
+
+# Describing files
+
+
+@pytest.mark.parametrize(
+    ("size", "chunks"),
+    [(0, 0), (1, 0), (CHUNK_BYTES, 0), (CHUNK_BYTES + 1, 2), (2 * CHUNK_BYTES, 2)],
+)
+def test_only_a_file_of_more_than_one_chunk_has_chunks(size: int, chunks: int) -> None:
+    data = bytes(size)
+    described = describe("a", io.BytesIO(data))
+    assert (described.size, described.digest) == (size, digest_of(data))
+    assert len(described.chunks) == chunks
+
+
+def test_the_ranges_of_a_file_cover_it_and_have_the_digests_of_their_bytes() -> None:
+    data = bytes(range(256)) * (CHUNK_BYTES // 256) + b"the rest"
+    ranges = list(describe("a", io.BytesIO(data)).ranges())
+    assert b"".join(data[start:end] for start, end, _ in ranges) == data
+    assert [digest_of(data[start:end]) for start, end, _ in ranges] == [d for _, _, d in ranges]
+
+
+def test_describing_tells_of_every_byte_read() -> None:
+    told: list[int] = []
+    describe("a", io.BytesIO(bytes(CHUNK_BYTES + 5)), told.append)
+    assert told == [CHUNK_BYTES, 5]
+
+
+# The bundle that must load for ever
+
+
+def golden() -> tuple[Registry, Pin]:
+    return Registry(GOLDEN / "registry"), Pin.parse((GOLDEN / "pin.txt").read_text().strip())
+
+
+def test_the_golden_bundle_of_schema_1_is_found_and_read() -> None:
+    registry, pin = golden()
+    assert SCHEMA == 1, "keep this bundle, and add one of the new schema beside it"
+    assert registry.resolve(pin.model) == registry.resolve(f"{pin.model}:prod") == pin
+    manifest = registry.manifest(pin)
+    assert [str(spec) for spec in manifest.signature.inputs] == [
+        "amount FP32[-1, 1]",
+        "country BYTES[-1, 1]",
+    ]
+    assert manifest.metadata == {"auc": "0.5", "note": "grüße"}
+    assert registry.versions(pin.model)[0].details["pushed_by"] == "golden"
+
+
+def test_the_golden_bundle_is_proven_in_chunks(tmp_path: Path) -> None:
+    registry, pin = golden()
+    manifest = registry.manifest(pin)
+    assert len(manifest.file(manifest.entry).chunks) > 1
+    registry.fetch(manifest, tmp_path)
+    assert all((tmp_path / file.hex).stat().st_size == file.size for file in manifest.files)
+
+
+def test_the_golden_bundle_of_schema_1_answers_its_example(tmp_path: Path) -> None:
+    registry, pin = golden()
+    manifest = registry.manifest(pin)
+    registry.fetch(manifest, tmp_path)
+    data = (tmp_path / manifest.file(manifest.example.path).hex).read_bytes()
+    example = Example.from_bytes(data)
+    assert example.inputs["country"].ravel().tolist() == ["de", "", "grüße"]
+    assert np.isnan(example.inputs["amount"][2, 0])
+    predictor = load_bundle(manifest, tmp_path, LoadSettings())
+    answers = predictor.predict(example.inputs, list(example.outputs))
+    found = compare(
+        example.outputs, answers, rtol=manifest.example.rtol, atol=manifest.example.atol
+    )
+    assert not found.problem
+    assert answers["country_again"].ravel().tolist() == ["de", "", "grüße"]
+    assert answers["doubled"][0, 0] == 2.5
+
+
+def test_the_golden_manifest_is_written_today_as_it_was_then() -> None:
+    registry, pin = golden()
+    assert digest_of(registry.manifest(pin).to_bytes()) == pin.digest

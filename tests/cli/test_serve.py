@@ -1,0 +1,110 @@
+"""`shearling serve`: a version on this machine, answered by the runtime itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+import shearling as sdk
+from tests.support.bundles import scaling_bundle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.slow
+
+PROGRAM = "import sys; from shearling.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> str:
+    uri = str(tmp_path / "registry")
+    scaling_bundle(tmp_path).publish(uri)
+    sdk.set_alias("fraud", "prod", 1, registry=uri)
+    return uri
+
+
+@contextmanager
+def serving(registry: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Run the command in a process group of its own, and end that."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, "serve", *arguments, "--registry", registry],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"XDG_CACHE_HOME": f"{registry}-cache"},
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGINT)
+        process.communicate(timeout=20)
+
+
+def line(process: subprocess.Popen[str]) -> str:
+    assert process.stderr is not None
+    return process.stderr.readline().strip()
+
+
+def answered(url: str, body: object = None) -> str:
+    data = None if body is None else json.dumps(body).encode()
+    headers = {"content-type": "application/json"}
+    request = urllib.request.Request(url, data, headers)
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        text: str = answer.read().decode()
+        return text
+
+
+def test_a_version_is_served_with_its_page_under_its_alias(registry: str) -> None:
+    with serving(registry, "fraud:prod", "--port", "0") as process:
+        assert line(process).startswith("fraud:1@sha256:")
+        url, page = line(process), line(process)
+        answer = json.loads(answered(f"{url}/versions/prod/infer", {"instances": [[1, 2]]}))
+        assert answer["predictions"] == [[2, 4]]
+        assert "<h1" in answered(page)
+        model = sdk.connect(url.split("/v2")[0], model="fraud")
+        assert model.infer(np.ones((3, 2), np.float32))["Y"].tolist() == [[2, 2]] * 3
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(20) == 130
+
+
+def test_a_port_that_is_taken_is_said(registry: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        with serving(registry, "fraud", "--port", port) as process:
+            assert process.wait(60) == 1
+            line(process)
+            assert line(process) == f"port {port}: Address already in use: pass another --port"
+
+
+def test_a_pickle_is_served_only_where_it_is_allowed_and_pinned(registry: str) -> None:
+    pushed = sdk.push_model(
+        lambda rows: rows + 1,
+        "echo",
+        example=np.ones((2, 2), np.float32),
+        format="cloudpickle",
+        registry=registry,
+    )
+    for refused in (["echo"], ["echo", "--allow-pickle"], [str(pushed.pin)]):
+        with serving(registry, *refused) as process:
+            assert process.wait(60) == 1
+            assert line(process).endswith(
+                f"to allow it: shearling serve {pushed.pin} --allow-pickle"
+            )
+    with serving(registry, str(pushed.pin), "--allow-pickle", "--port", "0") as process:
+        line(process)
+        answer = json.loads(answered(f"{line(process)}/infer", {"instances": [[1, 2]]}))
+        assert answer["predictions"] == [[2, 3]]

@@ -1,0 +1,311 @@
+from __future__ import annotations
+
+import json
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from shearling.client.connect import connect
+from shearling.errors import (
+    DeadlineError,
+    InferenceError,
+    InvalidRefError,
+    InvalidRequestError,
+    ModelNotReadyError,
+    PayloadTooLargeError,
+    PredictionError,
+    UnknownModelError,
+)
+from tests.support.bundles import ROWS, scaling_bundle
+from tests.support.fake_lambda import refusal
+from tests.support.lambda_server import FunctionError, LambdaDoor, served
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+TARGET = "acme-fraud:prod"
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> LambdaDoor:
+    registry = str(tmp_path / "registry")
+    pin = scaling_bundle(tmp_path).publish(registry).pin
+    return LambdaDoor({TARGET: served(registry, str(pin), tmp_path / "scratch")})
+
+
+def answering(answer: Any) -> LambdaDoor:
+    return LambdaDoor({TARGET: lambda _: answer})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        ROWS,
+        ROWS.astype(np.float64),
+        ROWS.tolist(),
+        {"X": ROWS},
+        pd.DataFrame(ROWS, columns=["age", "height"]),
+    ],
+    ids=["array", "wider-array", "lists", "dict", "frame"],
+)
+def test_a_model_answers_whatever_form_its_rows_have(door: LambdaDoor, value: Any) -> None:
+    outputs = connect(TARGET, client=door.client).infer(value)
+    assert list(outputs) == ["Y"]
+    assert outputs["Y"].dtype == np.float32
+    np.testing.assert_array_equal(outputs["Y"], ROWS * 2)
+
+
+def test_many_rows_go_as_bytes_and_come_as_bytes(door: LambdaDoor) -> None:
+    rows = np.random.default_rng(0).random((1000, 2), np.float32)
+    outputs = connect(TARGET, client=door.client).infer(rows)
+    np.testing.assert_array_equal(outputs["Y"], rows * 2)
+    event = door.calls[-1][1]
+    assert event["isBase64Encoded"]
+    assert len(event["body"]) < len(json.dumps(rows.ravel().tolist()))
+
+
+def test_what_is_refused_of_bytes_has_its_class_too(door: LambdaDoor) -> None:
+    model = connect(TARGET, client=door.client)
+    rows = np.random.default_rng(0).random((1000, 2), np.float32)
+    model.infer(rows)
+    model._name = "other"
+    with pytest.raises(UnknownModelError, match="model 'other' is not served here"):
+        model.infer(rows)
+
+
+def test_ready_is_said_of_a_function_with_and_without_a_model(
+    door: LambdaDoor, tmp_path: Path
+) -> None:
+    assert connect(TARGET, client=door.client).ready()
+    empty = LambdaDoor({TARGET: served(str(tmp_path / "none"), "", tmp_path / "none")})
+    assert not connect(TARGET, client=empty.client).ready()
+    with pytest.raises(UnknownModelError):
+        connect(TARGET, client=LambdaDoor({}).client).ready()
+
+
+def test_the_signature_is_asked_for_once(door: LambdaDoor) -> None:
+    model = connect(TARGET, client=door.client)
+    model.infer(ROWS)
+    model.infer(ROWS)
+    assert [event for _, event in door.calls if "shearling" in event] == [{"shearling": "metadata"}]
+    assert str(model.signature.inputs[0]) == "X FP32[-1, 2]"
+
+
+def test_metadata_names_the_version_that_the_alias_serves(door: LambdaDoor) -> None:
+    metadata = connect(TARGET, client=door.client).metadata()
+    assert (metadata["name"], metadata["versions"]) == ("fraud", ["1"])
+
+
+def test_rows_that_do_not_fit_are_refused_before_they_are_sent(door: LambdaDoor) -> None:
+    with pytest.raises(InvalidRequestError, match="'X'"):
+        connect(TARGET, client=door.client).infer(np.ones((1, 3)))
+    assert len(door.calls) == 1
+
+
+def test_a_request_that_the_runtime_refuses_raises_the_class_of_its_status(
+    door: LambdaDoor,
+) -> None:
+    with pytest.raises(InvalidRequestError, match="inputs: expected a list"):
+        connect(TARGET, client=door.client).call({"inputs": 1})
+
+
+def test_a_function_without_a_model_says_what_to_do(tmp_path: Path) -> None:
+    door = LambdaDoor({TARGET: served(str(tmp_path), "", tmp_path)})
+    with pytest.raises(ModelNotReadyError, match="shearling alias set"):
+        connect(TARGET, client=door.client).infer(ROWS)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, InvalidRequestError),
+        (404, UnknownModelError),
+        (413, PayloadTooLargeError),
+        (500, PredictionError),
+        (503, ModelNotReadyError),
+        (504, DeadlineError),
+        (418, InferenceError),
+    ],
+)
+def test_a_status_is_the_class_that_the_runtime_raised(
+    status: int, kind: type[InferenceError]
+) -> None:
+    door = answering({"error": "so it is", "status": status})
+    with pytest.raises(InferenceError, match=r"^so it is$") as raised:
+        connect(TARGET, client=door.client).call({})
+    assert type(raised.value) is kind
+
+
+def test_a_crashed_function_is_an_inference_error() -> None:
+    door = answering(FunctionError("out of memory"))
+    with pytest.raises(InferenceError, match="acme-fraud:prod failed: out of memory"):
+        connect(TARGET, client=door.client).infer(ROWS)
+
+
+@pytest.mark.parametrize("answer", [[1], "text", {"body": "{}"}, b"no JSON"])
+def test_a_function_that_is_no_model_is_told(answer: object) -> None:
+    with pytest.raises(InferenceError, match="acme-fraud:prod is no model: it answered"):
+        connect(TARGET, client=answering(answer).client).infer(ROWS)
+
+
+def test_a_missing_function_or_alias_is_named() -> None:
+    with pytest.raises(UnknownModelError, match=r"cannot invoke acme-fraud:prod: .*not found"):
+        connect(TARGET, client=LambdaDoor({}).client).infer(ROWS)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("RequestTooLargeException", PayloadTooLargeError),
+        ("RequestEntityTooLargeException", PayloadTooLargeError),
+        ("AccessDeniedException", InferenceError),
+    ],
+)
+def test_what_lambda_refuses_has_a_class(code: str, kind: type[InferenceError]) -> None:
+    def refuse(_: object) -> None:
+        raise refusal(code)
+
+    with pytest.raises(kind, match=code):
+        connect(TARGET, client=LambdaDoor({TARGET: refuse}).client).call({})
+
+
+def test_what_lambda_would_not_take_is_not_sent(door: LambdaDoor) -> None:
+    rows = np.random.default_rng(0).random((600_000, 2), np.float32)
+    with pytest.raises(PayloadTooLargeError, match=r"bytes, and Lambda takes 6,291,456: .*_many"):
+        connect(TARGET, client=door.client).infer(rows)
+    assert len(door.calls) == 1
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "acme-fraud",
+        "acme-fraud:",
+        ":prod",
+        "a:b:c",
+        "ftp://example.org/v2",
+        "arn:aws:lambda:eu-west-1:000000000000:function:acme-fraud",
+    ],
+)
+def test_a_target_needs_a_function_and_an_alias(target: str) -> None:
+    with pytest.raises(InvalidRefError, match="<function>:<alias>"):
+        connect(target, client=LambdaDoor({}).client)
+
+
+@pytest.mark.parametrize("target", [None, 7])
+def test_what_is_no_text_is_no_target(target: Any) -> None:
+    with pytest.raises(InvalidRefError, match=f"target {target}: expected <function>:<alias>"):
+        connect(target)
+
+
+def test_without_a_region_it_says_where_to_name_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    with pytest.raises(InferenceError, match="no AWS region: set AWS_REGION"):
+        connect("acme-fraud:prod")
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    with pytest.raises(InferenceError, match=r"Lambda cannot be called: .*nobody"):
+        connect("acme-fraud:prod")
+
+
+def test_an_arn_is_a_target_too() -> None:
+    arn = "arn:aws:lambda:eu-west-1:000000000000:function:acme-fraud:prod"
+    door = LambdaDoor({arn: lambda _: {"outputs": []}})
+    assert connect(arn, client=door.client).call({}) == {"outputs": []}
+
+
+class _Throttling(BaseHTTPRequestHandler):
+    """Lambda's API, out of capacity at first."""
+
+    refusals: int
+    paths: list[str]
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.paths.append(self.path)
+        is_throttled = len(self.paths) <= self.refusals
+        body = json.dumps({"outputs": []}).encode()
+        self.send_response(429 if is_throttled else 200)
+        if is_throttled:
+            self.send_header("x-amzn-errortype", "TooManyRequestsException")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class _Counting(BaseHTTPRequestHandler):
+    """Lambda's API, which answers when `together` calls have come."""
+
+    protocol_version = "HTTP/1.1"
+    together: threading.Barrier
+    connections: set[Any]
+
+    def do_POST(self) -> None:
+        event = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.connections.add(self.client_address)
+        tensor = {"name": "X", "shape": [-1], "datatype": "FP64"}
+        document: dict[str, Any] = {"name": "fraud", "inputs": [tensor], "outputs": []}
+        if "shearling" not in event:
+            self.together.wait(10)
+            document = {"outputs": event["inputs"]}
+        body = json.dumps(document).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def lambda_api(
+    handler: type[BaseHTTPRequestHandler], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", endpoint)
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "test")
+        monkeypatch.delenv("AWS_PROFILE", raising=False)
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_throttled_call_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    paths: list[str] = []
+    handler = type("Handler", (_Throttling,), {"refusals": 1, "paths": paths})
+    with lambda_api(handler, monkeypatch):
+        model = connect(TARGET)
+        assert model.call({}) == {"outputs": []}
+        model._client.close()
+    assert len(paths) == 2
+    assert paths[0].endswith("/functions/acme-fraud/invocations?Qualifier=prod")
+
+
+def test_each_of_many_calls_at_once_keeps_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    together, connections = threading.Barrier(20), set[Any]()
+    handler = type("Handler", (_Counting,), {"together": together, "connections": connections})
+    with lambda_api(handler, monkeypatch):
+        model = connect(TARGET)
+        outputs = model.infer_many(np.arange(60.0), rows_per_call=1, max_concurrency=20)
+        model._client.close()
+    np.testing.assert_array_equal(outputs["X"], np.arange(60))
+    assert len(connections) <= 21  # one more if the signature's is still in use

@@ -1,0 +1,146 @@
+"""Gradient boosting of LightGBM and XGBoost, pushed as ONNX."""
+
+from __future__ import annotations
+
+import builtins
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from lightgbm import LGBMClassifier, LGBMRegressor
+from sklearn.compose import make_column_transformer
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+from sklearn.ensemble import VotingClassifier
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from xgboost import XGBClassifier, XGBRegressor
+
+import shearling as sdk
+from shearling.errors import FormatError
+from shearling.registry.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+
+@pytest.fixture(params=[LGBMClassifier, XGBClassifier], ids=["LightGBM", "XGBoost"])
+def classifier(request: pytest.FixtureRequest) -> Any:
+    return request.param(n_estimators=10, verbosity=0)
+
+
+@pytest.fixture(params=[LGBMRegressor, XGBRegressor], ids=["LightGBM", "XGBoost"])
+def regressor(request: pytest.FixtureRequest) -> Any:
+    return request.param(n_estimators=10, verbosity=0)
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return Registry(f"memory://{uuid.uuid4().hex}")
+
+
+def pushed(model: Any, rows: Any, registry: Registry) -> Mapping[str, NDArray[Any]]:
+    """What the bundle answers to all rows; the push has seen only the first few."""
+    sdk.push_model(model, "trees", example=rows[:20], registry=registry)
+    return sdk.load_model("trees", registry=registry).predict(rows)
+
+
+@pytest.mark.parametrize("load", [load_breast_cancer, load_iris])
+def test_a_classifier_gives_its_labels_and_probabilities(
+    classifier: Any, load: Any, registry: Registry
+) -> None:
+    rows, labels = load(return_X_y=True)
+    rows = rows.astype(np.float32)
+    classifier.fit(rows, labels)
+    answers = pushed(classifier, rows, registry)
+    assert np.array_equal(answers["label"], classifier.predict(rows))
+    np.testing.assert_allclose(answers["probabilities"], classifier.predict_proba(rows), atol=1e-5)
+
+
+def test_a_regressor_gives_its_predictions(regressor: Any, registry: Registry) -> None:
+    rows, values = load_diabetes(return_X_y=True)
+    rows = rows.astype(np.float32)
+    regressor.fit(rows, values)
+    answers = pushed(regressor, rows, registry)
+    np.testing.assert_allclose(answers["prediction"].ravel(), regressor.predict(rows), rtol=1e-4)
+
+
+def test_missing_values_go_the_way_that_was_learnt(classifier: Any, registry: Registry) -> None:
+    rows, labels = load_iris(return_X_y=True)
+    rows = rows.astype(np.float32)
+    rows[::3, 2] = np.nan
+    classifier.fit(rows, labels)
+    answers = pushed(classifier, rows, registry)
+    np.testing.assert_allclose(answers["probabilities"], classifier.predict_proba(rows), atol=1e-5)
+
+
+def test_a_frame_whose_columns_have_spaces_is_taken_and_the_model_left_as_it_was(
+    classifier: Any, registry: Registry
+) -> None:
+    frame, labels = load_iris(return_X_y=True, as_frame=True)
+    classifier.fit(frame, labels)
+    names = list(classifier.feature_names_in_)
+    assert np.array_equal(pushed(classifier, frame, registry)["label"], classifier.predict(frame))
+    assert list(classifier.feature_names_in_) == names
+
+
+def test_it_may_be_the_last_step_of_a_pipeline(classifier: Any, registry: Registry) -> None:
+    frame = pd.DataFrame(
+        {"age": np.arange(120.0) % 60, "country": ["de", "fr", "us"] * 40, "income": [1.0, 2] * 60}
+    )
+    labels = (frame["age"] > 30).to_numpy().astype(int)
+    encoder = make_column_transformer(
+        (StandardScaler(), ["age", "income"]), (OneHotEncoder(), ["country"])
+    )
+    pipeline = make_pipeline(encoder, classifier).fit(frame, labels)
+    assert np.array_equal(pushed(pipeline, frame, registry)["label"], pipeline.predict(frame))
+
+
+def test_the_same_model_is_the_same_version(classifier: Any, registry: Registry) -> None:
+    rows, labels = load_iris(return_X_y=True)
+    classifier.fit(rows, labels)
+    versions = [
+        sdk.push_model(classifier, "trees", example=rows[:5], registry=registry) for _ in range(2)
+    ]
+    assert [version.version for version in versions] == [1, 1]
+
+
+def test_it_may_be_part_of_an_ensemble(registry: Registry) -> None:
+    rows, labels = load_iris(return_X_y=True)
+    members = [("one", XGBClassifier(n_estimators=5)), ("other", XGBClassifier(n_estimators=9))]
+    model = VotingClassifier(members, voting="soft").fit(rows, labels)
+    assert np.array_equal(pushed(model, rows, registry)["label"], model.predict(rows))
+
+
+def test_its_columns_may_have_names_where_a_search_fitted_it(registry: Registry) -> None:
+    frame, labels = load_iris(return_X_y=True, as_frame=True)
+    search = GridSearchCV(XGBClassifier(n_estimators=5), {"max_depth": [2]}, cv=2)
+    search.fit(frame, labels)
+    assert np.array_equal(pushed(search, frame, registry)["label"], search.predict(frame))
+    assert search.best_estimator_.get_booster().feature_names == list(frame.columns)
+
+
+def test_one_that_is_not_fitted_is_refused(classifier: Any, registry: Registry) -> None:
+    with pytest.raises(FormatError, match="is not fitted: call its fit first"):
+        sdk.push_model(classifier, "trees", example=np.zeros((1, 2)), registry=registry)
+
+
+def test_without_its_converter_it_says_what_to_install(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, labels = load_iris(return_X_y=True)
+    model = XGBClassifier(n_estimators=2).fit(rows, labels)
+    original = builtins.__import__
+
+    def without(module: str, *arguments: Any, **options: Any) -> Any:
+        if module.startswith("onnxmltools"):
+            raise ImportError(module)
+        return original(module, *arguments, **options)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(FormatError, match=r"pip install 'shearling\[boosting\]'"):
+        sdk.push_model(model, "trees", example=rows[:5], registry=registry)

@@ -1,0 +1,205 @@
+"""Missing values: a bundle answers them as the original model does, or refuses them as it does."""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.compose import make_column_transformer
+from sklearn.datasets import load_breast_cancer, load_diabetes
+from sklearn.ensemble import (
+    BaggingRegressor,
+    ExtraTreesClassifier,
+    HistGradientBoostingClassifier,
+    IsolationForest,
+    RandomForestClassifier,
+    RandomForestRegressor,
+    StackingClassifier,
+)
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+from shearling.converters import probes
+from shearling.converters import sklearn_trees as trees
+from shearling.errors import FormatError, InvalidRequestError
+from shearling.models.load import load_model
+from shearling.models.push import push_model
+from shearling.protocol.binary import raw_request
+from shearling.protocol.csv_rows import parse_csv
+from shearling.protocol.instances import parse_instances
+from shearling.protocol.requests import parse_request
+from shearling.registry.registry import Registry
+from shearling.tensors.spec import Signature, TensorSpec
+from shearling_runtime.apidocs.openapi import describe_api
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from shearling.models.load import LoadedModel
+
+ROWS, TARGET = load_diabetes(return_X_y=True)
+ROWS = ROWS.astype(np.float32)
+LABELS = TARGET > 140
+HOLES = np.where(np.random.default_rng(0).random(ROWS.shape) < 0.15, np.float32("nan"), ROWS)
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return Registry(f"memory://{uuid.uuid4().hex}")
+
+
+def pushed(model: Any, example: Any, registry: Registry) -> LoadedModel:
+    push_model(model, "fraud", example=example, registry=registry)
+    return load_model("fraud", registry=registry)
+
+
+@pytest.mark.parametrize("rows", [ROWS, HOLES], ids=["fitted-on-whole", "fitted-on-holes"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        DecisionTreeClassifier(random_state=0),
+        DecisionTreeRegressor(random_state=0),
+        RandomForestClassifier(10, random_state=0),
+        RandomForestRegressor(10, random_state=0),
+        ExtraTreesClassifier(10, random_state=0),
+        BaggingRegressor(n_estimators=3, random_state=0),
+        IsolationForest(n_estimators=5, random_state=0),
+        HistGradientBoostingClassifier(max_iter=5),
+        make_pipeline(SimpleImputer(), LogisticRegression()),
+        StackingClassifier([("forest", RandomForestClassifier(5, random_state=0))]),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_rows_with_holes_are_answered_as_by_the_original(
+    model: Any, rows: Any, registry: Registry
+) -> None:
+    target = LABELS if hasattr(model, "classes_") or "Classifier" in str(model) else TARGET
+    model.fit(rows, LABELS if "Logistic" in str(model) else target)
+    # The example has no holes: that the bundle may be asked for such is found out.
+    answers = pushed(model, ROWS[:20], registry).predict(HOLES)
+    given = answers["label"] if "label" in answers else answers["prediction"]
+    np.testing.assert_allclose(given.ravel(), model.predict(HOLES).ravel(), rtol=1e-4)
+
+
+def test_a_model_that_takes_no_missing_values_refuses_them_and_says_where(
+    registry: Registry,
+) -> None:
+    model = pushed(LogisticRegression().fit(ROWS, LABELS), ROWS[:20], registry)
+    with pytest.raises(InvalidRequestError) as caught:
+        model.predict(HOLES)
+    row, column = np.argwhere(np.isnan(HOLES))[0]
+    assert str(caught.value) == (
+        f"input 'X': the value at [{row}, {column}] is missing, and the model takes no missing "
+        "values in input 'X': fill it first, or push the model with an imputer in its pipeline"
+    )
+
+
+REQUIRED = TensorSpec(name="X", datatype="FP32", shape=(-1, 2), nullable=False)
+SIGNATURE = Signature(inputs=(REQUIRED,), outputs=(REQUIRED,))
+NAN = np.array([[1, np.nan]], "<f4").tobytes()
+
+
+def tensor(**fields: Any) -> dict[str, Any]:
+    return {"inputs": [{"name": "X", "datatype": "FP32", "shape": [1, 2], **fields}]}
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda: parse_request(tensor(data=[1, None]), SIGNATURE),
+        lambda: parse_request(tensor(data=[[1, None]]), SIGNATURE),
+        lambda: parse_request(tensor(parameters={"binary_data_size": 8}), SIGNATURE, NAN),
+        lambda: raw_request(NAN, SIGNATURE),
+        lambda: parse_instances({"instances": [[1, None]]}, SIGNATURE),
+        lambda: parse_csv("1,\n", SIGNATURE),
+    ],
+    ids=["flat", "nested", "binary", "raw", "instances", "csv"],
+)
+def test_however_it_is_sent_a_missing_value_is_refused_where_it_may_not_be(
+    ask: Callable[[], object],
+) -> None:
+    with pytest.raises(InvalidRequestError, match="is missing, and the model takes no"):
+        ask()
+
+
+def test_each_column_of_a_frame_is_asked_for_on_its_own(registry: Registry) -> None:
+    frame = pd.DataFrame(ROWS[:, :2], columns=["age", "sex"])
+    filled = make_column_transformer((SimpleImputer(), ["age"]), remainder="passthrough")
+    model = make_pipeline(filled, LogisticRegression()).fit(frame, LABELS)
+    inputs = pushed(model, frame[:20], registry).signature.inputs
+    assert {spec.name: spec.nullable for spec in inputs} == {"age": True, "sex": False}
+
+
+def forget_the_ways(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Convert trees as skl2onnx does alone: all missing values go right."""
+    monkeypatch.setattr(trees, "split_exactly", nullcontext)
+
+
+def test_a_conversion_that_answers_holes_otherwise_is_pushed_with_a_warning_and_refuses_them(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget_the_ways(monkeypatch)
+    model = DecisionTreeRegressor(random_state=0).fit(HOLES, TARGET)
+    with pytest.warns(UserWarning, match="where a value of 'X' is missing, the saved model"):
+        loaded = pushed(model, ROWS[:20], registry)
+    with pytest.raises(InvalidRequestError, match="is missing"):
+        loaded.predict(HOLES)
+
+
+def test_an_example_with_holes_that_are_answered_otherwise_publishes_nothing(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget_the_ways(monkeypatch)
+    model = DecisionTreeRegressor(random_state=0).fit(HOLES, TARGET)
+    with pytest.raises(FormatError, match="does not answer as the original does"):
+        push_model(model, "fraud", example=HOLES, registry=registry)
+    assert registry.models() == []
+
+
+def test_the_openapi_document_allows_null_only_where_it_is_taken() -> None:
+    metadata = {"name": "fraud", "versions": ["1"]}
+    document = describe_api(metadata, SIGNATURE)
+    request = document["components"]["schemas"]["TensorRequest"]
+    values = request["properties"]["inputs"]["items"]["properties"]["data"]["anyOf"][0]["items"]
+    assert {"type": "null"} not in values["anyOf"]
+
+
+def test_an_estimator_that_takes_missing_values_is_asked_for_all_at_once() -> None:
+    rows = np.arange(12, dtype=np.float32).reshape(4, 3)
+    spec = TensorSpec(name="X", datatype="FP32", shape=(-1, 3))
+    asked: list[Any] = []
+
+    def ask(rows: Any) -> dict[str, Any]:
+        asked.append(rows)
+        return {"prediction": rows[:, 0]}
+
+    assert len(probes.missing_value_examples(rows, [spec], ask)["X"]) == 1
+    (all_rows,) = asked
+    assert np.isnan(all_rows).sum(axis=0).tolist() == [4, 4, 4]  # each column of each row, once
+    assert np.isnan(all_rows).sum(axis=1).tolist() == [1] * 12
+
+
+def test_of_wide_rows_fewer_are_asked_for() -> None:
+    wide = np.zeros((4, 2_000_000), np.float32)
+    spec = TensorSpec(name="X", datatype="FP32", shape=(-1, 2_000_000))
+    asked: list[int] = []
+
+    def ask(rows: Any) -> dict[str, Any]:
+        asked.append(len(rows))
+        return {"prediction": rows[:, 0]}
+
+    assert probes.resampled_example(wide, [spec], ask)
+    assert asked == [2]
+
+
+def test_an_example_of_integers_proves_missing_values_too(registry: Registry) -> None:
+    rows, labels = load_breast_cancer(return_X_y=True)
+    model = RandomForestClassifier(5, random_state=0).fit(rows.astype(np.float32), labels)
+    loaded = pushed(model, rows[:20].astype(int), registry)
+    assert all(spec.nullable for spec in loaded.signature.inputs)

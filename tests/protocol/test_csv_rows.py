@@ -1,0 +1,340 @@
+"""Rows as people have them: columns by name, and CSV in and out."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shearling.errors import InvalidRequestError
+from shearling.models.push import push_model
+from shearling.protocol.csv_rows import csv_of, parse_csv
+from shearling.protocol.instances import predictions
+from shearling.protocol.requests import InferRequest
+from shearling.registry.registry import Registry
+from shearling.tensors.spec import Signature, TensorSpec
+from shearling_runtime.http.messages import json_bytes
+from shearling_runtime.serving.model_server import ModelServer
+from tests.runtime.events.test_event_sources import columns, content, post, server
+from tests.runtime.test_runtime import settings_of
+from tests.support.bundles import scaling_graph
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["columns", "server"]  # fixtures
+
+CSV = "text/csv"
+TABLE = "text/csv; charset=utf-8"
+
+
+@pytest.fixture(scope="module")
+def frame(tmp_path_factory: pytest.TempPathFactory) -> ModelServer:
+    return frame_server(tmp_path_factory.mktemp("frame"))
+
+
+def frame_server(directory: Path) -> ModelServer:
+    """A model with one input that was pushed with a DataFrame, which it doubles."""
+    registry = Registry(f"memory://{uuid.uuid4().hex}")
+    example = pd.DataFrame({"age": [1.0, 2.0], "height": [3.0, 4.0]}, dtype=np.float32)
+    version = push_model(scaling_graph(2.0), "fraud", example=example, registry=registry)
+    return ModelServer(settings_of(registry, version.pin, directory))
+
+
+def table(server: ModelServer, text: str | bytes, **headers: str) -> dict[str, Any]:
+    data = text.encode() if isinstance(text, str) else text
+    return post(server, data, **{"Content_Type": CSV, **headers})
+
+
+# Columns by name
+
+
+def test_an_object_names_the_columns_of_the_push_in_any_order(frame: ModelServer) -> None:
+    instances = [{"age": 1, "height": 2}, {"height": 4, "age": 3}]
+    document, _ = content(post(frame, {"instances": instances}))
+    assert document["predictions"] == [{"Y": [2.0, 4.0]}, {"Y": [6.0, 8.0]}]
+
+
+def test_an_object_may_name_the_input_instead_of_its_columns(frame: ModelServer) -> None:
+    document, _ = content(post(frame, {"instances": [{"X": [1, 2]}]}))
+    assert document["predictions"] == [{"Y": [2.0, 4.0]}]
+
+
+@pytest.mark.parametrize(
+    ("instance", "message"),
+    [
+        ({"age": 1}, "instances[1]: missing height"),
+        ({"age": 1, "height": 2, "x": 3}, "instances[1]: 'x' is not a column of the model; it"),
+        ({"age": 1, "height": "tall"}, "instances: 'X': "),
+    ],
+)
+def test_a_wrong_column_is_a_400_that_names_it(
+    frame: ModelServer, instance: dict[str, Any], message: str
+) -> None:
+    answer = post(frame, {"instances": [{"age": 1, "height": 2}, instance]})
+    assert answer["statusCode"] == 400
+    assert content(answer)[0]["error"].startswith(message)
+
+
+# CSV
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "age,height\n1,2\n3,\n",
+        "height,age\r\n2,1\r\n,3\r\n",
+        "1,2\n3,\n",
+        "\ufeffage,height\n1,2\n\n3,",
+    ],
+)
+def test_a_table_is_answered_by_a_table(frame: ModelServer, text: str) -> None:
+    answer = table(frame, text)
+    assert (answer["statusCode"], answer["headers"]["content-type"]) == (200, TABLE)
+    assert answer["body"].splitlines() == ["Y[0],Y[1]", "2.0,4.0", "6.0,"]
+
+
+def test_a_table_has_a_column_for_each_input(columns: ModelServer) -> None:
+    answer = table(columns, 'country,age\nde,1\n"a, ""b""",2.5\n')
+    assert answer["body"].splitlines() == ["twice,name", "2.0,DE", '5.0,"A, ""B"""']
+    assert table(columns, "1,de\n")["body"].splitlines() == ["twice,name", "2.0,DE"]
+
+
+def test_names_that_the_model_does_not_know_stand_above_the_columns_of_an_array(
+    server: ModelServer,
+) -> None:
+    assert table(server, "left,right\n1,2\n")["body"].splitlines() == ["Y[0],Y[1]", "2.0,4.0"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (",4\n1,2\n", ["Y[0],Y[1]", ",8.0", "2.0,4.0"]),
+        (",\n", ["Y[0],Y[1]", ","]),
+        ("2024,sum\n1,2\n", None),
+    ],
+)
+def test_a_line_with_a_number_or_with_nothing_in_it_is_no_line_of_names(
+    server: ModelServer, text: str, expected: list[str] | None
+) -> None:
+    answer = table(server, text)
+    if expected is None:
+        assert content(answer)[0]["error"] == "body: row 1, column '1': 'sum' is not FP32"
+    else:
+        assert answer["body"].splitlines() == expected
+
+
+def test_columns_that_nobody_named_have_no_names(tmp_path: Path) -> None:
+    registry = Registry(f"memory://{uuid.uuid4().hex}")
+    example = pd.DataFrame(np.ones((2, 2), np.float32))
+    version = push_model(scaling_graph(2.0), "fraud", example=example, registry=registry)
+    server = ModelServer(settings_of(registry, version.pin, tmp_path))
+    assert table(server, "1,0\n5,6\n")["body"].splitlines()[1:] == ["2.0,0.0", "10.0,12.0"]
+
+
+def test_names_that_are_numbers_could_as_well_be_values() -> None:
+    spec = TensorSpec(name="X", datatype="FP32", shape=(-1, 2))
+    request = parse_csv("1,0\n", Signature(inputs=(spec,), outputs=(spec,)), ("0", "1"))
+    assert request.inputs["X"].tolist() == [[1.0, 0.0]]
+
+
+def test_an_empty_line_of_one_column_is_a_row_and_at_the_end_is_none() -> None:
+    spec = TensorSpec(name="x", datatype="FP32", shape=(-1, 1))
+    request = parse_csv("x\n1\n\n3\n\n\n", Signature(inputs=(spec,), outputs=(spec,)))
+    assert np.array_equal(request.inputs["x"].ravel(), [1, np.nan, 3], equal_nan=True)
+
+
+def test_a_misspelt_name_is_told_of_and_not_taken_for_a_value() -> None:
+    spec = TensorSpec(name="text", datatype="BYTES", shape=(-1, 1))
+    with pytest.raises(InvalidRequestError, match="column 'Text' is unknown: the model takes text"):
+        parse_csv("Text\nhello\n", Signature(inputs=(spec,), outputs=(spec,)))
+
+
+@pytest.mark.parametrize(
+    ("sent", "accepted", "is_table"),
+    [
+        ("Text/CSV; charset=utf-8", "*/*", True),
+        ("text/csv", "application/json", False),
+        ("text/csv", "text/csv;q=0, application/json", False),
+        ("text/csv", "application/json, text/csv;q=0.1", False),
+        ("text/csv", "TEXT/CSV, application/json", True),
+    ],
+)
+def test_what_is_sent_and_accepted_decides_the_form_of_the_answer(
+    frame: ModelServer, sent: str, accepted: str, *, is_table: bool
+) -> None:
+    answer = table(frame, "1,2\n", Content_Type=sent, Accept=accepted)
+    assert (answer["statusCode"], answer["headers"]["content-type"] == TABLE) == (200, is_table)
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows"),
+    [("header=present", ["10.0,12.0"]), ("header=absent", ["0.0,2.0", "10.0,12.0"])],
+)
+def test_a_line_that_counts_its_columns_is_refused_unless_the_type_says_what_it_is(
+    server: ModelServer, kind: str, rows: list[str]
+) -> None:
+    text = "0,1\n5,6\n"
+    assert "may be names or values" in content(table(server, text))[0]["error"]
+    answer = table(server, text, Content_Type=f"text/csv; {kind}")
+    assert answer["body"].splitlines()[1:] == rows
+
+
+def test_a_table_has_no_json_whose_length_could_be_said(frame: ModelServer) -> None:
+    answer = table(frame, "1,2\n", Inference_Header_Content_Length="0")
+    assert answer["statusCode"] == 400
+    assert content(answer)[0]["error"].startswith("inference-header-content-length: text/csv has")
+
+
+def test_integers_of_any_kind_are_predictions() -> None:
+    request = InferRequest(id=None, inputs={"X": np.zeros((2, 1))}, outputs=("Y",), rows="values")
+    answer = predictions("m", "1", request, {"Y": np.array([3, 4], np.longlong)})
+    assert orjson.loads(json_bytes(answer.document))["predictions"] == [3, 4]
+
+
+def test_a_table_that_lambda_does_not_carry_is_a_413(server: ModelServer) -> None:
+    # Each end of a line is two characters, and four within Lambda's JSON.
+    rows = np.ones((580_000, 2), np.float32).tobytes()
+    answer = post(server, rows, Inference_Header_Content_Length="0", Accept=CSV)
+    assert answer["statusCode"] == 413
+
+
+def test_a_table_may_be_answered_in_json_and_json_by_a_table(frame: ModelServer) -> None:
+    document, _ = content(table(frame, "1,2\n", Accept="application/json"))
+    assert document["predictions"] == [{"Y": [2.0, 4.0]}]
+    inputs = [{"name": "X", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}]
+    for request in ({"instances": [[1, 2]]}, {"inputs": inputs}):
+        answer = post(frame, request, Accept=CSV)
+        assert (answer["headers"]["content-type"], answer["body"]) == (
+            TABLE,
+            "Y[0],Y[1]\r\n2.0,4.0\r\n",
+        )
+
+
+def test_a_packed_table_arrives_as_base64(frame: ModelServer) -> None:
+    answer = table(frame, gzip.compress(b"1,2\n"), Content_Encoding="gzip")
+    assert answer["body"].splitlines() == ["Y[0],Y[1]", "2.0,4.0"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("age,height\n", "body: no rows"),
+        ("age,height\n1,2\n1\n", "body: row 3 has 1 cells, and the first one 2"),
+        ("age,height\n1,2\n1,tall\n", "body: row 3, column 'height': 'tall' is not FP32"),
+        ("1,2\n1,tall\n", "body: row 2, column 'height': 'tall' is not FP32"),
+        ("age,weight\n1,2\n", "body: column 'weight' is unknown: the model takes age, height"),
+        ("age\n1\n", "body: column 'height' is missing: the model takes age, height"),
+        ("age,age\n1,1\n", "body: column 'age' stands there twice"),
+        ("1,2,3\n", "body: 3 columns without names: the model takes age, height"),
+        (
+            "age;height\n1;2\n",
+            "body: 1 column without names: the model takes age, height; cells are separated by ','",
+        ),
+        ("1_000,2\n", "body: row 1, column 'age': '1_000' is not FP32"),
+        ("1e39,2\n", "body: 'X': 1e+39 is out of range for float32"),
+        ('"1,2\n' + "x" * 200_000, "body is not CSV: field larger than field limit"),
+        (b"\xff\xfe", "body: not UTF-8"),
+    ],
+)
+def test_a_bad_table_is_a_400_that_names_row_and_column(
+    frame: ModelServer, text: str | bytes, message: str
+) -> None:
+    answer = table(frame, text)
+    assert answer["statusCode"] == 400
+    assert content(answer)[0]["error"].startswith(message)
+
+
+@given(st.one_of(st.text(st.characters(codec="utf-8")), st.binary()))
+def test_whatever_comes_as_a_table_is_answered_or_refused(
+    columns: ModelServer, text: str | bytes
+) -> None:
+    assert table(columns, text)["statusCode"] in (200, 400)
+
+
+def test_a_model_whose_inputs_are_no_columns_takes_no_table() -> None:
+    spec = TensorSpec(name="image", datatype="UINT8", shape=(-1, 3, 8, 8))
+    with pytest.raises(InvalidRequestError, match=r"send JSON for image UINT8\[-1, 3, 8, 8\]"):
+        parse_csv("1,2\n", Signature(inputs=(spec,), outputs=(spec,)))
+
+
+@pytest.mark.parametrize(
+    ("datatype", "cells", "expected"),
+    [
+        ("BOOL", ["true", "False", "1", "0"], [True, False, True, False]),
+        ("INT64", [str(2**63 - 1), "-7"], [2**63 - 1, -7]),
+        ("UINT64", [str(2**64 - 1), "0"], [2**64 - 1, 0]),
+        ("INT64", ["2.0", "-7.0"], [2, -7]),
+        ("FP64", ["0.1", "-1e300"], [0.1, -1e300]),
+        ("BYTES", ["", "x"], ["", "x"]),
+    ],
+)
+def test_a_cell_is_read_as_its_inputs_datatype(
+    datatype: str, cells: list[str], expected: list[Any]
+) -> None:
+    spec = TensorSpec(name="X", datatype=datatype, shape=(-1, 1))
+    text = "X\n" + "".join(f'"{cell}"\n' for cell in cells)
+    request = parse_csv(text, Signature(inputs=(spec,), outputs=(spec,)))
+    assert request.inputs["X"].ravel().tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("datatype", "cell"),
+    [("UINT8", "256"), ("INT8", "1.5"), ("INT8", "inf"), ("BOOL", "2"), ("INT64", "")],
+)
+def test_a_cell_that_is_not_of_its_inputs_datatype_is_refused(datatype: str, cell: str) -> None:
+    spec = TensorSpec(name="X", datatype=datatype, shape=(-1,))
+    with pytest.raises(InvalidRequestError, match=f"is not {datatype}"):
+        parse_csv(f'X\n1\n"{cell}"\n', Signature(inputs=(spec,), outputs=(spec,)))
+
+
+def test_an_output_without_a_row_for_each_of_the_request_makes_no_table() -> None:
+    request = InferRequest(id=None, inputs={"X": np.zeros((2, 1))}, outputs=("Y",))
+    with pytest.raises(InvalidRequestError, match="'Y' has no row for each"):
+        csv_of(request, {"Y": np.zeros(3)})
+
+
+def test_a_single_value_makes_no_table() -> None:
+    request = InferRequest(id=None, inputs={"X": np.zeros(())}, outputs=("Y",))
+    with pytest.raises(InvalidRequestError, match="no rows, but a single value"):
+        csv_of(request, {"Y": np.zeros(1)})
+
+
+def test_an_output_of_several_axes_has_a_column_for_each_place() -> None:
+    request = InferRequest(id=None, inputs={"X": np.zeros((1, 1))}, outputs=("Y", "ok"))
+    outputs = {"Y": np.arange(4).reshape(1, 2, 2), "ok": np.array([True])}
+    assert csv_of(request, outputs).splitlines() == [
+        "Y[0],Y[1],Y[2],Y[3],ok",
+        "0,1,2,3,true",
+    ]
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(width=32, allow_infinity=False), st.text(st.characters(codec="utf-8"))),
+        min_size=1,
+    )
+)
+def test_what_is_written_as_a_table_is_read_as_it_was(rows: list[tuple[float, str]]) -> None:
+    specs = (
+        TensorSpec(name="a", datatype="FP32", shape=(-1, 1)),
+        TensorSpec(name="b", datatype="BYTES", shape=(-1, 1)),
+    )
+    arrays = {
+        "a": np.array([row[0] for row in rows], np.float32).reshape(-1, 1),
+        "b": np.array([row[1] for row in rows], object).reshape(-1, 1),
+    }
+    written = csv_of(InferRequest(id=None, inputs=arrays, outputs=("a", "b")), arrays)
+    read = parse_csv(written, Signature(inputs=specs, outputs=specs)).inputs
+    assert len(list(csv.reader(io.StringIO(written, newline="")))) == len(rows) + 1
+    assert np.array_equal(read["a"], arrays["a"], equal_nan=True)
+    assert read["b"].tolist() == arrays["b"].tolist()

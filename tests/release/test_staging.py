@@ -1,0 +1,414 @@
+"""Releases on functions with a mounted file system, and bundles that do not fit a function."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from shearling.aliases.waiting import wait_for_release
+from shearling.bundle.digests import Descriptor, digest_of
+from shearling.cli import main
+from shearling.errors import ReleaseError
+from shearling.release.staging import Staging, prune
+from shearling.release.trigger import Trigger
+from shearling.storage.blobs import blob_key
+from shearling_runtime.control.releaser import Request
+from tests.support.bundles import scaling_bundle
+from tests.support.fake_lambda import refusal
+from tests.support.releases import Stage, deploy, pin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from shearling.refs import Pin
+
+MOUNT = {
+    "Arn": "arn:aws:elasticfilesystem:eu-west-1:0:access-point/fsap-1",
+    "LocalMountPath": "/mnt/models",
+}
+MIB = 2**20
+
+
+@pytest.fixture
+def stage() -> Stage:
+    """A function with a file system on which nothing lies yet."""
+    stage = Stage()
+    stage.change_latest(FileSystemConfigs=[MOUNT])
+    stage.deployment = deploy(stage.registry, stager="acme_stager", file_system=MOUNT["Arn"])
+    stage.fake.stager = lambda _: {"staged": False}
+    return stage
+
+
+def over(started: dict[str, Any], answer: object) -> Staging:
+    """Read what Lambda tells the releaser when a stager is over."""
+    event = {
+        "version": "1.0",
+        "requestContext": {"condition": "Success"},
+        "requestPayload": started,
+        "responsePayload": answer,
+    }
+    staging = Request.read(event).staging
+    assert staging
+    return staging
+
+
+# Staging
+
+
+def test_a_bundle_that_is_not_on_the_file_system_is_staged_and_nothing_is_published(
+    stage: Stage,
+) -> None:
+    stage.name(2)
+    outcome = stage.release()
+    assert outcome.outcome == "staging"
+    [request] = stage.fake.started
+    assert request == {
+        "shearling": "stage",
+        "pin": pin(2),
+        "function": "acme-fraud",
+        "alias": "prod",
+        "sweep": False,
+    }
+    assert "PublishVersion" not in stage.fake.calls
+    assert [record.outcome for record in stage.records()] == ["staging"]
+    assert stage.fake.moves == []
+
+
+def test_when_the_stager_is_done_the_release_goes_on(stage: Stage) -> None:
+    stage.name(2)
+    stage.release()
+    stage.fake.stager = lambda _: {"staged": True}
+    staging = over(stage.fake.started[0], {"outcome": "staged"})
+    assert stage.release(staging=staging).outcome == "released"
+    assert stage.fake.shown("prod") == pin(2)
+
+
+def test_when_the_stagers_word_is_lost_the_next_sweep_goes_on(stage: Stage) -> None:
+    stage.name(2)
+    stage.release()
+    stage.fake.stager = lambda _: {"staged": True}
+    assert stage.release(trigger=Trigger.SCHEDULE).outcome == "released"
+
+
+def test_when_the_stager_was_cut_off_the_next_sweep_starts_it_again(stage: Stage) -> None:
+    stage.name(2)
+    stage.release()
+    staging = over(stage.fake.started[0], {"outcome": "unfinished", "reason": "no time"})
+    assert stage.release(staging=staging).outcome == "staging"
+    assert len(stage.fake.started) == 1
+    stage.release(trigger=Trigger.SCHEDULE)
+    assert len(stage.fake.started) == 2
+
+
+def test_a_stager_that_fails_fails_the_release_and_the_old_version_goes_on_serving(
+    stage: Stage,
+) -> None:
+    stage.fake.stager = lambda _: {"staged": True}
+    stage.name(1)
+    stage.release()
+    stage.fake.stager = lambda _: {"staged": False}
+    stage.name(2)
+    stage.release()
+    staging = over(
+        stage.fake.started[0], {"outcome": "failed", "reason": "the file system is full"}
+    )
+    outcome = stage.release(staging=staging)
+    assert (outcome.outcome, outcome.reason) == ("failed", "the file system is full")
+    assert stage.fake.shown("prod") == pin(1)
+    assert stage.records()[-1].reason == "the file system is full"
+
+
+def test_what_may_pass_is_tried_by_every_sweep_and_recorded_once(stage: Stage) -> None:
+    stage.name(2)
+    stage.release()
+    failed = {"outcome": "failed", "reason": "the file system is full"}
+    stage.release(staging=over(stage.fake.started[0], failed))
+    for free in range(3):
+        stage.release(trigger=Trigger.SCHEDULE)
+        request = stage.fake.started[-1]
+        assert request["sweep"] is True
+        failed["reason"] = f"the file system is full: {free} MB free"
+        stage.release(trigger=Trigger.SCHEDULE, staging=over(request, failed))
+    assert [record.outcome for record in stage.records()] == ["staging", "failed"]
+    assert len(stage.fake.started) == 4
+
+
+def test_what_cannot_pass_is_tried_again_only_when_somebody_asks(stage: Stage) -> None:
+    stage.name(2)
+    stage.release()
+    changed = {"outcome": "failed", "reason": "a blob changed", "is_final": True}
+    stage.release(staging=over(stage.fake.started[0], changed))
+    assert stage.release(trigger=Trigger.SCHEDULE).outcome == "failed"
+    assert len(stage.fake.started) == 1
+    assert stage.release().outcome == "staging"
+    assert len(stage.fake.started) == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        ({"errorMessage": "2026 1-2 Task timed out after 900.00 seconds"}, "unfinished"),
+        ({"errorMessage": "RequestId: 1 Error: Runtime exited: signal: killed"}, "failed"),
+        (None, "failed"),
+    ],
+)
+def test_a_stager_that_ends_without_an_answer_is_heard_of_too(answer: object, outcome: str) -> None:
+    request = {"shearling": "stage", "pin": pin(2), "function": "acme-fraud", "alias": "prod"}
+    staging = over(request, answer)
+    assert (staging.outcome, staging.pin, staging.function) == (outcome, pin(2), "acme-fraud")
+    assert "the stager crashed" in staging.reason
+
+
+def test_word_about_another_bundle_changes_nothing(stage: Stage) -> None:
+    stage.name(2)
+    request = {"shearling": "stage", "pin": pin(1), "function": "acme-fraud", "alias": "prod"}
+    failed = over(request, {"outcome": "failed", "reason": "of another"})
+    assert stage.release(staging=failed).outcome == "staging"
+
+
+def test_a_lost_mount_fails_the_release_with_what_lambda_says(stage: Stage) -> None:
+    stage.name(2)
+    stage.fake.refusals["Invoke"] = [refusal("EFSMountTimeoutException", "could not mount")]
+    outcome = stage.release()
+    assert outcome.outcome == "failed"
+    assert "EFSMountTimeoutException: could not mount" in outcome.reason
+    assert stage.fake.moves == []
+
+
+def test_an_alias_that_terraform_put_at_anothers_model_shows_none_while_its_own_is_staged(
+    stage: Stage,
+) -> None:
+    stage.fake.stager = lambda _: {"staged": True}
+    stage.name(1)
+    stage.release()
+    stage.fake.aliases["staging"]["FunctionVersion"] = stage.fake.aliases["prod"]["FunctionVersion"]
+    stage.fake.stager = lambda _: {"staged": False}
+    stage.name(2, "staging")
+    assert stage.release("staging").outcome == "staging"
+    assert stage.fake.shown("staging") == ""
+
+
+def test_who_waits_goes_on_waiting_while_the_bundle_is_staged(stage: Stage) -> None:
+    entry = stage.registry.set_alias("fraud", "prod", 2)
+    stage.release()
+    looks: Iterator[None] = iter([None])
+
+    def sleep(_: float) -> None:
+        next(looks)
+        stage.fake.stager = lambda _: {"staged": True}
+        stage.release()
+
+    wait_for_release(stage.registry, entry, sleep=sleep)
+
+
+def test_without_a_stager_nothing_is_staged(stage: Stage) -> None:
+    stage.deployment = deploy(stage.registry)
+    stage.name(2)
+    assert stage.release().outcome == "released"
+    assert stage.fake.started == []
+
+
+def test_word_of_a_stager_asks_for_its_alias_and_sweeps_the_others() -> None:
+    request = {"shearling": "stage", "pin": pin(2), "function": "acme-fraud", "alias": "prod"}
+    read = Request.read({"requestPayload": request, "responsePayload": {"outcome": "staged"}})
+    assert (read.function, read.alias) == ("acme-fraud", "")
+    assert read.trigger_of("prod") is Trigger.REQUEST
+    assert read.trigger_of("staging") is Trigger.SCHEDULE
+
+
+# Size
+
+
+def publish(stage: Stage, directory: Path, size: int, **options: Any) -> Pin:
+    """Publish a bundle whose manifest says that its weights have a size."""
+    bundle = scaling_bundle(directory)
+    digest = digest_of(b"weights")
+    name = digest.removeprefix("sha256:")
+    weights = Descriptor(path=name, digest=digest, size=size)
+    manifest = dataclasses.replace(
+        bundle.manifest,
+        files=(*bundle.manifest.files, weights),
+        options={**bundle.manifest.options, **options},
+    )
+    data = manifest.to_bytes()
+    stage.registry.store.write(blob_key(digest_of(data).removeprefix("sha256:")), data)
+    number = stage.registry._commit_version("fraud", digest_of(data), {})[0]
+    return stage.registry.resolve(f"fraud:{number}")
+
+
+@pytest.fixture
+def plain() -> Stage:
+    """A function with 512 MB of memory and of /tmp, and no file system."""
+    return Stage()
+
+
+@pytest.mark.parametrize(
+    ("size", "changes", "reason"),
+    [
+        (
+            600 * MIB,
+            {"MemorySize": 2048},
+            (
+                "601 MB and the function's /tmp 512: raise ephemeral_storage_mb to 601, "
+                "or give the model a file_system"
+            ),
+        ),
+        (
+            11_000 * MIB,
+            {"MemorySize": 10240},
+            "11,001 MB and the function's /tmp 512: give the model a file_system",
+        ),
+        (
+            700 * MIB,
+            {"EphemeralStorage": {"Size": 1024}},
+            "more than 701 MB and the function has 512: raise memory_mb above 701",
+        ),
+    ],
+)
+def test_a_bundle_that_does_not_fit_is_refused_before_anything_is_published(
+    plain: Stage,
+    tmp_path: Path,
+    size: int,
+    changes: dict[str, Any],
+    reason: str,
+) -> None:
+    plain.change_latest(**changes)
+    pinned = publish(plain, tmp_path, size)
+    plain.name(pinned.version)
+    outcome = plain.release()
+    assert outcome.outcome == "failed"
+    assert reason in outcome.reason
+    assert not {"PublishVersion", "UpdateFunctionConfiguration"} & set(plain.fake.calls)
+
+
+def test_a_bundle_just_as_large_as_tmp_fits(plain: Stage, tmp_path: Path) -> None:
+    plain.change_latest(MemorySize=1024)
+    pinned = publish(plain, tmp_path, 511 * MIB)
+    plain.name(pinned.version)
+    assert plain.release().outcome == "released"
+
+
+def test_mapped_weights_need_no_memory_and_a_mount_has_no_tmp_to_fit(
+    stage: Stage, tmp_path: Path
+) -> None:
+    stage.fake.stager = lambda _: {"staged": True}
+    pinned = publish(stage, tmp_path, 12_000 * MIB, prepack=False)
+    stage.name(pinned.version)
+    assert stage.release().outcome == "released"
+
+
+def test_packed_weights_beyond_any_memory_are_refused_with_the_way_out(
+    stage: Stage, tmp_path: Path
+) -> None:
+    pinned = publish(stage, tmp_path, 12_000 * MIB, prepack=True)
+    stage.name(pinned.version)
+    assert 'push it with load="latency"' in stage.release().reason
+    assert stage.fake.started == []
+
+
+# Prune
+
+
+def test_prune_keeps_what_any_version_pins_and_the_next_one(stage: Stage, tmp_path: Path) -> None:
+    pins = [publish(stage, tmp_path, size) for size in (1000, 2000, 3000)]
+    stage.fake.stager = lambda _: {"staged": True}
+    for one in pins[:2]:
+        stage.name(one.version)
+        stage.release()
+    asked: list[dict[str, Any]] = []
+
+    def stager(request: dict[str, Any]) -> dict[str, Any]:
+        asked.append(request)
+        return {"blobs": [{"digest": "sha256:0", "size": 1, "state": "waiting", "since": "now"}]}
+
+    stage.fake.stager = stager
+    [row] = prune(lambda _: stage.fake.client, stage.registry, dry_run=True)
+    assert row["file_system"] == MOUNT["Arn"]
+    [request] = asked
+    assert request["dry_run"] is True
+    keep = set(request["keep"])
+    hexes = [one.digest.removeprefix("sha256:") for one in pins]
+    assert {hexes[0], hexes[1]} <= keep
+    assert hexes[2] not in keep
+    for one in pins[:2]:
+        assert {file.hex for file in stage.registry.manifest(one).files} <= keep
+
+
+def test_prune_removes_nothing_if_a_version_cannot_be_read(stage: Stage) -> None:
+    stage.fake.latest["Environment"] = {"Error": {"ErrorCode": "AccessDenied", "Message": "no key"}}
+    with pytest.raises(ReleaseError, match="cannot be read"):
+        prune(lambda _: stage.fake.client, stage.registry)
+    assert "Invoke" not in stage.fake.calls
+
+
+def test_prune_says_so_if_there_is_no_stager(stage: Stage) -> None:
+    stage.fake.refusals["Invoke"] = [refusal("ResourceNotFoundException", "gone", 404)]
+    with pytest.raises(ReleaseError, match=r"no stager .*acme_stager: run terraform apply"):
+        prune(lambda _: stage.fake.client, stage.registry)
+
+
+def test_a_release_without_its_stager_is_undecided(stage: Stage) -> None:
+    stage.name(2)
+    stage.fake.refusals["Invoke"] = [refusal("ResourceNotFoundException", "gone", 404)]
+    assert "no stager acme_stager: run terraform apply" in stage.release().reason
+    assert stage.records() == []
+
+
+def test_prune_says_why_the_stager_did_not(stage: Stage) -> None:
+    stage.fake.stager = lambda _: {"reason": "a bundle is being staged: try again later"}
+    with pytest.raises(ReleaseError, match="try again later"):
+        prune(lambda _: stage.fake.client, stage.registry)
+
+
+def test_prune_removes_nothing_if_a_function_is_not_there(stage: Stage) -> None:
+    gone = refusal("ResourceNotFoundException", "no such function", 404)
+    stage.fake.refusals["GetFunctionConfiguration"] = [gone]
+    with pytest.raises(ReleaseError, match="not known what it pins"):
+        prune(lambda _: stage.fake.client, stage.registry)
+    assert "Invoke" not in stage.fake.calls
+
+
+def test_the_command_shows_what_goes_and_what_waits(
+    stage: Stage, capfd: pytest.CaptureFixture[str]
+) -> None:
+    since = "2026-01-01T12:00:00+00:00"
+    blobs = [
+        {"digest": f"sha256:{digit * 64}", "size": size, "state": state, "since": since}
+        for digit, size, state in (("a", 2_000_000, "removed"), ("b", 3_000, "waiting"))
+    ]
+    asked: list[dict[str, Any]] = []
+
+    def stager(request: dict[str, Any]) -> dict[str, Any]:
+        asked.append(request)
+        return {"blobs": blobs}
+
+    stage.fake.stager = stager
+    arguments = ["prune", "--registry", stage.registry.store.uri]
+    assert main(arguments, lambda_client=lambda _: stage.fake.client) == 0
+    shown = capfd.readouterr()
+    assert re.search(r"sha256:a{64} +2\.0 MB +removed +2026-01-01 12:00", shown.out)
+    assert "waiting: 1 of 3.0 kB" in shown.err
+    main([*arguments, "--dry-run", "--json"], lambda_client=lambda _: stage.fake.client)
+    assert json.loads(capfd.readouterr().out)[0]["file_system"] == MOUNT["Arn"]
+    assert [request["dry_run"] for request in asked] == [False, True]
+
+
+def test_the_command_says_so_if_all_is_needed(
+    stage: Stage, capfd: pytest.CaptureFixture[str]
+) -> None:
+    stage.fake.stager = lambda _: {"blobs": []}
+    arguments = ["prune", "--registry", stage.registry.store.uri]
+    assert main(arguments, lambda_client=lambda _: stage.fake.client) == 0
+    assert "is needed" in capfd.readouterr().err
+
+
+def test_the_command_says_so_if_no_function_mounts_a_file_system(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["prune", "--dry-run", "--registry", str(tmp_path)]) == 0
+    assert "no function of this registry mounts a file system" in capfd.readouterr().err

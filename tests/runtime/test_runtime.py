@@ -1,0 +1,633 @@
+"""The runtime in process: every route, every kind of failure, and what is logged of it."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import time
+import uuid
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from shearling.errors import InvalidRefError
+from shearling.models.push import push_model
+from shearling.refs import Pin
+from shearling.registry.registry import Registry
+from shearling.storage.blobs import blob_key
+from shearling_runtime.events.dispatch import respond
+from shearling_runtime.serving.model_server import ModelServer
+from shearling_runtime.settings import Settings
+from shearling_runtime.telemetry import StartupTimings, log
+from tests.support.bundles import ROWS, scaling_bundle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+EVENTS = Path(__file__).parent / "events" / "recorded"
+ARN = "arn:aws:lambda:eu-central-1:123456789012:function:acme-fraud"
+
+
+@dataclass
+class Call:
+    """Lambda's context of one invocation."""
+
+    invoked_function_arn: str = f"{ARN}:prod"
+    seconds_left: float = 30.0
+    aws_request_id: str = "request-1"
+    function_name: str = "acme-fraud"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return round(self.seconds_left * 1000)
+
+
+def event(name: str) -> Any:
+    return json.loads((EVENTS / f"{name}.json").read_text())
+
+
+def http(path: str, method: str = "GET", body: str | None = None) -> dict[str, Any]:
+    """The recorded event with another path, method and body."""
+    changed = copy.deepcopy(event("http-infer"))
+    changed["rawPath"] = changed["requestContext"]["http"]["path"] = path
+    changed["requestContext"]["http"]["method"] = method
+    changed["body"] = body
+    return dict(changed)
+
+
+def settings_of(registry: Registry | str, pin: Pin | None, scratch: Path) -> Settings:
+    return Settings(
+        registry=registry if isinstance(registry, str) else registry.store.uri,
+        pin=pin,
+        allow_pickle=False,
+        mount=None,
+        package=scratch / "package",
+        scratch=scratch,
+        memory_mb=1024,
+        function="acme-fraud",
+    )
+
+
+@dataclass
+class Served:
+    """A bundle in a registry, and the settings of a function that serves it."""
+
+    registry: Registry
+    settings: Settings
+
+    def server(self, **changes: Any) -> ModelServer:
+        return ModelServer(replace(self.settings, **changes))
+
+
+def serve(registry: Registry, directory: Path, **bundle: Any) -> Served:
+    pin = scaling_bundle(directory, **bundle).publish(registry).pin
+    return Served(registry, settings_of(registry, pin, directory / "scratch"))
+
+
+@pytest.fixture(params=["memory", "directory"])
+def served(request: pytest.FixtureRequest, tmp_path: Path) -> Served:
+    uri = f"memory://{uuid.uuid4().hex}" if request.param == "memory" else str(tmp_path / "r")
+    return serve(Registry(uri), tmp_path)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> ModelServer:
+    return serve(Registry(f"memory://{uuid.uuid4().hex}"), tmp_path_factory.mktemp("s")).server()
+
+
+def document(answer: dict[str, Any]) -> dict[str, Any]:
+    assert answer["headers"]["content-type"] == "application/json"
+    assert answer["isBase64Encoded"] is False
+    parsed: dict[str, Any] = json.loads(answer["body"])
+    return parsed
+
+
+# Answers
+
+ANSWER = {
+    "model_name": "fraud",
+    "model_version": "1",
+    "id": "r-1",
+    "outputs": [{"name": "Y", "datatype": "FP32", "shape": [1, 2], "data": [2.0, 4.0]}],
+}
+
+
+def test_a_direct_invocation_is_answered_with_a_document(served: Served) -> None:
+    assert respond(event("direct-infer"), Call(), served.server()) == ANSWER
+
+
+@pytest.mark.parametrize("name", ["http-infer", "http-infer-base64", "http-infer-named-stage"])
+def test_every_recorded_http_event_is_answered(server: ModelServer, name: str) -> None:
+    answer = respond(event(name), Call(), server)
+    assert answer["statusCode"] == 200
+    assert document(answer) == ANSWER
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "status"),
+    [
+        ("/v2/health/live", "GET", 200),
+        ("/v2/health/ready", "GET", 200),
+        ("/v2/models/fraud", "GET", 200),
+        ("/v2/models/fraud/", "GET", 200),
+        ("/v2", "GET", 200),
+        ("/v2/", "GET", 200),
+        ("/v2/models/fr%61ud/versions/pro%64", "GET", 200),
+        ("/v2/models/fraud/openapi.json", "GET", 200),
+        ("/v2/models/fraud/versions/1/openapi.json", "GET", 200),
+        ("/v2/models/fraud/ready", "GET", 200),
+        ("/v2/models/fraud/versions/1", "GET", 200),
+        ("/v2/models/fraud/versions/prod", "GET", 200),
+        ("/v2/models/fraud/versions/prod/ready", "GET", 200),
+        ("/v2/models/fraud/versions/7", "GET", 404),
+        ("/v2/models/fraud/versions/staging", "GET", 404),
+        ("/v2/models/fraud/versions/7/infer", "POST", 404),
+        ("/v2/models/other", "GET", 404),
+        ("/v2/models/other/infer", "POST", 404),
+        ("/v2/models", "GET", 404),
+        ("/v2/models/fraud/explain", "POST", 404),
+        ("/v1/models/fraud", "GET", 404),
+        ("/", "GET", 404),
+        ("/v2/models/fraud/infer", "GET", 405),
+        ("/v2/models/fraud", "POST", 405),
+        ("/v2/health/live", "DELETE", 405),
+    ],
+)
+def test_every_route_answers_with_its_status(
+    server: ModelServer, path: str, method: str, status: int
+) -> None:
+    answer = respond(http(path, method), Call(), server)
+    assert answer["statusCode"] == status
+    assert ("error" in document(answer)) == (status >= 400)
+
+
+def test_metadata_is_the_signature_with_the_version_and_its_digest(server: ModelServer) -> None:
+    answer = document(respond(event("http-metadata"), Call(), server))
+    assert answer == {
+        "name": "fraud",
+        "versions": ["1"],
+        "platform": "shearling_onnx",
+        "inputs": [{"name": "X", "datatype": "FP32", "shape": [-1, 2]}],
+        "outputs": [{"name": "Y", "datatype": "FP32", "shape": [-1, 2]}],
+        "parameters": {"digest": server.name.partition("@")[2]},
+    }
+    assert respond(event("direct-metadata"), Call(), server) == answer
+
+
+def test_metadata_of_the_user_cannot_stand_in_for_the_digest(tmp_path: Path) -> None:
+    registry = Registry(f"memory://{uuid.uuid4().hex}")
+    bundle = scaling_bundle(tmp_path)
+    manifest = replace(bundle.manifest, metadata={"digest": "mine", "auc": "0.5"})
+    pin = registry.publish(manifest, bundle.files, {}).version.pin
+    parameters = ModelServer(settings_of(registry, pin, tmp_path)).metadata()["parameters"]
+    assert parameters == {"digest": pin.digest, "auc": "0.5"}
+
+
+def test_a_refused_method_names_the_allowed_one(server: ModelServer) -> None:
+    answer = respond(http("/v2/models/fraud/infer"), Call(), server)
+    assert answer["headers"]["allow"] == "POST, OPTIONS"
+    assert document(answer)["error"] == "method GET is not allowed here: POST, OPTIONS"
+
+
+def test_head_is_get_without_a_body(server: ModelServer) -> None:
+    for path, status in (("/v2/models/fraud", 200), ("/v2/models/other", 404)):
+        answer = respond(http(path, "HEAD"), Call(), server)
+        assert (answer["statusCode"], answer["body"]) == (status, "")
+        assert answer["headers"]["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [("/v2/models/fraud", "GET, HEAD, OPTIONS"), ("/v2/models/fraud/infer", "POST, OPTIONS")],
+)
+def test_options_says_what_is_allowed(server: ModelServer, path: str, allowed: str) -> None:
+    answer = respond(http(path, "OPTIONS"), Call(), server)
+    assert (answer["statusCode"], answer["body"]) == (204, "")
+    assert answer["headers"]["allow"] == allowed
+    assert not any("access-control" in name for name in answer["headers"])
+
+
+def test_a_version_is_known_by_the_alias_it_was_invoked_by_only(server: ModelServer) -> None:
+    staging = http("/v2/models/fraud/versions/staging")
+    answer = respond(staging, Call(f"{ARN}:staging"), server)
+    assert answer["statusCode"] == 200
+    for arn in (ARN, f"{ARN}:3", f"{ARN}:$LATEST", f"{ARN}:prod"):
+        answer = respond(staging, Call(arn), server)
+        assert answer["statusCode"] == 404
+        assert "version 'staging' of model 'fraud' is not served" in document(answer)["error"]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (None, "body: missing"),
+        ("", "body: missing"),
+        ("{", "body: not JSON"),
+        ("[]", "the request is not an object"),
+        ('{"inputs": []}', "inputs: missing X FP32[-1, 2]"),
+        ('{"inputs": [{"name": "X", "datatype": "FP32", "shape": [1]}]}', "inputs[0].shape: [1]"),
+    ],
+)
+def test_a_bad_request_is_a_400_that_names_the_field(
+    server: ModelServer, body: str | None, message: str
+) -> None:
+    answer = respond(http("/v2/models/fraud/infer", "POST", body), Call(), server)
+    assert answer["statusCode"] == 400
+    assert document(answer)["error"].startswith(message)
+
+
+@pytest.mark.parametrize("body", ["%%%", "ü", "YQ"])
+def test_a_body_that_is_not_base64_is_a_400(server: ModelServer, body: str) -> None:
+    request = http("/v2/models/fraud/infer", "POST", body) | {"isBase64Encoded": True}
+    answer = respond(request, Call(), server)
+    assert answer["statusCode"] == 400
+    assert document(answer)["error"].startswith("body: not base64")
+
+
+def test_a_direct_caller_finds_the_status_in_the_answer(server: ModelServer) -> None:
+    assert respond({"inputs": 3}, Call(), server)["status"] == 400
+    assert respond(None, Call(), server)["status"] == 400
+
+
+EVENT_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["requestContext", "http", "method", "rawPath", "body", "isBase64Encoded", "stage"]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=10,
+)
+
+
+@settings(max_examples=200)
+@given(EVENT_VALUES)
+@example({"requestContext": 5})
+@example({"requestContext": "http"})
+@example({"requestContext": {"http": "GET"}})
+@example({"requestContext": {"http": {"method": 5}}, "rawPath": []})
+def test_no_event_makes_the_handler_raise(server: ModelServer, value: object) -> None:
+    answer = respond(value, Call(), server)
+    assert answer.get("statusCode", answer.get("status")) >= 400
+
+
+# What fails
+
+
+def test_an_error_of_ours_is_a_500_with_the_number_under_which_the_log_has_it(
+    server: ModelServer, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # No request is known that makes one: what would be a bug of ours is put in by hand.
+    nothing: dict[str, object] = {}
+    monkeypatch.setattr(server, "infer", lambda *_, **__: nothing["method"])
+    answer = respond(event("http-infer"), Call(), server)
+    assert answer["statusCode"] == 500
+    assert document(answer)["error"] == (
+        "internal error; the function's log has it under request-1"
+    )
+    (failure, _) = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert failure["request_id"] == "request-1"
+    assert "KeyError: 'method'" in failure["traceback"]
+
+
+def test_no_released_model_is_a_503_that_says_what_to_do(tmp_path: Path) -> None:
+    server = ModelServer(settings_of("memory://none", None, tmp_path))
+    server.start()
+    answer = respond(event("http-infer"), Call(), server)
+    assert answer["statusCode"] == 503
+    assert "no model is released on acme-fraud yet: push one" in document(answer)["error"]
+    assert respond(event("direct-infer"), Call(), server)["status"] == 503
+    ready = respond(http("/v2/health/ready"), Call(), server)
+    assert ready["statusCode"] == 503
+    assert document(ready)["ready"] is False
+    assert respond(http("/v2/health/live"), Call(), server)["statusCode"] == 200
+    check = respond(event("direct-check"), Call(), server)
+    assert (check["passed"], check["model"]) == (False, "")
+
+
+def test_less_time_than_a_request_needs_is_a_504(server: ModelServer) -> None:
+    answer = respond(event("http-infer"), Call(seconds_left=0.0), server)
+    assert answer["statusCode"] == 504
+    assert "0.00 s are left, and a request needs" in document(answer)["error"]
+
+
+def failing_model(rows: Any) -> Any:
+    if rows[0][0] < 0:
+        raise ValueError("the secret of row 0")
+    return rows
+
+
+def test_a_model_that_fails_is_a_500_without_its_secrets(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    registry = Registry(f"memory://{uuid.uuid4().hex}")
+    version = push_model(
+        failing_model, "fraud", example=ROWS, format="cloudpickle", registry=registry
+    )
+    server = ModelServer(replace(settings_of(registry, version.pin, tmp_path), allow_pickle=True))
+    request = {"inputs": [{"name": "X", "shape": [1, 2], "datatype": "FP32", "data": [-1.0, 0.0]}]}
+    answer = respond(http("/v2/models/fraud/infer", "POST", json.dumps(request)), Call(), server)
+    assert answer["statusCode"] == 500
+    error = document(answer)["error"]
+    assert (
+        error
+        == "the model failed with ValueError; the function's log has the cause under request-1"
+    )
+    assert "secret" not in error
+    assert "Traceback" not in answer["body"]
+    logged = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    failure = next(line for line in logged if line["event"] == "prediction failed")
+    assert "the secret of row 0" in failure["traceback"]
+    assert failure["request_id"] == "request-1"
+    assert respond(event("http-infer"), Call(), server)["statusCode"] == 200
+
+
+def test_a_pickle_is_not_served_unless_the_function_allows_it(tmp_path: Path) -> None:
+    registry = Registry(f"memory://{uuid.uuid4().hex}")
+    version = push_model(
+        failing_model, "fraud", example=ROWS, format="cloudpickle", registry=registry
+    )
+    server = ModelServer(settings_of(registry, version.pin, tmp_path))
+    assert "is a pickle, which runs code" in server.problem()
+
+
+def test_a_corrupted_blob_is_never_served(served: Served) -> None:
+    manifest = served.registry.manifest(str(served.settings.pin))
+    key = blob_key(manifest.file("model.onnx").hex)
+    data = served.registry.store.read(key)
+    assert data is not None
+    served.registry.store.write(key, data[:-1] + b"!")
+    server = served.server()
+    assert "is not what was pushed" in server.problem()
+    answer = respond(event("http-infer"), Call(), server)
+    assert answer["statusCode"] == 503
+    served.registry.store.write(key, data)
+    assert not server.ready()  # tampered bytes are not a hiccup of the store
+
+
+def test_a_store_that_was_out_of_reach_is_tried_again(served: Served) -> None:
+    manifest = served.registry.manifest(str(served.settings.pin))
+    key = blob_key(manifest.file("model.onnx").hex)
+    data = served.registry.store.read(key)
+    assert data is not None
+    pin = served.settings.pin
+    elsewhere = Registry(f"memory://{uuid.uuid4().hex}")
+    server = served.server(registry=elsewhere.store.uri)
+    assert not server.ready()
+    assert pin is not None
+    server = served.server(scratch=served.settings.scratch / "later")
+    served.settings.scratch.mkdir(exist_ok=True)
+    (served.settings.scratch / "later").write_text("in the way")
+    assert "cannot make" in server.problem()
+    (served.settings.scratch / "later").unlink()
+    assert server.ready()
+
+
+def test_an_example_that_is_answered_differently_is_not_served(tmp_path: Path) -> None:
+    registry = Registry(f"memory://{uuid.uuid4().hex}")
+    honest = scaling_bundle(tmp_path, factor=2.0)
+    other = scaling_bundle(tmp_path, factor=3.0)
+    files = (honest.manifest.file("model.onnx"), other.manifest.file("example.tensors"))
+    manifest = replace(honest.manifest, files=files)
+    paths = {**honest.files, "example.tensors": other.files["example.tensors"]}
+    pin = registry.publish(manifest, paths, {}).version.pin
+    server = ModelServer(settings_of(registry, pin, tmp_path / "scratch"))
+    server.start()
+    assert "output Y[2, 1] is 12.0, expected 18.0" in server.problem()
+    check = respond(event("direct-check"), Call(), server)
+    assert check["passed"] is False
+    assert "expected 18.0" in check["reason"]
+
+
+# The check
+
+
+def test_the_check_reports_what_a_release_needs(server: ModelServer) -> None:
+    answer = respond(event("direct-check"), Call(), server)
+    assert json.loads(json.dumps(answer)) == answer
+    assert (answer["passed"], answer["reason"], answer["worst_difference"]) == (True, "", "0.0")
+    assert answer["model"] == server.name
+    assert answer["memory_mb"] == 1024
+    assert answer["peak_memory_mb"] > 10
+    assert {"warm", "import", "resolve", "fetch", "load", "warm_up"} <= set(answer["timings"])
+
+
+def test_the_check_is_not_to_be_had_over_http(server: ModelServer) -> None:
+    request = http("/v2/models/fraud/infer", "POST", '{"shearling": "check"}')
+    assert respond(request, Call(), server)["statusCode"] == 400
+
+
+# Where the bundle comes from
+
+
+def stage(served: Served, root: Path) -> Path:
+    """Lay the bundle out as the stager, or a package, has it."""
+    directory = root / "blobs" / "sha256"
+    pin = served.settings.pin
+    assert pin is not None
+    manifest = served.registry.manifest(pin)
+    served.registry.fetch(manifest, directory)
+    (directory / pin.digest.removeprefix("sha256:")).write_bytes(manifest.to_bytes())
+    return directory
+
+
+@pytest.mark.parametrize("place", ["mount", "package"])
+def test_a_bundle_that_lies_there_is_served_without_the_registry(
+    served: Served, tmp_path: Path, place: str
+) -> None:
+    stage(served, tmp_path / "there")
+    server = served.server(registry="memory://empty", **{place: tmp_path / "there"})
+    assert server.ready()
+    assert not (served.settings.scratch / "shearling").exists()
+
+
+@pytest.mark.parametrize("damage", ["manifest", "blob", "missing"])
+def test_a_bundle_that_lies_there_damaged_is_fetched(
+    served: Served, tmp_path: Path, damage: str
+) -> None:
+    directory = stage(served, tmp_path / "there")
+    pin = served.settings.pin
+    assert pin is not None
+    name = pin.digest if damage == "manifest" else served.registry.manifest(pin).files[0].digest
+    file = directory / name.removeprefix("sha256:")
+    if damage == "missing":
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:-1])
+    assert served.server(mount=tmp_path / "there").ready()
+    assert (served.settings.scratch / "shearling").exists()
+
+
+def test_a_second_start_finds_what_the_first_one_fetched(served: Served) -> None:
+    assert served.server().ready()
+    manifest = served.registry.manifest(str(served.settings.pin))
+    for file in manifest.files:
+        served.registry.store.write(blob_key(file.hex), b"gone")
+    assert served.server().ready()
+
+
+# Settings
+
+
+def test_the_environment_says_what_is_served() -> None:
+    pin = "fraud:7@sha256:" + "a" * 64
+    found = Settings.from_environment(
+        {
+            "SHEARLING_REGISTRY": "s3://bucket/prefix",
+            "SHEARLING_MODEL": pin,
+            "SHEARLING_ALLOW_PICKLE": "true",
+            "SHEARLING_MOUNT": "/mnt/models",
+            "LAMBDA_TASK_ROOT": "/var/task",
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "3008",
+            "AWS_LAMBDA_FUNCTION_NAME": "acme-fraud",
+        }
+    )
+    assert found == Settings(
+        registry="s3://bucket/prefix",
+        pin=Pin.parse(pin),
+        allow_pickle=True,
+        mount=Path("/mnt/models"),
+        package=Path("/var/task"),
+        scratch=Path("/tmp"),
+        memory_mb=3008,
+        function="acme-fraud",
+    )
+
+
+@pytest.mark.parametrize("text", ["", "false", "0", "yes"])
+def test_pickles_are_allowed_by_nothing_but_true(text: str) -> None:
+    assert not Settings.from_environment({"SHEARLING_ALLOW_PICKLE": text}).allow_pickle
+    assert Settings.from_environment({}).pin is None
+
+
+def test_a_model_that_is_not_pinned_is_refused() -> None:
+    with pytest.raises(InvalidRefError, match="is not pinned"):
+        Settings.from_environment({"SHEARLING_MODEL": "fraud:prod"})
+
+
+@pytest.mark.parametrize(("memory_mb", "threads"), [(128, 1), (1769, 1), (3538, 2), (10240, 6)])
+def test_a_prediction_gets_as_many_threads_as_there_are_processors(
+    tmp_path: Path, memory_mb: int, threads: int
+) -> None:
+    found = replace(settings_of("", None, tmp_path), memory_mb=memory_mb)
+    assert found.threads == threads
+
+
+def test_caches_and_home_are_where_writing_is_possible(tmp_path: Path) -> None:
+    environment = {"HOME": "/root", "PATH": "/bin"}
+    settings_of("", None, tmp_path).prepare(environment)
+    pointed = {name for name, value in environment.items() if value == str(tmp_path)}
+    assert {"HOME", "XDG_CACHE_HOME", "HF_HOME", "MPLCONFIGDIR"} <= pointed
+    assert environment["PATH"] == "/bin"
+
+
+@pytest.mark.parametrize(("allow_pickle", "threads"), [(False, "1"), (True, None)])
+def test_only_a_pickle_may_need_threads_for_linear_algebra(
+    tmp_path: Path, *, allow_pickle: bool, threads: str | None
+) -> None:
+    environment: dict[str, str] = {}
+    replace(settings_of("", None, tmp_path), allow_pickle=allow_pickle).prepare(environment)
+    assert environment.get("OPENBLAS_NUM_THREADS") == threads
+
+
+def test_threads_for_linear_algebra_that_someone_chose_are_kept(tmp_path: Path) -> None:
+    environment = {"OPENBLAS_NUM_THREADS": "4"}
+    settings_of("", None, tmp_path).prepare(environment)
+    assert environment["OPENBLAS_NUM_THREADS"] == "4"
+
+
+# The log
+
+
+def logged(capfd: pytest.CaptureFixture[str], act: Callable[[], object]) -> list[dict[str, Any]]:
+    capfd.readouterr()
+    act()
+    return [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+
+
+def test_an_invocation_is_one_line_that_is_its_metrics_too(
+    server: ModelServer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = time.time() * 1000
+    (line,) = logged(capfd, lambda: respond(event("direct-infer"), Call(), server))
+    metrics = line["_aws"]["CloudWatchMetrics"]
+    assert line["event"] == "invocation"
+    assert (line["request_id"], line["status"]) == ("request-1", 200)
+    assert line["model"] == server.name
+    assert before - 1 <= line["_aws"]["Timestamp"] <= time.time() * 1000
+    assert [each["Namespace"] for each in metrics] == ["Shearling"]
+    for each in metrics:
+        for names in each["Dimensions"]:
+            assert all(isinstance(line[name], str) and line[name] for name in names)
+        for metric in each["Metrics"]:
+            assert isinstance(line[metric["Name"]], int | float)
+            assert metric["Unit"] in ("Milliseconds", "Count")
+    assert (line["function_name"], line["alias"]) == ("acme-fraud", "prod")
+
+
+@pytest.mark.parametrize(
+    ("document_", "seconds_left", "client", "server_"),
+    [({"inputs": 3}, 30.0, 1, 0), ({"inputs": []}, 0.0, 0, 1)],
+)
+def test_errors_are_counted_by_whose_they_are(
+    server: ModelServer,
+    capfd: pytest.CaptureFixture[str],
+    document_: Any,
+    seconds_left: float,
+    *,
+    client: int,
+    server_: int,
+) -> None:
+    call = Call(seconds_left=seconds_left)
+    (line,) = logged(capfd, lambda: respond(document_, call, server))
+    assert (line["ClientErrors"], line["ServerErrors"]) == (client, server_)
+    assert line["error"]
+
+
+def test_the_start_is_one_line_with_every_step(
+    served: Served, capfd: pytest.CaptureFixture[str]
+) -> None:
+    lines = logged(capfd, served.server().start)
+    (line,) = [each for each in lines if each["event"] == "start"]
+    assert line["model"] == str(served.settings.pin)
+    assert set(line["steps"]) == {"import", "resolve", "fetch", "load", "warm_up"}
+    manifest = served.registry.manifest(str(served.settings.pin))
+    assert line["steps"]["fetch"]["bytes"] == manifest.size
+    assert line["source"] == served.registry.store.uri
+    assert line["total_ms"] >= max(step["ms"] for step in line["steps"].values()) - 0.1
+
+
+def test_a_step_that_fails_is_timed_all_the_same() -> None:
+    startup = StartupTimings()
+    with pytest.raises(ValueError, match="no"), startup.step("load"):
+        raise ValueError("no")
+    assert set(startup.timings()) == {"load"}
+
+
+def test_the_answers_are_the_ones_of_the_pushed_model(server: ModelServer) -> None:
+    request = {
+        "inputs": [{"name": "X", "shape": [3, 2], "datatype": "FP32", "data": ROWS.tolist()}]
+    }
+    answer = respond(request, Call(), server)
+    np.testing.assert_array_equal(np.reshape(answer["outputs"][0]["data"], (3, 2)), 2 * ROWS)
+
+
+def test_a_line_that_a_pipe_takes_in_parts_is_written_whole(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda target, line: write(target, line[:10]))
+
+    log("told", reason="longer than what is taken")
+
+    assert capfd.readouterr().out == '{"event":"told","reason":"longer than what is taken"}\n'

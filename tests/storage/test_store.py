@@ -1,0 +1,383 @@
+"""The verbs of a store over memory, a directory and S3; and S3 that answers wrongly."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+from shearling.bundle.digests import CHUNK_BYTES, describe
+from shearling.errors import IntegrityError, StoreError
+from shearling.registry.append_log import Log, create_or_read
+from shearling.registry.registry import Registry
+from shearling.storage.store import Store, open_store
+from tests.embedded_aws import EmbeddedAws
+from tests.support.bundles import scaling_bundle
+from tests.support.faulty_s3 import Fault, FaultyS3
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+ALL_FAULTS: tuple[Fault, ...] = (500, 503, 409, "reset")
+
+
+@pytest.fixture
+def store(registry_uri: str) -> Store:
+    return open_store(registry_uri)
+
+
+@pytest.fixture
+def faulty(
+    embedded_aws: EmbeddedAws, s3_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[FaultyS3, Store]]:
+    """A store whose S3 misbehaves when told to."""
+    with FaultyS3(embedded_aws.url) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        yield proxy, open_store(s3_uri)
+
+
+# Verbs
+
+
+def test_what_was_written_is_read_and_has_its_size(store: Store) -> None:
+    store.write("a/b.bin", b"\0\xff")
+    assert store.read("a/b.bin") == b"\0\xff"
+    assert store.size("a/b.bin") == 2
+
+
+def test_a_key_that_does_not_exist_has_no_bytes_and_no_size(store: Store) -> None:
+    assert store.read("nothing") is None
+    assert store.size("nothing") is None
+
+
+def test_an_empty_value_is_not_an_absent_one(store: Store) -> None:
+    store.write("empty", b"")
+    assert store.read("empty") == b""
+    assert store.size("empty") == 0
+
+
+def test_a_write_replaces_what_is_there(store: Store) -> None:
+    store.write("a", b"first")
+    store.write("a", b"second")
+    assert store.read("a") == b"second"
+
+
+def test_a_create_is_refused_where_something_is_and_changes_nothing(store: Store) -> None:
+    assert store.create("a", b"first")
+    assert not store.create("a", b"second")
+    assert store.read("a") == b"first"
+
+
+def test_of_many_creates_at_once_one_wins(store: Store) -> None:
+    barrier = threading.Barrier(8)
+    won: list[bytes] = []
+
+    def create(data: bytes) -> None:
+        barrier.wait()
+        if store.create("a", data):
+            won.append(data)
+
+    threads = [threading.Thread(target=create, args=(b"%d" % i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [store.read("a")] == won
+
+
+def test_a_range_has_the_bytes_from_start_to_before_end(store: Store) -> None:
+    store.write("a", bytes(range(100)))
+    assert bytes(store.read_range("a", 10, 13)) == bytes([10, 11, 12])
+
+
+def test_a_range_of_a_key_that_does_not_exist_says_so(store: Store) -> None:
+    with pytest.raises(StoreError, match=r"cannot read nothing in .*: it does not exist$"):
+        store.read_range("nothing", 0, 1)
+
+
+def test_keys_come_in_order_and_after_a_key(store: Store) -> None:
+    for key in ("p/3", "p/1", "q/9", "p/2/y", "p/2/x"):
+        store.write(key, b"")
+    assert list(store.keys("p")) == ["p/1", "p/2/x", "p/2/y", "p/3"]
+    assert list(store.keys("p", after="p/1")) == ["p/2/x", "p/2/y", "p/3"]
+    assert list(store.keys("p", after="p/3")) == []
+    assert list(store.keys("nowhere")) == []
+
+
+def test_a_prefix_is_a_whole_folder(store: Store) -> None:
+    store.write("models/fraud/1", b"")
+    store.write("models/fraud-2/1", b"")
+    assert list(store.keys("models/fraud")) == ["models/fraud/1"]
+
+
+def test_folders_are_the_names_directly_below_a_prefix(store: Store) -> None:
+    for key in ("models/b/versions/1", "models/a/versions/1", "models/a/aliases/1", "models/x"):
+        store.write(key, b"")
+    assert store.folders("models") == ["a", "b"]
+    assert store.folders("nowhere") == []
+
+
+def test_more_keys_than_a_page_has_are_all_listed(s3_uri: str) -> None:
+    store = open_store(s3_uri)
+    for i in range(1005):
+        store.write(f"log/{i:010d}", b"")
+    assert len(list(store.keys("log"))) == 1005
+
+
+def test_two_prefixes_of_one_bucket_are_two_registries(bucket: str, s3_uri: str) -> None:
+    open_store(f"s3://{bucket}/{uuid.uuid4().hex}").write("a", b"theirs")
+    assert open_store(s3_uri).read("a") is None
+
+
+# Uploads
+
+
+@pytest.mark.parametrize("size", [0, 10, CHUNK_BYTES, 2 * CHUNK_BYTES + 3])
+def test_an_uploaded_file_is_there_as_it_was(store: Store, tmp_path: Path, size: int) -> None:
+    data = os.urandom(size)
+    file = tmp_path / "file"
+    file.write_bytes(data)
+    told: list[int] = []
+    store.upload("blob", file, digest(file), told.append)
+    assert store.read("blob") == data
+    assert sum(told) == size
+
+
+@pytest.mark.parametrize("size", [10, 2 * CHUNK_BYTES + 3])
+def test_a_file_that_changed_since_it_was_described_stores_nothing(
+    store: Store, tmp_path: Path, size: int
+) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(bytes(size))
+    described = digest(file)
+    file.write_bytes(bytes(size - 1) + b"x")
+    with pytest.raises(IntegrityError) as caught:
+        store.upload("blob", file, described)
+    assert (caught.value.expected, caught.value.actual) == (described, digest(file))
+    assert store.read("blob") is None
+
+
+def test_a_file_that_changes_while_it_is_uploaded_stores_nothing(
+    store: Store, tmp_path: Path
+) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(bytes(3 * CHUNK_BYTES))
+
+    def change_the_end(_: int) -> None:
+        with file.open("r+b") as stream:
+            stream.seek(-1, os.SEEK_END)
+            stream.write(b"x")
+
+    with pytest.raises(IntegrityError):
+        store.upload("blob", file, digest(file), change_the_end)
+    assert store.read("blob") is None
+
+
+def digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return describe("file", stream).digest
+
+
+# S3 that answers wrongly
+
+
+@pytest.mark.parametrize("landed", [True, False], ids=["landed", "not-landed"])
+@pytest.mark.parametrize("fault", ALL_FAULTS)
+def test_a_record_whose_put_met_a_fault_is_ours_and_there_once(
+    faulty: tuple[FaultyS3, Store], fault: Fault, *, landed: bool
+) -> None:
+    proxy, store = faulty
+    log = Log(store, "log")
+    proxy.fail(fault, landed=landed)
+    assert log.append({"who": "me"}) == 1
+    assert list(log.numbers()) == [1]
+
+
+@pytest.mark.parametrize("fault", ALL_FAULTS)
+def test_faults_again_and_again_do_not_make_two_records(
+    faulty: tuple[FaultyS3, Store], fault: Fault
+) -> None:
+    proxy, store = faulty
+    log = Log(store, "log")
+    proxy.fail(fault, fault, fault, landed=False)
+    assert [log.append({}), log.append({})] == [1, 2]
+    assert list(log.numbers()) == [1, 2]
+
+
+@pytest.mark.parametrize("fault", ALL_FAULTS)
+def test_a_fault_over_a_number_that_another_has_does_not_make_it_ours(
+    faulty: tuple[FaultyS3, Store], fault: Fault
+) -> None:
+    proxy, store = faulty
+    log = Log(store, "log")
+    log.append({"who": "other"})
+    proxy.fail(fault, landed=True)
+    taken = log.create(1, {"who": "me"})
+    assert taken is not None
+    assert taken["who"] == "other"
+
+
+def test_a_store_that_refuses_without_end_is_given_up(faulty: tuple[FaultyS3, Store]) -> None:
+    proxy, store = faulty
+    conflicts: list[Fault] = [409] * 1000
+    proxy.fail(*conflicts, landed=False)
+    with pytest.raises(StoreError, match=r"0000000001\.json in s3://.* is refused, though nothing"):
+        Log(store, "log").append({})
+
+
+def test_a_connection_that_always_breaks_is_an_error_that_says_so(
+    faulty: tuple[FaultyS3, Store],
+) -> None:
+    proxy, store = faulty
+    resets: list[Fault] = ["reset"] * 1000
+    proxy.fail(*resets, landed=False)
+    with pytest.raises(StoreError, match=r"cannot write log/0000000001\.json in s3://"):
+        Log(store, "log").append({})
+    assert len(proxy.writes) < 10
+
+
+@pytest.mark.parametrize("fault", ALL_FAULTS)
+def test_a_record_without_an_id_is_what_is_there_in_the_end(
+    faulty: tuple[FaultyS3, Store], fault: Fault
+) -> None:
+    proxy, store = faulty
+    proxy.fail(fault, landed=False)
+    assert create_or_read(store, "index", {"version": 7}) == {"version": 7}
+    assert store.read("index") == b'{"version":7}'
+
+
+@pytest.mark.parametrize("landed", [True, False], ids=["landed", "not-landed"])
+@pytest.mark.parametrize("fault", ALL_FAULTS)
+def test_a_publish_makes_one_version_whichever_of_its_writes_meets_a_fault(
+    faulty: tuple[FaultyS3, Store], tmp_path: Path, fault: Fault, *, landed: bool
+) -> None:
+    proxy, store = faulty
+    registry = Registry(store=store)
+    # Two files, the manifest, the version, its digest; only the last two can meet a conflict.
+    for place in range(3 if fault == 409 else 0, 5):
+        model = f"m{place}"
+        first = scaling_bundle(tmp_path, model=model, factor=10.0 + place)
+        proxy.writes.clear()
+        proxy.fail(fault, after=place, landed=landed)
+        version = first.publish(registry)
+        assert len(proxy.writes) >= 5 + (not landed)
+        second = scaling_bundle(tmp_path, model=model, factor=20.0 + place).publish(registry)
+        assert first.publish(registry).pin == version.pin
+        assert [each.pin for each in registry.versions(model)] == [version.pin, second.pin]
+
+
+# What cannot be reached or used
+
+
+@pytest.fixture
+def no_other_aws(aws_environment: dict[str, str]) -> None:
+    assert aws_environment
+
+
+@pytest.mark.usefixtures("no_other_aws")
+def test_an_endpoint_that_is_not_there_is_quickly_said_to_be_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        started = time.monotonic()
+        with pytest.raises(StoreError) as caught:
+            open_store("s3://some-bucket/prefix").folders("models")
+    assert time.monotonic() - started < 10
+    assert "cannot list models in s3://some-bucket/prefix" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("no_other_aws")
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        lambda store: store.create("a", b""),
+        lambda store: store.write("a", b""),
+        lambda store: list(store.keys("a")),
+        lambda store: store.folders("models"),
+    ],
+    ids=["create", "write", "keys", "folders"],
+)
+def test_a_bucket_that_does_not_exist_is_named(attempt: Callable[[Store], object]) -> None:
+    store = open_store("s3://no-such-bucket/prefix")
+    with pytest.raises(StoreError, match=r"s3://no-such-bucket/prefix: the bucket does not exist$"):
+        attempt(store)
+
+
+def test_what_s3_says_is_passed_on_in_one_line(faulty: tuple[FaultyS3, Store]) -> None:
+    proxy, store = faulty
+    proxy.fail(409, landed=False)
+    with pytest.raises(StoreError, match=r"cannot write a in .*: Wrong: asked for by a test$"):
+        store.write("a", b"")
+
+
+@pytest.mark.parametrize(
+    "uri", ["s3://", "s3:///prefix", "gs://bucket", "https://bucket.s3.amazonaws.com", "file://"]
+)
+def test_a_uri_that_is_no_registry_says_what_is(uri: str) -> None:
+    with pytest.raises(StoreError, match="expected s3://bucket/prefix, a directory, or memory://"):
+        open_store(uri)
+
+
+def test_a_directory_that_cannot_be_made_is_an_error_of_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreError, match=r"cannot use .*/file/registry as a registry") as caught:
+        open_store(str(tmp_path / "file" / "registry"))
+    assert "\n" not in str(caught.value)
+
+
+def test_without_credentials_it_is_said_where_to_put_them(
+    monkeypatch: pytest.MonkeyPatch, aws_environment: dict[str, str]
+) -> None:
+    for variable in aws_environment:
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(StoreError, match=r"no AWS credentials found: set AWS_PROFILE"):
+        open_store("s3://some-bucket")
+
+
+def test_a_memory_is_found_again_by_its_name() -> None:
+    name = uuid.uuid4().hex
+    open_store(f"memory://{name}").write("a", b"kept")
+    assert open_store(f"memory://{name}").read("a") == b"kept"
+    assert open_store(f"memory://{name}-other").read("a") is None
+
+
+def test_a_user_without_rights_is_told_that_access_is_denied(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with EmbeddedAws(auth=True) as aws:
+        iam = aws.client("iam")
+        iam.create_user(UserName="nobody")
+        key = iam.create_access_key(UserName="nobody")["AccessKey"]
+        iam.close()
+        s3 = aws.client("s3")
+        location = {"LocationConstraint": s3.meta.region_name}
+        s3.create_bucket(Bucket="guarded", CreateBucketConfiguration=location)
+        s3.close()
+        for variable, value in aws.environment().items():
+            monkeypatch.setenv(variable, value)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
+        store = open_store("s3://guarded/registry")
+        started = time.monotonic()
+        for attempt in (
+            lambda: store.write("a", b""),
+            lambda: store.folders("models"),
+            lambda: Log(store, "log").append({}),
+        ):
+            with pytest.raises(StoreError, match="s3://guarded/registry: access denied") as caught:
+                attempt()
+            assert "\n" not in str(caught.value)
+            assert caught.value.denied
+        # Only the releaser, whose role may be fresh, asks again.
+        assert time.monotonic() - started < 10

@@ -1,0 +1,104 @@
+"""An HTTP API in this process: a loopback server that turns requests into events for a function."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+from shearling_runtime.local import body_of, event_of, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from shearling_runtime.local import Headers
+    from tests.support.lambda_server import Handler
+
+
+@contextmanager
+def http_door(function: Handler, *, payload: str = "2.0", stage: str = "$default") -> Iterator[str]:
+    """Serve a function as an API does, and yield the API's URL.
+
+    Args:
+        function: takes an event, and returns its answer.
+        payload: `2.0` (an HTTP API, a function URL), `1.0` (a REST API) or `alb` (a load balancer).
+        stage: a named one is part of the URL.
+    """
+    to_event = PAYLOADS[payload]
+    with serving(function, partial(to_event, stage=stage), 0) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        prefix = "" if stage == "$default" else f"/{stage}"
+        try:
+            yield f"http://127.0.0.1:{server.server_port}{prefix}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+_TARGET_GROUP = (
+    "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/fraud/6d0ecf831eec9f09"
+)
+
+
+def event_1_0(
+    method: str, target: str, headers: Headers, body: bytes, stage: str = "$default"
+) -> dict[str, Any]:
+    """Return the event of a REST API: headers as they were sent, the stage not in the path."""
+    url = urlsplit(target)
+    several: dict[str, list[str]] = {}
+    for name, value in headers:
+        several.setdefault(name, []).append(value)
+    path = url.path if stage == "$default" else url.path.removeprefix(f"/{stage}")
+    query = parse_qs(url.query)
+    event = {
+        "resource": "/{proxy+}",
+        "path": path,
+        "httpMethod": method,
+        "headers": {name: values[-1] for name, values in several.items()},
+        "multiValueHeaders": several,
+        "queryStringParameters": {name: values[-1] for name, values in query.items()} or None,
+        "multiValueQueryStringParameters": query or None,
+        "pathParameters": {"proxy": path.removeprefix("/")},
+        "stageVariables": None,
+        "requestContext": {
+            "accountId": "123456789012",
+            "apiId": "abc123def4",
+            "httpMethod": method,
+            "path": url.path,
+            "protocol": "HTTP/1.1",
+            "requestId": "c6af9ac6-7b61-11e6-9a41-93e8deadbeef",
+            "resourcePath": "/{proxy+}",
+            "stage": stage,
+        },
+    }
+    kind = next((value for name, value in headers if name.lower() == "content-type"), "")
+    absent = {"body": None, "isBase64Encoded": False}
+    return event | body_of(body, kind, absent=absent)
+
+
+def event_alb(
+    method: str,
+    target: str,
+    headers: Headers,
+    body: bytes,
+    stage: str = "$default",  # noqa: ARG001 - a load balancer has none
+) -> dict[str, Any]:
+    """Return the event of a load balancer whose target group has no multi-value headers."""
+    url = urlsplit(target)
+    kept = {name.lower(): value for name, value in headers}
+    event = {
+        "requestContext": {"elb": {"targetGroupArn": _TARGET_GROUP}},
+        "httpMethod": method,
+        "path": url.path,
+        "queryStringParameters": {n: values[-1] for n, values in parse_qs(url.query).items()},
+        "headers": kept,
+    }
+    absent = {"body": "", "isBase64Encoded": False}
+    return event | body_of(body, kept.get("content-type", ""), absent=absent)
+
+
+#: How each kind of API hands over a request.
+PAYLOADS = {"1.0": event_1_0, "2.0": event_of, "alb": event_alb}

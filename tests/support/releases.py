@@ -1,0 +1,131 @@
+"""A model of three versions in a registry in memory, deployed as the function `acme-fraud`."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from shearling.bundle.canonical_json import canonical_json
+from shearling.registry.registry import Registry
+from shearling.release.reconcile import release_alias
+from tests.support.fake_lambda import FakeLambda, passing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from shearling.registry.records import Deployment, Release
+    from shearling.release.outcome import Outcome
+    from shearling.storage.store import Store
+
+DIGESTS = {number: f"sha256:{number:064x}" for number in range(1, 10)}
+
+
+def pin(number: int, model: str = "fraud") -> str:
+    return f"{model}:{number}@{DIGESTS[number]}"
+
+
+def memory_registry(versions: int = 3, *, store: Store | None = None) -> Registry:
+    registry = (
+        Registry(f"memory://{secrets.token_hex(8)}") if store is None else Registry(store=store)
+    )
+    for number in range(1, versions + 1):
+        record = {
+            "id": str(number),
+            "created": "2026-01-01T00:00:00.000+00:00",
+            "digest": DIGESTS[number],
+        }
+        key = f"models/fraud/versions/{number:010d}.json"
+        assert registry.store.create(key, canonical_json(record))
+    return registry
+
+
+def deploy(registry: Registry, function: str = "acme-fraud", **changes: Any) -> Deployment:
+    record = {
+        "model": "fraud",
+        "function": function,
+        "aliases": ["prod", "staging"],
+        "region": "eu-west-1",
+        "account": "000000000000",
+        "releaser": "acme_releaser",
+        "runtime": "python3.13",
+        "api_url": None,
+        **changes,
+    }
+    key = f"000000000000-eu-west-1-{function}"
+    registry.store.write(f"deployments/{key}.json", canonical_json(record))
+    return next(one for one in registry.deployments() if one.key == key)
+
+
+def record(
+    registry: Registry, deployment: Deployment, alias: str, entry: int, version: int, **more: Any
+) -> None:
+    """Say that an entry was released, as the releaser does."""
+    fields = {"entry": entry, "version": version, "outcome": "released", "lambda_version": "1"}
+    last = registry.last_release(deployment, alias)
+    number = last.number + 1 if last else 1
+    assert registry.record_release(deployment, alias, number, {**fields, **more})
+
+
+@dataclass
+class Stage:
+    """A function with the aliases prod and staging, as Terraform leaves it."""
+
+    fake: FakeLambda = field(default_factory=lambda: FakeLambda(settle=2))
+    registry: Registry = field(default_factory=memory_registry)
+
+    def __post_init__(self) -> None:
+        self.deployment: Deployment = deploy(self.registry)
+        self.fake.publish_version()
+        self.fake.functions["1"]["State"] = "Active"
+        self.fake.create_alias("prod", "1")
+        self.fake.create_alias("staging", "1")
+
+    def name(self, version: int, alias: str = "prod", **more: Any) -> int:
+        return self.registry.set_alias("fraud", alias, version, **more).number
+
+    def release(self, alias: str = "prod", **more: Any) -> Outcome:
+        clock = self.fake.time.clock
+        more = {"clock": clock, **more}
+        return release_alias(self.fake.client, self.registry, self.deployment, alias, **more)
+
+    def die_before_the_record(self) -> None:
+        """Release, and be cut off when all is done but for the record of it."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(type(self.registry), "record_release", _die)
+            with pytest.raises(KeyboardInterrupt):
+                self.release()
+
+    def records(self, alias: str = "prod") -> list[Release]:
+        return self.registry.releases(self.deployment, alias)
+
+    def change_latest(self, **changes: Any) -> None:
+        """Change the function as Terraform does, without publishing."""
+        self.fake.settle, settle = 0, self.fake.settle
+        self.fake.update_function_configuration(changes, None)
+        self.fake.settle = settle
+
+    def change_code(self, code_sha256: str) -> None:
+        self.fake.latest["CodeSha256"] = code_sha256
+        self.change_latest()
+
+
+def _die(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def failing(**changes: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    return lambda configuration: {**passing(configuration), **changes}
+
+
+def once(operation: str, action: Callable[[], object]) -> Callable[[str], None]:
+    """Do something just before the first call of an operation."""
+    todo = [action]
+
+    def before(name: str) -> None:
+        if name == operation and todo:
+            todo.pop()()
+
+    return before

@@ -1,0 +1,139 @@
+"""What a person passes, as tensors: columns by their names, and what is missing by its row."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from shearling.client.connect import connect
+from shearling.errors import InvalidRequestError
+from shearling.registry.registry import Registry
+from shearling.tensors.inputs import check_rows, to_tensors
+from shearling.tensors.spec import TensorSpec
+from tests.support.bundles import ROWS, scaling_bundle
+from tests.support.lambda_server import LambdaDoor, served
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MATRIX = (TensorSpec(name="X", datatype="FP32", shape=(-1, 2)),)
+CITY = (TensorSpec(name="city", datatype="BYTES", shape=(-1, 1)),)
+COLUMNS = ["age", "income"]
+FRAME = pd.DataFrame({"age": [1, 2], "income": [0.5, 1.5]})
+
+
+def test_columns_in_another_order_are_put_into_the_known_one() -> None:
+    tensors = to_tensors(FRAME[["income", "age"]], MATRIX, COLUMNS)
+    np.testing.assert_array_equal(tensors["X"], [[1, 0.5], [2, 1.5]])
+
+
+def test_columns_are_known_by_the_text_of_their_names() -> None:
+    frame = pd.DataFrame({1: [3.0], 0: [2.0]})
+    np.testing.assert_array_equal(to_tensors(frame, MATRIX, ["0", "1"])["X"], [[2, 3]])
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (FRAME.rename(columns={"age": "years"}), "column 'age' is missing: the model was pushed"),
+        (FRAME[["age"]], "column 'income' is missing: the model was pushed with columns age, inco"),
+        (FRAME.assign(vip=True), "column 'vip' is unknown: the model was pushed with columns age"),
+        (pd.DataFrame([[1, 2, 3]], columns=["age", "age", "income"]), "'age' stands there twice"),
+    ],
+    ids=["renamed", "missing", "unknown", "twice"],
+)
+def test_other_columns_are_refused_by_name(frame: pd.DataFrame, message: str) -> None:
+    with pytest.raises(InvalidRequestError, match=message):
+        to_tensors(frame, MATRIX, COLUMNS)
+
+
+def test_a_single_column_is_known_by_its_name_too() -> None:
+    with pytest.raises(InvalidRequestError, match="column 'city' is missing"):
+        to_tensors(pd.DataFrame({"town": ["Oslo"]}), CITY, ["city"])
+
+
+def test_arrays_are_taken_as_they_are() -> None:
+    np.testing.assert_array_equal(to_tensors([[1, 2]], MATRIX, COLUMNS)["X"], [[1, 2]])
+
+
+def test_a_frame_is_taken_as_it_is_where_no_names_are_known() -> None:
+    np.testing.assert_array_equal(to_tensors(FRAME, MATRIX)["X"], FRAME.to_numpy())
+
+
+def test_truth_beside_numbers_is_0_and_1() -> None:
+    frame = pd.DataFrame({"age": [1.5], "vip": [True]})
+    np.testing.assert_array_equal(to_tensors(frame, MATRIX)["X"], [[1.5, 1]])
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), pd.NA, pd.NaT], ids=repr)
+def test_a_missing_string_is_named_with_its_row(missing: Any) -> None:
+    city = np.array(["Oslo", "Rome", missing], object)
+    with pytest.raises(
+        InvalidRequestError, match=r"input 'city': row 2 is \S+: .*missing values: fill them first"
+    ):
+        to_tensors({"city": city}, CITY)
+
+
+def test_what_is_no_string_is_named_with_its_row() -> None:
+    with pytest.raises(InvalidRequestError, match="input 'city': row 1 is 5, which is not a strin"):
+        to_tensors({"city": np.array(["Oslo", 5], object)}, CITY)
+
+
+@pytest.mark.parametrize("value", [[[1, 2], [3]], {"X": [[1, 2], [3]]}], ids=["list", "dict"])
+def test_rows_of_different_lengths_are_refused(value: Any) -> None:
+    with pytest.raises(InvalidRequestError, match="input 'X': rows of different lengths"):
+        to_tensors(value, MATRIX)
+
+
+@pytest.mark.parametrize(
+    "example",
+    [
+        np.ones((0, 2)),
+        np.ones((2, 0)),
+        [],
+        FRAME.iloc[:0],
+        {"a": np.ones((2, 1)), "b": np.ones((0, 1))},
+        {"a": np.ones((2, 0)), "b": np.ones((1, 0))},
+    ],
+    ids=["no-rows", "no-columns", "list", "frame", "one-input", "all-inputs"],
+)
+def test_an_example_without_rows_proves_nothing(example: Any) -> None:
+    with pytest.raises(InvalidRequestError, match="example has no rows"):
+        check_rows(example)
+
+
+def test_one_of_several_inputs_may_hold_nothing_yet() -> None:
+    check_rows({"tokens": np.ones((1, 3)), "cache": np.ones((1, 8, 0, 64))})
+
+
+def deployed(directory: Path, **changes: Any) -> LambdaDoor:
+    """A function that serves a bundle whose manifest was changed."""
+    bundle = scaling_bundle(directory)
+    registry = Registry(str(directory / "registry"))
+    pin = registry.publish(replace(bundle.manifest, **changes), bundle.files, {}).version.pin
+    return LambdaDoor(
+        {"acme-fraud:prod": served(registry.store.uri, str(pin), directory / "scratch")}
+    )
+
+
+def test_a_deployed_model_takes_columns_by_the_names_of_the_push(tmp_path: Path) -> None:
+    model = connect(
+        "acme-fraud:prod", client=deployed(tmp_path, options={"columns": COLUMNS}).client
+    )
+    frame = pd.DataFrame(ROWS, columns=COLUMNS)
+    for rows in (frame, frame[["income", "age"]], ROWS):
+        np.testing.assert_array_equal(model.infer(rows)["Y"], 2 * ROWS)
+    with pytest.raises(InvalidRequestError, match="column 'age' is missing"):
+        model.infer(frame.rename(columns={"age": "years"}))
+
+
+def test_metadata_of_the_user_cannot_stand_in_for_the_columns(tmp_path: Path) -> None:
+    door = deployed(tmp_path, metadata={"columns": ["other", "names"]})
+    model = connect("acme-fraud:prod", client=door.client)
+    assert "columns" not in model.metadata()["parameters"]
+    answer = model.infer(pd.DataFrame(ROWS, columns=COLUMNS))
+    np.testing.assert_array_equal(answer["Y"], 2 * ROWS)
