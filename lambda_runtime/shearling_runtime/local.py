@@ -12,11 +12,13 @@ import os
 import sys
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from shearling.protocol.http_events import base64_body, http_event
 from shearling_runtime.events.dispatch import respond
 from shearling_runtime.http.limits import REQUEST_LIMIT
 from shearling_runtime.serving.model_server import ModelServer
@@ -54,41 +56,31 @@ def event_of(
     for name, value in headers:
         key = name.lower()
         joined[key] = f"{joined[key]},{value}" if key in joined else value
-    event = {
-        "version": "2.0",
+    carried = body_of(body, joined.get("content-type", ""), absent={"isBase64Encoded": False})
+    event = http_event(method, url.path, joined, carried, stage=stage)
+    event["requestContext"] |= {
+        "accountId": "123456789012",
+        "apiId": "local",
+        "domainName": joined.get("host", _HOST),
+        "requestId": str(uuid.uuid4()),
         "routeKey": "$default",
-        "rawPath": url.path,
-        "rawQueryString": url.query,
-        "headers": joined,
-        "requestContext": {
-            "accountId": "123456789012",
-            "apiId": "local",
-            "domainName": joined.get("host", _HOST),
-            "http": {
-                "method": method,
-                "path": url.path,
-                "protocol": "HTTP/1.1",
-                "sourceIp": _HOST,
-                "userAgent": joined.get("user-agent", ""),
-            },
-            "requestId": str(uuid.uuid4()),
-            "routeKey": "$default",
-            "stage": stage,
-        },
     }
-    return event | body_of(body, joined.get("content-type", ""), absent={"isBase64Encoded": False})
+    event["requestContext"]["http"] |= {
+        "protocol": "HTTP/1.1",
+        "sourceIp": _HOST,
+        "userAgent": joined.get("user-agent", ""),
+    }
+    return event | {"routeKey": "$default", "rawQueryString": url.query}
 
 
 def body_of(body: bytes, content_type: str, *, absent: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of an event that hold a request's body."""
+    """Return the fields of an event that carry a request's body; `absent` if it has none."""
     if not body:
         return absent
     if content_type.startswith(_TEXT):
-        try:
+        with suppress(UnicodeDecodeError):
             return {"body": body.decode(), "isBase64Encoded": False}
-        except UnicodeDecodeError:
-            pass
-    return {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}
+    return base64_body(body)
 
 
 def serving(

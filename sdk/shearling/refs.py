@@ -34,6 +34,11 @@ class Pin:
     def __str__(self) -> str:
         return f"{self.model}:{self.version}@{self.digest}"
 
+    @property
+    def hex(self) -> str:
+        """The digest without its algorithm: the name of the manifest's blob."""
+        return self.digest.removeprefix("sha256:")
+
     @classmethod
     def parse(cls, text: str) -> Pin:
         """Read `fraud:7@sha256:<hex>`; anything less is an InvalidRefError."""

@@ -268,7 +268,7 @@ def test_rollback_names_the_version_that_served_before(registry: Registry) -> No
 def test_rollback_passes_over_versions_that_failed(registry: Registry) -> None:
     serve(registry, 1)
     failed = registry.set_alias("fraud", "prod", 2)
-    deployment = registry.deployments("fraud")[0]
+    deployment = registry.release_log.deployments("fraud")[0]
     record(registry, deployment, "prod", failed.number, 2, outcome="failed")
     serve(registry, 3)
     assert rollback("fraud", "prod", registry=registry).version == 1
@@ -285,7 +285,7 @@ def test_rollback_from_what_is_not_served_names_what_is(
     serve(registry, *served)
     entry = registry.set_alias("fraud", "prod", **named)
     if outcome:
-        deployment = registry.deployments("fraud")[0]
+        deployment = registry.release_log.deployments("fraud")[0]
         record(registry, deployment, "prod", entry.number, entry.version, outcome=outcome)
     back = rollback("fraud", "prod", registry=registry)
     assert (back.version, back.canary, back.number) == (1, None, entry.number + 1)
@@ -300,7 +300,7 @@ def test_rollback_passes_over_releases_of_the_version_that_serves(registry: Regi
 def test_rolling_back_twice_goes_back_and_forth(registry: Registry) -> None:
     serve(registry, 1, 2)
     entry = rollback("fraud", "prod", registry=registry)
-    record(registry, registry.deployments("fraud")[0], "prod", entry.number, 1)
+    record(registry, registry.release_log.deployments("fraud")[0], "prod", entry.number, 1)
     assert rollback("fraud", "prod", registry=registry).version == 2
 
 
@@ -331,7 +331,7 @@ def test_rolling_back_to_what_is_named_but_failed_asks_for_another_try(
 ) -> None:
     serve(registry, 1, 2)
     entry = rollback("fraud", "prod", registry=registry)
-    deployment = registry.deployments("fraud")[0]
+    deployment = registry.release_log.deployments("fraud")[0]
     record(registry, deployment, "prod", entry.number, 1, outcome="failed")
     again = rollback("fraud", "prod", registry=registry)
     assert (again.version, again.number) == (1, entry.number + 1)
@@ -389,7 +389,7 @@ def test_with_nothing_before_there_is_nothing_to_go_back_to(registry: Registry) 
 @pytest.fixture
 def busy(registry: Registry) -> Registry:
     serve(registry, 1)
-    deployment = registry.deployments("fraud")[0]
+    deployment = registry.release_log.deployments("fraud")[0]
     entry = registry.set_alias("fraud", "prod", 2, canary={"version": 3, "percent": 10})
     reason = "<b>0.5</b>\noff"
     record(registry, deployment, "prod", entry.number, 2, outcome="failed", reason=reason)
@@ -420,7 +420,7 @@ def test_what_was_released_on_a_destroyed_function_is_no_word_of_its_successor(
     registry: Registry,
 ) -> None:
     serve(registry, 2)
-    old = registry.deployments("fraud")[0]
+    old = registry.release_log.deployments("fraud")[0]
     deployed = registry.store.read(f"deployments/{old.key}.json")
     assert deployed
     # As Terraform does: the name ends in an id that is new with each deployment.
@@ -438,9 +438,9 @@ def test_status_prints_as_an_aligned_table(busy: Registry) -> None:
     table = str(status("fraud", busy))
     expected = """\
 ALIAS          VERSION      SINCE             FUNCTION    SERVES  OUTCOME       REASON
-fraud:beta     3            2026-01-01 00:00  -           -       not deployed
+fraud:beta     3            2026-01-01 00:00  -           -       not deployed  -
 fraud:prod     2 (10 %: 3)  2026-01-01 00:00  acme-fraud  1       failed        <b>0.5</b> off
-fraud:staging  -            -                 acme-fraud  -       not set"""
+fraud:staging  -            -                 acme-fraud  -       not set       -"""
     assert re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d", "2026-01-01 00:00", table) == expected
 
 

@@ -16,10 +16,10 @@ import shearling.models.push
 import shearling.package
 from shearling.bundle.digests import digest_of
 from shearling.cli import main
-from shearling.cli.output import table
 from shearling.models.push import push_model
 from shearling.protocol.responses import read_answer
 from shearling.registry.registry import Registry
+from shearling.text_table import table
 from tests.support.bundles import ROWS, scaling_graph
 from tests.support.lambda_server import FunctionError, LambdaDoor, served
 from tests.support.releases import deploy, record

@@ -12,7 +12,7 @@ import pytest
 
 from shearling.cli import main as shearling
 from shearling.cli.proxy import HttpUpstream, LambdaUpstream, serving
-from shearling.cli.try_model import _signed_for
+from shearling.client.auth import Auth, Authorization
 from shearling.client.transport import Answer
 from tests.support.bundles import scaling_bundle
 from tests.support.http_server import http_door
@@ -111,7 +111,7 @@ def test_a_function_that_cannot_be_invoked_is_an_error_with_a_sentence(function:
 
 
 def test_an_api_that_is_down_is_an_error_with_a_sentence() -> None:
-    with serving(HttpUpstream("http://127.0.0.1:1"), PAGE, {}) as url:
+    with serving(HttpUpstream("http://127.0.0.1:1", Authorization()), PAGE, {}) as url:
         status, _, body = ask(url)
     assert status == 502
     assert "cannot reach" in json.loads(body)["error"]
@@ -146,7 +146,9 @@ def _sent_headers(
         return {"statusCode": 200, "headers": {}, "body": "{}", "isBase64Encoded": False}
 
     with http_door(api) as there:
-        upstream = HttpUpstream(there, region=region, token=token, api_key=api_key)
+        auth: Auth = "iam" if region else "auto"
+        authorization = Authorization.choose("", auth, region=region, token=token, api_key=api_key)
+        upstream = HttpUpstream(there, authorization)
         answer = upstream("POST", "/v2", {}, b"{}")
     assert isinstance(answer, Answer)
     return seen[0]
@@ -202,7 +204,9 @@ def test_a_key_at_a_host_of_aws_is_signed_for_only_when_asked_and_a_token_never(
     token: str | None, api_key: str | None, region: str | None, signed_for: str | None
 ) -> None:
     host = "abc.execute-api.eu-west-3.amazonaws.com"
-    assert _signed_for(host, region, token, api_key) == signed_for
+    auth: Auth = "iam" if region else "auto"
+    authorization = Authorization.choose(host, auth, region=region, token=token, api_key=api_key)
+    assert authorization.signed_region == signed_for
 
 
 def test_a_wrong_target_is_said_at_once(

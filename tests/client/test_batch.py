@@ -27,7 +27,8 @@ from shearling.errors import (
     RowFailure,
     RowsFailedError,
 )
-from shearling.protocol.binary import LENGTH_HEADER, split
+from shearling.protocol.binary import split
+from shearling.protocol.constants import LENGTH_HEADER
 from shearling.tensors.encoding import from_bytes
 from shearling.tensors.spec import Signature, TensorSpec
 from tests.support.bundles import scaling_bundle
@@ -346,8 +347,8 @@ def answering(
     [
         ({"a": [[1, 2]]}, [[1, 2]], r"input a FP64\[1, 2\] does not take any number .*: use infer"),
         ({"a": 1}, [[]], r"input a FP64\[\] does not take any number of rows .*: use infer"),
-        ({"a": [1, 2], "b": [1]}, [[-1], [-1]], "not as many rows of each: 2 of 'a', 1 of 'b'"),
-        ({}, [], "not as many rows of each: there are none"),
+        ({"a": [1, 2], "b": [1]}, [[-1], [-1]], "different numbers of rows: 2 of 'a', 1 of 'b'"),
+        ({}, [], "there are none, and so no rows"),
         ({"a": [[1]]}, [[-1]], "'a'"),
     ],
     ids=["fixed", "scalar", "unequal", "no-inputs", "does-not-fit"],
@@ -408,7 +409,7 @@ def test_long_strings_count_too() -> None:
     spec = TensorSpec(name="text", datatype="BYTES", shape=(-1,))
     texts = np.array(["x" * 10_000, "x" * 30_000] * 1000, object)
     signature = Signature(inputs=(spec,), outputs=())
-    assert 40 <= many._rows_per_call({"text": texts}, signature) <= 60
+    assert 40 <= many.rows_per_call_of({"text": texts}, signature) <= 60
 
 
 def test_a_message_has_the_first_reasons_and_the_first_places() -> None:

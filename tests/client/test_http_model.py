@@ -5,17 +5,21 @@ from __future__ import annotations
 import base64
 import json
 import socket
+import threading
 import uuid
 from collections.abc import Callable
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 
 from shearling.cli import main
-from shearling.client import transport as connections
+from shearling.client.auth import Authorization
 from shearling.client.connect import connect
+from shearling.client.transport import Connections
 from shearling.errors import (
     DeadlineError,
     InferenceError,
@@ -172,8 +176,8 @@ def test_a_key_is_sent_alone_or_beside_a_token_or_within_a_signature(
 
 def test_a_key_needs_no_credentials_at_a_host_of_aws() -> None:
     url = "https://abc.execute-api.eu-west-3.amazonaws.com/live"
-    model = connect(url, model="fraud", api_key="k")
-    assert model._authorized("GET", url, b"", {}) == {"X-Api-Key": "k"}
+    authorization = Authorization.choose(urlsplit(url).hostname or "", api_key="k")
+    assert authorization.headers("GET", url, {}, b"") == {"X-Api-Key": "k"}
 
 
 def test_a_token_or_nothing_is_sent_otherwise() -> None:
@@ -194,8 +198,7 @@ def test_a_host_of_aws_is_signed_for_in_its_region(
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
-    model = connect(f"https://{host}", model="fraud")
-    headers = model._authorized("GET", f"https://{host}/v2", b"", {})
+    headers = Authorization.choose(host).headers("GET", f"https://{host}/v2", {}, b"")
     assert scope in headers["Authorization"]
 
 
@@ -234,27 +237,52 @@ def test_a_proxy_of_the_environment_is_asked_with_its_password(
     assert event["headers"]["proxy-authorization"] == f"Basic {who}"
 
 
+@contextmanager
+def counted_connections() -> Iterator[tuple[str, list[Any]]]:
+    """Serve an empty model, and yield the URL and the addresses that connected."""
+    connected: list[Any] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            connected.append(self.client_address)
+            super().setup()
+
+        def do_GET(self) -> None:
+            body = b'{"inputs": [], "outputs": []}'
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", connected
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 def test_requests_share_a_connection() -> None:
-    metadata: dict[str, Any] = {"inputs": [], "outputs": []}
-    with answering(*[(200, metadata)] * 3) as (url, _):
+    with counted_connections() as (url, connected):
         model = connect(url, model="fraud")
         for _ in range(3):
             model.metadata()
-        pool = model._connections._pool.connection_from_url(url)
-        assert (pool.num_connections, pool.num_requests) == (1, 3)
+    assert len(connected) == 1
 
 
-def test_a_connection_that_nobody_used_for_long_is_not_trusted(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(connections, "_IDLE_SECONDS", 0.0)
-    metadata: dict[str, Any] = {"inputs": [], "outputs": []}
-    with answering((200, metadata), (200, metadata)) as (url, _):
-        model = connect(url, model="fraud")
-        model.metadata()
-        before = model._connections._pool.connection_from_url(url)
-        model.metadata()
-        assert model._connections._pool.connection_from_url(url) is not before
+def test_a_connection_that_nobody_used_for_long_is_not_trusted() -> None:
+    with counted_connections() as (url, connected):
+        connections = Connections(url, idle_seconds=0.0)
+        for _ in range(2):
+            assert connections.send("GET", url, b"", {}, 5.0).status == 200
+    assert len(connected) == 2
 
 
 def test_an_unknown_way_to_authorize_is_refused() -> None:
@@ -263,8 +291,8 @@ def test_an_unknown_way_to_authorize_is_refused() -> None:
 
 
 def test_a_load_balancer_is_not_signed_for() -> None:
-    url = "http://models-1.eu-west-1.elb.amazonaws.com"
-    assert connect(url, model="fraud")._authorized("GET", url, b"", {}) == {}
+    host = "models-1.eu-west-1.elb.amazonaws.com"
+    assert Authorization.choose(host).headers("GET", f"http://{host}", {}, b"") == {}
 
 
 def test_what_is_throttled_is_tried_again() -> None:

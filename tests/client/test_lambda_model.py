@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from shearling.client.connect import connect
+from shearling.client.lambda_model import lambda_client
 from shearling.errors import (
     DeadlineError,
     InferenceError,
@@ -71,10 +72,14 @@ def test_many_rows_go_as_bytes_and_come_as_bytes(door: LambdaDoor) -> None:
 
 
 def test_what_is_refused_of_bytes_has_its_class_too(door: LambdaDoor) -> None:
-    model = connect(TARGET, client=door.client)
+    function = door.functions[TARGET]
+
+    def renamed(event: Any) -> Any:
+        answer = function(event)
+        return answer | {"name": "other"} if event == {"shearling": "metadata"} else answer
+
+    model = connect(TARGET, client=LambdaDoor({TARGET: renamed}).client)
     rows = np.random.default_rng(0).random((1000, 2), np.float32)
-    model.infer(rows)
-    model._name = "other"
     with pytest.raises(UnknownModelError, match="model 'other' is not served here"):
         model.infer(rows)
 
@@ -293,9 +298,10 @@ def test_a_throttled_call_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> Non
     paths: list[str] = []
     handler = type("Handler", (_Throttling,), {"refusals": 1, "paths": paths})
     with lambda_api(handler, monkeypatch):
-        model = connect(TARGET)
+        client = lambda_client()
+        model = connect(TARGET, client=client)
         assert model.call({}) == {"outputs": []}
-        model._client.close()
+        client.close()
     assert len(paths) == 2
     assert paths[0].endswith("/functions/acme-fraud/invocations?Qualifier=prod")
 
@@ -304,8 +310,9 @@ def test_each_of_many_calls_at_once_keeps_its_connection(monkeypatch: pytest.Mon
     together, connections = threading.Barrier(20), set[Any]()
     handler = type("Handler", (_Counting,), {"together": together, "connections": connections})
     with lambda_api(handler, monkeypatch):
-        model = connect(TARGET)
+        client = lambda_client()
+        model = connect(TARGET, client=client)
         outputs = model.infer_many(np.arange(60.0), rows_per_call=1, max_concurrency=20)
-        model._client.close()
+        client.close()
     np.testing.assert_array_equal(outputs["X"], np.arange(60))
     assert len(connections) <= 21  # one more if the signature's is still in use

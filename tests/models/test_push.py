@@ -580,7 +580,7 @@ def test_external_data_of_branches_beside_a_file_is_the_same_bundle_as_one_file(
 def test_weights_inside_of_branches_count_when_packing_is_decided(
     monkeypatch: pytest.MonkeyPatch, registry: Registry
 ) -> None:
-    monkeypatch.setattr(onnx_converter, "_MAPPED_BYTES", 1_500_000)
+    monkeypatch.setattr(onnx_converter, "MAPPED_BYTES", 1_500_000)
     example = {"X": np.ones((2, 512), np.float32), "is_yes": np.array(True)}
     version = push_model(branches(), "choice", example=example, registry=registry)
     assert registry.manifest(version.pin).options["prepack"] is False
@@ -1204,7 +1204,7 @@ def test_a_function_is_pushed_with_the_environment_it_needs(registry: Registry) 
 def test_a_pickle_that_no_function_can_run_is_published_with_a_warning(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shearling.models.push._OLDEST_PYTHON", (3, 99))
+    monkeypatch.setattr("shearling.models.push.OLDEST_ON_AWS", (3, 99))
     with pytest.warns(UserWarning, match=r"a pickle of Python 3\.\d+ runs on no function of AWS"):
         pushed_pickle(registry)
     assert registry.models() == ["echo"]
@@ -1213,7 +1213,7 @@ def test_a_pickle_that_no_function_can_run_is_published_with_a_warning(
 def test_a_pickle_that_functions_can_run_is_published_without_a_warning(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shearling.models.push._OLDEST_PYTHON", (3, 0))
+    monkeypatch.setattr("shearling.models.push.OLDEST_ON_AWS", (3, 0))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         pushed_pickle(registry)
@@ -1340,7 +1340,7 @@ def recommit(registry: Registry, manifest: Manifest, environment: Environment) -
 def commit(registry: Registry, model: str, manifest: bytes) -> str:
     digest = digest_of(manifest)
     registry.store.write(blob_key(digest.removeprefix("sha256:")), manifest)
-    number, _ = registry._commit_version(model, digest, {})
+    number, _ = registry.version_log(model).commit(digest, {})
     return f"{model}:{number}@{digest}"
 
 

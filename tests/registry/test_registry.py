@@ -153,7 +153,7 @@ def test_a_model_alone_is_its_newest_version(registry: Registry, tmp_path: Path)
 
 def test_the_tenth_version_is_newer_than_the_ninth(memory: Registry) -> None:
     for number in range(1, 12):
-        assert memory._commit_version("fraud", digest_of(b"%d" % number), {}) == (number, True)
+        assert memory.version_log("fraud").commit(digest_of(b"%d" % number), {}) == (number, True)
     assert memory.resolve("fraud").version == 11
     assert [version.pin.version for version in memory.versions("fraud")] == list(range(1, 12))
 
@@ -448,7 +448,7 @@ def commit_together(
         registry = Registry(store=SteppedStore(backend, who, steps, conflicts[who]))
         try:
             for digest in digests[who]:
-                number, is_new = registry._commit_version("fraud", digest, {"by": str(who)})
+                number, is_new = registry.version_log("fraud").commit(digest, {"by": str(who)})
                 results[who].append((number, is_new))
         finally:
             steps.leave()
@@ -481,7 +481,7 @@ def test_whoever_publishes_when_there_is_one_version_a_digest_and_no_number_is_l
     for plan, result in zip(digests, results, strict=True):
         assert [versions[number] for number, _ in result] == plan
     assert sum(is_new for result in results for _, is_new in result) == len(versions)
-    assert all(registry._find_digest("fraud", digest) for digest in versions.values())
+    assert all(registry.version_log("fraud").find(digest) for digest in versions.values())
 
 
 @pytest.mark.parametrize("same", [True, False], ids=["same", "different"])
@@ -526,9 +526,9 @@ def test_a_push_that_died_before_its_version_is_indexed_is_found_by_the_next(
     memory: Registry,
 ) -> None:
     digest, other = digest_of(b"a"), digest_of(b"b")
-    memory._versions("fraud").create(1, {"digest": digest})  # and dies
-    assert memory._commit_version("fraud", other, {}) == (2, True)
-    assert memory._commit_version("fraud", digest, {}) == (1, False)
+    Log(memory.store, "models/fraud/versions").create(1, {"digest": digest})  # and dies
+    assert memory.version_log("fraud").commit(other, {}) == (2, True)
+    assert memory.version_log("fraud").commit(digest, {}) == (1, False)
 
 
 class Overtaken(Store):
@@ -544,8 +544,8 @@ class Overtaken(Store):
 
 def test_a_version_whose_publisher_died_is_indexed_by_who_lost_its_number_to_it() -> None:
     registry = Registry(store=Overtaken(MemoryStore(), "memory://overtaken"))
-    assert registry._commit_version("fraud", digest_of(b"ours"), {}) == (2, True)
-    assert registry._commit_version("fraud", DIGEST, {}) == (1, False)
+    assert registry.version_log("fraud").commit(digest_of(b"ours"), {}) == (2, True)
+    assert registry.version_log("fraud").commit(DIGEST, {}) == (1, False)
 
 
 def test_a_push_that_died_before_its_version_is_new_when_it_is_repeated(
@@ -602,4 +602,4 @@ def test_an_alias_of_a_model_that_does_not_exist_is_said_to_be_that(memory: Regi
 def test_what_is_no_deployment_is_passed_over(memory: Registry) -> None:
     memory.store.write("deployments/.DS_Store", b"junk")
     memory.store.write("deployments/nested/0-eu-acme.json", b"junk")
-    assert memory.deployments() == []
+    assert memory.release_log.deployments() == []

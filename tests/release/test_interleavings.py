@@ -159,11 +159,11 @@ class World:
             served = self.fake.functions[number]
             assert (served["CodeSha256"], served["MemorySize"]) == (code_sha256, memory_mb)
             assert served["Environment"]["Variables"]["COLOUR"] == "blue"
-            last = self.registry.last_release(self.deployment, alias)
+            last = self.registry.release_log.last(self.deployment, alias)
             assert last
             outcome = "failed" if is_failed else "released"
             assert (last.outcome, pin(last.version)) == (outcome, named[0])
-            success = next(self.registry.successes(self.deployment, alias))
+            success = next(self.registry.release_log.successes(self.deployment, alias))
             assert success.lambda_version == served["Version"]
 
 
@@ -278,7 +278,7 @@ def test_whatever_the_order_and_the_luck_of_a_check_no_record_overtakes_another(
     world.scheduler.add("notebook 1", lambda: world.name("prod", 2))
     world.scheduler.add("notebook 2", lambda: world.name("prod", 3))
     world.run()
-    for before, after in pairwise(world.registry.releases(world.deployment, "prod")):
+    for before, after in pairwise(world.registry.release_log.entries(world.deployment, "prod")):
         assert before.entry <= after.entry
         if before.entry == after.entry and before.outcome == "released":
             assert after.outcome == "released"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shearling.release.lambda_function import lambda_client
+from shearling.lambda_api import lambda_client
 from shearling.release.trigger import Trigger
 from shearling.storage.store import Store
 from tests.support.fake_lambda import PIN, passing

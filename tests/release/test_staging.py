@@ -237,7 +237,7 @@ def publish(stage: Stage, directory: Path, size: int, **options: Any) -> Pin:
     )
     data = manifest.to_bytes()
     stage.registry.store.write(blob_key(digest_of(data).removeprefix("sha256:")), data)
-    number = stage.registry._commit_version("fraud", digest_of(data), {})[0]
+    number = stage.registry.version_log("fraud").commit(digest_of(data), {})[0]
     return stage.registry.resolve(f"fraud:{number}")
 
 

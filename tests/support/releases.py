@@ -10,6 +10,7 @@ import pytest
 
 from shearling.bundle.canonical_json import canonical_json
 from shearling.registry.registry import Registry
+from shearling.registry.release_log import ReleaseLog
 from shearling.release.reconcile import release_alias
 from tests.support.fake_lambda import FakeLambda, passing
 
@@ -56,7 +57,7 @@ def deploy(registry: Registry, function: str = "acme-fraud", **changes: Any) -> 
     }
     key = f"000000000000-eu-west-1-{function}"
     registry.store.write(f"deployments/{key}.json", canonical_json(record))
-    return next(one for one in registry.deployments() if one.key == key)
+    return next(one for one in registry.release_log.deployments() if one.key == key)
 
 
 def record(
@@ -64,9 +65,9 @@ def record(
 ) -> None:
     """Say that an entry was released, as the releaser does."""
     fields = {"entry": entry, "version": version, "outcome": "released", "lambda_version": "1"}
-    last = registry.last_release(deployment, alias)
+    last = registry.release_log.last(deployment, alias)
     number = last.number + 1 if last else 1
-    assert registry.record_release(deployment, alias, number, {**fields, **more})
+    assert registry.release_log.record(deployment, alias, number, {**fields, **more})
 
 
 @dataclass
@@ -94,12 +95,12 @@ class Stage:
     def die_before_the_record(self) -> None:
         """Release, and be cut off when all is done but for the record of it."""
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(type(self.registry), "record_release", _die)
+            patch.setattr(ReleaseLog, "record", _die)
             with pytest.raises(KeyboardInterrupt):
                 self.release()
 
     def records(self, alias: str = "prod") -> list[Release]:
-        return self.registry.releases(self.deployment, alias)
+        return self.registry.release_log.entries(self.deployment, alias)
 
     def change_latest(self, **changes: Any) -> None:
         """Change the function as Terraform does, without publishing."""

@@ -20,7 +20,7 @@ from shearling.bundle.digests import CHUNK_BYTES, Descriptor, describe, digest_o
 from shearling.protocol.requests import request_document
 from shearling.protocol.responses import read_answer
 from shearling.registry.registry import Registry
-from shearling.storage.blobs import blob_key
+from shearling.storage.blobs import BLOBS, blob_key
 from shearling_runtime.control import stager
 from shearling_runtime.serving import bundle_source as hydrate
 from tests.support.bundles import ROWS, Bundle, scaling_bundle
@@ -195,7 +195,7 @@ def test_reading_ahead_reads_all_of_a_bundle_that_fits_half_the_memory(
     read: list[int] = []
     preadv = os.preadv
     monkeypatch.setattr(os, "preadv", lambda *words: read.append(preadv(*words)))
-    for thread in hydrate.read_ahead(mount / hydrate.BLOBS, bundle.manifest, memory_mb=1):
+    for thread in hydrate.read_ahead(mount / BLOBS, bundle.manifest, memory_mb=1):
         thread.join()
     assert sum(read) == bundle.manifest.size
 

@@ -92,8 +92,8 @@ def test_a_release_goes_through_stager_and_mount_and_the_alias_answers(
 ) -> None:
     pin = scaling_bundle(tmp_path, model="embed", factor=3.0).publish(Registry()).pin
     sdk.set_alias("embed", "prod", 1, wait=True, timeout_seconds=120)
-    (deployment,) = Registry().deployments("embed")
-    outcomes = [release.outcome for release in Registry().releases(deployment, "prod")]
+    (deployment,) = Registry().release_log.deployments("embed")
+    outcomes = [release.outcome for release in Registry().release_log.entries(deployment, "prod")]
     assert outcomes == ["staging", "released"]
     blobs = {path.name for path in (stack.mount() / "blobs/sha256").iterdir()}
     manifest = Registry().manifest(pin)

@@ -229,13 +229,13 @@ def test_a_person_can_ask_for_a_release(
 
 def test_a_sweep_that_finds_all_in_order_writes_nothing(stack: Quickstart) -> None:
     registry = sdk.Registry()
-    (deployment,) = registry.deployments("cancer")
-    before = registry.releases(deployment, "prod")
+    (deployment,) = registry.release_log.deployments("cancer")
+    before = registry.release_log.entries(deployment, "prod")
     answer = stack.aws.client("lambda").invoke(
         FunctionName=stack.outputs["releaser_name"], Payload=json.dumps({"sweep": True})
     )
     assert "FunctionError" not in answer
-    assert registry.releases(deployment, "prod") == before
+    assert registry.release_log.entries(deployment, "prod") == before
 
 
 def test_after_all_that_terraform_has_nothing_to_change(stack: Quickstart) -> None:

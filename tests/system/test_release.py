@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from shearling.release.lambda_function import lambda_client
+from shearling.lambda_api import lambda_client
 from shearling.release.reconcile import release_alias
 from shearling.release.trigger import Trigger
 from tests.support.packages import function_python

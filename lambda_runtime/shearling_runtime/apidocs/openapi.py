@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from shearling.protocol.constants import LENGTH_HEADER
 from shearling_runtime.apidocs.request_examples import request_examples
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ _SECURITY_SCHEMES = {
 
 #: As in Triton's extension of the protocol.
 _LENGTH_HEADER = {
-    "name": "Inference-Header-Content-Length",
+    "name": LENGTH_HEADER.title(),
     "in": "header",
     "description": "Of `application/octet-stream`: how many of the body's bytes are JSON; 0 if all "
     "are the model's only input.",

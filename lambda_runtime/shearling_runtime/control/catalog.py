@@ -10,9 +10,10 @@ from urllib.parse import quote
 from shearling.errors import InferenceError, InvalidRequestError, ShearlingError
 from shearling.registry.registry import REGISTRY_VARIABLE, Registry
 from shearling_runtime.events import api_gateway_v1, api_gateway_v2
+from shearling_runtime.http.failures import failure_response, internal_error
 from shearling_runtime.http.messages import Request, Response, http_answer, json_of
-from shearling_runtime.http.router import POSTS, READS, refused, shearling_version
-from shearling_runtime.telemetry import log, log_error
+from shearling_runtime.http.router import POSTS, READS, refused, server_metadata
+from shearling_runtime.telemetry import log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,13 +29,12 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     try:
         response = _answer(request, event, context)
     except InferenceError as error:
-        response = Response(error.status, {"error": str(error)})
+        response = failure_response(error, context.aws_request_id)
+    except ShearlingError as error:
+        said = "the registry cannot be read"
+        response = internal_error(error, context.aws_request_id, status=503, message=said)
     except Exception as error:  # noqa: BLE001 - a caller gets a sentence, the log the traceback
-        log_error("internal error", error, request_id=context.aws_request_id)
-        is_store = isinstance(error, ShearlingError)
-        told = "the registry cannot be read" if is_store else "internal error"
-        message = f"{told}; the function's log has it under {context.aws_request_id}"
-        response = Response(503 if is_store else 500, {"error": message})
+        response = internal_error(error, context.aws_request_id)
     log("index", status=response.status, method=request.method, request_id=context.aws_request_id)
     return http_answer(response, has_body=request.method != "HEAD")
 
@@ -50,11 +50,11 @@ def models(registry: Registry, releaser: str, region: str, account: str) -> list
     """
     entries: dict[tuple[str, str], dict[str, Any]] = {}
     ours = (releaser, region, account)
-    for deployment in registry.deployments():
+    for deployment in registry.release_log.deployments():
         if (deployment.releaser, deployment.region, deployment.account) != ours:
             continue
         for alias in deployment.aliases:
-            release = next(registry.successes(deployment, alias), None)
+            release = next(registry.release_log.successes(deployment, alias), None)
             version = str(release.version) if release else ""
             state = (
                 {"state": _READY} if release else {"state": _UNAVAILABLE, "reason": _NOT_RELEASED}
@@ -70,7 +70,7 @@ def models(registry: Registry, releaser: str, region: str, account: str) -> list
 def _answer(request: Request, event: Mapping[str, Any], context: Any) -> Response:
     answers: dict[str, tuple[str, Callable[[], Response]]] = {
         "/": ("GET", lambda: _front(request, event, _models(context))),
-        "/v2": ("GET", _server_metadata),
+        "/v2": ("GET", lambda: server_metadata("model_repository", "binary_tensor_data")),
         "/v2/health/live": ("GET", lambda: Response(200, {"live": True})),
         "/v2/health/ready": ("GET", lambda: _ready(context)),
         "/v2/repository/index": ("POST", lambda: _index(request, _models(context))),
@@ -83,13 +83,6 @@ def _answer(request: Request, event: Mapping[str, Any], context: Any) -> Respons
     if request.method == method or (method, request.method) == ("GET", "HEAD"):
         return answer()
     return refused(request, READS if method == "GET" else POSTS)
-
-
-def _server_metadata() -> Response:
-    extensions = ["model_repository", "binary_tensor_data"]
-    return Response(
-        200, {"name": "shearling", "version": shearling_version(), "extensions": extensions}
-    )
 
 
 def _ready(context: Any) -> Response:

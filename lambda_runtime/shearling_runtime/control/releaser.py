@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
 from shearling.errors import RegistryError, ReleaseError, ShearlingError
+from shearling.lambda_api import lambda_client
 from shearling.refs import nearest
+from shearling.registry.records import FAILED, RELEASED
 from shearling.registry.registry import REGISTRY_VARIABLE, Registry
-from shearling.release.lambda_function import RetryLaterError, lambda_client
-from shearling.release.outcome import FAILED, RELEASED, REMEDY, Outcome
+from shearling.release.lambda_function import RetryLaterError
+from shearling.release.outcome import REMEDY, Outcome
 from shearling.release.reconcile import release_alias
 from shearling.release.staging import Staging
 from shearling.release.trigger import Trigger
@@ -152,7 +154,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     request = Request.read(event)
     # A first apply, or one that adds a model, asks before the rights that it gives hold everywhere.
     registry = Registry(store=RetryingStore(_store(os.environ.get(REGISTRY_VARIABLE, "")), end))
-    own = [one for one in registry.deployments() if _is_ours(one, context)]
+    own = [one for one in registry.release_log.deployments() if _is_ours(one, context)]
     outcomes = [
         _release(
             registry,

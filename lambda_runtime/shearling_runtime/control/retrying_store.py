@@ -6,8 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from shearling.errors import StoreError
-from shearling.release.clock import Clock
-from shearling.release.lambda_function import FRESH_ROLE_SECONDS
+from shearling.release.clock import Clock, FreshRoleGrace
 from shearling.storage.store import Store
 
 if TYPE_CHECKING:
@@ -31,8 +30,7 @@ class RetryingStore(Store):
         super().__init__(store._backend, store.uri)  # noqa: SLF001 - it is one, with patience
         self._store = store
         self._clock = clock or Clock()
-        self._end = end
-        self._first_denial: float | None = None
+        self._grace = FreshRoleGrace(self._clock, end)
 
     def read(self, key: str) -> bytes | None:
         """As Store has it."""
@@ -64,13 +62,7 @@ class RetryingStore(Store):
             try:
                 return ask()
             except StoreError as error:
-                if not error.denied or not self._has_time():
+                if not error.denied or not self._grace.covers_denial():
                     raise
             self._clock.pause(attempt)
             attempt += 1
-
-    def _has_time(self) -> bool:
-        now = self._clock.now()
-        if self._first_denial is None:
-            self._first_denial = now
-        return now - self._first_denial < FRESH_ROLE_SECONDS and now < self._end

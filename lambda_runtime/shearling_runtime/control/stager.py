@@ -15,14 +15,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shearling.bundle.digests import Descriptor
 from shearling.errors import BundleError, ReleaseError, ShearlingError
 from shearling.refs import Pin
 from shearling.registry.registry import REGISTRY_VARIABLE, Registry
-from shearling.release.staging import ENSURE, FAILED, PRUNE, STAGE, STAGED, UNFINISHED
-from shearling.storage.blobs import NoRoomError, blob_key, fetch_blobs
+from shearling.release.staging import ENSURE, NOT_STAGED, PRUNE, STAGE, STAGED, UNFINISHED
+from shearling.storage.blobs import BLOBS, NoRoomError, fetch_blobs, staged_manifest
 from shearling_runtime.control.retrying_store import RetryingStore
-from shearling_runtime.serving.bundle_source import BLOBS, staged_manifest
 from shearling_runtime.telemetry import log, log_error
 
 if TYPE_CHECKING:
@@ -70,10 +68,10 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
 
 def ensure_staged(mount: Path, pin: Pin) -> bool:
     """Say whether a bundle is here and whole; if so, it is needed from now on."""
-    with _locked(mount, BLOBS.replace("/", "-"), shared=True):
+    with locked(mount, BLOBS.replace("/", "-"), shared=True):
         manifest = staged_manifest(mount / BLOBS, pin)
         if manifest:
-            _need(mount, {_hex(pin), *(file.hex for file in manifest.files)})
+            _need(mount, {pin.hex, *(file.hex for file in manifest.files)})
         return manifest is not None
 
 
@@ -96,7 +94,7 @@ def stage(
     """
     started = now()
     try:
-        with _locked(mount, _hex(pin)) as is_ours:
+        with locked(mount, pin.hex) as is_ours:
             if not is_ours:
                 return _unfinished("another stager is at it", pin)
             size = _bring(registry, mount, pin, end, now)
@@ -105,7 +103,7 @@ def stage(
     except (ShearlingError, OSError) as error:
         log_error("staging failed", error, model=str(pin))
         reason = _reason(error, mount)
-        return {"outcome": FAILED, "reason": reason, "is_final": isinstance(error, BundleError)}
+        return {"outcome": NOT_STAGED, "reason": reason, "is_final": isinstance(error, BundleError)}
     log("staged", model=str(pin), bytes=size, seconds=round(now() - started, 3))
     return {"outcome": STAGED}
 
@@ -125,7 +123,7 @@ def prune(
         dry_run: only tell.
         now: the time of day.
     """
-    with _locked(mount, BLOBS.replace("/", "-")) as is_ours:
+    with locked(mount, BLOBS.replace("/", "-")) as is_ours:
         if not is_ours:
             return {"reason": "a bundle is being staged: try again later"}
         _need(mount, keep)
@@ -139,14 +137,12 @@ def _bring(registry: Registry, mount: Path, pin: Pin, end: float, now: Callable[
             raise _OutOfTimeError
 
     manifest = registry.manifest(pin)
-    with _locked(mount, BLOBS.replace("/", "-"), shared=True):
-        _need(mount, {_hex(pin), *(file.hex for file in manifest.files)})
+    with locked(mount, BLOBS.replace("/", "-"), shared=True):
+        _need(mount, {pin.hex, *(file.hex for file in manifest.files)})
         advance(0)
-        done = fetch_blobs(registry.store, manifest.files, mount / BLOBS, advance)
+        done = registry.fetch(manifest, mount / BLOBS, advance)
         # Last, so that a bundle whose manifest is here is here.
-        size = registry.store.size(blob_key(_hex(pin))) or 0
-        last = Descriptor(path="manifest.json", digest=pin.digest, size=size)
-        fetch_blobs(registry.store, [last], mount / BLOBS)
+        fetch_blobs(registry.store, [registry.manifest_descriptor(pin)], mount / BLOBS)
     return done.size_bytes
 
 
@@ -209,7 +205,7 @@ def _need(mount: Path, names: set[str]) -> None:
 
 
 @contextmanager
-def _locked(mount: Path, name: str, *, shared: bool = False) -> Iterator[bool]:
+def locked(mount: Path, name: str, *, shared: bool = False) -> Iterator[bool]:
     """Yield whether a lock of the file system's is ours; a shared one is waited for.
 
     It ends with the process that holds it. Without it nothing would break: it keeps two stagers
@@ -228,10 +224,6 @@ def _locked(mount: Path, name: str, *, shared: bool = False) -> Iterator[bool]:
             yield True
     finally:
         os.close(descriptor)
-
-
-def _hex(pin: Pin) -> str:
-    return pin.digest.removeprefix("sha256:")
 
 
 @cache

@@ -6,12 +6,12 @@ import time
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from shearling.errors import InferenceError, PredictionError
 from shearling_runtime.events import direct
 from shearling_runtime.events.sources import http_source_of
+from shearling_runtime.http.failures import failure_response
 from shearling_runtime.http.messages import Caller, Response
 from shearling_runtime.http.router import route
-from shearling_runtime.telemetry import Metrics, log_error
+from shearling_runtime.telemetry import Metrics
 
 if TYPE_CHECKING:
     from shearling_runtime.serving.model_server import ModelServer
@@ -45,25 +45,10 @@ def respond(event: Any, context: Context, server: ModelServer) -> Any:
             response = direct.respond(event, caller, server)
         answer = write(event, response)
     except Exception as error:  # noqa: BLE001 - a caller gets a sentence, the log the traceback
-        response = _failed(error, context, server)
+        response = failure_response(error, context.aws_request_id, model=server.name)
         answer = write(event, response)
     _emit(response, context, server, alias or "none", started)
     return answer
-
-
-def _failed(error: Exception, context: Context, server: ModelServer) -> Response:
-    """Return what a caller is told of an error; the log has the rest under the request's id."""
-    request_id = context.aws_request_id
-    if isinstance(error, PredictionError):
-        cause = error.__cause__ or error
-        log_error("prediction failed", cause, request_id=request_id, model=server.name)
-        message = f"{error}; the function's log has the cause under {request_id}"
-        return Response(error.status, {"error": message})
-    if isinstance(error, InferenceError):
-        return Response(error.status, {"error": str(error)})
-    log_error("internal error", error, request_id=request_id)
-    message = f"internal error; the function's log has it under {request_id}"
-    return Response(500, {"error": message})
 
 
 @cache

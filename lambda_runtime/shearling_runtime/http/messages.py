@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from shearling.errors import InvalidRequestError
+from shearling.protocol.constants import LENGTH_HEADER
 from shearling_runtime.http.limits import ANSWER_LIMIT, check_answer, unpack
 from shearling_runtime.serving.inference_input import InferenceInput
 
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 #: What the type of a table may say of its first line.
 _HEADER = {"header=present": True, "header=absent": False}
 CSV, _TYPE = "text/csv", "application/json"
-
-#: As in `shearling.binary`, which only binary requests import.
-_LENGTH = "inference-header-content-length"
 
 
 @dataclass(slots=True)
@@ -89,10 +87,10 @@ def inference_input(request: Request) -> InferenceInput:
     is_csv, has_names, wants_csv = _forms(
         str(headers.get("content-type")), str(headers.get("accept"))
     )
-    length = headers.get(_LENGTH)
+    length = headers.get(LENGTH_HEADER)
     if is_csv:
         if length is not None:
-            raise InvalidRequestError(f"{_LENGTH}: {CSV} has no JSON; leave the header out")
+            raise InvalidRequestError(f"{LENGTH_HEADER}: {CSV} has no JSON; leave the header out")
         return InferenceInput(None, wants_csv, csv=_text(data), has_names=has_names)
     if length is None:
         return InferenceInput(_json(data), wants_csv)
@@ -160,7 +158,7 @@ def http_answer(response: Response, *, has_body: bool) -> dict[str, Any]:
         body = response.text
     elif response.tail:
         text = json_bytes(response.document)
-        headers |= {"content-type": "application/octet-stream", _LENGTH: str(len(text))}
+        headers |= {"content-type": "application/octet-stream", LENGTH_HEADER: str(len(text))}
         body, is_base64 = base64.b64encode(text + response.tail).decode(), True
     elif response.document is not None:
         body = json_bytes(response.document).decode()

@@ -7,18 +7,15 @@ from contextlib import suppress
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from shearling.bundle.digests import digest_of
-from shearling.bundle.manifest import Manifest
+from shearling.storage.blobs import BLOBS, staged_manifest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from shearling.bundle.manifest import Manifest
     from shearling.refs import Pin
     from shearling_runtime.settings import Settings
     from shearling_runtime.telemetry import StartupTimings
-
-#: Where blobs lie below any root: the same as in the registry.
-BLOBS = "blobs/sha256"
 
 #: How much is read at once, and by how many.
 _PART_BYTES = 8 * 2**20
@@ -39,22 +36,6 @@ def locate_bundle(settings: Settings, pin: Pin, startup: StartupTimings) -> tupl
                 read_ahead(root / BLOBS, manifest, settings.memory_mb)
             return manifest, root / BLOBS
     return _fetch(settings, pin, startup)
-
-
-def staged_manifest(directory: Path, pin: Pin) -> Manifest | None:
-    """Return the manifest of a bundle that lies whole in a directory, or None.
-
-    Its bytes were proven when they were put there; its sizes are checked now.
-    """
-    try:
-        data = (directory / pin.digest.removeprefix("sha256:")).read_bytes()
-    except OSError:
-        return None
-    if digest_of(data) != pin.digest:
-        return None
-    manifest = Manifest.from_bytes(data)
-    whole = all(_size(directory / file.hex) == file.size for file in manifest.files)
-    return manifest if whole else None
 
 
 def read_ahead(directory: Path, manifest: Manifest, memory_mb: int) -> list[Thread]:
@@ -86,13 +67,6 @@ def _read(paths: list[Path], first: int, part_bytes: int) -> None:
             start = first
             while os.preadv(stream.fileno(), [buffer], start):
                 start += _READERS * _PART_BYTES
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1
 
 
 def _fetch(settings: Settings, pin: Pin, startup: StartupTimings) -> tuple[Manifest, Path]:

@@ -11,6 +11,7 @@ from shearling.errors import DeadlineError, FormatError, InvalidRequestError, Pr
 from shearling.formats.base import LoadSettings, load_bundle
 from shearling.protocol import instances, requests, responses
 from shearling.tensors.comparison import compare
+from shearling.tensors.conversion import differing_row_counts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,10 +120,10 @@ class LoadedModel:
             InvalidRequestError: the message has the number of each.
         """
         specs = (spec for spec in self.manifest.signature.inputs if spec.shape[:1] == (-1,))
-        counts = {spec.name: len(inputs[spec.name]) for spec in specs}
-        if len(set(counts.values())) > 1:
-            said = ", ".join(f"{count} of {name!r}" for name, count in counts.items())
-            raise InvalidRequestError(f"inputs: the model fails for other numbers of rows: {said}")
+        if counts := differing_row_counts({spec.name: inputs[spec.name] for spec in specs}):
+            raise InvalidRequestError(
+                f"inputs: the model fails for different numbers of rows: {counts}"
+            )
 
     def _parse_other(self, query: InferenceInput) -> InferRequest:
         """Read a request that is not one of tensors: bytes alone, a table, or instances."""

@@ -41,10 +41,6 @@ class ModelServer:
         if problem := self.problem():
             log("not ready", reason=problem)
 
-    def live(self) -> bool:
-        """Say that the process runs."""
-        return True
-
     def ready(self) -> bool:
         """Say whether requests can be answered."""
         return not self.problem()

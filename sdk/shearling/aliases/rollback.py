@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from shearling.aliases.waiting import require_served, serving_deployments, wait_for_release
 from shearling.errors import ModelNotFoundError, ReleaseError
+from shearling.registry.records import FAILED
 from shearling.registry.registry import Registry
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def _before(registry: Registry, first: AliasEntry) -> int:
     """Return the version to go back to from the entry that was newest when the rollback began."""
     deployments = serving_deployments(registry, first.model, first.alias)
     released = sorted(
-        it.entry for one in deployments for it in registry.successes(one, first.alias)
+        it.entry for one in deployments for it in registry.release_log.successes(one, first.alias)
     )
     log = registry.history(first.model, first.alias)
     if deployments:
@@ -92,7 +93,7 @@ def _before(registry: Registry, first: AliasEntry) -> int:
 
 def _has_failed(registry: Registry, entry: AliasEntry) -> bool:
     lasts = (
-        registry.last_release(one, entry.alias)
+        registry.release_log.last(one, entry.alias)
         for one in serving_deployments(registry, entry.model, entry.alias)
     )
-    return any(last and (last.entry, last.outcome) == (entry.number, "failed") for last in lasts)
+    return any(last and (last.entry, last.outcome) == (entry.number, FAILED) for last in lasts)

@@ -6,7 +6,9 @@ from dataclasses import dataclass, fields
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from shearling.registry.records import named_versions
 from shearling.registry.registry import Registry
+from shearling.text_table import table
 
 if TYPE_CHECKING:
     import os
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from shearling.registry.records import AliasEntry, Deployment
+
+#: Outcomes beside those of a release.
+PENDING, NOT_DEPLOYED, NOT_SET = "pending", "not deployed", "not set"
 
 _HEADINGS = ("ALIAS", "VERSION", "SINCE", "FUNCTION", "SERVES", "OUTCOME", "REASON")
 
@@ -77,14 +82,7 @@ class Status:
     def __str__(self) -> str:
         if not self.rows:
             return "no aliases"
-        lines = [_HEADINGS, *map(_cells, self.rows)]
-        # The last column is not padded.
-        *widths, _ = (max(map(len, column)) for column in zip(*lines, strict=True))
-        widths.append(0)
-        return "\n".join(
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-            for line in lines
-        )
+        return table(_HEADINGS, map(_cells, self.rows))
 
     def _repr_html_(self) -> str:
         lines = [
@@ -107,7 +105,7 @@ def status(
         ModelNotFoundError: there is no such model.
     """
     source = Registry.at(registry)
-    deployments = source.deployments(model)
+    deployments = source.release_log.deployments(model)
     if model and not deployments:
         source.version(model)
     models = [model] if model else sorted({*source.models(), *(it.model for it in deployments)})
@@ -125,17 +123,17 @@ def _rows(
         for one in functions:
             yield _row(registry, model, alias, entry, one)
         if not functions:
-            yield AliasStatus(model=model, alias=alias, outcome="not deployed", **_named(entry))
+            yield AliasStatus(model=model, alias=alias, outcome=NOT_DEPLOYED, **_named(entry))
 
 
 def _row(
     registry: Registry, model: str, alias: str, entry: AliasEntry | None, one: Deployment
 ) -> AliasStatus:
-    last = registry.last_release(one, alias)
-    served = next(registry.successes(one, alias), None)
-    outcome, reason = "pending", ""
+    last = registry.release_log.last(one, alias)
+    served = next(registry.release_log.successes(one, alias), None)
+    outcome, reason = PENDING, ""
     if entry is None:
-        outcome = "not set"
+        outcome = NOT_SET
     elif last and last.entry == entry.number:
         outcome, reason = last.outcome, last.reason
     return AliasStatus(
@@ -160,13 +158,10 @@ def _named(entry: AliasEntry | None) -> dict[str, Any]:
 
 
 def _cells(row: AliasStatus) -> tuple[str, ...]:
-    version = "-" if row.version is None else str(row.version)
-    if row.canary:
-        version += f" ({row.canary['percent']} %: {row.canary['version']})"
     reason = " ".join(row.reason.split())
     return (
         f"{row.model}:{row.alias}",
-        version,
+        named_versions(row.version, row.canary),
         f"{row.since:%Y-%m-%d %H:%M}" if row.since else "-",
         row.function or "-",
         "-" if row.serves is None else str(row.serves),

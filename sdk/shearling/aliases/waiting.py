@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from shearling.errors import ReleaseError
 from shearling.progress import is_watched
 from shearling.refs import check_alias
+from shearling.registry.records import RELEASED, STAGING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -67,14 +68,14 @@ def wait_for_release(
 
 
 def _is_released(registry: Registry, deployment: Deployment, entry: AliasEntry) -> bool:
-    last = registry.last_release(deployment, entry.alias)
+    last = registry.release_log.last(deployment, entry.alias)
     if last is None or last.entry < entry.number:
         return False
     if last.entry > entry.number:
         raise _superseded(entry, last)
-    if last.outcome == "staging":
+    if last.outcome == STAGING:
         return False
-    if last.outcome != "released":
+    if last.outcome != RELEASED:
         raise ReleaseError(
             f"{_words(entry)} failed on {deployment.function}, which serves what it did: "
             f"{last.reason}",
@@ -128,4 +129,4 @@ def _shown() -> Iterator[Callable[[str], object]]:
 
 def serving_deployments(registry: Registry, model: str, alias: str) -> list[Deployment]:
     """Return the functions that serve an alias of a model."""
-    return [one for one in registry.deployments(model) if alias in one.aliases]
+    return [one for one in registry.release_log.deployments(model) if alias in one.aliases]

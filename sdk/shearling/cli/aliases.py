@@ -6,7 +6,8 @@ import argparse
 from typing import TYPE_CHECKING
 
 from shearling.cli.command import add_command, add_wait
-from shearling.cli.output import entry_document, note, say, say_json, served, table, utc
+from shearling.cli.output import entry_document, note, say, say_json, utc
+from shearling.text_table import table
 
 if TYPE_CHECKING:
     from shearling.cli.command import Commands
@@ -125,7 +126,7 @@ def _say_entry(entry: AliasEntry, arguments: argparse.Namespace) -> None:
         say_json(entry_document(entry))
         return
     waited = ", and every function that serves it has released it" if arguments.wait else ""
-    say(f"{entry.model}:{entry.alias} -> {served(entry)}{waited}")
+    say(f"{entry.model}:{entry.alias} -> {entry.named}{waited}")
 
 
 def _list(arguments: argparse.Namespace) -> None:
@@ -138,7 +139,7 @@ def _list(arguments: argparse.Namespace) -> None:
         say_json([entry_document(entry) for entry in entries.values()])
     elif entries:
         rows = (
-            [alias, served(entry), utc(entry.created), entry.reason]
+            [alias, entry.named, utc(entry.created), entry.reason]
             for alias, entry in entries.items()
         )
         say(table(["ALIAS", "VERSION", "SINCE (UTC)", "REASON"], rows))
@@ -155,5 +156,13 @@ def _history(arguments: argparse.Namespace) -> None:
     if arguments.json:
         say_json([entry_document(entry) for entry in entries])
         return
-    rows = ([entry.number, served(entry), utc(entry.created), entry.reason] for entry in entries)
+    rows = (
+        [
+            entry.number,
+            entry.named,
+            utc(entry.created),
+            entry.reason,
+        ]
+        for entry in entries
+    )
     say(table(["ENTRY", "VERSION", "SET (UTC)", "REASON"], rows))

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shearling.cli.output import note, table
+from shearling.cli.output import note
 from shearling.errors import InvalidRequestError
 from shearling.protocol.csv_rows import as_rows, columns_of, write_csv
 from shearling.protocol.requests import tensor_document
+from shearling.text_table import table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

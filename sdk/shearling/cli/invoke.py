@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shearling.cli.command import API_KEY_VARIABLE, TOKEN_VARIABLE, add_command
-from shearling.cli.output import note, say, say_json, table
+from shearling.cli.output import note, say, say_json
 from shearling.errors import InvalidRequestError, PayloadTooLargeError, RowsFailedError
+from shearling.text_table import table
 
 if TYPE_CHECKING:
     import argparse

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shearling.cli.command import add_command, add_wait
-from shearling.cli.output import note, say, say_json, served, table, utc
+from shearling.cli.output import note, say, say_json, utc
 from shearling.errors import RegistryError
 from shearling.progress import human_bytes, progress
+from shearling.text_table import table
 
 if TYPE_CHECKING:
     import argparse
@@ -175,7 +176,7 @@ def _list_models(registry: Registry, *, as_json: bool) -> None:
 
 
 def _model_row(newest: Version, aliases: dict[str, AliasEntry]) -> list[object]:
-    named = "; ".join(f"{alias} -> {served(entry)}" for alias, entry in aliases.items())
+    named = "; ".join(f"{alias} -> {entry.named}" for alias, entry in aliases.items())
     return [newest.pin.model, newest.pin.version, named, _size(newest), utc(newest.created)]
 
 
@@ -273,15 +274,13 @@ def _pull(arguments: argparse.Namespace) -> None:
     if directory.exists() and any(directory.iterdir()) and not arguments.force:
         raise RegistryError(f"{directory} is not empty; --force writes into it anyway")
 
-    from shearling.bundle.digests import Descriptor
     from shearling.registry.registry import Registry
-    from shearling.storage.blobs import blob_key, fetch_blobs
+    from shearling.storage.blobs import fetch_blobs
 
     registry = Registry(arguments.registry)
     pin = registry.resolve(arguments.ref)
     manifest = registry.manifest(pin)
-    size = registry.store.size(blob_key(pin.digest.removeprefix("sha256:"))) or 0
-    files = [*manifest.files, Descriptor(path="manifest.json", digest=pin.digest, size=size)]
+    files = [*manifest.files, registry.manifest_descriptor(pin)]
     directory.mkdir(parents=True, exist_ok=True)
     # Within the directory, so that a proven file only has to be renamed.
     with tempfile.TemporaryDirectory(prefix=".shearling-", dir=directory) as blobs:

@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-import base64
 import hmac
 import json
 import secrets
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from urllib3.exceptions import HTTPError
 
-from shearling.client.auth import signed, with_api_key, with_token
 from shearling.client.base import REQUEST_LIMIT
 from shearling.client.transport import Answer, Connections
 from shearling.errors import InferenceError
+from shearling.lambda_api import failure_message
+from shearling.protocol.constants import LENGTH_HEADER
+from shearling.protocol.http_events import base64_body, http_event, read_http_answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from mypy_boto3_lambda import LambdaClient
 
+    from shearling.client.auth import Authorization
+
 _HOST = "127.0.0.1"
 _SECONDS = 60.0
-_LENGTH = "inference-header-content-length"
-_PASSED_ON = ("content-type", "accept", _LENGTH)
+_PASSED_ON = ("content-type", "accept", LENGTH_HEADER)
 _PASSED_BACK = (
     "content-type",
-    _LENGTH,
+    LENGTH_HEADER,
     "content-security-policy",
     "x-content-type-options",
     "referrer-policy",
@@ -61,14 +63,7 @@ class LambdaUpstream:
         """Send a request on."""
         from botocore.exceptions import BotoCoreError, ClientError
 
-        event = {
-            "version": "2.0",
-            "rawPath": path,
-            "headers": dict(headers),
-            "requestContext": {"http": {"method": method, "path": path}, "stage": "$default"},
-            "body": base64.b64encode(body).decode(),
-            "isBase64Encoded": True,
-        }
+        event = http_event(method, path, headers, base64_body(body))
         try:
             answer = self._client.invoke(
                 FunctionName=self._function,
@@ -81,49 +76,27 @@ class LambdaUpstream:
                 f"cannot invoke {self._function}:{self._alias}: {error}"
             ) from error
         if not isinstance(document, dict) or "statusCode" not in document:
-            said = document.get("errorMessage") if isinstance(document, dict) else document
+            said = failure_message(document)
             raise InferenceError(f"{self._function}:{self._alias} failed: {said}")
-        text = document.get("body") or ""
-        data = base64.b64decode(text) if document.get("isBase64Encoded") else text.encode()
-        return Answer(document["statusCode"], _lower(document.get("headers") or {}), data)
+        return Answer(*read_http_answer(document))
 
 
 class HttpUpstream:
-    """Sends to an API, signed for a region, with a bearer token, an API key, or plainly."""
+    """Sends requests to an API, each with what authorizes it."""
 
-    def __init__(
-        self,
-        api: str,
-        *,
-        region: str | None = None,
-        token: str | None = None,
-        api_key: str | None = None,
-    ) -> None:
+    def __init__(self, api: str, authorization: Authorization) -> None:
         self._api = api.rstrip("/")
-        self._region = region
-        self._token = token
-        self._api_key = api_key
+        self._authorization = authorization
         self._connections = Connections(api)
 
     def __call__(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Send a request on."""
         url = f"{self._api}{path}"
-        sent = self._authorized(method, url, dict(headers), body)
+        sent = self._authorization.headers(method, url, headers, body)
         try:
             return Answer(*self._connections.send(method, url, body, sent, _SECONDS))
         except HTTPError as error:
             raise InferenceError(f"cannot reach {self._api}: {error.__cause__ or error}") from error
-
-    def _authorized(
-        self, method: str, url: str, headers: dict[str, str], body: bytes
-    ) -> dict[str, str]:
-        if self._api_key:
-            headers = with_api_key(headers, self._api_key)
-        if self._token:
-            return with_token(headers, self._token)
-        if not self._region:
-            return headers
-        return signed(method, url, headers, body, region=self._region)
 
 
 @contextmanager
@@ -216,7 +189,3 @@ class _Handler(BaseHTTPRequestHandler):
 def _said(status: int, message: str) -> Answer:
     headers = {"content-type": "application/json"}
     return Answer(status, headers, json.dumps({"error": message}).encode())
-
-
-def _lower(headers: Any) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}

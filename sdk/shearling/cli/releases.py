@@ -6,9 +6,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from shearling.cli.command import add_command
-from shearling.cli.output import note, say, say_json, table, utc
+from shearling.cli.output import note, say, say_json, utc
 from shearling.errors import ModelNotFoundError, ReleaseError
+from shearling.lambda_api import failure_message
 from shearling.progress import human_bytes
+from shearling.text_table import table
 
 if TYPE_CHECKING:
     import argparse
@@ -68,8 +70,8 @@ def _status(arguments: argparse.Namespace) -> None:
 
 
 def _release(arguments: argparse.Namespace) -> None:
+    from shearling.lambda_api import lambda_client
     from shearling.registry.registry import Registry
-    from shearling.release.lambda_function import lambda_client
 
     client_of = arguments.lambda_client or lambda_client
     registry = Registry(arguments.registry)
@@ -97,8 +99,8 @@ def _release(arguments: argparse.Namespace) -> None:
 
 
 def _prune(arguments: argparse.Namespace) -> None:
+    from shearling.lambda_api import lambda_client
     from shearling.registry.registry import Registry
-    from shearling.release.lambda_function import lambda_client
     from shearling.release.staging import prune
 
     registry = Registry(arguments.registry)
@@ -107,7 +109,7 @@ def _prune(arguments: argparse.Namespace) -> None:
         say_json(rows)
         return
     if not rows:
-        if any(deployment.stager for deployment in registry.deployments()):
+        if any(deployment.stager for deployment in registry.release_log.deployments()):
             note("every blob on a mounted file system is needed")
         else:
             note("no function of this registry mounts a file system (module input `file_system`)")
@@ -133,7 +135,7 @@ def _releasers(registry: Registry, model: str, alias: str | None) -> list[tuple[
     """Return name and region of the functions that release a model, or one alias of it."""
     found = {
         (one.releaser, one.region): None
-        for one in registry.deployments(model)
+        for one in registry.release_log.deployments(model)
         if alias is None or alias in one.aliases
     }
     if not found:
@@ -158,8 +160,7 @@ def _ask(client: LambdaClient, releaser: str, request: Mapping[str, Any]) -> lis
     except ValueError:
         document = data.decode(errors="replace")
     if answer.get("FunctionError"):
-        said = document.get("errorMessage") if isinstance(document, dict) else document
-        raise ReleaseError(f"{releaser}: {said}")
+        raise ReleaseError(f"{releaser}: {failure_message(document)}")
     if not isinstance(document, dict) or not isinstance(document.get("results"), list):
         raise ReleaseError(f"{releaser} is no releaser: it answered {document!r:.200}")
     return list(document["results"])

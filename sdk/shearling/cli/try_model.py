@@ -132,6 +132,7 @@ def _by_alias(arguments: argparse.Namespace) -> tuple[Upstream, str, Mapping[str
 
 def _by_url(arguments: argparse.Namespace) -> tuple[Upstream, str, Mapping[str, str | None]]:
     from shearling.cli.proxy import HttpUpstream
+    from shearling.client.auth import Auth, Authorization
     from shearling.client.connect import connect
 
     parts = urlsplit(arguments.target)
@@ -140,30 +141,15 @@ def _by_url(arguments: argparse.Namespace) -> tuple[Upstream, str, Mapping[str, 
     if not arguments.model:
         arguments.refuse("a URL needs --model, the model's name")
     token, api_key = os.environ.get(TOKEN_VARIABLE), os.environ.get(API_KEY_VARIABLE)
-    region = _signed_for(parts.hostname, arguments.region, token, api_key)
+    auth: Auth = "iam" if arguments.region else "auto"
+    options = {"region": arguments.region, "token": token, "api_key": api_key}
     model = connect(
-        arguments.target,
-        model=arguments.model,
-        alias=arguments.alias,
-        auth="iam" if region else None,
-        region=region,
-        token=token,
-        api_key=api_key,
+        arguments.target, model=arguments.model, alias=arguments.alias, auth=auth, **options
     )
     model.metadata()  # asked first, as above
     alias = f"/versions/{quote(arguments.alias)}" if arguments.alias else ""
     page = f"/v2/models/{quote(arguments.model)}{alias}/docs"
     api = arguments.target.rstrip("/")
-    upstream = HttpUpstream(api, region=region, token=token, api_key=api_key)
-    return upstream, page, {"api": api, "region": region}
-
-
-def _signed_for(
-    host: str, region: str | None, token: str | None, api_key: str | None
-) -> str | None:
-    """Return the region that requests are signed for; None if they are not signed."""
-    from shearling.client.auth import is_aws, region_of
-
-    if token:
-        return None
-    return region or (region_of(host) if is_aws(host) and not api_key else None)
+    authorization = Authorization.choose(parts.hostname, auth, **options)
+    door = {"api": api, "region": authorization.signed_region}
+    return HttpUpstream(api, authorization), page, door

@@ -20,6 +20,7 @@ from shearling.errors import (
 )
 from shearling.progress import progress
 from shearling.protocol.binary import request_body
+from shearling.tensors.conversion import differing_row_counts
 from shearling.tensors.dtypes import DTYPES
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def infer_rows(
     count = _count(inputs, signature)
     if count == 0:
         return infer(inputs)
-    calls = _Calls(infer, inputs, rows_per_call or _rows_per_call(inputs, signature), count)
+    calls = _Calls(infer, inputs, rows_per_call or rows_per_call_of(inputs, signature), count)
     with progress(title, count, unit=" rows") as advance:
         calls.run(max_concurrency, advance)
     return calls.outputs()
@@ -192,14 +193,14 @@ def _count(inputs: Tensors, signature: Signature) -> int:
             raise InvalidRequestError(
                 f"input {spec} does not take any number of rows (-1 as its first size): use infer"
             )
-    counts = {name: len(array) for name, array in inputs.items()}
-    if len(set(counts.values())) != 1:
-        said = ", ".join(f"{count} of {name!r}" for name, count in counts.items())
-        raise InvalidRequestError(f"inputs: not as many rows of each: {said or 'there are none'}")
-    return next(iter(counts.values()))
+    if not inputs:
+        raise InvalidRequestError("inputs: there are none, and so no rows")
+    if counts := differing_row_counts(inputs):
+        raise InvalidRequestError(f"inputs: different numbers of rows: {counts}")
+    return len(next(iter(inputs.values())))
 
 
-def _rows_per_call(inputs: Tensors, signature: Signature) -> int:
+def rows_per_call_of(inputs: Tensors, signature: Signature) -> int:
     """Return how many rows make a call of `_CALL_BYTES`, sent or, as far as is known, answered."""
     sample = {name: array[:: max(1, len(array) // _SAMPLE)] for name, array in inputs.items()}
     body, _ = request_body(sample)

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from mypy_boto3_lambda import LambdaClient
 
-    from shearling.client.http_model import Auth, HttpModel
+    from shearling.client.auth import Auth
+    from shearling.client.http_model import HttpModel
 
 
 @overload

@@ -6,14 +6,13 @@ import json
 import random
 import socket
 import time
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import quote, urlsplit
 
 from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.exceptions import TimeoutError as NoAnswerError
 
-from shearling.client.auth import is_aws, signed, with_api_key, with_token
+from shearling.client.auth import Auth, Authorization
 from shearling.client.base import RemoteModel, check_request, raise_error
 from shearling.client.transport import Connections
 from shearling.errors import (
@@ -21,21 +20,17 @@ from shearling.errors import (
     InferenceError,
     InvalidRefError,
 )
+from shearling.protocol.constants import LENGTH_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from boto3 import Session
-
-#: "auto": signed where the host is AWS's own, and there is neither token nor key.
-Auth = Literal["iam", "auto"] | None
 
 #: An HTTP API waits 30 s at most, a function URL 15 minutes.
 _DEADLINE_SECONDS = 60.0
 
 #: What is not reached by then will hardly be.
 _UNREACHED_SECONDS = 5.0
-_LENGTH = "Inference-Header-Content-Length"
 _OK, _ERROR, _THROTTLED, _NOT_READY = 200, 400, 429, 503
 
 #: What a gateway says too, of a function that crashed, is throttled or late: no model said it.
@@ -92,11 +87,9 @@ class HttpModel(RemoteModel):
         version = f"/versions/{quote(str(alias), safe='')}" if alias else ""
         path = f"/v2/models/{quote(model, safe='')}{version}"
         super().__init__(f"{url.rstrip('/')}{path}")
-        is_bare = token is None and api_key is None
-        self._signs = auth == "iam" or (auth == "auto" and is_bare and is_aws(parts.hostname))
-        self._region = region
-        self._token = token
-        self._api_key = api_key
+        self._authorization = Authorization.choose(
+            parts.hostname, auth, region=region, token=token, api_key=api_key
+        )
         self._timeout = timeout_seconds
         self._pause = pause
         self._connections = Connections(url)
@@ -125,9 +118,9 @@ class HttpModel(RemoteModel):
     def _exchange(self, body: bytes, length: int | None) -> tuple[dict[str, Any], bytes]:
         headers = {"Content-Type": "application/json"}
         if length is not None:
-            headers = {"Content-Type": "application/octet-stream", _LENGTH: str(length)}
+            headers = {"Content-Type": "application/octet-stream", LENGTH_HEADER: str(length)}
         status, answered, data = self._send("POST", "/infer", body, headers)
-        end = answered.get(_LENGTH.lower())
+        end = answered.get(LENGTH_HEADER)
         if end is None:
             return self._document((status, answered, data), "outputs"), b""
         return self._document((status, answered, data[: int(end)]), "outputs"), data[int(end) :]
@@ -150,7 +143,7 @@ class HttpModel(RemoteModel):
         refuses: bool = True,
     ) -> tuple[int, Mapping[str, str], bytes]:
         """Send a request, again where that is safe, and return status, headers and body."""
-        check_request(body, is_binary=_LENGTH in headers)
+        check_request(body, is_binary=LENGTH_HEADER in headers)
         started = time.monotonic()
         ends = started + self._timeout
         for attempt in range(1_000):
@@ -177,7 +170,8 @@ class HttpModel(RemoteModel):
         self, method: str, path: str, body: bytes, headers: Mapping[str, str], seconds: float
     ) -> tuple[int, Mapping[str, str], bytes]:
         url = f"{self.target}{path}"
-        sent = self._authorized(method, url, body, {"Accept": "application/json, */*", **headers})
+        wanted = {"Accept": "application/json, */*", **headers}
+        sent = self._authorization.headers(method, url, wanted, body)
         try:
             return self._connections.send(method, url, body, sent, max(seconds, 0.001))
         except NewConnectionError as error:
@@ -189,23 +183,6 @@ class HttpModel(RemoteModel):
 
     def _late(self) -> DeadlineError:
         return DeadlineError(f"{self.target} gave no answer within {self._timeout:g} s")
-
-    def _authorized(
-        self, method: str, url: str, body: bytes, headers: dict[str, str]
-    ) -> dict[str, str]:
-        if self._api_key is not None:
-            headers = with_api_key(headers, self._api_key)
-        if self._token is not None:
-            return with_token(headers, self._token)
-        if not self._signs:
-            return headers
-        return signed(method, url, headers, body, region=self._region, session=self._session)
-
-    @cached_property
-    def _session(self) -> Session:
-        import boto3
-
-        return boto3.Session()
 
 
 class _NotSentError(Exception):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,9 @@ from shearling.errors import (
     PayloadTooLargeError,
     UnknownModelError,
 )
+from shearling.lambda_api import failure_message
+from shearling.protocol.constants import LENGTH_HEADER
+from shearling.protocol.http_events import base64_body, http_event, read_http_answer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,16 +30,11 @@ _REFUSALS: dict[str, type[InferenceError]] = {
     "ResourceNotFoundException": UnknownModelError,
 }
 
-#: A function's longest run, and the way there and back.
-_READ_SECONDS = 900 + 10
-
 #: Lambda may refuse for want of capacity, and then another try helps.
-_TRIES = 5
+_ATTEMPTS = 5
 
 #: As many calls at once as an account runs by default; a connection is made when it is needed.
 _CONNECTIONS = 1000
-
-_LENGTH = "inference-header-content-length"
 
 _TARGETS = "expected <function>:<alias>, as in acme-fraud:prod, or an API's URL"
 
@@ -91,22 +88,14 @@ class LambdaModel(RemoteModel):
         if length is None:
             return self._checked(self._invoke(body), "outputs"), b""
         # The function takes bytes in the form that an HTTP API gives them.
-        event = {
-            "version": "2.0",
-            "rawPath": f"/v2/models/{self._name}/infer",
-            "headers": {_LENGTH: str(length)},
-            "requestContext": {"http": {"method": "POST"}, "stage": "$default"},
-            "body": base64.b64encode(body).decode(),
-            "isBase64Encoded": True,
-        }
+        path = f"/v2/models/{self._name}/infer"
+        event = http_event("POST", path, {LENGTH_HEADER: str(length)}, base64_body(body))
         answer = self._checked(self._invoke(json.dumps(event).encode()), "body")
-        data = answer["body"].encode()
-        if answer.get("isBase64Encoded"):
-            data = base64.b64decode(data)
-        end = int(answer["headers"].get(_LENGTH, len(data)))
+        status, headers, data = read_http_answer(answer)
+        end = int(headers.get(LENGTH_HEADER, len(data)))
         document = json.loads(data[:end])
-        if answer["statusCode"] >= 400:  # noqa: PLR2004 - where HTTP's errors begin
-            raise_error(answer["statusCode"], str(document.get("error", document)))
+        if status >= 400:  # noqa: PLR2004 - where HTTP's errors begin
+            raise_error(status, str(document.get("error", document)))
         return self._checked(document, "outputs"), data[end:]
 
     def _checked(self, document: Any, expected: str) -> dict[str, Any]:
@@ -137,8 +126,7 @@ class LambdaModel(RemoteModel):
         except ValueError:
             document = data.decode(errors="replace")
         if answer.get("FunctionError"):
-            said = document.get("errorMessage") if isinstance(document, dict) else document
-            raise InferenceError(f"{self.target} failed: {said}")
+            raise InferenceError(f"{self.target} failed: {failure_message(document)}")
         return document
 
 
@@ -163,19 +151,12 @@ def lambda_client(region: str | None = None) -> LambdaClient:
     Raises:
         InferenceError: there is no region, or the configuration of AWS is wrong.
     """
-    import boto3
-    from botocore.config import Config
     from botocore.exceptions import BotoCoreError, NoRegionError
 
-    config = Config(
-        connect_timeout=5,
-        read_timeout=_READ_SECONDS,
-        retries={"mode": "standard", "total_max_attempts": _TRIES},
-        max_pool_connections=_CONNECTIONS,
-        tcp_keepalive=True,
-    )
+    from shearling import lambda_api
+
     try:
-        return boto3.client("lambda", region_name=region, config=config)
+        return lambda_api.lambda_client(region, attempts=_ATTEMPTS, connections=_CONNECTIONS)
     except NoRegionError as error:
         raise InferenceError(
             "no AWS region: set AWS_REGION, or name the function by its alias's ARN"

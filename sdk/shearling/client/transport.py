@@ -19,7 +19,7 @@ _KEPT = 64
 
 #: A connection that nobody used for so long may have been dropped on the way, unknown to both ends:
 #: a request on it would fail, and nobody could say whether it was answered.
-_IDLE_SECONDS = 50.0
+IDLE_SECONDS = 50.0
 
 
 class Answer(NamedTuple):
@@ -38,9 +38,11 @@ class Connections:
 
     Args:
         url: of the host.
+        idle_seconds: after which an unused connection is not used again.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, idle_seconds: float = IDLE_SECONDS) -> None:
+        self._idle_seconds = idle_seconds
         self._used = time.monotonic()
         self._lock = threading.Lock()
         parts = urlsplit(url)
@@ -69,7 +71,7 @@ class Connections:
             urllib3.exceptions.HTTPError: there is no answer; NewConnectionError: nothing was sent.
         """
         with self._lock:
-            if time.monotonic() - self._used > _IDLE_SECONDS:
+            if time.monotonic() - self._used > self._idle_seconds:
                 self._pool.clear()
             self._used = time.monotonic()
         answer = self._pool.request(

@@ -33,7 +33,7 @@ _EXTERNAL_BYTES = 1024 * 1024
 
 #: Above this, float weights are mapped and used where they lie rather than packed for the
 #: processor: a load of milliseconds instead of seconds, for large batches half as fast again.
-_MAPPED_BYTES = 100_000_000
+MAPPED_BYTES = 100_000_000
 
 #: Operators on quantised weights are several times slower without packing.
 _QUANTISED = ("Quant", "QLinear", "Integer", "NBits")
@@ -140,7 +140,7 @@ def _is_packing_better(graph: onnx.ModelProto) -> bool:
         for tensor in _tensors(graph)
         if tensor.data_type == onnx.TensorProto.FLOAT
     )
-    if float_bytes < _MAPPED_BYTES:
+    if float_bytes < MAPPED_BYTES:
         return True
     return any(word in node.op_type for node in _nodes(graph) for word in _QUANTISED)
 

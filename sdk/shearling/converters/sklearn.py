@@ -13,7 +13,7 @@ import numpy as np
 
 from shearling.converters import boosting, onnx, onnx_graph, probes, sklearn_checks, sklearn_trees
 from shearling.errors import FormatError
-from shearling.tensors.comparison import compare
+from shearling.tensors.comparison import ATOL, RTOL, compare
 from shearling.tensors.inputs import as_matrix, is_frame, named_arrays
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def convert(
 
 
 def _differs(expected: Tensors, converted: Tensors) -> bool:
-    return bool(compare(expected, converted, rtol=1e-3, atol=1e-4).problem)
+    return bool(compare(expected, converted, rtol=RTOL, atol=ATOL).problem)
 
 
 def _convert_example(

@@ -12,6 +12,7 @@ from shearling.formats.base import LoadSettings, load_bundle
 from shearling.progress import progress
 from shearling.refs import Pin, Ref
 from shearling.registry.registry import Registry
+from shearling.storage.blobs import BLOBS
 from shearling.tensors.inputs import to_tensors
 
 if TYPE_CHECKING:
@@ -95,4 +96,4 @@ def load_model(
 def cache_directory() -> Path:
     """Return the directory of blobs that were fetched to this machine."""
     root = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
-    return Path(root, "shearling", "blobs", "sha256")
+    return Path(root, "shearling", BLOBS)

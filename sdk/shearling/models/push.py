@@ -27,8 +27,10 @@ from shearling.errors import (
 from shearling.models.model_version import ModelVersion
 from shearling.models.verification import verify
 from shearling.progress import progress
+from shearling.python_versions import OLDEST_ON_AWS
 from shearling.refs import check_alias, check_model
 from shearling.registry.registry import Registry
+from shearling.tensors.comparison import ATOL, RTOL
 from shearling.tensors.inputs import check_rows
 
 if TYPE_CHECKING:
@@ -47,9 +49,6 @@ _EXPORTS = {
     "keras": 'write it by model.export("model.onnx", format="onnx")',
 }
 
-#: The oldest that functions run on.
-_OLDEST_PYTHON = (3, 12)
-
 
 def push_model(
     model: Any,
@@ -61,8 +60,8 @@ def push_model(
     wait: bool = False,
     requirements: Sequence[str] | None = None,
     metadata: Mapping[str, object] | None = None,
-    rtol: float = 1e-3,
-    atol: float = 1e-4,
+    rtol: float = RTOL,
+    atol: float = ATOL,
     load: Literal["latency", "throughput"] | None = None,
     registry: str | os.PathLike[str] | Registry | None = None,
 ) -> ModelVersion:
@@ -217,8 +216,8 @@ def _way_to_onnx(model: object) -> str:
 
 def _warn_of_python(manifest: Manifest) -> None:
     """Say that no function can load a pickle of this Python, which a notebook still can."""
-    if manifest.environment and sys.version_info[:2] < _OLDEST_PYTHON:
-        oldest = ".".join(map(str, _OLDEST_PYTHON))
+    if manifest.environment and sys.version_info[:2] < OLDEST_ON_AWS:
+        oldest = ".".join(map(str, OLDEST_ON_AWS))
         warnings.warn(
             f"a pickle of Python {manifest.environment.python} runs on no function of AWS, which "
             f"have Python {oldest} or newer: push it from Python {oldest} or newer",

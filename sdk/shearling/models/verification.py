@@ -87,7 +87,7 @@ def verify(
         FormatError: it cannot be loaded, or answers differently.
         InvalidRequestError: not even one row of the example is small enough.
     """
-    described = [_describe(path, file, directory) for path, file in converted.files.items()]
+    described = [_store_by_digest(path, file, directory) for path, file in converted.files.items()]
     draft = Manifest(
         model=name,
         format=converted.format,
@@ -190,7 +190,7 @@ class _Proof:
             rows //= 2
         file = directory / _EXAMPLE
         file.write_bytes(data)
-        return _describe(_EXAMPLE, file, directory)
+        return _store_by_digest(_EXAMPLE, file, directory)
 
     def _first_rows(self, rows: int) -> tuple[dict[str, NDArray[Any]], bool]:
         """Return the example's first rows, and True; all of it if its first dimension is no row."""
@@ -210,8 +210,8 @@ class _Proof:
         return _HINTS[self.converted.format]
 
 
-def _describe(path: str, file: Path, directory: Path) -> Descriptor:
-    """Describe a file, and give it the name that its blob has wherever it is loaded."""
+def _store_by_digest(path: str, file: Path, directory: Path) -> Descriptor:
+    """Describe a file, and rename it to its digest: the name of its blob wherever it is loaded."""
     with file.open("rb") as stream:
         described = describe(path, stream)
     file.rename(directory / described.hex)

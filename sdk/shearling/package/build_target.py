@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from shearling.errors import PackageError
+from shearling.python_versions import OLDEST, OLDEST_ON_AWS
 
 Kind = Literal["runtime", "control"]
 Architecture = Literal["x86_64", "arm64"]
 
-_OLDEST_PYTHON = (3, 11)
-_OLDEST_PYTHON_ON_AWS = (3, 12)
 # Amazon Linux 2023 has glibc 2.34. pip takes each tag literally: a wheel for an older glibc is
 # found only if that older tag is named too.
 _NEWEST_GLIBC = 34
@@ -38,13 +37,13 @@ class Target:
             raise PackageError(f"architecture {self.architecture!r}: Lambda has x86_64 and arm64")
         if not re.fullmatch(r"3\.[0-9]{1,2}", self.python):
             raise PackageError(f"python {self.python!r}: write major and minor, as in 3.13")
-        if self._version < _OLDEST_PYTHON:
+        if self._version < OLDEST:
             raise PackageError(f"python {self.python}: Shearling runs on 3.11 and newer")
 
     @property
     def runs_on_aws(self) -> bool:
         """False where the Lambda runtime is Amazon Linux 2, too old for current wheels."""
-        return self._version >= _OLDEST_PYTHON_ON_AWS
+        return self._version >= OLDEST_ON_AWS
 
     @property
     def pip_arguments(self) -> list[str]:

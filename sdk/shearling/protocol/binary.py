@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from shearling.errors import InvalidRequestError
+from shearling.protocol.constants import LENGTH_HEADER
 from shearling.protocol.requests import InferRequest, tensor_document
 from shearling.tensors.conversion import check_missing
 from shearling.tensors.dtypes import datatype_of
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from shearling.tensors.spec import Signature
 
 #: How long the JSON at the beginning of a body is; 0 if there is none.
-LENGTH_HEADER = "inference-header-content-length"
 
 #: Elements whose length as JSON stands for all, and how much bytes grow as base64.
 _SAMPLE = 64

@@ -56,6 +56,17 @@ class AliasEntry:
     canary: Mapping[str, int] | None = None
     reason: str = ""
 
+    @property
+    def named(self) -> str:
+        """The versions that it names, for a table."""
+        return named_versions(self.version, self.canary)
+
+
+def named_versions(version: int | None, canary: Mapping[str, int] | None) -> str:
+    """Return what an alias names, for a table: `7`, `7 (10 %: 8)` with a canary, or `-`."""
+    share = f" ({canary['percent']} %: {canary['version']})" if canary else ""
+    return f"{'-' if version is None else version}{share}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
@@ -80,6 +91,10 @@ class Deployment:
     api_url: str | None = None
     stager: str = ""
     file_system: str = ""
+
+
+#: What became of an alias entry on one function.
+RELEASED, STAGING, FAILED = "released", "staging", "failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

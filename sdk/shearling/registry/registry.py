@@ -7,29 +7,27 @@ a log is current.
 from __future__ import annotations
 
 import os
-import re
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from shearling.bundle.digests import Descriptor, digest_of
 from shearling.bundle.manifest import Manifest
 from shearling.errors import BundleError, IntegrityError, ModelNotFoundError, RegistryError
 from shearling.refs import Pin, Ref, check_alias, check_model, nearest
-from shearling.registry.append_log import Log, create_or_read, read_json
-from shearling.registry.records import AliasEntry, Deployment, Published, Release, Version
+from shearling.registry.append_log import Log
+from shearling.registry.records import AliasEntry, Published, Version
+from shearling.registry.version_log import VersionLog
 from shearling.storage.blobs import Fetched, blob_key, fetch_blobs
 from shearling.storage.store import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from shearling.registry.release_log import ReleaseLog
     from shearling.storage.store import Store
 
 #: The variable that names the registry wherever Shearling runs.
 REGISTRY_VARIABLE = "SHEARLING_REGISTRY"
-
-_DEPLOYMENT = re.compile(r"deployments/[^/]+\.json")
 
 
 class Registry:
@@ -66,11 +64,22 @@ class Registry:
     def __repr__(self) -> str:
         return f"Registry({self.store.uri!r})"
 
+    def version_log(self, model: str) -> VersionLog:
+        """Return the versions of a model."""
+        return VersionLog(self.store, model)
+
+    @property
+    def release_log(self) -> ReleaseLog:
+        """The functions that serve models, and what became of each alias entry on them."""
+        from shearling.registry.release_log import ReleaseLog
+
+        return ReleaseLog(self.store)
+
     # Reading
 
     def models(self) -> list[str]:
         """Return the names of all models that have a version."""
-        return [name for name in self.store.folders("models") if self._versions(name).last()]
+        return [name for name in self.store.folders("models") if self.version_log(name).last()]
 
     def versions(self, model: str) -> list[Version]:
         """Return all versions of a model, oldest first.
@@ -78,7 +87,7 @@ class Registry:
         Raises:
             ModelNotFoundError: there is no such model.
         """
-        numbers = list(self._versions(check_model(model)).numbers())
+        numbers = list(self.version_log(check_model(model)).numbers())
         if not numbers:
             raise self._no_model(model)
         return [self._version(model, number) for number in numbers]
@@ -123,7 +132,7 @@ class Registry:
         if isinstance(number, int) and ref.digest:
             return Pin(ref.model, number, ref.digest)
         if number is None:
-            number = self._versions(ref.model).last()
+            number = self.version_log(ref.model).last()
             if not number:
                 raise self._no_model(ref.model)
         elif isinstance(number, str):
@@ -140,7 +149,7 @@ class Registry:
             IntegrityError: the stored manifest is not what was pushed.
         """
         pin = self.resolve(ref)
-        data = self.store.read(blob_key(pin.digest.removeprefix("sha256:")))
+        data = self.store.read(blob_key(pin.hex))
         if data is None:
             raise ModelNotFoundError(f"the manifest of {pin} is not in {self.store.uri}")
         if digest_of(data) != pin.digest:
@@ -162,6 +171,11 @@ class Registry:
     ) -> Fetched:
         """Bring a bundle's files to `directory/<hex>`, proven; see `fetch_blobs`."""
         return fetch_blobs(self.store, manifest.files, directory, advance, durable=durable)
+
+    def manifest_descriptor(self, pin: Pin) -> Descriptor:
+        """Return the descriptor of a manifest, to fetch it like a file of its bundle."""
+        size = self.store.size(blob_key(pin.hex)) or 0
+        return Descriptor(path="manifest.json", digest=pin.digest, size=size)
 
     # Writing
 
@@ -188,14 +202,14 @@ class Registry:
         data = manifest.to_bytes()
         Manifest.from_bytes(data)  # what no reader takes must not become a version
         digest = digest_of(data)
-        if found := self._find_digest(manifest.model, digest):
+        if found := self.version_log(manifest.model).find(digest):
             return Published(self._version(manifest.model, found), is_new=False, sent_bytes=0)
         sent = sum(self._upload(file, files[file.path], advance) for file in manifest.files)
         key = blob_key(digest.removeprefix("sha256:"))
         if self.store.size(key) != len(data):
             self.store.write(key, data)
             sent += len(data)
-        number, is_new = self._commit_version(manifest.model, digest, details)
+        number, is_new = self.version_log(manifest.model).commit(digest, details)
         return Published(self._version(manifest.model, number), is_new, sent)
 
     def set_alias(
@@ -227,92 +241,7 @@ class Registry:
             return None
         return self._entry(current.model, current.alias, number)
 
-    # Deployments and releases
-
-    def deployments(self, model: str | None = None) -> list[Deployment]:
-        """Return the functions that serve a model, or all functions."""
-        keys = [key for key in self.store.keys("deployments") if _DEPLOYMENT.fullmatch(key)]
-        found = [self._deployment(key) for key in keys]
-        return [one for one in found if one and model in (None, one.model)]
-
-    def releases(self, deployment: Deployment, alias: str, *, after: int = 0) -> list[Release]:
-        """Return what became of an alias's entries on a function, oldest first.
-
-        Args:
-            deployment: the function.
-            alias: the alias.
-            after: number of the last release that is known already.
-        """
-        log = self._release_log(deployment, alias)
-        return [self._release(log, number) for number in log.numbers(after=after)]
-
-    def last_release(self, deployment: Deployment, alias: str) -> Release | None:
-        """Return the newest release of an alias on a function."""
-        log = self._release_log(deployment, alias)
-        number = log.last()
-        return self._release(log, number) if number else None
-
-    def successes(self, deployment: Deployment, alias: str) -> Iterator[Release]:
-        """Yield the successful releases of an alias on a function, newest first."""
-        log = self._release_log(deployment, alias)
-        for number in reversed(list(log.numbers())):
-            release = self._release(log, number)
-            if release.outcome == "released":
-                yield release
-
-    def record_release(
-        self, deployment: Deployment, alias: str, number: int, fields: Mapping[str, Any]
-    ) -> bool:
-        """Write to the log of releases; for the releaser alone.
-
-        Args:
-            deployment: the function.
-            alias: the alias.
-            number: the next one after the newest that the writer knows.
-            fields: those of Release but for `number` and `created`.
-
-        Returns:
-            Whether it is written: not if somebody else has written under this number.
-        """
-        return self._release_log(deployment, alias).create(number, fields) is None
-
     # How it is kept
-
-    def _commit_version(
-        self, model: str, digest: str, details: Mapping[str, Any]
-    ) -> tuple[int, bool]:
-        """Create the version record, or find the one of the same digest: at most one ever exists.
-
-        The invariant: version n+1 is created only after the digest of version n is indexed. So who
-        sees n as the last one, indexes it, and finds its own digest in no index, knows that no
-        version up to n is the same bundle; and n+1 can be created by one push only.
-        """
-        log = self._versions(model)
-        last = log.last()
-        if last:
-            self._index(self._version(model, last).pin)
-        if found := self._find_digest(model, digest):
-            return found, False
-        number = last + 1
-        while taken := log.create(number, {"digest": digest, **details}):
-            self._index(Pin(model, number, taken["digest"]))
-            if taken["digest"] == digest:
-                return number, False
-            number += 1
-        self._index(Pin(model, number, digest))
-        return number, True
-
-    def _index(self, pin: Pin) -> None:
-        if self._find_digest(pin.model, pin.digest) is None:
-            key = _digest_key(pin.model, pin.digest)
-            create_or_read(self.store, key, {"version": pin.version})  # every writer's is the same
-
-    def _find_digest(self, model: str, digest: str) -> int | None:
-        """Return the version of a digest, if the index has it and the version agrees."""
-        record = read_json(self.store, _digest_key(model, digest))
-        number = record.get("version") if record else None
-        version = self._versions(model).read(number) if isinstance(number, int) else None
-        return number if version and version.get("digest") == digest else None
 
     def _upload(self, file: Descriptor, path: Path, advance: Callable[[int], object]) -> int:
         key = blob_key(file.hex)
@@ -322,28 +251,20 @@ class Registry:
         self.store.upload(key, path, file.digest, advance)
         return file.size
 
-    def _versions(self, model: str) -> Log:
-        return Log(self.store, f"models/{model}/versions")
-
     def _alias_log(self, model: str, alias: str) -> Log:
         return Log(self.store, f"models/{check_model(model)}/aliases/{check_alias(alias)}")
 
-    def _release_log(self, deployment: Deployment, alias: str) -> Log:
-        return Log(self.store, f"releases/{deployment.key}/{check_alias(alias)}")
-
     def _version(self, model: str, number: int) -> Version:
-        record = self._versions(model).read(number)
-        if record is None:
-            last = self._versions(model).last()
+        versions = self.version_log(model)
+        version = versions.read(number)
+        if version is None:
+            last = versions.last()
             if not last:
                 raise self._no_model(model)
             raise ModelNotFoundError(
                 f"no version {number} of model {model!r} in {self.store.uri}; the newest is {last}"
             )
-        details = {k: v for k, v in record.items() if k not in ("id", "digest", "created")}
-        return Version(
-            pin=Pin(model, number, record["digest"]), created=record["created"], details=details
-        )
+        return version
 
     def _entry(self, model: str, alias: str, number: int) -> AliasEntry:
         record = self._alias_log(model, alias).read(number)
@@ -352,31 +273,14 @@ class Registry:
         known = {key: record[key] for key in ("version", "created", "canary", "reason")}
         return AliasEntry(number=number, model=model, alias=alias, **known)
 
-    def _deployment(self, key: str) -> Deployment | None:
-        record = read_json(self.store, key)
-        if record is None:  # removed by Terraform since it was listed
-            return None
-        known = {name: record[name] for name in Deployment.__slots__ if name in record}
-        known["aliases"] = tuple(record["aliases"])
-        return Deployment(key=PurePosixPath(key).stem, **known)
-
-    def _release(self, log: Log, number: int) -> Release:
-        record = log.read(number) or {}
-        known = {name: record[name] for name in Release.__slots__ if name in record}
-        return Release(number=number, **known)
-
     def _no_model(self, model: str) -> ModelNotFoundError:
         known = nearest(model, self.models())
         return ModelNotFoundError(f"no model {model!r} in {self.store.uri}; it has {known}")
 
     def _no_alias(self, model: str, alias: str) -> ModelNotFoundError:
-        if not self._versions(model).last():
+        if not self.version_log(model).last():
             return self._no_model(model)
         known = nearest(alias, self.store.folders(f"models/{model}/aliases"))
         return ModelNotFoundError(
             f"no alias {alias!r} of model {model!r} in {self.store.uri}; it has {known}"
         )
-
-
-def _digest_key(model: str, digest: str) -> str:
-    return f"models/{model}/digests/{digest.removeprefix('sha256:')}.json"

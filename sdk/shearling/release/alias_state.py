@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from shearling.registry.records import FAILED
 from shearling.release.lambda_function import ResourceMissingError, RetryLaterError
-from shearling.release.outcome import FAILED
 
 if TYPE_CHECKING:
     from shearling.registry.records import AliasEntry, Deployment, Release
@@ -76,7 +76,7 @@ class Target:
         In this order: who records a release after this makes our record fail, and who moves the
         alias makes our move fail. So no decision on an older entry overtakes one on a newer.
         """
-        last = self.registry.last_release(self.deployment, self.alias)
+        last = self.registry.release_log.last(self.deployment, self.alias)
         try:
             alias = self.function.alias(self.alias)
         except ResourceMissingError as error:
@@ -119,7 +119,7 @@ class Target:
 
         It has not if Terraform put it there, or if we were cut off after the move.
         """
-        successes = self.registry.successes(self.deployment, self.alias)
+        successes = self.registry.release_log.successes(self.deployment, self.alias)
         return any(release.lambda_version == alias.version for release in successes)
 
 
@@ -131,7 +131,7 @@ def last_good_snapshot(target: Target, snapshot: AliasSnapshot) -> AliasSnapshot
     """
     if not snapshot.recorded(FAILED):
         return None
-    success = next(target.registry.successes(target.deployment, target.alias), None)
+    success = next(target.registry.release_log.successes(target.deployment, target.alias), None)
     log = target.registry.history(target.deployment.model, target.alias) if success else []
     entry = next((entry for entry in log if success and entry.number == success.entry), None)
     if success and not entry:

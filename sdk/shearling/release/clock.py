@@ -34,6 +34,31 @@ class Clock:
         self.sleep(seconds * (0.5 + self.jitter() / 2))
 
 
+#: How long the rights of a fresh role may need to hold everywhere.
+FRESH_ROLE_SECONDS = 30.0
+
+
+class FreshRoleGrace:
+    """Whether a denial may still be that of a role whose rights do not hold everywhere yet.
+
+    Args:
+        clock: time.
+        end: when to stop trying in any case, in the clock's seconds.
+    """
+
+    def __init__(self, clock: Clock, end: float = float("inf")) -> None:
+        self._clock = clock
+        self._end = end
+        self._first_denial: float | None = None
+
+    def covers_denial(self) -> bool:
+        """Note a denial, and say whether it is worth trying again."""
+        now = self._clock.now()
+        if self._first_denial is None:
+            self._first_denial = now
+        return now - self._first_denial < FRESH_ROLE_SECONDS and now < self._end
+
+
 class Stopwatch:
     """The seconds of each step; those of a step that is taken again are added."""
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from shearling.errors import ReleaseError
+from shearling.lambda_api import failure_message
 
 if TYPE_CHECKING:
     from shearling.release.function_configuration import FunctionConfiguration
@@ -57,9 +58,8 @@ def _difference(answer: Mapping[str, Any]) -> str:
 
 
 def _crash(answer: Any, version: FunctionConfiguration) -> str:
-    message = answer.get("errorMessage") if isinstance(answer, Mapping) else answer
     # The request's id differs each time; without it the same failure reads the same.
-    text = _REQUEST_ID.sub("", str(message))[:500]
+    text = _REQUEST_ID.sub("", failure_message(answer))[:500]
     kind = answer.get("errorType", "") if isinstance(answer, Mapping) else ""
     if "timed out" in text:
         return (

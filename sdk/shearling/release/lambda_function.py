@@ -1,7 +1,6 @@
 """One Lambda function as a release sees it: every call asked again while that can help.
 
-The client is an argument, so tests give one that shows what AWS does. boto3 is imported only by
-`lambda_client`.
+The client is an argument, so tests give one that shows what AWS does.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from shearling.errors import ReleaseError
+from shearling.release.clock import Clock, FreshRoleGrace
 from shearling.release.function_configuration import FunctionConfiguration
 
 if TYPE_CHECKING:
@@ -18,15 +18,8 @@ if TYPE_CHECKING:
 
     from mypy_boto3_lambda import LambdaClient
 
-    from shearling.release.clock import Clock
 
 Answer = TypeVar("Answer")
-
-#: A function's longest run, and what its start-up and the way there and back may add.
-_INVOKE_SECONDS = 900 + 60
-
-#: How long the rights of a fresh role may need to hold everywhere.
-FRESH_ROLE_SECONDS = 30.0
 
 #: In place of a code when there was no answer, and how often to ask again then.
 _UNREACHABLE = "unreachable"
@@ -89,7 +82,7 @@ class LambdaFunction:
     """The verbs of Lambda that a release is made of, for one function.
 
     Args:
-        client: a Lambda client; see `lambda_client`.
+        client: a Lambda client; see `shearling.lambda_api`.
         name: of the function.
         clock: time.
         deadline: when to give up waiting, in the clock's seconds.
@@ -263,15 +256,14 @@ class LambdaFunction:
     def _ask(self, call: Callable[[], Answer]) -> Answer:
         """Ask Lambda, and again while it is only busy or the releaser's role is fresh."""
         attempt = 0
-        denied_since: float | None = None
+        grace = FreshRoleGrace(self._clock)
         while True:
             try:
                 return call()
             except Exception as error:
                 code, message = _refusal(error)
                 if code in _DENIED:
-                    denied_since = self._clock.now() if denied_since is None else denied_since
-                    if self._clock.now() - denied_since >= FRESH_ROLE_SECONDS:
+                    if not grace.covers_denial():
                         raise DeniedError(f"access to {self.name} denied: {message}") from error
                 elif code not in _BUSY and not (code == _UNREACHABLE and attempt < _TRIES):
                     raise self._meaning(code, message) from error
@@ -314,21 +306,3 @@ def _alias(answer: Mapping[str, Any]) -> LambdaAlias:
         {number: float(share) for number, share in weights.items()},
         answer.get("RevisionId", ""),
     )
-
-
-def lambda_client(region: str | None = None) -> LambdaClient:
-    """Return a Lambda client as a release needs it.
-
-    It waits longer than any function may run, and it never asks again by itself: a gate that is
-    invoked twice at once would cost twice, and `Function` knows better what to ask again.
-    """
-    import boto3
-    from botocore.config import Config
-
-    config = Config(
-        connect_timeout=5,
-        read_timeout=_INVOKE_SECONDS,
-        retries={"total_max_attempts": 1},
-        tcp_keepalive=True,
-    )
-    return boto3.client("lambda", region_name=region, config=config)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-RELEASED, UNCHANGED, STAGING, FAILED = "released", "unchanged", "staging", "failed"
+UNCHANGED = "unchanged"
 
 #: What to do about a failed release.
 REMEDY = "roll back (shearling rollback), or push a version that passes"

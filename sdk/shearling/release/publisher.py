@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from shearling.errors import ModelNotFoundError
 from shearling.refs import Pin
 from shearling.release.capacity import capacity_error
+from shearling.release.clock import FreshRoleGrace
 from shearling.release.health_check import CheckFailedError, is_denied, rejection_reason
-from shearling.release.lambda_function import FRESH_ROLE_SECONDS
 from shearling.release.staging import require_staged
 
 if TYPE_CHECKING:
@@ -74,11 +74,11 @@ class Publisher:
         """
         if not pin or version.number in self._passed:
             return
-        start = self._clock.now()
+        grace = FreshRoleGrace(self._clock)
         with self._stopwatch.step("check"):
             answer = self._target.function.check
             while reason := rejection_reason(*answer(version.number), pin, version):
-                if not is_denied(reason) or self._clock.now() - start >= FRESH_ROLE_SECONDS:
+                if not is_denied(reason) or not grace.covers_denial():
                     raise CheckFailedError(reason)
                 self._clock.pause(4)
         self._passed.add(version.number)

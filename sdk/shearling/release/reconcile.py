@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from shearling.errors import ReleaseError, ShearlingError, StoreError
+from shearling.registry.records import FAILED, RELEASED, STAGING
 from shearling.release.alias_state import Target, last_good_snapshot
 from shearling.release.clock import Clock, Stopwatch
 from shearling.release.health_check import CheckFailedError
@@ -22,7 +23,7 @@ from shearling.release.lambda_function import (
     LambdaFunction,
     RetryLaterError,
 )
-from shearling.release.outcome import FAILED, RELEASED, REMEDY, STAGING, UNCHANGED, Outcome
+from shearling.release.outcome import REMEDY, UNCHANGED, Outcome
 from shearling.release.publisher import Publisher
 from shearling.release.staging import BeingStagedError
 from shearling.release.trigger import Trigger
@@ -264,7 +265,7 @@ class _Reconciliation:
         if snapshot.last and all(getattr(snapshot.last, name) == fields[name] for name in compared):
             return False
         target, fields["timings"] = self.target, self.stopwatch.timings()
-        if not target.registry.record_release(
+        if not target.registry.release_log.record(
             target.deployment, target.alias, snapshot.number, fields
         ):
             raise ConflictError(f"another release of {target.alias!r} was recorded meanwhile")

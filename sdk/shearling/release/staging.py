@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shearling.errors import ReleaseError
+from shearling.lambda_api import failure_message
 from shearling.refs import Pin
 from shearling.release.clock import Clock
 from shearling.release.health_check import CheckFailedError
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 ENSURE, STAGE, PRUNE = "look", "stage", "prune"
 
 #: What becomes of staging a bundle.
-STAGED, UNFINISHED, FAILED = "staged", "unfinished", "failed"
+STAGED, UNFINISHED, NOT_STAGED = "staged", "unfinished", "failed"
 
 #: How long one request to remove blobs may take, in all.
 _PATIENCE_SECONDS = 900
@@ -78,9 +79,8 @@ class Staging:
                 reason=answer.get("reason", ""),
                 is_final=answer.get("is_final") is True,
             )
-        said = answer.get("errorMessage") if isinstance(answer, Mapping) else answer
-        reason = f"the stager crashed: {str(said)[:500]}"
-        outcome = UNFINISHED if "timed out" in reason else FAILED
+        reason = f"the stager crashed: {failure_message(answer)[:500]}"
+        outcome = UNFINISHED if "timed out" in reason else NOT_STAGED
         return cls(**known, trigger=trigger, outcome=outcome, reason=reason)
 
 
@@ -106,7 +106,7 @@ def require_staged(
         ReleaseError: it could not be, or the stager cannot be asked.
     """
     over = last if last and last.pin == pin else None
-    if over and over.outcome == FAILED:
+    if over and over.outcome == NOT_STAGED:
         raise (CheckFailedError if over.is_final else ReleaseError)(over.reason)
     if over and over.outcome == UNFINISHED:
         raise BeingStagedError(f"not on the file system yet: {over.reason}")
@@ -145,7 +145,7 @@ def prune(
         ModelNotFoundError: a version pins a bundle that the registry does not have.
     """
     clock = clock or Clock()
-    mounted = [one for one in registry.deployments() if one.stager]
+    mounted = [one for one in registry.release_log.deployments() if one.stager]
     rows: list[dict[str, Any]] = []
     for file_system in sorted({one.file_system for one in mounted}):
         # Whoever mounts it, also by another stack with a stager of its own: any of them will do.
@@ -187,7 +187,7 @@ def _pinned(
     found: set[str] = set()
     for pin in map(Pin.parse, pins):
         files = registry.manifest(pin).files
-        found |= {pin.digest.removeprefix("sha256:"), *(file.hex for file in files)}
+        found |= {pin.hex, *(file.hex for file in files)}
     return found
 
 
@@ -206,6 +206,5 @@ def _ask(stager: LambdaFunction, request: Mapping[str, Any]) -> Mapping[str, Any
     except ResourceMissingError as error:
         raise RetryLaterError(f"there is no stager {stager.name}: run terraform apply") from error
     if failure or not isinstance(answer, Mapping):
-        said = answer.get("errorMessage") if isinstance(answer, Mapping) else answer
-        raise ReleaseError(f"{stager.name} failed: {str(said)[:500]}")
+        raise ReleaseError(f"{stager.name} failed: {failure_message(answer)[:500]}")
     return answer

@@ -55,7 +55,7 @@ def _released_lately(registry: Registry, deployment: Deployment) -> set[str]:
     kept: set[str] = set()
     for alias in deployment.aliases:
         lately: set[str] = set()
-        for release in registry.successes(deployment, alias):
+        for release in registry.release_log.successes(deployment, alias):
             lately.add(release.lambda_version)
             if len(lately) == _KEPT_RELEASES:
                 break

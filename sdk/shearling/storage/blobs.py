@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shearling.bundle.digests import digest_of
+from shearling.bundle.manifest import Manifest
 from shearling.errors import IntegrityError, StoreError
 
 if TYPE_CHECKING:
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from shearling.bundle.digests import Descriptor
+    from shearling.refs import Pin
     from shearling.storage.store import Store
+
+#: Where blobs lie below the root of a registry, of a cache and of a mounted file system.
+BLOBS = "blobs/sha256"
 
 #: Ranges under way at once; eight of 8 MiB reach a function's network limit.
 _PARALLEL = 8
@@ -49,7 +54,7 @@ class Fetched:
 
 def blob_key(hex_digest: str) -> str:
     """Return the key of a blob in the registry."""
-    return f"blobs/sha256/{hex_digest}"
+    return f"{BLOBS}/{hex_digest}"
 
 
 def fetch_blobs(
@@ -102,10 +107,26 @@ def fetch_blobs(
     )
 
 
+def staged_manifest(directory: Path, pin: Pin) -> Manifest | None:
+    """Return the manifest of a bundle that lies whole in a directory, or None.
+
+    Its bytes were proven when they were put there; its sizes are checked now.
+    """
+    try:
+        data = (directory / pin.hex).read_bytes()
+    except OSError:
+        return None
+    if digest_of(data) != pin.digest:
+        return None
+    manifest = Manifest.from_bytes(data)
+    is_whole = all(_is_there(directory, file) for file in manifest.files)
+    return manifest if is_whole else None
+
+
 def _is_there(directory: Path, file: Descriptor) -> bool:
     try:
         return (directory / file.hex).stat().st_size == file.size
-    except FileNotFoundError:
+    except OSError:
         return False
 
 

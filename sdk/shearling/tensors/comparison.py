@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     Tensors = Mapping[str, NDArray[Any]]
 
 
+#: How far, relatively and absolutely, answers may be from the expected ones, unless a push says.
+RTOL, ATOL = 1e-3, 1e-4
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """How far answers are from what was expected.

@@ -17,7 +17,7 @@ from shearling.errors import InvalidRequestError
 from shearling.tensors.dtypes import DTYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -96,6 +96,14 @@ def packed(data: list[Any], datatype: str, shape: list[int]) -> NDArray[Any] | N
     except (struct.error, OverflowError):
         return None
     return array
+
+
+def differing_row_counts(tensors: Mapping[str, NDArray[Any]]) -> str:
+    """Return how many rows each tensor has, in words; empty if all have the same number."""
+    counts = {name: len(array) for name, array in tensors.items()}
+    if len(set(counts.values())) <= 1:
+        return ""
+    return ", ".join(f"{count} of {name!r}" for name, count in counts.items())
 
 
 def is_unicode(text: str) -> bool:

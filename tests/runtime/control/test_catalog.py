@@ -47,7 +47,7 @@ def deploy(registry: Registry, model: str, *aliases: str, **fields: str) -> None
 
 
 def release(registry: Registry, model: str, alias: str, version: int, **fields: str) -> None:
-    (deployment,) = registry.deployments(model)
+    (deployment,) = registry.release_log.deployments(model)
     record(registry, deployment, alias, 1, version, **{"lambda_version": "3", **fields})
 
 
@@ -101,14 +101,14 @@ def test_functions_of_other_stacks_are_not_listed(registry: Registry) -> None:
 
 @pytest.mark.parametrize("body", ["[", "[1]", '{"ready": "yes"}'])
 def test_a_body_that_is_no_request_is_refused(registry: Registry, body: str) -> None:
-    assert registry.deployments() == []
+    assert registry.release_log.deployments() == []
     status, _, text = ask("POST", "/v2/repository/index", body, accept="*/*")
     assert status == 400
     assert "body" in json.loads(text)["error"]
 
 
 def test_the_server_says_what_it_is_and_that_it_is_ready(registry: Registry) -> None:
-    assert registry.deployments() == []
+    assert registry.release_log.deployments() == []
     assert "model_repository" in json.loads(ask("GET", "/v2")[2])["extensions"]
     assert json.loads(ask("GET", "/v2/health/live")[2]) == {"live": True}
     assert json.loads(ask("GET", "/v2/health/ready")[2])["ready"] is True
@@ -149,7 +149,7 @@ def test_names_are_escaped(registry: Registry) -> None:
 
 
 def test_another_path_or_method_is_refused_and_told_what_is_allowed(registry: Registry) -> None:
-    assert registry.deployments() == []
+    assert registry.release_log.deployments() == []
     assert ask("GET", "/v1/models")[0] == 404
     status, headers, _ = ask("GET", "/v2/repository/index")
     assert (status, headers["allow"]) == (405, "POST, OPTIONS")

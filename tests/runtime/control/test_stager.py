@@ -24,9 +24,8 @@ from shearling.bundle.digests import describe, digest_of
 from shearling.bundle.manifest import Manifest
 from shearling.errors import ReleaseError
 from shearling.registry.registry import Registry
-from shearling.storage.blobs import blob_key
+from shearling.storage.blobs import BLOBS, blob_key
 from shearling_runtime.control import stager
-from shearling_runtime.serving.bundle_source import BLOBS
 from tests.support.bundles import Bundle, scaling_bundle
 
 if TYPE_CHECKING:
@@ -204,7 +203,7 @@ def test_a_lost_mount_fails_with_its_path(staged: Staged) -> None:
 
 
 def test_of_two_stagers_with_the_same_bundle_one_copies(staged: Staged) -> None:
-    with stager._locked(staged.mount, hex_of(staged.pin)) as is_ours:
+    with stager.locked(staged.mount, hex_of(staged.pin)) as is_ours:
         assert is_ours
         answer = staged.stage()
     assert (answer["outcome"], answer["reason"]) == ("unfinished", "another stager is at it")
@@ -226,7 +225,7 @@ def test_without_locks_two_stagers_at_once_leave_one_whole_bundle(
     def unlocked(*_: object, **__: object) -> Iterator[bool]:
         yield True
 
-    monkeypatch.setattr(stager, "_locked", unlocked)
+    monkeypatch.setattr(stager, "locked", unlocked)
     answers: list[dict[str, Any]] = []
     threads = [threading.Thread(target=lambda: answers.append(staged.stage())) for _ in range(3)]
     for thread in threads:
@@ -314,7 +313,8 @@ def test_a_disk_that_fills_under_way_gives_the_room_back(
 ) -> None:
     staged = published(tmp_path, 40_000_000, small_disk)
     # As on a network file system, which says that it has room without end.
-    monkeypatch.setattr("shearling.storage.blobs._check_room", lambda *_: None)
+    usage = shutil.disk_usage(small_disk)._replace(free=10**12)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     answer = staged.stage()
     assert answer["outcome"] == "failed"
     assert "the file system is full" in answer["reason"]
@@ -399,7 +399,7 @@ def test_the_day_begins_anew_when_somebody_needs_the_bundle(staged: Staged, use:
 
 
 def test_nothing_is_removed_while_a_bundle_is_staged(staged: Staged) -> None:
-    with stager._locked(staged.mount, "blobs-sha256", shared=True):
+    with stager.locked(staged.mount, "blobs-sha256", shared=True):
         answer = stager.prune(staged.mount, set())
     assert answer == {"reason": "a bundle is being staged: try again later"}
 

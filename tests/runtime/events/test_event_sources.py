@@ -463,7 +463,7 @@ def test_inputs_of_other_numbers_of_rows_are_a_400_if_the_model_fails_for_them(
     answer = post(server, {"inputs": tensors})
     assert (answer["statusCode"], content(answer)[0]["error"]) == (
         400,
-        "inputs: the model fails for other numbers of rows: 2 of 'a', 3 of 'b'",
+        "inputs: the model fails for different numbers of rows: 2 of 'a', 3 of 'b'",
     )
 
 
