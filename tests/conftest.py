@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from shearling.registry.registry import Registry
 from tests.embedded_aws import FOREIGN, EmbeddedAws
 
 if TYPE_CHECKING:
@@ -74,3 +75,17 @@ def registry_uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         case _:
             uri: str = request.getfixturevalue("s3_uri")
             return uri
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The machine's own cache is not what is tested."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def registry(cache: Path) -> Registry:
+    """An empty registry in memory; what is loaded from it goes to a cache of the test's own."""
+    assert not cache.exists()
+    return Registry(f"memory://{uuid.uuid4().hex}")

@@ -1,0 +1,238 @@
+"""push, list, show and pull."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shearling.bundle.digests import digest_of
+from shearling.models.push import push_model
+from shearling.registry.registry import Registry
+from tests.support.bundles import ROWS, scaling_graph
+from tests.support.cli import PYTHON, error, output, push_pickle, run, write
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("rows.csv", "age,height\n1,2.5\n3,4\n"),
+        ("bare.csv", "1,2.5\n3,4\n"),
+        ("rows.json", "[[1, 2.5], [3, 4]]"),
+        ("inputs.json", '{"X": [[1, 2.5], [3, 4]]}'),
+        ("records.json", '[{"age": 1, "height": 2.5}, {"age": 3, "height": 4}]'),
+        (
+            "request.json",
+            '{"inputs": [{"name": "X", "datatype": "INT8", "shape": [1, 2], "data": [1, 2]}]}',
+        ),
+        ("rows.npy", ""),
+        ("rows.npz", ""),
+    ],
+)
+def test_an_example_may_have_any_of_the_forms(
+    registry: Registry, graph: str, capsys: pytest.CaptureFixture[str], name: str, text: str
+) -> None:
+    path = Path(name)
+    rows = np.array([[1, 2.5], [3, 4]])
+    if path.suffix == ".npy":
+        np.save(path, rows)
+    elif path.suffix == ".npz":
+        np.savez(path, X=rows)
+    else:
+        path.write_text(text)
+    assert run("push", graph, "--name", "fraud", "--example", name) == 0
+    assert output(capsys).startswith("fraud:1 (onnx, ")
+    assert registry.manifest("fraud").signature.inputs[0].name == "X"
+
+
+def test_a_push_names_an_alias_and_keeps_metadata(
+    registry: Registry, graph: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = write(tmp_path / "rows.csv", "a,b\n1,2\n")
+    told = ["--metadata", "auc=0.93", "owner=a=b", "--metadata", "x=", "--rtol", "0.5"]
+    arguments = ["push", graph, "--name", "fraud", "--example", rows, "--alias", "prod", *told]
+    assert run(*arguments, "--json") == 0
+    document = json.loads(output(capsys))
+    assert (document["version"], document["alias"], document["is_new"]) == (1, "prod", True)
+    manifest = registry.manifest("fraud:prod")
+    assert manifest.metadata == {"auc": "0.93", "owner": "a=b", "x": ""}
+    assert (manifest.example.rtol, manifest.example.atol) == (0.5, 1e-4)
+    assert run(*arguments) == 0
+    assert "nothing uploaded" in output(capsys)
+
+
+def test_strings_and_gaps_of_a_csv_file_become_inputs_of_their_own(
+    tmp_path: Path,
+) -> None:
+    from shearling.cli.data import read_data
+    from shearling.tensors.inputs import to_tensors
+    from shearling.tensors.spec import TensorSpec
+
+    path = tmp_path / "rows.csv"
+    path.write_text("﻿age,city,size\n1,Ulm,2.5\n\n3,Köln,\n", encoding="utf-8")
+    types = {"age": "INT64", "city": "BYTES", "size": "FP32"}
+    specs = [TensorSpec(name=n, datatype=t, shape=(-1, 1)) for n, t in types.items()]
+    tensors = to_tensors(read_data(path), specs)
+    assert tensors["age"].tolist() == [[1], [3]]
+    assert tensors["city"].tolist() == [["Ulm"], ["Köln"]]
+    np.testing.assert_array_equal(tensors["size"], np.array([[2.5], [np.nan]], np.float32))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("rows.csv", "a,b\n1\n", "rows.csv: row 2 has 1 cells, and the first one 2"),
+        ("rows.csv", "a,b\n", "rows.csv has no rows"),
+        ("rows.csv", "", "rows.csv has no rows"),
+        ("rows.json", "{", "rows.json is not JSON: "),
+        ("rows.json", "7", "rows.json: expected rows"),
+        ("rows.json", "[[1], [2, 3]]", "rows.json: ValueError: "),
+        ("rows.json", '[{"a": 1}, {"b": 1}]', "rows.json: row 2 lacks column 'a'"),
+        ("rows.json", '{"inputs": [{"name": "X"}]}', "rows.json: KeyError: 'data'"),
+        ("rows.npy", "text", "rows.npy is not a file of arrays: "),
+        ("rows.parquet", "", "rows.parquet: expected one of .npy, .npz, .json, .csv"),
+    ],
+)
+@pytest.mark.usefixtures("registry")
+def test_a_broken_example_is_refused_by_name(
+    graph: str, capsys: pytest.CaptureFixture[str], name: str, text: str, problem: str
+) -> None:
+    Path(name).write_text(text)
+    assert run("push", graph, "--name", "fraud", "--example", name) == 1
+    assert error(capsys).startswith(f"shearling: {problem}")
+    assert Registry().models() == []
+
+
+def test_an_example_that_is_not_there_is_refused_by_name(
+    registry: Registry, graph: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("push", graph, "--name", "fraud", "--example", "rows.csv") == 1
+    assert error(capsys) == "shearling: rows.csv: No such file or directory\n"
+    assert registry.models() == []
+
+
+def test_an_empty_registry_lists_nothing_and_says_so(
+    registry: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("list") == 0
+    assert error(capsys).startswith(f"no models in {registry.store.uri} yet")
+
+
+def test_models_are_listed_with_their_newest_version(
+    models: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    push_model(scaling_graph(), "other", example=ROWS, registry=models)
+    models.set_alias("fraud", "staging", 2, canary={"version": 3, "percent": 10})
+    assert run("list") == 0
+    header, fraud, other = output(capsys).splitlines()
+    assert header.split() == ["MODEL", "NEWEST", "ALIASES", "SIZE", "PUSHED", "(UTC)"]
+    assert fraud.startswith("fraud       3  prod -> 1; staging -> 2 (10 %: 3)  ")
+    assert other.startswith("other       1  -  ")
+    assert run("list", "--json") == 0
+    fraud, other = json.loads(output(capsys))
+    assert (fraud["version"], fraud["aliases"]) == (3, {"prod": 1, "staging": 2})
+    assert other["digest"] == models.resolve("other").digest
+
+
+@pytest.mark.parametrize("command", ["list", "versions"])
+def test_versions_are_listed_newest_first(
+    models: Registry, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    models.set_alias("fraud", "prod", 1, canary={"version": 3, "percent": 10})
+    assert run(command, "fraud") == 0
+    rows = [line.split("  ") for line in output(capsys).splitlines()]
+    assert [row[0].strip() or row[3].strip() for row in rows[1:]] == ["3", "2", "1"]
+    assert run(command, "fraud", "--json") == 0
+    assert [(version["version"], version["aliases"]) for version in json.loads(output(capsys))] == [
+        (3, ["prod (10 %)"]),
+        (2, []),
+        (1, ["prod"]),
+    ]
+
+
+def test_the_registry_may_be_an_option(
+    models: Registry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.delenv("SHEARLING_REGISTRY")
+    assert run("versions", "fraud", "--registry", str(tmp_path / "registry")) == 0
+    assert len(output(capsys).splitlines()) == 1 + len(models.versions("fraud"))
+
+
+def test_a_version_is_shown_whole(models: Registry, capsys: pytest.CaptureFixture[str]) -> None:
+    pushed = push_model(
+        scaling_graph(5.0), "fraud", example=ROWS, metadata={"auc": 0.93}, registry=models
+    )
+    assert run("show", "fraud") == 0
+    shown = output(capsys)
+    assert shown.startswith(f"{pushed.pin}\n")
+    for line in (
+        "aliases    -",
+        "metadata   auc: 0.93",
+        "tolerance  relative 0.001, absolute 0.0001",
+        "input   X     FP32      [-1, 2]  taken",
+        "output  Y     FP32      [-1, 2]  -",
+    ):
+        assert line in shown.splitlines()
+    assert all(file.digest in shown for file in models.manifest("fraud").files)
+
+
+def test_an_environment_is_shown(registry: Registry, capsys: pytest.CaptureFixture[str]) -> None:
+    push_pickle(registry)
+    assert run("show", "guess") == 0
+    (line,) = (line for line in output(capsys).splitlines() if line.startswith("environment"))
+    assert line.startswith(f"environment  Python {PYTHON}; ")
+    assert "numpy==" in line
+
+
+def test_a_version_is_shown_to_a_machine(
+    models: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("show", "fraud:prod", "--json") == 0
+    document = json.loads(output(capsys))
+    assert (document["version"], document["aliases"]) == (1, ["prod"])
+    assert document["manifest"]["signature"]["inputs"][0]["name"] == "X"
+    assert document["digest"] == models.resolve("fraud:1").digest
+
+
+def test_a_pulled_version_is_its_manifest_and_its_files(
+    models: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "a" / "copy"
+    assert run("pull", "fraud:prod", str(copy)) == 0
+    assert output(capsys).startswith("fraud:1: 3 files, ")
+    manifest = models.manifest("fraud:1")
+    assert digest_of((copy / "manifest.json").read_bytes()) == models.resolve("fraud:1").digest
+    assert {path.name for path in copy.iterdir()} == {
+        "manifest.json",
+        *(file.path for file in manifest.files),
+    }
+    for file in manifest.files:
+        assert digest_of((copy / file.path).read_bytes()) == file.digest
+
+
+def test_a_directory_with_something_in_it_is_left_alone_unless_forced(
+    models: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / "copy" / "model.onnx"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    assert run("pull", "fraud", str(mine.parent)) == 1
+    assert "is not empty; --force" in error(capsys)
+    assert mine.read_text() == "mine"
+    assert run("pull", "fraud", str(mine.parent), "--force") == 0
+    assert digest_of(mine.read_bytes()) == models.manifest("fraud").file("model.onnx").digest
+
+
+def test_a_tampered_file_is_not_pulled(
+    models: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = models.manifest("fraud").file("model.onnx")
+    models.store.write(f"blobs/sha256/{file.hex}", bytes(file.size))
+    assert run("pull", "fraud", str(tmp_path / "copy")) == 1
+    assert "model.onnx" in error(capsys)
+    assert list((tmp_path / "copy").iterdir()) == []

@@ -1,0 +1,87 @@
+"""retry-release and prune."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.cli import error, output, run
+from tests.support.lambda_server import FunctionError, LambdaDoor
+from tests.support.releases import deploy
+
+if TYPE_CHECKING:
+    from shearling.registry.registry import Registry
+
+
+def result(**changes: Any) -> dict[str, Any]:
+    return {
+        "function": "acme-fraud",
+        "alias": "prod",
+        "outcome": "released",
+        "version": 1,
+        "lambda_version": "4",
+        "reason": "",
+    } | changes
+
+
+def test_a_release_asks_the_releaser_of_each_region_and_shows_what_it_did(
+    models: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deploy(models)
+    deploy(models, "acme-fraud-2")
+    deploy(models, "acme-fraud-3", region="us-east-1", aliases=["prod"])
+    door = LambdaDoor({"acme_releaser": lambda _: {"results": [result()]}})
+    assert run("release", "fraud", "prod", door=door) == 0
+    assert door.calls == [("acme_releaser", {"model": "fraud", "alias": "prod"})] * 2
+    assert door.regions == ["eu-west-1", "us-east-1"]
+    lines = output(capsys).splitlines()
+    assert lines[1] == "acme-fraud  prod   released        1  4               -"
+
+
+@pytest.mark.parametrize(("arguments", "alias"), [("fraud:staging", "staging"), ("fraud", None)])
+def test_a_release_may_name_the_alias_in_a_ref_or_none(
+    models: Registry, capsys: pytest.CaptureFixture[str], arguments: str, alias: str | None
+) -> None:
+    deploy(models)
+    door = LambdaDoor({"acme_releaser": lambda _: {"results": [result()]}})
+    assert run("release", arguments, "--json", door=door) == 0
+    assert door.calls == [("acme_releaser", {"model": "fraud", "alias": alias})]
+    assert json.loads(output(capsys)) == [result()]
+
+
+def test_a_failed_release_is_one_line_and_the_other_regions_are_asked_all_the_same(
+    models: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deploy(models)
+    deploy(models, "acme-fraud-2", releaser="other_releaser")
+    door = LambdaDoor(
+        {
+            "acme_releaser": lambda _: FunctionError("acme-fraud:prod: it answers otherwise"),
+            "other_releaser": lambda _: {"results": [result(function="acme-fraud-2")]},
+        }
+    )
+    assert run("release", "fraud", door=door) == 1
+    captured = capsys.readouterr()
+    assert "acme-fraud-2" in captured.out
+    assert captured.err.splitlines()[-1] == (
+        "shearling: acme_releaser: acme-fraud:prod: it answers otherwise"
+    )
+
+
+def test_a_releaser_that_is_gone_is_one_line(
+    models: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deploy(models)
+    assert run("release", "fraud", door=LambdaDoor({})) == 1
+    assert error(capsys).splitlines()[-1].startswith("shearling: An error occurred (ResourceNotF")
+
+
+@pytest.mark.parametrize("answer", [{"results": 1}, {}, [], b"no JSON"])
+def test_a_function_that_is_no_releaser_is_told(
+    models: Registry, capsys: pytest.CaptureFixture[str], answer: object
+) -> None:
+    deploy(models)
+    assert run("release", "fraud", door=LambdaDoor({"acme_releaser": lambda _: answer})) == 1
+    assert "acme_releaser is no releaser: it answered" in error(capsys)

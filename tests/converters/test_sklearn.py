@@ -1,0 +1,388 @@
+"""scikit-learn's models are converted, and answer as the original."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.cluster import KMeans
+from sklearn.compose import ColumnTransformer
+from sklearn.datasets import load_iris
+from sklearn.decomposition import PCA
+from sklearn.ensemble import (
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    IsolationForest,
+    RandomForestClassifier,
+    RandomForestRegressor,
+    VotingClassifier,
+)
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassifier
+from sklearn.model_selection import GridSearchCV
+from sklearn.multioutput import MultiOutputClassifier
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler, TargetEncoder
+from sklearn.svm import SVC, LinearSVC
+
+from shearling.converters import sklearn as sklearn_format
+from shearling.errors import (
+    FormatError,
+    InvalidRequestError,
+)
+from shearling.models.load import load_model
+from shearling.models.push import push_model
+from tests.support.bundles import ROWS, scaling_graph
+from tests.support.datasets import (
+    BINARY,
+    FRAME,
+    RANDOM,
+    TWO_LABELS,
+    WORDS,
+    X,
+    blob_graph,
+    classifier,
+    load_pinned,
+    mixed_pipeline,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from shearling.registry.registry import Registry
+
+
+NUMBERS = 2 * X[:, 0] + X[:, 1]
+
+
+TEXTS = ["a good day", "a bad day", "so good", "very bad indeed"] * 10
+
+
+SENTIMENT = [1, 0] * 20
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        classifier(LogisticRegression()),
+        classifier(LogisticRegression(), WORDS),
+        classifier(LogisticRegression(), np.digitize(X[:, 0], [-0.5, 0.5])),
+        classifier(RandomForestClassifier(5, random_state=0)),
+        classifier(GradientBoostingClassifier(n_estimators=3)),
+        classifier(HistGradientBoostingClassifier(max_iter=3)),
+        classifier(GaussianNB()),
+        classifier(KNeighborsClassifier()),
+        classifier(
+            VotingClassifier([("a", LogisticRegression()), ("b", GaussianNB())], voting="soft")
+        ),
+        classifier(make_pipeline(StandardScaler(), LogisticRegression())),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_a_classifier_answers_with_its_labels_and_probabilities(
+    registry: Registry, model: Any
+) -> None:
+    push_model(model, "fraud", example=X, registry=registry)
+    loaded = load_model("fraud", registry=registry)
+    assert [spec.name for spec in loaded.signature.outputs] == ["label", "probabilities"]
+    answers = loaded.predict(X)
+    assert answers["label"].tolist() == model.predict(X).tolist()
+    np.testing.assert_allclose(answers["probabilities"], model.predict_proba(X), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [classifier(SVC()), classifier(LinearSVC()), classifier(SGDClassifier(random_state=0))],
+    ids=lambda model: type(model).__name__,
+)
+def test_a_classifier_without_probabilities_answers_with_its_labels(
+    registry: Registry, model: Any
+) -> None:
+    push_model(model, "fraud", example=X, registry=registry)
+    answers = load_model("fraud", registry=registry).predict(X)
+    assert answers["label"].tolist() == model.predict(X).tolist()
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        LinearRegression().fit(X, NUMBERS),
+        LinearRegression().fit(X, np.stack([NUMBERS, -NUMBERS], axis=1)),
+        RandomForestRegressor(5, random_state=0).fit(X, NUMBERS),
+        HistGradientBoostingRegressor(max_iter=3).fit(X, NUMBERS),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_a_regressor_answers_with_its_prediction(registry: Registry, model: Any) -> None:
+    push_model(model, "price", example=X, registry=registry)
+    answer = load_model("price", registry=registry).predict(X)["prediction"]
+    expected = model.predict(X)
+    np.testing.assert_allclose(answer.reshape(expected.shape), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_transformer_answers_with_its_output(registry: Registry) -> None:
+    model = PCA(2).fit(X)
+    push_model(model, "pca", example=X, registry=registry)
+    answer = load_model("pca", registry=registry).predict(X)["output"]
+    np.testing.assert_allclose(answer, model.transform(X), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        RandomForestClassifier(5, random_state=0),
+        KNeighborsClassifier(),
+        MultiOutputClassifier(LogisticRegression()),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_several_targets_are_answered_row_by_row(registry: Registry, model: Any) -> None:
+    model.fit(X, TWO_LABELS)
+    push_model(model, "fraud", example=X[:20], registry=registry)
+    answers = load_model("fraud", registry=registry).predict(X)
+    assert np.array_equal(answers["label"], model.predict(X))
+    expected = np.stack(model.predict_proba(X), axis=1)  # of rows, targets, classes
+    np.testing.assert_allclose(answers["probabilities"], expected, atol=1e-5)
+
+
+def test_targets_of_different_numbers_of_classes_are_refused(registry: Registry) -> None:
+    labels = np.stack([BINARY, np.arange(60) % 3], axis=1)
+    model = RandomForestClassifier(5, random_state=0).fit(X, labels)
+    with pytest.raises(FormatError, match=r"different numbers of classes \(2, 3\)"):
+        push_model(model, "fraud", example=X, registry=registry)
+
+
+def test_a_size_that_a_conversion_declares_wrongly_is_left_open(registry: Registry) -> None:
+    model = RandomForestRegressor(5, random_state=0).fit(X, X[:, :3])
+    push_model(model, "fraud", example=X, registry=registry)
+    loaded = load_model("fraud", registry=registry)
+    assert loaded.signature.outputs[0].shape == (-1, -1)
+    np.testing.assert_allclose(loaded.predict(X)["prediction"], model.predict(X), rtol=1e-4)
+
+
+def test_trees_after_a_scaler_split_as_the_original(registry: Registry) -> None:
+    rows, labels = load_iris(return_X_y=True)
+    rows = rows.astype(np.float32)  # on a grid: many values are those that trees split at
+    forest = RandomForestClassifier(50, random_state=0)
+    model = make_pipeline(StandardScaler(), forest).fit(rows, labels)
+    push_model(model, "iris", example=rows, registry=registry)
+    answers = load_model("iris", registry=registry).predict(rows)
+    np.testing.assert_allclose(answers["probabilities"], model.predict_proba(rows), atol=1e-5)
+
+
+def test_histogram_based_trees_split_between_neighbouring_floats(registry: Registry) -> None:
+    steps = RANDOM.integers(0, 8, (600, 3))
+    rows = (1 + steps * np.finfo(np.float32).eps).astype(np.float32)
+    model = HistGradientBoostingRegressor(max_iter=10).fit(rows, steps.sum(axis=1))
+    push_model(model, "steps", example=rows, registry=registry)
+    answers = load_model("steps", registry=registry).predict(rows)
+    np.testing.assert_allclose(answers["prediction"].ravel(), model.predict(rows), rtol=1e-4)
+
+
+def test_missing_strings_are_imputed_where_they_are_empty(registry: Registry) -> None:
+    frame = FRAME[["country"]].copy()
+    frame.loc[::5, "country"] = ""
+    fill = SimpleImputer(missing_values="", strategy="most_frequent")
+    model = make_pipeline(fill, OneHotEncoder(), LogisticRegression()).fit(frame, BINARY)
+    push_model(model, "fraud", example=frame, registry=registry)
+    answers = load_model("fraud", registry=registry).predict(frame)
+    assert answers["label"].tolist() == model.predict(frame).tolist()
+
+
+def test_a_target_encoder_is_no_classifier(registry: Registry) -> None:
+    frame = FRAME[["country"]]
+    model = TargetEncoder(random_state=0).fit(frame, BINARY)
+    push_model(model, "fraud", example=frame, registry=registry)
+    answers = load_model("fraud", registry=registry).predict(frame)
+    np.testing.assert_allclose(answers["output"], model.transform(frame), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("model", "output"),
+    [
+        (LinearRegression().fit(X, NUMBERS), "prediction"),
+        (IsolationForest(n_estimators=5, random_state=0).fit(X), "label"),
+        (IsolationForest(n_estimators=5, random_state=0).fit(X), "scores"),
+    ],
+)
+def test_a_vector_is_answered_as_one(registry: Registry, model: Any, output: str) -> None:
+    push_model(model, "fraud", example=X[:20], registry=registry)
+    loaded = load_model("fraud", registry=registry)
+    assert loaded.predict(X)[output].shape == (60,)
+    assert {spec.name: spec.shape for spec in loaded.signature.outputs}[output] == (-1,)
+
+
+def test_a_gaussian_process_is_a_regressor(registry: Registry) -> None:
+    model = GaussianProcessRegressor().fit(X, NUMBERS)
+    push_model(model, "fraud", example=X[:20], registry=registry)
+    answers = load_model("fraud", registry=registry).predict(X)
+    np.testing.assert_allclose(answers["prediction"].ravel(), model.predict(X), atol=1e-3)
+
+
+def test_a_conversion_of_which_nothing_can_be_compared_is_refused(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sklearn_format, "_ask", lambda *_: None)  # as for outputs of other names
+    with pytest.raises(FormatError, match="nothing that its conversion could be compared with"):
+        push_model(classifier(LogisticRegression()), "fraud", example=X, registry=registry)
+
+
+def test_texts_are_cut_in_a_locale_that_functions_have_wherever_the_step_is(
+    registry: Registry, cache: Path
+) -> None:
+    frame = pd.DataFrame({"text": TEXTS, "length": [float(len(text)) for text in TEXTS]})
+    texts = ColumnTransformer([("text", TfidfVectorizer(), "text")], remainder="passthrough")
+    model = GridSearchCV(make_pipeline(texts, LogisticRegression()), {}, cv=2)
+    push_model(model.fit(frame, SENTIMENT), "mood", example=frame, registry=registry)
+    load_model("mood", registry=registry)
+    graph = blob_graph(registry.manifest(registry.resolve("mood")), cache)
+    (normalizer,) = [node for node in graph.graph.node if node.op_type == "StringNormalizer"]
+    assert {a.name: a.s for a in normalizer.attribute}["locale"] == b"C.UTF-8"
+
+
+def test_clusters_are_labels(registry: Registry) -> None:
+    model = KMeans(2, n_init=1, random_state=0).fit(X)
+    push_model(model, "groups", example=X, registry=registry)
+    answer = load_model("groups", registry=registry).predict(X)["label"]
+    assert answer.tolist() == model.predict(X).tolist()
+
+
+@pytest.mark.parametrize(
+    ("model", "method"),
+    [
+        (KMeans(2, n_init=1, random_state=0).fit(X), "transform"),
+        (IsolationForest(n_estimators=9, random_state=0).fit(X), "decision_function"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_the_scores_of_clusters_and_outliers_are_proven_too(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, model: Any, method: str
+) -> None:
+    push_model(model, "scores", example=X, registry=registry)
+    answer = load_model("scores", registry=registry).predict(X)["scores"]
+    scores = getattr(model, method)(X)
+    np.testing.assert_allclose(answer.reshape(scores.shape), scores, atol=1e-5)
+    monkeypatch.setattr(model, method, lambda _: scores + 1, raising=False)
+    with pytest.raises(FormatError, match="does not answer as the original does"):
+        push_model(model, "scores", example=X, registry=registry)
+
+
+def test_the_columns_of_a_mixed_frame_are_inputs_by_name(registry: Registry) -> None:
+    model = mixed_pipeline()
+    push_model(model, "fraud", example=FRAME, registry=registry)
+    loaded = load_model("fraud", registry=registry)
+    assert [str(spec) for spec in loaded.signature.inputs] == [
+        "amount FP32[-1, 1]",
+        "count INT64[-1, 1]",
+        "country BYTES[-1, 1]",
+    ]
+    rows = FRAME.iloc[:5]
+    assert loaded.predict(rows)["label"].tolist() == model.predict(rows).tolist()
+    by_name = {name: rows[name].to_numpy() for name in ("country", "count", "amount")}
+    assert loaded.predict(by_name)["label"].tolist() == model.predict(rows).tolist()
+
+
+def test_the_columns_of_a_mixed_frame_may_have_any_name(registry: Registry) -> None:
+    names = {"amount": "amount (EUR)", "count": "1st count/day", "country": "country-code"}
+    columns = ColumnTransformer(
+        [
+            ("numbers", StandardScaler(), ["amount (EUR)", "1st count/day"]),
+            ("words", OneHotEncoder(), ["country-code"]),
+        ]
+    )
+    frame = FRAME.rename(columns=names)
+    model = make_pipeline(columns, LogisticRegression()).fit(frame, BINARY)
+    push_model(model, "fraud", example=frame, registry=registry)
+    loaded = load_model("fraud", registry=registry)
+    assert [spec.name for spec in loaded.signature.inputs] == list(names.values())
+    answers = loaded.predict(frame)
+    np.testing.assert_allclose(answers["probabilities"], model.predict_proba(frame), atol=1e-5)
+
+
+def test_a_column_with_the_name_of_an_output_is_refused_by_name(registry: Registry) -> None:
+    frame = FRAME.rename(columns={"country": "label"})
+    columns = ColumnTransformer([("words", OneHotEncoder(), ["label"])])
+    model = make_pipeline(columns, LogisticRegression()).fit(frame, BINARY)
+    with pytest.raises(FormatError, match="column 'label' has the name of one of the model's out"):
+        push_model(model, "fraud", example=frame, registry=registry)
+
+
+def test_integers_and_floats_may_stand_beside_each_other_in_one_step(registry: Registry) -> None:
+    columns = ColumnTransformer(
+        [
+            ("numbers", make_pipeline(SimpleImputer(), StandardScaler()), ["count", "amount"]),
+            ("words", OneHotEncoder(), ["country"]),
+        ]
+    )
+    model = make_pipeline(columns, LogisticRegression()).fit(FRAME, BINARY)
+    push_model(model, "fraud", example=FRAME, registry=registry)
+    loaded = load_model("fraud", registry=registry)
+    assert [spec.datatype for spec in loaded.signature.inputs] == ["FP32", "FP32", "BYTES"]
+    answers = loaded.predict(FRAME)
+    np.testing.assert_allclose(answers["probabilities"], model.predict_proba(FRAME), atol=1e-5)
+
+
+def test_a_frame_of_numbers_is_one_input(registry: Registry) -> None:
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    model = LogisticRegression().fit(frame, BINARY)
+    push_model(model, "fraud", example=frame, registry=registry)
+    loaded = load_model("fraud", registry=registry)
+    assert [str(spec) for spec in loaded.signature.inputs] == ["X FP32[-1, 4]"]
+    np.testing.assert_array_equal(loaded.predict(frame)["label"], loaded.predict(X)["label"])
+
+
+def test_the_columns_of_one_input_are_taken_by_the_names_of_the_example(
+    registry: Registry,
+) -> None:
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    model = LogisticRegression().fit(frame, BINARY)
+    push_model(model, "fraud", example=frame, registry=registry)
+    loaded = load_model("fraud", registry=registry)
+    assert loaded.manifest.options["columns"] == ["a", "b", "c", "d"]
+    expected = loaded.predict(X)["probabilities"]
+    reordered = loaded.predict(frame[["d", "b", "a", "c"]])["probabilities"]
+    np.testing.assert_array_equal(reordered, expected)
+    with pytest.raises(InvalidRequestError, match="column 'a' is missing"):
+        loaded.predict(frame.rename(columns={"a": "z"}))
+
+
+def test_no_names_are_kept_of_an_array(registry: Registry) -> None:
+    version = push_model(scaling_graph(), "fraud", example=ROWS, registry=registry)
+    assert "columns" not in registry.manifest(version.pin).options
+
+
+def test_the_only_column_of_a_pickled_function_is_taken_by_its_name(registry: Registry) -> None:
+    frame = pd.DataFrame({"amount": [1.0, 2.0]})
+    version = push_model(
+        lambda rows: rows["amount"], "echo", example=frame, format="cloudpickle", registry=registry
+    )
+    with pytest.raises(InvalidRequestError, match="column 'amount' is missing"):
+        load_pinned(version, registry).predict(pd.DataFrame({"age": [1.0]}))
+
+
+@pytest.mark.parametrize(
+    "example", [TEXTS, np.array(TEXTS), np.array(TEXTS, object), pd.Series(TEXTS)]
+)
+def test_a_text_pipeline_takes_a_list_of_texts(registry: Registry, example: Any) -> None:
+    model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(TEXTS, SENTIMENT)
+    push_model(model, "mood", example=example, registry=registry)
+    loaded = load_model("mood", registry=registry)
+    assert (
+        loaded.predict(["good", "bad"])["label"].tolist() == model.predict(["good", "bad"]).tolist()
+    )
+
+
+def test_missing_numbers_stay_missing(registry: Registry) -> None:
+    holes = X.copy()
+    holes[::3, 0] = np.nan
+    model = HistGradientBoostingClassifier(max_iter=3).fit(holes, BINARY)
+    push_model(model, "fraud", example=holes, registry=registry)
+    answers = load_model("fraud", registry=registry).predict(holes)
+    assert answers["label"].tolist() == model.predict(holes).tolist()

@@ -1,0 +1,384 @@
+"""What cannot be pushed is refused clearly, and nothing is published."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import skl2onnx
+from onnx import TensorProto, helper, numpy_helper
+from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+)
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import TunedThresholdClassifierCV
+from sklearn.multioutput import MultiOutputClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
+
+from shearling.errors import (
+    BundleError,
+    FormatError,
+    InvalidRefError,
+    InvalidRequestError,
+    RegistryError,
+    ReleaseError,
+    StoreError,
+)
+from shearling.models.push import push_model
+from tests.support.bundles import ROWS, scaling_graph
+from tests.support.datasets import (
+    BINARY,
+    FRAME,
+    TWO_LABELS,
+    WORDS,
+    X,
+    classifier,
+    echo_graph,
+    mixed_pipeline,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from shearling.registry.registry import Registry
+
+
+#: What skl2onnx is to write at most.
+OPSET = {"": 18, "ai.onnx.ml": 3}
+
+
+def torch_module() -> object:
+    """A model of PyTorch by all that is looked at; PyTorch itself is a gigabyte."""
+    module = type("Module", (), {"__module__": "torch.nn.modules.module"})
+    return type("Net", (module,), {})()
+
+
+def test_to_wait_where_nothing_serves_the_alias_is_refused_and_publishes_nothing(
+    registry: Registry,
+) -> None:
+    with pytest.raises(ReleaseError, match=r"no function serves fraud:prod.*terraform apply"):
+        push_model(
+            scaling_graph(), "fraud", example=ROWS, alias="prod", wait=True, registry=registry
+        )
+    assert not list(registry.store.keys("models"))
+
+
+def test_a_model_without_inputs_is_refused(registry: Registry) -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["w"], ["Y"])],
+        "constant",
+        [],
+        [helper.make_tensor_value_info("Y", TensorProto.FLOAT, [1])],
+        [numpy_helper.from_array(np.ones(1, np.float32), "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    with pytest.raises(BundleError, match=r"at least one tensor in 'signature\.inputs'"):
+        push_model(model, "constant", example={}, registry=registry)
+    assert not list(registry.store.keys("models"))
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "arguments", "error", "message"),
+    [
+        (scaling_graph(), "Fraud", {}, InvalidRefError, "model 'Fraud': a name has 1 to 48"),
+        (scaling_graph(), "", {}, InvalidRefError, "model ''"),
+        (scaling_graph(), "fraud", {"alias": "latest"}, InvalidRefError, "alias 'latest'"),
+        (scaling_graph(), "fraud", {"wait": True}, RegistryError, "pass alias=... with it"),
+        (scaling_graph(), "fraud", {"format": "joblib"}, FormatError, "expected 'onnx' or 'cloud"),
+        (scaling_graph(), "fraud", {"requirements": ["a==1"]}, FormatError, "ONNX needs none"),
+        (scaling_graph(), "fraud", {"metadata": {"a": {1}}}, BundleError, "metadata.a"),
+        (
+            scaling_graph(),
+            "fraud",
+            {"example": np.ones((2, 3))},
+            InvalidRequestError,
+            "input 'X'.shape: [2, 3] does not fit [-1, 2]",
+        ),
+        (
+            scaling_graph(),
+            "fraud",
+            {"example": {"Z": ROWS}},
+            InvalidRequestError,
+            "missing X FP32[-1, 2]",
+        ),
+        (
+            scaling_graph(),
+            "fraud",
+            {"example": {"X": ROWS, "Z": ROWS}},
+            InvalidRequestError,
+            "'Z' is not an input of the model; it takes X FP32[-1, 2]",
+        ),
+        (
+            scaling_graph(),
+            "fraud",
+            {"example": [["a", "b"]]},
+            InvalidRequestError,
+            "input 'X': 'a' at [0, 0] is not a number",
+        ),
+        (
+            classifier(LogisticRegression()),
+            "fraud",
+            {"example": X[:, :2]},
+            InvalidRequestError,
+            "the model was fitted on 4 columns",
+        ),
+        (LogisticRegression(), "fraud", {"example": X}, FormatError, "is not fitted: call its fit"),
+        (
+            LogisticRegression,
+            "fraud",
+            {"example": X},
+            FormatError,
+            "model: LogisticRegression is a class: push an instance",
+        ),
+        (scaling_graph(), None, {}, InvalidRefError, "name None is not a string"),
+        (scaling_graph(), 5, {}, InvalidRefError, "name 5 is not a string"),
+        (scaling_graph(), "fraud", {"alias": 5}, InvalidRefError, "alias 5 is not a string"),
+        (scaling_graph(), "fraud", {"metadata": [1]}, BundleError, "[1] is not a dict"),
+        (
+            scaling_graph(),
+            "fraud",
+            {"metadata": {"note": ["\ud800"]}},
+            BundleError,
+            "'\\ud800' is half a character, which UTF-8 cannot write in \"metadata.'note'\"",
+        ),
+        (scaling_graph(), "fraud", {"rtol": "x"}, InvalidRequestError, "rtol 'x' is not a finite"),
+        (scaling_graph(), "fraud", {"atol": -1}, InvalidRequestError, "atol -1 is not a finite"),
+        (scaling_graph(), "fraud", {"example": None}, InvalidRequestError, "None is no rows"),
+        (
+            scaling_graph(),
+            "fraud",
+            {"example": ROWS[:0]},
+            InvalidRequestError,
+            "example has no rows: it has shape [0, 2]",
+        ),
+        (
+            lambda rows: rows,
+            "fraud",
+            {"format": "cloudpickle", "example": ROWS[:0]},
+            InvalidRequestError,
+            "example has no rows",
+        ),
+        (
+            classifier(LogisticRegression()),
+            "fraud",
+            {"example": [[1, 2, 3, 4], [1, 2]]},
+            InvalidRequestError,
+            "example: rows of different lengths",
+        ),
+        (
+            classifier(LogisticRegression()),
+            "fraud",
+            {"example": OneHotEncoder().fit_transform(X)},
+            InvalidRequestError,
+            "example: a csr_matrix is sparse, and a tensor is not: pass its .toarray()",
+        ),
+        (
+            classifier(LogisticRegression()),
+            "fraud",
+            {"example": {"X": X}},
+            InvalidRequestError,
+            "'X' has shape [60, 4], and a dict has one column an entry: pass the array itself",
+        ),
+        (
+            mixed_pipeline(),
+            "fraud",
+            {"example": FRAME.assign(country=np.array([None, *WORDS[1:]], object))},
+            InvalidRequestError,
+            "input 'country': row 0 is nan: a string has no missing values: fill them first, as by",
+        ),
+        (
+            lambda frame: frame["country"],
+            "fraud",
+            {
+                "format": "cloudpickle",
+                "example": FRAME.assign(country=np.array([*WORDS[1:], None], object)),
+            },
+            InvalidRequestError,
+            "example 'country': row 59 is nan: a string has no missing values: fill them",
+        ),
+        (
+            DummyClassifier().fit(X, BINARY),
+            "fraud",
+            {"example": X},
+            FormatError,
+            "DummyClassifier does not convert to ONNX: skl2onnx knows no DummyClassifier - convert",
+        ),
+        (
+            TunedThresholdClassifierCV(LogisticRegression(), cv=2).fit(X, BINARY),
+            "fraud",
+            {"example": X[:1]},
+            FormatError,
+            "does not convert to ONNX: push its estimator_, and hold its probabilities to the",
+        ),
+        (
+            HistGradientBoostingClassifier(max_iter=3, categorical_features=[4]).fit(
+                np.c_[X, np.arange(60) % 3], BINARY
+            ),
+            "fraud",
+            {"example": np.c_[X, np.arange(60) % 3][:1]},
+            FormatError,
+            "with categorical_features does not convert to ONNX: encode them in a pipeline",
+        ),
+        (
+            make_pipeline(
+                SimpleImputer(strategy="most_frequent"), OneHotEncoder(), LogisticRegression()
+            ).fit(FRAME[["country"]], BINARY),
+            "fraud",
+            {"example": FRAME[["country"]]},
+            FormatError,
+            "and fit with SimpleImputer(missing_values='', ...)",
+        ),
+        (
+            make_pipeline(FunctionTransformer(np.abs), LogisticRegression()).fit(X, BINARY),
+            "fraud",
+            {"example": X},
+            FormatError,
+            "or pass format='cloudpickle'",
+        ),
+        (
+            mixed_pipeline(),
+            "fraud",
+            {"example": FRAME.rename(columns={"country": "land"})},
+            InvalidRequestError,
+            "columns missing country and unknown land; the model was fitted on amount, count, coun",
+        ),
+        (object(), "fraud", {}, FormatError, "object has no conversion to ONNX here: convert it"),
+        (
+            torch_module(),
+            "fraud",
+            {},
+            FormatError,
+            "Net has no conversion to ONNX here: write",
+        ),
+        ("no-such-file.onnx", "fraud", {}, FormatError, "there is no file no-such-file.onnx"),
+        ("model.joblib", "fraud", {}, FormatError, "model.joblib: the path of a model is that of"),
+        (
+            object(),
+            "fraud",
+            {"format": "cloudpickle"},
+            FormatError,
+            "has no `predict` and is not callable",
+        ),
+        (
+            lambda rows: [object()],  # noqa: ARG005 - it is called with rows
+            "fraud",
+            {"format": "cloudpickle"},
+            FormatError,
+            "output 'output' is object, which is no tensor",
+        ),
+        (
+            lambda rows: np.array([b"raw"]),  # noqa: ARG005
+            "fraud",
+            {"format": "cloudpickle"},
+            FormatError,
+            "output 'output' is |S3, which is no tensor",
+        ),
+        (
+            lambda rows: rows.nothing,
+            "fraud",
+            {"format": "cloudpickle"},
+            FormatError,
+            "the model fails on the example: AttributeError",
+        ),
+        (
+            lambda rows: rows,
+            "fraud",
+            {"format": "cloudpickle", "requirements": ["numpy>=2"]},
+            FormatError,
+            "'numpy>=2' is not pinned",
+        ),
+        (
+            lambda rows: rows,
+            "fraud",
+            {"format": "cloudpickle", "example": np.array([1 + 2j])},
+            FormatError,
+            "example 'X' is complex128, which is no tensor",
+        ),
+    ],
+)
+def test_what_cannot_be_pushed_is_refused_clearly_and_nothing_is_published(
+    registry: Registry,
+    model: Any,
+    name: str,
+    arguments: dict[str, Any],
+    *,
+    error: type[Exception],
+    message: str,
+) -> None:
+    with pytest.raises(error) as caught:
+        push_model(model, name, **{"example": ROWS, "registry": registry, **arguments})
+    assert message in str(caught.value)
+    assert not list(registry.store.keys("models"))
+
+
+def test_what_cannot_be_pickled_says_so(registry: Registry) -> None:
+    lock = socket.socket()
+    with lock, pytest.raises(FormatError, match="cannot be pickled"):
+        push_model(
+            lambda rows: rows if lock else None,
+            "fraud",
+            example=ROWS,
+            format="cloudpickle",
+            registry=registry,
+        )
+
+
+@pytest.mark.parametrize("rows", [1, "rows"])
+def test_an_example_that_runs_at_every_start_must_be_small(
+    registry: Registry, rows: int | str
+) -> None:
+    with pytest.raises(InvalidRequestError, match=r"example: 16\.0 MB with its answers"):
+        push_model(
+            echo_graph(rows, 2_000_000), "echo", example=np.ones((1, 2_000_000)), registry=registry
+        )
+
+
+def test_an_output_of_several_tensors_is_called_that(registry: Registry) -> None:
+    original = MultiOutputClassifier(LogisticRegression()).fit(X, TWO_LABELS)
+    model = skl2onnx.to_onnx(original, X, options={"zipmap": False}, target_opset=OPSET)
+    with pytest.raises(
+        FormatError, match=r"is a seq\(tensor\(float\)\), .* several in one"
+    ) as caught:
+        push_model(model, "fraud", example=X, registry=registry)
+    assert "ZipMap" not in str(caught.value)
+
+
+def test_a_map_is_left_out_by_a_conversion_without_zipmap(registry: Registry) -> None:
+    model = skl2onnx.to_onnx(classifier(LogisticRegression()), X, target_opset=OPSET)
+    with pytest.raises(FormatError, match="without ZipMap"):
+        push_model(model, "fraud", example=X, registry=registry)
+
+
+def test_a_model_that_fails_on_its_example_says_so(registry: Registry) -> None:
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["X", "w"], ["Y"])],
+        "loose",
+        [helper.make_tensor_value_info("X", TensorProto.FLOAT, ["rows", "columns"])],
+        [helper.make_tensor_value_info("Y", TensorProto.FLOAT, ["rows", 1])],
+        [numpy_helper.from_array(np.ones((2, 1), np.float32), "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    with pytest.raises(FormatError, match="the model fails on the example: "):
+        push_model(model, "loose", example=np.ones((2, 3)), registry=registry)
+
+
+def test_what_is_no_onnx_file_says_so(registry: Registry, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_text("no graph")
+    with pytest.raises(FormatError, match="ONNX Runtime cannot load the model"):
+        push_model(tmp_path / "model.onnx", "fraud", example=ROWS, registry=registry)
+
+
+def test_a_registry_that_cannot_be_reached_is_said_before_the_work(
+    monkeypatch: pytest.MonkeyPatch, aws_environment: dict[str, str]
+) -> None:
+    assert aws_environment
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{unused.getsockname()[1]}")
+        with pytest.raises(StoreError, match="cannot list models in s3://nowhere/at-all"):
+            push_model(object(), "fraud", example=X, registry="s3://nowhere/at-all")

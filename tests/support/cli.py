@@ -1,0 +1,55 @@
+"""What tests of the command share."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from shearling.cli import main
+from shearling.models.push import push_model
+from tests.support.bundles import ROWS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+    from shearling.registry.registry import Registry
+    from tests.support.lambda_server import LambdaDoor
+
+TARGET = "acme-fraud:prod"
+
+
+def run(*arguments: str, door: LambdaDoor | None = None) -> int:
+    return main(arguments, lambda_client=door.in_region if door else None)
+
+
+def write(path: Path, text: str) -> str:
+    path.write_text(text)
+    return str(path)
+
+
+def output(capsys: pytest.CaptureFixture[str]) -> str:
+    return capsys.readouterr().out
+
+
+def error(capsys: pytest.CaptureFixture[str]) -> str:
+    """What stands on standard error, and nothing on standard output."""
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    return captured.err
+
+
+def invoke(door: LambdaDoor, *arguments: str) -> int:
+    return run("invoke", TARGET, *arguments, door=door)
+
+
+# package
+
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def push_pickle(registry: Registry) -> None:
+    push_model(np.abs, "guess", example=ROWS, format="cloudpickle", registry=registry)
