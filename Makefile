@@ -9,7 +9,7 @@ FUNCTION_PYTHON ?= 3.13
 ARCHITECTURE ?= x86_64
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down browser test test-fast check lint format package bench clean
+.PHONY: help demo demo-down browser test test-fast lowest check lint format package bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,6 +26,9 @@ test: $(INSTALLED) browser ## run every test
 
 test-fast: $(INSTALLED) ## run the tests that take seconds
 	$(BIN)/pytest -m 'not slow'
+
+lowest: $(INSTALLED) ## install the lowest declared versions, and push and load four models with them
+	$(BIN)/pytest tests/distribution/test_lowest_versions.py
 
 # The browser tests say why they are skipped where there is none.
 browser: ## install Debian's chromium for the browser tests, where this user may
