@@ -9,7 +9,7 @@ FUNCTION_PYTHON ?= 3.13
 ARCHITECTURE ?= x86_64
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down browser test test-fast check lint format package bench clean
+.PHONY: help demo demo-down browser test test-fast lowest check lint format hooks package bench changelog release clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,6 +26,9 @@ test: $(INSTALLED) browser ## run every test
 
 test-fast: $(INSTALLED) ## run the tests that take seconds
 	$(BIN)/pytest -m 'not slow'
+
+lowest: $(INSTALLED) ## install the lowest declared versions, and push and load four models with them
+	$(BIN)/pytest tests/distribution/test_lowest_versions.py
 
 # The browser tests say why they are skipped where there is none.
 browser: ## install Debian's chromium for the browser tests, where this user may
@@ -51,12 +54,25 @@ format: $(INSTALLED) ## format Python and Terraform, and write the modules' tabl
 	terraform fmt -recursive terraform examples
 	$(BIN)/python -m tests.support.module_docs --write
 
+hooks: $(INSTALLED) ## format and lint at each `git commit` what it changes
+	$(BIN)/pre-commit install
+
 package: $(INSTALLED) ## build/runtime.zip and build/control.zip, for FUNCTION_PYTHON and ARCHITECTURE
 	$(BIN)/shearling package runtime --python $(FUNCTION_PYTHON) --architecture $(ARCHITECTURE) --output build/runtime.zip
 	$(BIN)/shearling package control --python $(FUNCTION_PYTHON) --architecture $(ARCHITECTURE) --output build/control.zip
 
 bench: $(INSTALLED) ## measure, side by side with what it is compared to; writes bench/results/
 	$(BIN)/python -m bench
+
+changelog: $(INSTALLED) ## move the entries of changelog.d/ to CHANGELOG.md, for the version in pyproject.toml
+	$(BIN)/towncrier build --yes
+
+release: $(INSTALLED) ## build and check dist/, and print how to tag the commit; uploads nothing
+	$(BIN)/python -m tests.distribution.release_check
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/twine check --strict dist/*
+	SHEARLING_DISTRIBUTIONS=dist $(BIN)/pytest --quiet tests/distribution/test_distributions.py
 
 clean: ## remove everything that these targets made
 	rm -rf $(VENV) .tools build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
