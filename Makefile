@@ -57,8 +57,7 @@ package: $(INSTALLED) ## build/runtime.zip and build/control.zip, for FUNCTION_P
 	$(BIN)/shearling package control --python $(FUNCTION_PYTHON) --architecture $(ARCHITECTURE) --output build/control.zip
 
 docs: $(DOCS)/.installed ## the documentation site, to build/docs; a broken link is an error
-	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --clean --quiet
-	@echo "build/docs/index.html"
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --clean
 
 bench: $(INSTALLED) ## measure, side by side with what it is compared to; writes bench/results/
 	$(BIN)/python -m bench

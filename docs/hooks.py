@@ -17,7 +17,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 TERRAFORM = REPOSITORY / "terraform"
 
 #: Column at which argparse wraps help.
-_WIDTH = "96"
+_WIDTH = "90"
 
 #: A line of argparse's list of commands: four spaces and the command's name.
 _COMMAND = re.compile(r"^    ([a-z][a-z-]*)\b", re.MULTILINE)
