@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.docs.markdown import DOCS, REPOSITORY, blocks
-from tests.terraform_cli import cli_configuration
+from tests.support.markdown import DOCS, REPOSITORY, blocks
+from tests.support.terraform_cli import cli_configuration
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,38 +28,35 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize(
-    "page",
-    [page for page in PAGES if blocks(page.read_text(), "hcl")],
-    ids=lambda page: page.stem,
-)
-def test_terraform_on_a_page_is_valid(page: Path, tmp_path: Path) -> None:
-    configuration = "\n".join(
-        _module(block, i) if re.match(r"\s*\w+ += ", block) else _renamed(block, i)
-        for i, block in enumerate(blocks(page.read_text(), "hcl"))
-    )
-    if "module.inference." in configuration:
-        configuration += _module("", 99).replace('"example_99"', '"inference"')
-    configuration = re.sub(r'source += ".*"', f'source = "{TERRAFORM}"', configuration)
-    packages = TERRAFORM / "tests" / "packages"
-    configuration = configuration.replace("build/ranker.zip", "build/runtime.zip")
-    (tmp_path / "main.tf").write_text(configuration.replace('"build/', f'"{packages}/'))
+def test_terraform_on_every_page_is_valid(tmp_path: Path) -> None:
+    shown = "\n".join(_as_configuration(page) for page in PAGES)
+    if "module.inference." in shown:
+        shown += _module("inference", "")
+    shown = re.sub(r'source += ".*"', f'source = "{TERRAFORM}"', shown)
+    shown = re.sub(r'"build/\w+\.zip"', f'"{TERRAFORM}/tests/packages/runtime.zip"', shown)
+    (tmp_path / "main.tf").write_text(shown)
     _terraform(tmp_path, "init", "-backend=false")
     _terraform(tmp_path, "validate")
 
 
-def _module(inputs: str, number: int) -> str:
-    others = [f"{name} = {value}" for name, value in OTHERS.items() if not _sets(inputs, name)]
+def _as_configuration(page: Path) -> str:
+    """Every block of a page, in which a message can be found by the page's name."""
+    return "\n".join(
+        _module(f"{page.stem}_{i}", block)
+        if re.match(r"\s*\w+ += ", block)
+        else block.replace('module "inference"', f'module "{page.stem}_{i}"')
+        for i, block in enumerate(blocks(page.read_text(), "hcl"))
+    )
+
+
+def _module(name: str, inputs: str) -> str:
+    others = [f"{key} = {value}" for key, value in OTHERS.items() if not _sets(inputs, key)]
     lines = "\n".join([*others, inputs])
-    return f'module "example_{number}" {{\n  source = "./terraform"\n{lines}\n}}\n'
+    return f'module "{name}" {{\n  source = "./terraform"\n{lines}\n}}\n'
 
 
 def _sets(inputs: str, name: str) -> bool:
     return re.search(rf"^ *{name} +=", inputs, re.MULTILINE) is not None
-
-
-def _renamed(block: str, number: int) -> str:
-    return block.replace('module "inference"', f'module "shown_{number}"')
 
 
 def _terraform(directory: Path, *arguments: str) -> None:

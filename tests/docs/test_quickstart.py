@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.docs.markdown import DOCS, REPOSITORY, blocks, section
+from tests.support.markdown import DOCS, REPOSITORY, blocks, section
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

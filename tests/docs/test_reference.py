@@ -8,7 +8,7 @@ import pytest
 
 import shearling
 from shearling import errors
-from tests.docs.markdown import DOCS, REPOSITORY
+from tests.support.markdown import DOCS, REPOSITORY
 
 REFERENCE = DOCS / "reference"
 SOURCES = ("sdk", "lambda_runtime", "terraform", "tests", "examples")
@@ -55,7 +55,9 @@ def test_every_status_is_documented_with_its_error(error: type[errors.InferenceE
 
 def test_tree_of_errors_has_every_class_below_its_base() -> None:
     tree = [line for line in (errors.__doc__ or "").splitlines() if "Error" in line]
-    depths = {re.findall(r"\w+Error", line)[0]: line.index(re.findall(r"\w+", line)[0]) for line in tree}
+    depths = {
+        re.findall(r"\w+Error", line)[0]: line.index(re.findall(r"\w+", line)[0]) for line in tree
+    }
     for error in error_classes():
         assert error.__name__ in depths
         if error is not errors.ShearlingError:
