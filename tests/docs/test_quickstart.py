@@ -24,6 +24,7 @@ README = (REPOSITORY / "README.md").read_text()
 
 #: The environment that runs the tests has what these install.
 INSTALLATION = ["python3 -m venv .venv && . .venv/bin/activate", "pip install '.[sklearn]'"]
+ACTIVATION = ". .venv/bin/activate"
 
 #: A port that is free, instead of the one that a newcomer gets.
 SERVE = "shearling serve iris"
@@ -56,7 +57,7 @@ class Terminal:
 
     def run(self, block: str) -> str:
         """Run the commands of a block; the server goes on in the background."""
-        lines = [line for line in block.splitlines() if line not in INSTALLATION]
+        lines = [line for line in block.splitlines() if line not in (*INSTALLATION, ACTIVATION)]
         serves = SERVE in lines
         self._exports += "".join(f"{line}\n" for line in lines if line.startswith("export "))
         commands = "\n".join(line for line in lines if line != SERVE)

@@ -8,7 +8,7 @@ import pytest
 
 import shearling
 from shearling import errors
-from tests.support.markdown import DOCS, REPOSITORY
+from tests.support.markdown import DOCS, REPOSITORY, headings, section
 
 REFERENCE = DOCS / "reference"
 SOURCES = ("sdk", "lambda_runtime", "terraform", "tests", "examples")
@@ -51,6 +51,15 @@ def test_every_status_is_documented_with_its_error(error: type[errors.InferenceE
     page = (REFERENCE / "errors.md").read_text()
     if error is not errors.InferenceError:
         assert f"| {error.status} | `{error.__name__}` |" in page
+
+
+@pytest.mark.parametrize("package", ["sdk/shearling", "lambda_runtime/shearling_runtime"])
+def test_layout_names_every_folder_and_no_other(package: str) -> None:
+    page = (DOCS / "contributing" / "layout.md").read_text()
+    described = section(page, next(line for line in headings(page) if f"`{package}`" in line))
+    named = set(re.findall(r"^\| `(\w+)/`", described, re.MULTILINE))
+    folders = {path.parent.name for path in (REPOSITORY / package).glob("*/__init__.py")}
+    assert named == folders
 
 
 def test_tree_of_errors_has_every_class_below_its_base() -> None:

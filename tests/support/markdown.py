@@ -38,10 +38,15 @@ def links(text: str) -> list[str]:
     return _LINK.findall(_CODE.sub("", _FENCED.sub("", text)))
 
 
+def headings(text: str) -> list[str]:
+    """The text of every heading."""
+    return _HEADING.findall(_FENCED.sub("", text))
+
+
 def anchors(text: str) -> set[str]:
     """The anchors of all headings, as forges make them."""
     found: set[str] = set()
-    for heading in _HEADING.findall(_FENCED.sub("", text)):
+    for heading in headings(text):
         slug = re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
         number = sum(known == slug or known.startswith(f"{slug}-") for known in found)
         found.add(f"{slug}-{number}" if slug in found else slug)
