@@ -9,6 +9,7 @@ import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest import mock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,15 +71,12 @@ def _help(*command: str) -> str:
     finally:
         sys.path.pop(0)
     printed = io.StringIO()
-    before = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = _WIDTH
-    try:
-        with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
-            main([*command, "--help"])
-    finally:
-        os.environ.pop("COLUMNS")
-        if before is not None:
-            os.environ["COLUMNS"] = before
+    with (
+        mock.patch.dict(os.environ, COLUMNS=_WIDTH, NO_COLOR="1"),
+        contextlib.redirect_stdout(printed),
+        contextlib.suppress(SystemExit),
+    ):
+        main([*command, "--help"])
     return printed.getvalue().strip()
 
 
