@@ -67,5 +67,5 @@ def test_every_module_has_its_inputs(site: Path) -> None:
 
 def test_python_reference_shows_types_and_defaults(site: Path) -> None:
     page = re.sub(r"<[^>]+>", "", (site / "reference" / "python.html").read_text())
-    assert "rtol: float = 0.001" in page
+    assert "wait: bool = False" in page
     assert "-&gt; ModelVersion" in page
