@@ -4,12 +4,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+DOCS := .tools/docs
 WORKERS ?= 2
 FUNCTION_PYTHON ?= 3.13
 ARCHITECTURE ?= x86_64
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down browser test test-fast lowest check lint format hooks package bench changelog release clean
+.PHONY: help demo demo-down browser test test-fast lowest check lint format hooks package docs bench changelog release clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -61,6 +62,9 @@ package: $(INSTALLED) ## build/runtime.zip and build/control.zip, for FUNCTION_P
 	$(BIN)/shearling package runtime --python $(FUNCTION_PYTHON) --architecture $(ARCHITECTURE) --output build/runtime.zip
 	$(BIN)/shearling package control --python $(FUNCTION_PYTHON) --architecture $(ARCHITECTURE) --output build/control.zip
 
+docs: $(DOCS)/.installed ## the documentation site, to build/docs; a broken link is an error
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --clean
+
 bench: $(INSTALLED) ## measure, side by side with what it is compared to; writes bench/results/
 	$(BIN)/python -m bench
 
@@ -83,4 +87,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "installing the project and its tools into $(VENV) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[boosting,dev,pandas]'
+	@touch $@
+
+# An environment of its own: the site needs nothing of the project's, and the project nothing of the site's.
+$(DOCS)/.installed: docs/constraints.txt
+	@echo "installing MkDocs into $(DOCS) ..."
+	@$(PYTHON) -m venv $(DOCS)
+	@$(DOCS)/bin/pip install --quiet --disable-pip-version-check --constraint docs/constraints.txt mkdocs-material 'mkdocstrings[python]' ruff
 	@touch $@

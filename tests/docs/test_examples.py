@@ -1,0 +1,49 @@
+"""Python and JSON that the pages show can be read, and use what exists."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import re
+
+import shearling
+from tests.support.markdown import DOCS, REPOSITORY, blocks
+
+URL_OPTIONS = {"alias", "auth", "region", "token", "api_key", "timeout_seconds"}
+
+PAGES = [REPOSITORY / "README.md", *sorted(DOCS.rglob("*.md"))]
+
+
+def programs() -> list[str]:
+    return [block for page in PAGES for block in blocks(page.read_text(), "python")]
+
+
+def test_python_on_every_page_is_python() -> None:
+    assert len(programs()) > 10
+    for program in programs():
+        ast.parse(program)
+
+
+def test_python_on_every_page_uses_public_names() -> None:
+    used = set(re.findall(r"\bsdk\.(\w+)", "\n".join(programs())))
+    assert used <= set(shearling.__all__)
+
+
+def test_arguments_on_every_page_are_parameters() -> None:
+    """Of the functions of `sdk`; what `connect` takes for a URL, it hands on."""
+    for program in programs():
+        for call in ast.walk(ast.parse(program)):
+            if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+                continue
+            if not isinstance(call.func.value, ast.Name) or call.func.value.id != "sdk":
+                continue
+            known = set(inspect.signature(getattr(shearling, call.func.attr)).parameters)
+            known |= URL_OPTIONS if call.func.attr == "connect" else set()
+            assert {keyword.arg for keyword in call.keywords} <= known, ast.unparse(call)
+
+
+def test_json_on_every_page_is_json() -> None:
+    for page in PAGES:
+        for block in blocks(page.read_text(), "json"):
+            json.loads(block)
