@@ -116,7 +116,7 @@ def test_the_version_is_that_of_the_distribution(capsys: pytest.CaptureFixture[s
         "alias history",
         "rollback",
         "status",
-        "release",
+        "retry-release",
         "invoke",
         "package",
     ],

@@ -33,7 +33,7 @@ def test_a_release_asks_the_releaser_of_each_region_and_shows_what_it_did(
     deploy(models, "acme-fraud-2")
     deploy(models, "acme-fraud-3", region="us-east-1", aliases=["prod"])
     door = LambdaDoor({"acme_releaser": lambda _: {"results": [result()]}})
-    assert run("release", "fraud", "prod", door=door) == 0
+    assert run("retry-release", "fraud", "prod", door=door) == 0
     assert door.calls == [("acme_releaser", {"model": "fraud", "alias": "prod"})] * 2
     assert door.regions == ["eu-west-1", "us-east-1"]
     lines = output(capsys).splitlines()
@@ -46,7 +46,7 @@ def test_a_release_may_name_the_alias_in_a_ref_or_none(
 ) -> None:
     deploy(models)
     door = LambdaDoor({"acme_releaser": lambda _: {"results": [result()]}})
-    assert run("release", arguments, "--json", door=door) == 0
+    assert run("retry-release", arguments, "--json", door=door) == 0
     assert door.calls == [("acme_releaser", {"model": "fraud", "alias": alias})]
     assert json.loads(output(capsys)) == [result()]
 
@@ -62,7 +62,7 @@ def test_a_failed_release_is_one_line_and_the_other_regions_are_asked_all_the_sa
             "other_releaser": lambda _: {"results": [result(function="acme-fraud-2")]},
         }
     )
-    assert run("release", "fraud", door=door) == 1
+    assert run("retry-release", "fraud", door=door) == 1
     captured = capsys.readouterr()
     assert "acme-fraud-2" in captured.out
     assert captured.err.splitlines()[-1] == (
@@ -74,7 +74,7 @@ def test_a_releaser_that_is_gone_is_one_line(
     models: Registry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     deploy(models)
-    assert run("release", "fraud", door=LambdaDoor({})) == 1
+    assert run("retry-release", "fraud", door=LambdaDoor({})) == 1
     assert error(capsys).splitlines()[-1].startswith("shearling: An error occurred (ResourceNotF")
 
 
@@ -83,5 +83,14 @@ def test_a_function_that_is_no_releaser_is_told(
     models: Registry, capsys: pytest.CaptureFixture[str], answer: object
 ) -> None:
     deploy(models)
-    assert run("release", "fraud", door=LambdaDoor({"acme_releaser": lambda _: answer})) == 1
+    assert run("retry-release", "fraud", door=LambdaDoor({"acme_releaser": lambda _: answer})) == 1
     assert "acme_releaser is no releaser: it answered" in error(capsys)
+
+
+def test_the_verb_that_was_renamed_is_refused_by_its_new_name(
+    models: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert models.models() == ["fraud"]
+    with pytest.raises(SystemExit, match="2"):
+        run("release", "fraud", "prod")
+    assert "`shearling release` is now `shearling retry-release`" in error(capsys)

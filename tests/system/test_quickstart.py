@@ -223,7 +223,7 @@ def test_a_model_that_fails_its_check_leaves_the_alias_where_it_is(stack: Quicks
 def test_a_person_can_ask_for_a_release(
     stack: Quickstart, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert shearling(["release", "cancer", "prod"]) == 0
+    assert shearling(["retry-release", "cancer", "prod"]) == 0
     assert stack.function in capsys.readouterr().out
 
 

@@ -97,7 +97,7 @@ def _out_of_time(entry: AliasEntry, waiting: list[Deployment], seconds: float) -
         f"{_words(entry)}: after {seconds:.0f} s no word of {one.function} in {one.region}. It is "
         f"still under way or its event was lost (events of a new bucket begin after minutes; the "
         f"next sweep finds it). Look at the log /aws/lambda/{one.releaser} and its dead-letter "
-        f"queue, or run: shearling release {entry.model}:{entry.alias}"
+        f"queue, or run: shearling retry-release {entry.model}:{entry.alias}"
     )
 
 

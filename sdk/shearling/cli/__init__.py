@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 _DEBUG_VARIABLE = "SHEARLING_DEBUG"
 _INTERRUPTED = 130
+
+#: Verbs of earlier versions, and what they are called now.
+_RENAMED = {"release": "retry-release"}
 _PIPE_CLOSED = 141  # as a shell tells of a program that ended by it
 
 _DESCRIPTION = """\
@@ -52,7 +55,7 @@ def main(
     try:
         try:
             given = argparse.Namespace(lambda_client=lambda_client)
-            arguments = _parser().parse_args(argv, given)
+            arguments = _parse(argv, given)
             arguments.run(arguments)
         finally:
             sys.stdout.flush()
@@ -68,6 +71,14 @@ def main(
         note(f"shearling: {_sentence(error)}")
         return 1
     return 0
+
+
+def _parse(argv: Sequence[str] | None, given: argparse.Namespace) -> argparse.Namespace:
+    parser = _parser()
+    words = sys.argv[1:] if argv is None else list(argv)
+    if words and (new := _RENAMED.get(words[0])):
+        parser.error(f"`shearling {words[0]}` is now `shearling {new}`")
+    return parser.parse_args(words, given)
 
 
 def _parser() -> argparse.ArgumentParser:

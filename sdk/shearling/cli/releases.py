@@ -1,4 +1,4 @@
-"""Commands about what functions serve: status, release, prune."""
+"""Commands about what functions serve: status, retry-release, prune."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ def add_commands(commands: Commands) -> None:
         json="it",
     )
     status.add_argument("model", nargs="?", metavar="MODEL", help="only this model")
-    release = add_command(
+    retry = add_command(
         commands,
-        "release",
-        _release,
+        "retry-release",
+        _retry_release,
         summary="release a model's aliases now, without waiting for the releaser's schedule",
         details="An alias that serves what it names already is left as it is. Needs the right to "
         "invoke the releaser.",
-        example="shearling release fraud\nshearling release fraud prod",
+        example="shearling retry-release fraud\nshearling retry-release fraud prod",
         json="the results",
     )
-    release.add_argument("model", metavar="MODEL", help="fraud, or fraud:prod")
-    release.add_argument("alias", nargs="?", metavar="ALIAS", help="only this alias")
+    retry.add_argument("model", metavar="MODEL", help="fraud, or fraud:prod")
+    retry.add_argument("alias", nargs="?", metavar="ALIAS", help="only this alias")
     prune = add_command(
         commands,
         "prune",
@@ -69,7 +69,7 @@ def _status(arguments: argparse.Namespace) -> None:
         say(str(found))
 
 
-def _release(arguments: argparse.Namespace) -> None:
+def _retry_release(arguments: argparse.Namespace) -> None:
     from shearling.lambda_api import lambda_client
     from shearling.registry.registry import Registry
 
