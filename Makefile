@@ -10,7 +10,7 @@ FUNCTION_PYTHON ?= 3.13
 ARCHITECTURE ?= x86_64
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down browser test test-fast lowest check lint format hooks package docs bench changelog release clean
+.PHONY: help demo demo-down browser test attack test-fast lowest check lint format hooks package docs bench changelog release clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,6 +24,9 @@ demo-down: $(INSTALLED) ## end what `make demo KEEP=1` left running
 test: $(INSTALLED) browser ## run every test
 	$(BIN)/python -m tests.embedded_aws.install
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile
+
+attack: $(INSTALLED) ## run the property tests with ten times as many examples (bounded to an hour)
+	SHEARLING_ATTACK=1 timeout 3600 $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile -m hypothesis
 
 test-fast: $(INSTALLED) ## run the tests that take seconds
 	$(BIN)/pytest -m 'not slow'

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from shearling.registry.registry import Registry
 from tests.embedded_aws import FOREIGN, EmbeddedAws
+from tests.support.attack import attack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 # CI tries the same examples each time: what it says of a change must not depend on luck.
 settings.register_profile(
     "shearling",
+    max_examples=attack(100),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
     print_blob=True,
