@@ -125,7 +125,7 @@ def test_its_columns_may_have_names_where_a_search_fitted_it(registry: Registry)
 
 
 def test_one_that_is_not_fitted_is_refused(classifier: Any, registry: Registry) -> None:
-    with pytest.raises(FormatError, match="is not fitted: call its fit first"):
+    with pytest.raises(FormatError, match="is not fitted: call fit first"):
         sdk.push_model(classifier, "trees", example=np.zeros((1, 2)), registry=registry)
 
 

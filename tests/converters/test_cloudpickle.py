@@ -40,7 +40,7 @@ def test_a_pickle_that_no_function_can_run_is_published_with_a_warning(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shearling.models.push.OLDEST_ON_AWS", (3, 99))
-    with pytest.warns(UserWarning, match=r"a pickle of Python 3\.\d+ runs on no function of AWS"):
+    with pytest.warns(UserWarning, match=r"a pickle made by Python 3\.\d+ cannot run on AWS"):
         pushed_pickle(registry)
     assert registry.models() == ["echo"]
 

@@ -229,8 +229,9 @@ def test_a_gaussian_process_is_a_regressor(registry: Registry) -> None:
 def test_a_conversion_of_which_nothing_can_be_compared_is_refused(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sklearn_format, "_ask", lambda *_: None)  # as for outputs of other names
-    with pytest.raises(FormatError, match="nothing that its conversion could be compared with"):
+    # As for outputs of other names.
+    monkeypatch.setattr(sklearn_format, "_estimator_answer", lambda *_: None)
+    with pytest.raises(FormatError, match="no method whose results can be compared with"):
         push_model(classifier(LogisticRegression()), "fraud", example=X, registry=registry)
 
 
@@ -270,7 +271,7 @@ def test_the_scores_of_clusters_and_outliers_are_proven_too(
     scores = getattr(model, method)(X)
     np.testing.assert_allclose(answer.reshape(scores.shape), scores, atol=1e-5)
     monkeypatch.setattr(model, method, lambda _: scores + 1, raising=False)
-    with pytest.raises(FormatError, match="does not answer as the original does"):
+    with pytest.raises(FormatError, match="answers differ from the original's"):
         push_model(model, "scores", example=X, registry=registry)
 
 
@@ -310,7 +311,7 @@ def test_a_column_with_the_name_of_an_output_is_refused_by_name(registry: Regist
     frame = FRAME.rename(columns={"country": "label"})
     columns = ColumnTransformer([("words", OneHotEncoder(), ["label"])])
     model = make_pipeline(columns, LogisticRegression()).fit(frame, BINARY)
-    with pytest.raises(FormatError, match="column 'label' has the name of one of the model's out"):
+    with pytest.raises(FormatError, match="column 'label' has the same name as one of the model's"):
         push_model(model, "fraud", example=frame, registry=registry)
 
 

@@ -1,4 +1,4 @@
-"""What a converter returns: a model written to files, and the original's answers."""
+"""The result of a conversion: the model's files and the original model's answers."""
 
 from __future__ import annotations
 
@@ -20,17 +20,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConvertedModel:
-    """A model written to files, and what the original gives for the example.
+    """A model converted to files, with the original model's answers to the example.
 
     Attributes:
-        entry: path of the file that the format opens.
-        files: where each path of the bundle lies on this machine.
-        inputs: the example's tensors.
-        expected: what the original model gives for them.
-        missing_value_examples: rows that lack a value of an input, with the original's answers, by
-            input name; empty if the original raises for them.
+        format: name of the format that loads the files: "onnx" or "cloudpickle".
+        entry: path inside the bundle of the file that the format opens.
+        files: local file for each path inside the bundle.
+        signature: names, datatypes and shapes of inputs and outputs.
+        inputs: the example, as an array for each input name.
+        expected: the original model's answers to `inputs`, by output name.
+        options: settings that the format needs to load the files.
+        environment: the Python version and packages that a pickle needs; None for ONNX.
+        missing_value_examples: for each input name, rows in which a value of that input is missing,
+            with the original's answers; no rows if the original raises an error for them.
         resampled_example: rows that recombine the example's values, with the original's answers;
-            None if there are none.
+            None if the values cannot be recombined.
     """
 
     format: str

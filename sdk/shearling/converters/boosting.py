@@ -1,4 +1,4 @@
-"""LightGBM's and XGBoost's estimators, which skl2onnx converts once onnxmltools has told it how."""
+"""Register onnxmltools' converters of LightGBM and XGBoost estimators with skl2onnx."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ from shearling.errors import FormatError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-#: Of a classifier: whether labels come as such, and probabilities as a tensor.
+#: skl2onnx's options for classifiers: return class labels (nocl), and probabilities as a tensor
+#: (zipmap).
 _OPTIONS = {"nocl": [True, False], "zipmap": [True, False, "columns"]}
 
 
 def library_of(part: object) -> str:
-    """Return the name of the package that made a part of a model."""
+    """Return the top-level package of an estimator's class, such as `lightgbm`."""
     return type(part).__module__.partition(".")[0]
 
 
 def register(parts: Iterable[object]) -> None:
-    """Have skl2onnx know the estimators of the libraries that made parts of a model.
+    """Register converters with skl2onnx for the libraries whose estimators a model contains.
 
     Raises:
-        FormatError: what converts them is not installed.
+        FormatError: onnxmltools is not installed.
     """
     for library in {library_of(part) for part in parts} & _REGISTER.keys():
         try:
             _REGISTER[library]()
         except ImportError as error:
             raise FormatError(
-                f"models of {library} are converted by onnxmltools: "
-                "pip install 'shearling[boosting]'"
+                f"converting {library} models needs onnxmltools: pip install 'shearling[boosting]'"
             ) from error
 
 
 @contextmanager
-def columns_unnamed(parts: Sequence[Any]) -> Iterator[None]:
-    """Take the names of columns away from XGBoost: its converter knows f0, f1 and so on only."""
+def without_column_names(parts: Sequence[Any]) -> Iterator[None]:
+    """Hide column names from XGBoost's converter, which accepts only f0, f1 and so on."""
     boosters = [
         part.get_booster()
         for part in parts
-        # What a meta-estimator was given stays unfitted: it fits copies.
+        # A meta-estimator fits copies and leaves the estimator it was given unfitted.
         if library_of(part) == "xgboost" and part.__sklearn_is_fitted__()
     ]
     names = [booster.feature_names for booster in boosters]
@@ -50,8 +50,8 @@ def columns_unnamed(parts: Sequence[Any]) -> Iterator[None]:
             booster.feature_names = None
         yield
     finally:
-        for booster, known in zip(boosters, names, strict=True):
-            booster.feature_names = known
+        for booster, feature_names in zip(boosters, names, strict=True):
+            booster.feature_names = feature_names
 
 
 def _register_lightgbm() -> None:

@@ -1,4 +1,4 @@
-"""Pickle any Python object, and record the Python and the packages that it needs."""
+"""Pickle any Python object, and record the Python version and packages that it needs."""
 
 from __future__ import annotations
 
@@ -31,16 +31,17 @@ _ENTRY = "model.pkl"
 def convert(
     model: Any, example: Any, directory: Path, requirements: Sequence[str] | None
 ) -> ConvertedModel:
-    """Pickle an object and record the environment that it needs.
+    """Pickle a model, write it to a directory, and record the environment that it needs.
 
     Args:
         model: an object with `predict`, or a callable.
-        example: an array, a DataFrame or a dict of arrays: what it is called with.
-        directory: where the file goes.
-        requirements: pinned, as in `scikit-learn==1.7.0`; None finds what the pickle refers to.
+        example: the argument to call the model with: an array, a DataFrame or a dict of arrays.
+        directory: existing directory to write the pickle to.
+        requirements: pinned packages, such as `scikit-learn==1.7.0`; None takes the installed
+            packages that the pickle refers to, with their dependencies.
 
     Raises:
-        FormatError: it cannot be pickled, or its answer is no tensor.
+        FormatError: the model cannot be pickled, or its answer is not a tensor.
     """
     from shearling.converters.base import ConvertedModel
 
@@ -53,7 +54,7 @@ def convert(
         outputs = PythonPredictor(model, takes).answers(inputs)
     except FormatError:
         raise
-    except Exception as error:  # the model's own
+    except Exception as error:  # models raise errors of any class
         raise FormatError(f"the model fails on the example: {error!r}") from error
     rows = next(iter(inputs.values())).shape[:1]
     specs = _specs(inputs, rows)
@@ -71,7 +72,7 @@ def convert(
 
 
 def _pickle(model: Any) -> bytes:
-    """Pickle an object, with the code of what no package brings to the function."""
+    """Pickle an object, including the code of modules that belong to no installed package."""
     import cloudpickle
 
     try:
@@ -83,7 +84,7 @@ def _pickle(model: Any) -> bytes:
         finally:
             for module in own:
                 cloudpickle.unregister_pickle_by_value(module)
-    except Exception as error:  # an object's own __reduce__ raises what it likes
+    except Exception as error:  # __reduce__ may raise errors of any class
         raise FormatError(f"{type(model).__name__} cannot be pickled: {error}") from error
     return data
 
@@ -93,13 +94,13 @@ def _inputs(example: Any) -> tuple[str, dict[str, NDArray[Any]]]:
     takes = "array" if arrays is None else "frame" if is_frame(example) else "tensors"
     named = {ARRAY_INPUT: as_array(example, "example")} if arrays is None else arrays
     for name, array in named.items():
-        if array.dtype.kind == "O" and any(isinstance(one, str) for one in array.ravel()):
+        if array.dtype.kind == "O" and any(isinstance(value, str) for value in array.ravel()):
             check_strings(array, f"example {name!r}")
     return takes, {name: as_tensor(array, f"example {name!r}") for name, array in named.items()}
 
 
 def _specs(tensors: Tensors, rows: tuple[int, ...]) -> tuple[TensorSpec, ...]:
-    # A first dimension that is the number of rows of the example may be any number of rows.
+    # A first dimension equal to the number of rows in the example is variable.
     return tuple(
         TensorSpec(
             name=name,
@@ -117,7 +118,7 @@ def _environment(data: bytes, requirements: Sequence[str] | None) -> Environment
         for requirement in requirements:
             if not PINNED.fullmatch(requirement):
                 raise FormatError(
-                    f"requirements: {requirement!r} is not pinned: write <package>==<version>"
+                    f"requirements: {requirement!r} is not pinned: use <package>==<version>"
                 )
         pins = list(requirements)
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -125,10 +126,10 @@ def _environment(data: bytes, requirements: Sequence[str] | None) -> Environment
 
 
 def _modules(data: bytes) -> set[str]:
-    """Return the top-level modules that a pickle names.
+    """Return the top-level modules that a pickle refers to.
 
-    Modules are named by strings, some of them arguments of calls: so every string that is an
-    imported module counts. One too many does no harm.
+    A pickle refers to modules by strings, sometimes as arguments of calls. So every string that is
+    the name of an imported module counts; a superfluous module is harmless.
     """
     strings = (argument for _, argument, _ in pickletools.genops(data) if isinstance(argument, str))
     names = {string.split(" ")[0] for string in strings}
@@ -136,33 +137,34 @@ def _modules(data: bytes) -> set[str]:
 
 
 def _own_modules(data: bytes) -> set[str]:
-    """Return the modules that a pickle names and that belong to no installed package."""
+    """Return the modules that a pickle refers to and that belong to no installed package."""
     installed = {*metadata.packages_distributions(), *sys.stdlib_module_names}
-    found = _modules(data) - installed - {"__main__", "shearling", "shearling_runtime"}
-    return {name for name in found if name in sys.modules}
+    own = _modules(data) - installed - {"__main__", "shearling", "shearling_runtime"}
+    return {name for name in own if name in sys.modules}
 
 
 def _distributions(data: bytes) -> set[str]:
-    """Return the distributions of the modules that a pickle names."""
+    """Return the distributions of the modules that a pickle refers to."""
     owners = metadata.packages_distributions()
     named = {owner for module in _modules(data) for owner in owners.get(module, [])}
     return (named | {"cloudpickle"}) - {"shearling"}
 
 
 def _closure(names: set[str]) -> set[str]:
-    """Return distributions with all that they require and that is installed."""
-    todo, found = list(names), set[str]()
-    while todo:
-        name = re.sub(r"[-_.]+", "-", todo.pop()).lower()
-        if name in found:
+    """Return distributions together with their installed dependencies."""
+    pending, closure = list(names), set[str]()
+    while pending:
+        name = re.sub(r"[-_.]+", "-", pending.pop()).lower()
+        if name in closure:
             continue
         try:
             required = metadata.requires(name) or []
         except metadata.PackageNotFoundError:
             continue
-        found.add(name)
-        todo += [re.split(r"[^A-Za-z0-9._-]", one)[0] for one in required if "extra ==" not in one]
-    return found
+        closure.add(name)
+        needed = [requirement for requirement in required if "extra ==" not in requirement]
+        pending += [re.split(r"[^A-Za-z0-9._-]", requirement)[0] for requirement in needed]
+    return closure
 
 
 def _pins(names: set[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Write an ONNX graph as a bundle keeps it: optimised once, its large weights beside it."""
+"""Write an optimised ONNX graph and, if its weights are large, a separate weights file."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ Load = Literal["latency", "throughput"]
 _ENTRY = "model.onnx"
 _WEIGHTS = "weights"
 
-#: Below this a model is one file: a second one would cost more than it saves.
+#: Smaller models stay in one file: fetching a second file costs more than it saves.
 _EXTERNAL_BYTES = 1024 * 1024
 
-#: Above this, float weights are mapped and used where they lie rather than packed for the
-#: processor: a load of milliseconds instead of seconds, for large batches half as fast again.
+#: From this size on, float weights are mapped into memory and used without packing for the
+#: processor. Loading takes milliseconds instead of seconds, but large batches run slower.
 MAPPED_BYTES = 100_000_000
 
 #: Operators on quantised weights are several times slower without packing.
@@ -55,13 +55,15 @@ def convert(
     """Optimise a graph at the hardware-independent level and write it to a directory.
 
     Args:
-        model: a graph, or the path of one, which may have external data; above 2 GB only a path.
-        example: what `shearling.inputs.to_tensors` takes.
-        directory: where the files go.
-        load: "latency" maps the weights, "throughput" packs them for the processor; None decides.
+        model: a graph, or the path of an ONNX file, which may have external data. A graph above
+            2 GB must be a path.
+        example: rows as an array, a DataFrame, or a dict of arrays by input name.
+        directory: existing directory to write the files to.
+        load: "latency" maps the weights, "throughput" packs them for the processor, None decides by
+            the size of the float weights.
 
     Raises:
-        FormatError: it is not a model that ONNX Runtime runs.
+        FormatError: ONNX Runtime cannot load or run the model.
         InvalidRequestError: the example does not fit the model's inputs.
     """
     import onnxruntime
@@ -71,7 +73,7 @@ def convert(
 
     source = model if isinstance(model, str | Path) else _write(model, directory / "original.onnx")
     if not Path(source).is_file():
-        raise FormatError(f"there is no file {source}")
+        raise FormatError(f"model: file {source} does not exist")
     original = open_session(Path(source), None)
     inputs = _specs(original.get_inputs(), "input")
     outputs = _specs(original.get_outputs(), "output")
@@ -80,7 +82,7 @@ def convert(
     names = [spec.name for spec in outputs]
     try:
         expected = OnnxPredictor(original).predict(tensors, names)
-    except Exception as error:  # ONNX Runtime's errors share no class of their own
+    except Exception as error:  # ONNX Runtime's errors have no common base class
         raise FormatError(f"the model fails on the example: {error}") from error
     entry, files = _optimise(Path(source), directory)
     return ConvertedModel(
@@ -103,7 +105,7 @@ def convert(
 
 
 def _optimise(source: Path, directory: Path) -> tuple[onnx.ModelProto, dict[str, Path]]:
-    """Write the optimised graph, and its large weights under their own digest."""
+    """Write the optimised graph, and large weights to a file named by its digest."""
     import onnx
 
     graph_path = directory / _ENTRY
@@ -132,7 +134,7 @@ def _optimise(source: Path, directory: Path) -> tuple[onnx.ModelProto, dict[str,
 
 
 def _is_packing_better(graph: onnx.ModelProto) -> bool:
-    """Decide by the measured rule: not for large float weights, unless operators are quantised."""
+    """Return whether packing weights pays: for small float weights or quantised operators."""
     import onnx
 
     float_bytes = sum(
@@ -146,27 +148,28 @@ def _is_packing_better(graph: onnx.ModelProto) -> bool:
 
 
 def _bytes_of(source: Path) -> int:
-    """Return the size of a graph and of the files beside it that it names."""
+    """Return the total size of a graph file and its external data files."""
     import onnx
     from onnx.external_data_helper import ExternalDataInfo
 
     graph = onnx.load(str(source), load_external_data=False)
-    beside = {
+    external_files = {
         ExternalDataInfo(tensor).location
         for tensor in _tensors(graph)
         if tensor.data_location == onnx.TensorProto.EXTERNAL
     }
-    return source.stat().st_size + sum((source.parent / name).stat().st_size for name in beside)
+    sizes = ((source.parent / name).stat().st_size for name in external_files)
+    return source.stat().st_size + sum(sizes)
 
 
 def _write(graph: onnx.ModelProto, path: Path) -> Path:
     try:
-        # Deterministic, so that the same model is the same bundle.
+        # Deterministic, so that the same model always gives the same bundle.
         path.write_bytes(graph.SerializeToString(deterministic=True))
     except Exception as error:  # protobuf's errors differ between its implementations
         raise FormatError(
-            f"the graph cannot be written as one message ({error}): above 2 GB, save it with "
-            "onnx.convert(..., save_as_external_data=True) and push the path"
+            f"the graph cannot be serialized ({error}): if it is larger than 2 GB, save it with "
+            "onnx.save(..., save_as_external_data=True) and push the path"
         ) from error
     return path
 
@@ -179,60 +182,63 @@ def _spec(node: onnxruntime.NodeArg, kind: str) -> TensorSpec:
     datatype = _DATATYPES.get(node.type)
     if datatype is None:
         raise FormatError(
-            f"{kind} {node.name!r} is a {node.type}, not a tensor of the protocol: "
-            f"{_way_to_tensors(node.type)}"
+            f"{kind} {node.name!r} has type {node.type}, which is not a supported tensor: "
+            f"{_tensor_remedy(node.type)}"
         )
     shape = tuple(size if isinstance(size, int) and size >= 0 else -1 for size in node.shape)
     return TensorSpec(name=node.name, datatype=datatype, shape=shape)
 
 
 def _observed(spec: TensorSpec, answer: NDArray[Any]) -> TensorSpec:
-    """Return an output's spec without the sizes that an answer disproves: some graphs declare such.
+    """Return an output's spec with every size that differs from the answer's set to -1.
 
-    ONNX Runtime only warns of them.
+    Some graphs declare wrong output sizes, and ONNX Runtime only warns about them.
     """
     if len(spec.shape) != answer.ndim:
         return replace(spec, shape=(-1,) * answer.ndim)
     sizes = zip(spec.shape, answer.shape, strict=True)
-    return replace(spec, shape=tuple(size if size == seen else -1 for size, seen in sizes))
+    return replace(spec, shape=tuple(size if size == actual else -1 for size, actual in sizes))
 
 
-def _way_to_tensors(kind: str) -> str:
-    if "map(" in kind:  # what converters make of a classifier's probabilities
-        return "convert the model with plain tensors, without ZipMap (`zipmap`: False)"
-    if kind.startswith("seq("):  # as of MultiOutputClassifier: one for each target
+def _tensor_remedy(kind: str) -> str:
+    if "map(" in kind:  # ZipMap, which skl2onnx adds to a classifier's probabilities by default
+        return "convert the model without ZipMap (options={'zipmap': False})"
+    if kind.startswith("seq("):  # for example MultiOutputClassifier: one tensor for each target
         return (
-            "it is several in one: convert the model so that each tensor is an output of its own, "
+            "it holds several tensors. Convert the model so that each tensor is a separate output, "
             "or push the original with format='cloudpickle'"
         )
-    return "convert the model so that it has plain tensors"
+    return "convert the model so that its inputs and outputs are plain tensors"
 
 
 def _opsets(graph: onnx.ModelProto) -> dict[str, int]:
-    return {each.domain or "ai.onnx": each.version for each in graph.opset_import}
+    return {opset.domain or "ai.onnx": opset.version for opset in graph.opset_import}
 
 
 def _drop_unused_opsets(graph: onnx.ModelProto) -> None:
-    """Import only what is used: ONNX Runtime names all that it knows, which an older may not."""
+    """Drop opset imports that no node uses.
+
+    ONNX Runtime imports every opset that it knows, and an older version may not know them all.
+    """
     used = {node.domain for node in _nodes(graph)}
-    # In an order that does not depend on the process: the same model is the same bundle.
-    kept = sorted(
-        (each for each in graph.opset_import if each.domain in used), key=attrgetter("domain")
+    # Sorted, so that the same model gives the same bundle in every process.
+    opsets = sorted(
+        (opset for opset in graph.opset_import if opset.domain in used), key=attrgetter("domain")
     )
-    if kept:  # a graph without nodes has to import something
+    if opsets:  # a graph without nodes still needs one import
         del graph.opset_import[:]
-        graph.opset_import.extend(kept)
+        graph.opset_import.extend(opsets)
 
 
 def _nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
-    """Yield the nodes of a graph, of its functions, and of the graphs inside (If, Loop, Scan)."""
+    """Yield the nodes of a graph, its functions and its subgraphs (If, Loop, Scan)."""
     bodies: list[onnx.GraphProto | onnx.FunctionProto] = [*_graphs(model), *model.functions]
     for body in bodies:
         yield from body.node
 
 
 def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Yield the tensors that a model holds: initializers and attributes, wherever they are."""
+    """Yield the tensors in all initializers and attributes of a model."""
     for graph in _graphs(model):
         yield from graph.initializer
         for sparse in graph.sparse_initializer:
@@ -245,16 +251,16 @@ def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
 
 
 def _graphs(model: onnx.ModelProto) -> list[onnx.GraphProto]:
-    """Return a model's graph, and those inside of its nodes and of its functions' nodes."""
-    found = [model.graph]
-    todo: list[onnx.GraphProto | onnx.FunctionProto] = [model.graph, *model.functions]
-    while todo:
+    """Return a model's graph and all subgraphs of its nodes and functions."""
+    graphs = [model.graph]
+    pending: list[onnx.GraphProto | onnx.FunctionProto] = [model.graph, *model.functions]
+    while pending:
         inner = [
-            each
-            for node in todo.pop().node
+            graph
+            for node in pending.pop().node
             for attribute in node.attribute
-            for each in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs)
+            for graph in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs)
         ]
-        found += inner
-        todo += inner
-    return found
+        graphs += inner
+        pending += inner
+    return graphs

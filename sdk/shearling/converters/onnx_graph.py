@@ -1,4 +1,4 @@
-"""Edits of a converted graph: names as a person would give them, and shapes as the original has."""
+"""Edit a converted graph: give tensors readable names and the original model's shapes."""
 
 from __future__ import annotations
 
@@ -15,22 +15,26 @@ if TYPE_CHECKING:
     import onnx
     from numpy.typing import NDArray
 
-#: How a tensor of targets, rows and classes becomes one of rows, targets and classes.
+#: The axis order that turns [targets, rows, classes] into [rows, targets, classes].
 _TARGETS_FIRST = (1, 0, 2)
 
 
 def name_tensors(model: onnx.ModelProto, inputs: list[str]) -> None:
-    """Name the inputs of a graph as they were, and what is inside of it by its place.
+    """Give a graph's inputs their original names, and number its inner tensors and nodes.
 
-    The converter spells columns as a programming language would, and some number through the life
-    of a process: the same model would be another bundle.
+    skl2onnx turns column names into identifiers, and some converters number tensors with a counter
+    that runs on in the process. Without this the same model would give different bundles.
+
+    Args:
+        model: the graph, edited in place.
+        inputs: the original column names, in the order of the graph's inputs.
 
     Raises:
         FormatError: an input has the name of an output.
     """
     names = {"": "", **_outer_names(model, inputs)}
-    kept = set(names.values())
-    free = (name for number in count() if (name := f"t{number}") not in kept)
+    taken = set(names.values())
+    free = (name for number in count() if (name := f"t{number}") not in taken)
     nodes = count()
 
     def new(name: str) -> str:
@@ -39,8 +43,8 @@ def name_tensors(model: onnx.ModelProto, inputs: list[str]) -> None:
         return names[name]
 
     def rename(graph: onnx.GraphProto) -> None:
-        for each in (*graph.initializer, *graph.input, *graph.output, *graph.value_info):
-            each.name = new(each.name)
+        for value in (*graph.initializer, *graph.input, *graph.output, *graph.value_info):
+            value.name = new(value.name)
         for node in graph.node:
             node.name = f"{node.op_type}_{next(nodes)}"
             for tensors in (node.input, node.output):
@@ -53,20 +57,23 @@ def name_tensors(model: onnx.ModelProto, inputs: list[str]) -> None:
 
 
 def _outer_names(model: onnx.ModelProto, inputs: list[str]) -> dict[str, str]:
-    """Return what the inputs and outputs of a graph are to be called, by their names now."""
-    outputs = {each.name: each.name for each in model.graph.output}
+    """Map the current names of a graph's inputs and outputs to their final names."""
+    outputs = {output.name: output.name for output in model.graph.output}
     if taken := outputs.keys() & set(inputs):
         raise FormatError(
-            f"column {min(taken)!r} has the name of one of the model's outputs: rename it"
+            f"column {min(taken)!r} has the same name as one of the model's outputs: rename the "
+            "column"
         )
-    spelt = [each.name for each in model.graph.input]
-    return outputs | dict(zip(spelt, inputs if len(inputs) == len(spelt) else spelt, strict=True))
+    current = [value.name for value in model.graph.input]
+    final = inputs if len(inputs) == len(current) else current
+    return outputs | dict(zip(current, final, strict=True))
 
 
 def put_rows_first(model: onnx.ModelProto) -> None:
-    """Have probabilities of several targets be of shape [rows, targets, classes].
+    """Give the probabilities of several targets the shape [rows, targets, classes].
 
-    The converter gives a matrix for each target: in one tensor, targets first, or in a sequence.
+    skl2onnx returns one matrix for each target: as a tensor [targets, rows, classes], or as a
+    sequence of matrices.
     """
     from onnx import TensorProto, helper
 
@@ -86,21 +93,21 @@ def put_rows_first(model: onnx.ModelProto) -> None:
         output.type.CopyFrom(helper.make_tensor_type_proto(TensorProto.FLOAT, [None] * 3))
 
 
-def make_vectors(model: onnx.ModelProto, ask: Callable[[str], NDArray[Any] | None]) -> None:
-    """Make vectors of the columns that stand for what the original answers as vectors.
+def make_vectors(model: onnx.ModelProto, answer_of: Callable[[str], NDArray[Any] | None]) -> None:
+    """Turn outputs of shape [rows, 1] into vectors where the original model returns vectors.
 
     Args:
-        model: the graph.
-        ask: returns what the original says for an output.
+        model: the graph, edited in place.
+        answer_of: returns the original's answer for an output name; None if it has none.
     """
     from onnx import helper, numpy_helper
 
     graph = model.graph
     for output in graph.output:
         sizes = output.type.tensor_type.shape.dim
-        if [size.dim_value for size in sizes] != [0, 1]:  # 0 is open
+        if [size.dim_value for size in sizes] != [0, 1]:  # 0: any number of rows
             continue
-        answer = ask(output.name)
+        answer = answer_of(output.name)
         if answer is None or answer.ndim != 1:
             continue
         inner, axis = f"{output.name} as a column", f"axis of {output.name}"
@@ -111,7 +118,7 @@ def make_vectors(model: onnx.ModelProto, ask: Callable[[str], NDArray[Any] | Non
 
 
 def rename_output(model: onnx.ModelProto, old: str, new: str) -> None:
-    """Give an output another name, if it is there."""
+    """Rename an output if the graph has it."""
     _rename(model.graph, old, new)
     for output in model.graph.output:
         output.name = new if output.name == old else output.name

@@ -1,4 +1,4 @@
-"""Rows that the example lacks, with the estimator's answers: missing values, resampled values."""
+"""Make more rows from the example, with missing or recombined values, and have them answered."""
 
 from __future__ import annotations
 
@@ -16,81 +16,86 @@ if TYPE_CHECKING:
     from shearling.formats.base import Tensors
     from shearling.tensors.spec import TensorSpec
 
-#: As many rows go through enough splits, and as many columns are asked for in a moment.
+#: Limits on rows and columns with missing values: enough rows to pass many splits, and few enough
+#: columns to be answered quickly.
 _ROWS = 16
 _COLUMNS = 32
 
-#: Of rows and columns.
+#: Dimensions of a table: rows and columns.
 _RANK = 2
 
-#: A conversion that is wrong for few rows is wrong for one of so many.
+#: Number of recombined rows: enough to find a conversion that is wrong for a small share of rows.
 _RESAMPLED = 512
 
-#: Of wide rows fewer are asked for: as many as have so many values in all.
+#: The most values in all rows together. Fewer rows are made if they are wide.
 _VALUES = 4_000_000
 
 
 def missing_value_examples(
-    rows: Any, specs: Sequence[TensorSpec], ask: Callable[[Any], Tensors]
+    rows: Any, specs: Sequence[TensorSpec], answer: Callable[[Any], Tensors]
 ) -> dict[str, list[Example]]:
-    """Return what an estimator says for rows that lack a value, for each input of floats.
+    """Return the estimator's answers to rows with a missing value, for each float input.
 
     Args:
-        rows: a DataFrame or an array of shape [rows, columns], as the estimator takes it.
-        specs: the inputs: each is a column of the DataFrame, or the only one is all columns.
-        ask: returns its answers by output, or raises what it likes.
+        rows: a DataFrame or an array of shape [rows, columns], in the form the estimator accepts.
+        specs: the inputs. Each is one column of the DataFrame, or a single input has all columns.
+        answer: returns the estimator's outputs by name; may raise any error.
 
     Returns:
-        by input, the rows without one of its columns and their answers; no such rows if the
-        estimator takes none.
+        For each input name, rows in which one column of that input is missing, with the answers;
+        an empty list if the estimator raises an error for missing values.
     """
-    rows = rows[: _fitting(_ROWS, _COLUMNS * np.size(rows[:1]))]
+    rows = rows[: _row_count(_ROWS, _COLUMNS * np.size(rows[:1]))]
     columns = {
         spec.name: _columns(rows, spec.name) for spec in specs if spec.datatype.startswith("FP")
     }
-    # All at once, for most estimators take all or none; to ask a large forest is slow.
-    lacking = [_without(rows, column) for own in columns.values() for column in own]
-    if lacking and (example := _ask(_joined(lacking), specs, ask)):
+    # One call for all columns: most estimators accept missing values everywhere or nowhere, and
+    # calling a large forest is slow.
+    probes = [_without(rows, column) for own in columns.values() for column in own]
+    if probes and (example := _answered(_joined(probes), specs, answer)):
         return {name: [example] for name in columns}
-    found = {
-        name: [_ask(_without(rows, column), specs, ask) for column in own]
+    examples = {
+        name: [_answered(_without(rows, column), specs, answer) for column in own]
         for name, own in columns.items()
     }
-    return {name: [each for each in own if each is not None] for name, own in found.items()}
+    return {
+        name: [example for example in own if example is not None] for name, own in examples.items()
+    }
 
 
 def resampled_example(
-    rows: Any, specs: Sequence[TensorSpec], ask: Callable[[Any], Tensors]
+    rows: Any, specs: Sequence[TensorSpec], answer: Callable[[Any], Tensors]
 ) -> Example | None:
-    """Return what an estimator says for rows that take each value from any row of the example.
+    """Return the estimator's answers to rows that take each value from a random row of the example.
 
     Args:
-        rows: a DataFrame or an array of shape [rows, columns], as the estimator takes it.
+        rows: a DataFrame or an array of shape [rows, columns], in the form the estimator accepts.
         specs: the inputs.
-        ask: returns its answers by output, or raises what it likes.
+        answer: returns the estimator's outputs by name; may raise any error.
 
     Returns:
-        the rows and their answers; None if there is nothing to mix, or it does not take them.
+        The rows and their answers; None if the example is a single row or not a table, or if the
+        estimator raises an error for the recombined rows.
     """
     if np.ndim(rows) != _RANK or len(rows) == 1:
         return None
     width = rows.shape[1]
-    order = np.random.default_rng(0).integers(0, len(rows), (_fitting(_RESAMPLED, width), width))
+    order = np.random.default_rng(0).integers(0, len(rows), (_row_count(_RESAMPLED, width), width))
     if not is_frame(rows):
-        return _ask(np.take_along_axis(rows, order, axis=0), specs, ask)
-    others = rows.iloc[order[:, 0]].reset_index(drop=True)
+        return _answered(np.take_along_axis(rows, order, axis=0), specs, answer)
+    resampled = rows.iloc[order[:, 0]].reset_index(drop=True)
     for column, places in zip(rows.columns, order.T, strict=True):
-        others[column] = rows[column].array.take(places)
-    return _ask(others, specs, ask)
+        resampled[column] = rows[column].array.take(places)
+    return _answered(resampled, specs, answer)
 
 
-def _fitting(rows: int, width: int) -> int:
-    """Return how many rows of so many values to ask for, `rows` at most."""
+def _row_count(rows: int, width: int) -> int:
+    """Return how many rows of `width` values to make, at most `rows`."""
     return max(1, min(rows, _VALUES // max(1, width)))
 
 
 def _columns(rows: Any, name: str) -> list[Any]:
-    """Return which columns of the rows an input is made of, evenly chosen if there are many."""
+    """Return the columns that an input consists of; a regular selection if there are many."""
     columns = list(rows.columns) if is_frame(rows) else list(range(rows.shape[1]))
     if is_frame(rows) and (own := [column for column in columns if str(column) == name]):
         return own
@@ -99,12 +104,12 @@ def _columns(rows: Any, name: str) -> list[Any]:
 
 def _without(rows: Any, column: Any) -> Any:
     if is_frame(rows):
-        lacking = rows.copy()
-        lacking[column] = np.nan
-        return lacking
-    lacking = rows.astype(np.result_type(rows, np.float32))
-    lacking[:, column] = np.nan
-    return lacking
+        probe = rows.copy()
+        probe[column] = np.nan
+        return probe
+    probe = rows.astype(np.result_type(rows, np.float32))
+    probe[:, column] = np.nan
+    return probe
 
 
 def _joined(parts: Sequence[Any]) -> Any:
@@ -115,10 +120,13 @@ def _joined(parts: Sequence[Any]) -> Any:
     return pd.concat(parts, ignore_index=True)
 
 
-def _ask(rows: Any, specs: Sequence[TensorSpec], ask: Callable[[Any], Tensors]) -> Example | None:
+def _answered(
+    rows: Any, specs: Sequence[TensorSpec], answer: Callable[[Any], Tensors]
+) -> Example | None:
+    """Return rows with the estimator's answers; None if it raises an error for them."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return Example(to_tensors(rows, specs), ask(rows))
-        except Exception:  # noqa: BLE001 - an estimator's own
+            return Example(to_tensors(rows, specs), answer(rows))
+        except Exception:  # noqa: BLE001 - estimators raise errors of any class
             return None

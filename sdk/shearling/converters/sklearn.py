@@ -1,4 +1,4 @@
-"""scikit-learn estimators and pipelines, converted to ONNX with plain tensors."""
+"""Convert scikit-learn estimators and pipelines to ONNX."""
 
 from __future__ import annotations
 
@@ -26,34 +26,41 @@ if TYPE_CHECKING:
     from shearling.converters.base import ConvertedModel
     from shearling.formats.base import Tensors
 
-#: Current enough for every converter, old enough for every ONNX Runtime that Lambda may have.
+#: New enough for every converter, old enough for every supported ONNX Runtime.
 _TARGET_OPSET = {"": 18, "ai.onnx.ml": 3}
 
-#: What splits at a value, by the names of classes.
+#: Class names of estimators that split at a threshold.
 _TREES = re.compile(r"Tree|Forest|Boost|LGBM|XGB")
 
-#: The name of the only input, where the example is an array.
+#: The name of the single input if the example is an array.
 _INPUT = "X"
 
 
 def is_estimator(model: object) -> bool:
-    """Say whether scikit-learn made a model, without importing scikit-learn."""
+    """Return whether a model is a scikit-learn estimator, without importing scikit-learn."""
     return any(kind.__module__.startswith("sklearn.") for kind in type(model).__mro__)
 
 
 def convert(
     model: Any, example: Any, directory: Path, load: onnx.Load | None = None
 ) -> ConvertedModel:
-    """Convert an estimator to ONNX and save that; inputs are the columns of the example.
+    """Convert an estimator to ONNX and write it to a directory.
 
-    An array, and a DataFrame of numbers for a model that does not choose columns by name, become
-    one input `X` of shape [-1, columns]; any other DataFrame becomes an input of shape [-1, 1] a
-    column, by name. A classifier gives `label` and `probabilities`, a regressor `prediction`,
-    a transformer `output`.
+    An array becomes one input `X` of shape [-1, columns]. So does a DataFrame of numbers, unless
+    the model selects columns by name. Any other DataFrame becomes one input of shape [-1, 1] for
+    each column. The outputs are `label` and `probabilities` for a classifier, `prediction` for a
+    regressor, and `output` for a transformer.
+
+    Args:
+        model: a fitted scikit-learn estimator or pipeline.
+        example: an array or DataFrame of shape [rows, columns], or a dict with an array for each
+            column.
+        directory: existing directory to write the files to.
+        load: as for `shearling.converters.onnx.convert`.
 
     Raises:
-        FormatError: it has no conversion; the message says what can be done.
-        InvalidRequestError: the example has other columns than the model was fitted on.
+        FormatError: the estimator cannot be converted; the message says what to do instead.
+        InvalidRequestError: the example's columns differ from those the model was fitted on.
     """
     sklearn_checks.check_columns(model, example)
     sklearn_checks.check_classes(model)
@@ -61,42 +68,43 @@ def convert(
     rows = _rows(example, by_name=by_name)
 
     def convert_with(options: dict[Any, Any]) -> tuple[ConvertedModel, Tensors]:
-        """Return a conversion that expects the estimator's answers, and the graph's own."""
+        """Return a conversion with the estimator's answers, and the graph's own answers."""
         graph = _convert_example(model, example, options, by_name=by_name)
         onnx_graph.put_rows_first(graph)
-        # What skl2onnx calls so, as a person would.
+        # Replace skl2onnx's names for these outputs.
         for name in ("variable", "GPmean"):
             onnx_graph.rename_output(
                 graph, name, "prediction" if hasattr(model, "predict") else "output"
             )
-        onnx_graph.make_vectors(graph, lambda output: _ask(model, output, rows[:1]))
+        onnx_graph.make_vectors(graph, lambda output: _estimator_answer(model, output, rows[:1]))
         converted = onnx.convert(graph, example, directory, load)
         graph_answers = converted.expected
         expected = _answers(model, rows, graph_answers)
         return replace(converted, expected=expected), graph_answers
 
-    dividing = _dividing(model)
-    converted, graph_answers = convert_with(dividing)
-    if dividing and _differs(converted.expected, graph_answers):
-        other, others_answers = convert_with({})
-        if not _differs(other.expected, others_answers):
-            converted, graph_answers = other, others_answers
+    division = _division_options(model)
+    converted, graph_answers = convert_with(division)
+    if division and _differs(converted.expected, graph_answers):
+        by_default, default_answers = convert_with({})
+        if not _differs(by_default.expected, default_answers):
+            converted, graph_answers = by_default, default_answers
     if not converted.expected:
         raise FormatError(
-            f"{type(model).__name__} gives nothing that its conversion could be compared with "
-            f"({', '.join(graph_answers)}): {sklearn_checks.WAY_OUT}"
+            f"{type(model).__name__} has no method whose results can be compared with the "
+            f"converted model's outputs ({', '.join(graph_answers)}): "
+            f"{sklearn_checks.ALTERNATIVES}"
         )
     specs = converted.signature.inputs
 
-    def ask(others: Any) -> Tensors:
-        answers = _answers(model, others, graph_answers)
-        # Where classes tie, the last bit of their sums decides: their probabilities say it all.
+    def answer(probe_rows: Any) -> Tensors:
+        answers = _answers(model, probe_rows, graph_answers)
+        # Rounding decides the label where classes tie, so compare only the probabilities.
         return {name: answers[name] for name in answers.keys() - {"label"}} or answers
 
     return replace(
         converted,
-        missing_value_examples=probes.missing_value_examples(rows, specs, ask),
-        resampled_example=probes.resampled_example(rows, specs, ask),
+        missing_value_examples=probes.missing_value_examples(rows, specs, answer),
+        resampled_example=probes.resampled_example(rows, specs, answer),
     )
 
 
@@ -107,10 +115,10 @@ def _differs(expected: Tensors, converted: Tensors) -> bool:
 def _convert_example(
     model: Any, example: Any, options: dict[Any, Any], *, by_name: bool
 ) -> ModelProto:
-    """Convert an estimator for the columns of an example, integers as such where that is possible.
+    """Convert an estimator for the columns of an example, as integers where that is possible.
 
-    Some converters want all columns of a step to be of one type. Integers are floats then, and the
-    example proves whether they may be.
+    Some converters require one type for all columns of a step. Integer columns are then converted
+    as floats, and the verification on the example shows whether that is correct.
     """
     try:
         types = _initial_types(example, by_name=by_name, are_integers_kept=True)
@@ -130,19 +138,19 @@ def _convert(
         from skl2onnx import to_onnx
     except ImportError as error:
         raise FormatError(
-            "scikit-learn models are converted by skl2onnx: pip install 'shearling[sklearn]'"
+            "converting scikit-learn models needs skl2onnx: pip install 'shearling[sklearn]'"
         ) from error
     parts = list(_parts(model))
     sklearn_checks.check_convertible(parts)
     boosting.register(parts)
     try:
         with (
-            boosting.columns_unnamed(parts),
+            boosting.without_column_names(parts),
             sklearn_trees.split_exactly(),
-            _votes_stacked(parts),
+            _unflattened_votes(parts),
             warnings.catch_warnings(),
         ):
-            # Of what the converter itself calls: nobody who pushes can do anything about it.
+            # skl2onnx's own deprecated calls warn, and the user cannot change them.
             warnings.simplefilter("ignore")
             graph: ModelProto = to_onnx(
                 model,
@@ -150,19 +158,19 @@ def _convert(
                 options=_options(model) | options,
                 target_opset=_TARGET_OPSET,
             )
-    except Exception as error:  # converters raise what they like
+    except Exception as error:  # converters raise errors of any class
         sklearn_checks.check_fitted(model)
         raise FormatError(
-            f"{type(model).__name__} does not convert to ONNX: {sklearn_checks.reason_of(error)} - "
-            f"{sklearn_checks.WAY_OUT}"
+            f"{type(model).__name__} cannot be converted to ONNX: "
+            f"{sklearn_checks.reason_of(error)}. You can {sklearn_checks.ALTERNATIVES}"
         ) from error
     onnx_graph.name_tensors(graph, [name for name, _ in initial_types])
     return graph
 
 
 @contextmanager
-def _votes_stacked(parts: Sequence[Any]) -> Iterator[None]:
-    """Set an option that the converter demands of a vote, and only `transform` looks at."""
+def _unflattened_votes(parts: Sequence[Any]) -> Iterator[None]:
+    """Set flatten_transform=False, which skl2onnx requires and only `transform` reads."""
     flat = [part for part in parts if getattr(part, "flatten_transform", False)]
     try:
         for part in flat:
@@ -184,26 +192,27 @@ def _is_by_name(model: Any, example: Any) -> bool:
 
 
 def _parts(model: Any) -> Iterator[Any]:
-    """Yield an estimator and those inside of it: as it was given them, and as it fitted copies."""
+    """Yield an estimator and its inner estimators, both as passed and as fitted copies."""
     seen = set[int]()
-    todo = [model]
-    while todo:
-        each = todo.pop()
-        if isinstance(each, list | tuple):
-            todo += each
-        elif isinstance(each, dict):
-            todo += each.values()
-        elif hasattr(each, "get_params") and not isinstance(each, type) and id(each) not in seen:
-            seen.add(id(each))
-            yield each
-            todo += vars(each).values()
+    pending = [model]
+    while pending:
+        part = pending.pop()
+        if isinstance(part, list | tuple):
+            pending += part
+        elif isinstance(part, dict):
+            pending += part.values()
+        elif hasattr(part, "get_params") and not isinstance(part, type) and id(part) not in seen:
+            seen.add(id(part))
+            yield part
+            pending += vars(part).values()
 
 
-def _dividing(model: Any) -> dict[Any, Any]:
-    """Return the options by which StandardScaler divides before trees, as scikit-learn does.
+def _division_options(model: Any) -> dict[Any, Any]:
+    """Return converter options that make StandardScaler divide, as scikit-learn does, before trees.
 
-    By default it is converted to a multiplication: quicker, but where a value lies on a tree's
-    split, its last bit decides. On data of 64 bits neither is exact, and the example chooses.
+    By default skl2onnx converts it to a multiplication. That is faster, but the result may differ
+    in the last bit, which decides the branch where a value is equal to a tree's threshold. For
+    64-bit data neither is exact, and `convert` takes the one that agrees on the example.
     """
     parts = list(_parts(model))
     if not any(_TREES.search(type(part).__name__) for part in parts):
@@ -226,15 +235,17 @@ def _initial_types(
         _INPUT: as_matrix(example) if is_frame(example) else np.asarray(example)
     }
     kinds = {"O": StringTensorType, "U": StringTensorType, "f": FloatTensorType}
-    if (
-        by_name and are_integers_kept
-    ):  # a column of integers may be categories; in a matrix it is a number
+    # A named integer column may hold categories; in a matrix, integers are numbers.
+    if by_name and are_integers_kept:
         kinds |= {"i": Int64TensorType, "u": Int64TensorType, "b": BooleanTensorType}
     types = []
     for name, array in arrays.items():
         kind = kinds.get(array.dtype.kind, FloatTensorType if array.dtype.kind in "iub" else None)
         if kind is None:
-            raise FormatError(f"example: column {name!r} is {array.dtype}, which has no tensor")
+            raise FormatError(
+                f"example: column {name!r} has dtype {array.dtype}, which is not supported: cast "
+                "it to numbers, booleans or strings, and fit the model on it"
+            )
         types.append((name, kind([None, *array.shape[1:]])))
     return types
 
@@ -243,11 +254,11 @@ def _options(model: Any) -> dict[Any, Any]:
     options: dict[Any, Any] = {}
     for part in _parts(model):
         if type(part).__name__ in ("CountVectorizer", "TfidfVectorizer"):
-            # The default, en_US, is not installed everywhere; C.UTF-8 is.
+            # The default locale, en_US, is not installed everywhere. C.UTF-8 is.
             options[id(part)] = {"locale": "C.UTF-8"}
     last = model.steps[-1][1] if hasattr(model, "steps") else model
-    # The converter of LinearSVC alone has no such option, and never a ZipMap; of what has classes,
-    # TargetEncoder is no classifier.
+    # LinearSVC's converter has no option zipmap and adds no ZipMap. TargetEncoder has classes_ but
+    # is not a classifier.
     is_classifier = hasattr(last, "classes_") and hasattr(last, "predict")
     if is_classifier and type(last).__name__ != "LinearSVC":
         options[id(model)] = {"zipmap": False}
@@ -255,7 +266,7 @@ def _options(model: Any) -> dict[Any, Any]:
 
 
 def _rows(example: Any, *, by_name: bool) -> Any:
-    """Return the example as the estimator itself takes it."""
+    """Return the example in the form that the estimator accepts."""
     if isinstance(example, dict):
         import pandas as pd
 
@@ -264,34 +275,35 @@ def _rows(example: Any, *, by_name: bool) -> Any:
 
 
 def _answers(model: Any, rows: Any, converted: Tensors) -> dict[str, NDArray[Any]]:
-    """Return what the estimator itself says for rows, shaped as its conversion answers."""
-    found = {}
+    """Return the estimator's answers to rows, in the shapes of the converted model's outputs."""
+    answers = {}
     for name, array in converted.items():
-        answer = _ask(model, name, rows)
+        answer = _estimator_answer(model, name, rows)
         shape = (len(rows), *array.shape[1:])
-        # The margin between two classes is given twice, with either sign: the label proves it.
+        # For two classes the graph returns the margin with both signs and the estimator only once.
+        # The label is compared instead.
         if answer is not None and answer.size == prod(shape):
-            found[name] = answer.reshape(shape)
-    return found
+            answers[name] = answer.reshape(shape)
+    return answers
 
 
-def _ask(model: Any, output: str, rows: Any) -> NDArray[Any] | None:
-    """Return what the estimator itself says for an output, or None if it has no such method."""
+def _estimator_answer(model: Any, output: str, rows: Any) -> NDArray[Any] | None:
+    """Return the estimator's answer for an output; None if it has no method for it."""
     methods = {
         "label": ["predict"],
         "probabilities": ["predict_proba", "decision_function"],
         "prediction": ["predict"],
         "output": ["transform"],
-        "scores": ["decision_function", "transform"],  # of outliers, and of clusters
+        "scores": ["decision_function", "transform"],  # outlier detection, clustering
     }.get(output, [])
     method = next((name for name in methods if hasattr(model, name)), None)
     if method is None:
         return None
     try:
         answer = getattr(model, method)(rows)
-    except Exception as error:  # an estimator's own
+    except Exception as error:  # estimators raise errors of any class
         raise FormatError(f"the model fails on the example: {error}") from error
-    if isinstance(answer, list):  # of several targets, a matrix each
+    if isinstance(answer, list):  # several targets: one matrix for each
         answer = np.stack(answer, axis=1)
     answer = np.asarray(answer.toarray() if hasattr(answer, "toarray") else answer)
     return answer.astype(object) if answer.dtype.kind == "U" else answer

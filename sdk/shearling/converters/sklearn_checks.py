@@ -1,4 +1,4 @@
-"""What of a scikit-learn model or its example is refused, and what there is to do about it."""
+"""Refuse scikit-learn models and examples that cannot be converted, and explain the remedy."""
 
 from __future__ import annotations
 
@@ -13,49 +13,50 @@ from shearling.tensors.inputs import is_frame
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: What there is to do, by the converters' own words.
+#: What to do about an error of skl2onnx, by a part of its message.
 _REMEDIES = {
-    "missing values are string": "strings in ONNX have no NaN: fill it by '' in the data "
-    "(frame.fillna('')), and fit with SimpleImputer(missing_values='', ...)",
-    "onehot encoding not supported": "a tensor is not sparse: fit with encode='onehot-dense'",
-    "The converter only supports string and int64 categories": "categories are to be strings or "
-    "integers: cast the column before it is fitted",
+    "missing values are string": "strings in ONNX have no NaN: fill missing strings with '' in the "
+    "data (frame.fillna('')), and fit with SimpleImputer(missing_values='', ...)",
+    "onehot encoding not supported": "sparse output is not supported: fit with "
+    "encode='onehot-dense'",
+    "The converter only supports string and int64 categories": "categories must be strings or "
+    "integers: cast the column before you fit the model",
 }
 
-WAY_OUT = (
-    "convert it to ONNX yourself and push the file, or pass format='cloudpickle' (which runs code "
-    "when it is loaded: the function must allow it)"
+ALTERNATIVES = (
+    "convert it to ONNX yourself and push the file, or pass format='cloudpickle' (a pickle runs "
+    "code when it is loaded, so the function must allow pickles)"
 )
 
 
 def reason_of(error: Exception) -> str:
-    """Return what a converter says, in a line, or what there is to do about it."""
-    said = str(error).strip() or repr(error)
+    """Return the remedy for a converter's error, or its message in one line."""
+    message = str(error).strip() or repr(error)
     for words, remedy in _REMEDIES.items():
-        if words in said:
+        if words in message:
             return remedy
     if unknown := re.match(
-        r"Unable to find a shape calculator for type '<class '.*?(\w+)'>'", said
+        r"Unable to find a shape calculator for type '<class '.*?(\w+)'>'", message
     ):
-        return f"skl2onnx knows no {unknown[1]}"
-    return said.splitlines()[0][:300]
+        return f"skl2onnx has no converter for {unknown[1]}"
+    return message.splitlines()[0][:300]
 
 
 def check_fitted(model: Any) -> None:
-    """Say that a model is not fitted, which no converter says."""
+    """Raise FormatError if a model is not fitted; converters report that unclearly."""
     from sklearn.exceptions import NotFittedError
     from sklearn.utils.validation import check_is_fitted
 
     try:
         check_is_fitted(model)
     except NotFittedError as error:
-        raise FormatError(f"{type(model).__name__} is not fitted: call its fit first") from error
-    except TypeError:  # it has no fit
+        raise FormatError(f"{type(model).__name__} is not fitted: call fit first") from error
+    except TypeError:  # it has no method fit
         return
 
 
 def check_columns(model: Any, example: Any) -> None:
-    """Refuse an example that has other columns than the model was fitted on."""
+    """Refuse an example whose columns differ from those the model was fitted on."""
     fitted = getattr(model, "n_features_in_", None)
     if fitted is None:
         return
@@ -68,8 +69,8 @@ def check_columns(model: Any, example: Any) -> None:
         _check_names([str(name) for name in names], example)
     if len(shape) != 2 or shape[1] != fitted:  # noqa: PLR2004 - rows and columns
         raise InvalidRequestError(
-            f"example: shape {list(shape)}, but the model was fitted on {fitted} columns: pass "
-            f"rows of shape [rows, {fitted}]"
+            f"example has shape {list(shape)}, but the model was fitted on {fitted} columns: pass "
+            f"an array of shape [rows, {fitted}]"
         )
 
 
@@ -78,15 +79,14 @@ def _check_dict(example: dict[str, Any], fitted: int) -> None:
         shape = np.shape(array)
         if len(shape) != 1 and shape[1:] != (1,):
             raise InvalidRequestError(
-                f"example: {name!r} has shape {list(shape)}, and a dict has one column an entry: "
-                f"pass the array itself, of shape [rows, {fitted}], or a DataFrame"
+                f"example: {name!r} has shape {list(shape)}, but each entry of a dict must be one "
+                f"column: pass an array of shape [rows, {fitted}] or a DataFrame instead"
             )
 
 
 def _check_names(fitted: list[str], example: Any) -> None:
     given = [str(name) for name in (example if isinstance(example, dict) else example.columns)]
-    spelt = [name.replace(" ", "_") for name in given]  # as LightGBM does
-    if fitted == spelt:
+    if fitted == [name.replace(" ", "_") for name in given]:  # LightGBM replaces spaces
         return
     missing = [name for name in fitted if name not in given]
     unknown = [name for name in given if name not in fitted]
@@ -100,31 +100,32 @@ def _check_names(fitted: list[str], example: Any) -> None:
 
 
 def check_classes(model: Any) -> None:
-    """Refuse several targets whose probabilities no tensor holds."""
+    """Refuse several targets with different numbers of classes."""
     classes = getattr(model, "classes_", None)
-    if isinstance(classes, list) and len({len(each) for each in classes}) > 1:
+    if isinstance(classes, list) and len({len(names) for names in classes}) > 1:
         raise FormatError(
             "the model's targets have different numbers of classes "
-            f"({', '.join(str(len(each)) for each in classes)}), and no tensor holds their "
-            "probabilities: push a model for each target"
+            f"({', '.join(str(len(names)) for names in classes)}), so their probabilities do not "
+            "fit into one tensor: push one model per target"
         )
 
 
 def check_convertible(parts: Iterable[Any]) -> None:
-    """Refuse what skl2onnx converts without a word, and otherwise than it is.
+    """Refuse estimators that skl2onnx converts incorrectly without raising an error.
 
-    It has trees that split by category split by number, and leaves out a tuned threshold.
+    It converts splits by category to splits by number, and drops a tuned decision threshold.
     """
     for part in parts:
         if hasattr(part, "best_threshold_"):
             raise FormatError(
-                f"{type(part).__name__} does not convert to ONNX: push its estimator_, and hold "
-                f"its probabilities to the threshold, {part.best_threshold_:.4g}, yourself"
+                f"{type(part).__name__} cannot be converted to ONNX: push its estimator_, and "
+                f"compare the probabilities with the threshold, {part.best_threshold_:.4g}, in "
+                "your own code"
             )
         categorical = getattr(part, "is_categorical_", None)
         if categorical is not None and np.any(categorical):
             raise FormatError(
-                f"{type(part).__name__} with categorical_features does not convert to ONNX: encode "
-                "them in a pipeline (OrdinalEncoder, OneHotEncoder) and fit without "
-                f"categorical_features, or {WAY_OUT}"
+                f"{type(part).__name__} with categorical_features cannot be converted to ONNX: "
+                "encode the columns in a pipeline (OrdinalEncoder, OneHotEncoder) and fit without "
+                f"categorical_features, or {ALTERNATIVES}"
             )
