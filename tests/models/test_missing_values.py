@@ -146,7 +146,7 @@ def test_a_conversion_that_answers_holes_otherwise_is_pushed_with_a_warning_and_
 ) -> None:
     forget_the_ways(monkeypatch)
     model = DecisionTreeRegressor(random_state=0).fit(HOLES, TARGET)
-    with pytest.warns(UserWarning, match="where a value of 'X' is missing, the saved model"):
+    with pytest.warns(UserWarning, match="if a value of 'X' is missing, the converted"):
         loaded = pushed(model, ROWS[:20], registry)
     with pytest.raises(InvalidRequestError, match="is missing"):
         loaded.predict(HOLES)
@@ -157,7 +157,7 @@ def test_an_example_with_holes_that_are_answered_otherwise_publishes_nothing(
 ) -> None:
     forget_the_ways(monkeypatch)
     model = DecisionTreeRegressor(random_state=0).fit(HOLES, TARGET)
-    with pytest.raises(FormatError, match="does not answer as the original does"):
+    with pytest.raises(FormatError, match="answers differ from the original's"):
         push_model(model, "fraud", example=HOLES, registry=registry)
     assert registry.models() == []
 

@@ -25,7 +25,7 @@ def shown(**changes: Any) -> ModelVersion:
 def test_a_version_shows_itself_in_one_line() -> None:
     assert str(shown()) == "fraud:7 (onnx, 12.3 MB; 1.3 MB uploaded)"
     assert str(shown(is_new=False, uploaded_bytes=0, alias="prod")) == (
-        "fraud:7 (onnx, 12.3 MB; the registry has it already, nothing uploaded, alias prod)"
+        "fraud:7 (onnx, 12.3 MB; already in the registry, nothing uploaded, alias prod)"
     )
 
 

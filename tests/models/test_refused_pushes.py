@@ -88,9 +88,15 @@ def test_a_model_without_inputs_is_refused(registry: Registry) -> None:
         (scaling_graph(), "Fraud", {}, InvalidRefError, "model 'Fraud': a name has 1 to 48"),
         (scaling_graph(), "", {}, InvalidRefError, "model ''"),
         (scaling_graph(), "fraud", {"alias": "latest"}, InvalidRefError, "alias 'latest'"),
-        (scaling_graph(), "fraud", {"wait": True}, RegistryError, "pass alias=... with it"),
+        (scaling_graph(), "fraud", {"wait": True}, RegistryError, "pass alias=... too"),
         (scaling_graph(), "fraud", {"format": "joblib"}, FormatError, "expected 'onnx' or 'cloud"),
-        (scaling_graph(), "fraud", {"requirements": ["a==1"]}, FormatError, "ONNX needs none"),
+        (
+            scaling_graph(),
+            "fraud",
+            {"requirements": ["a==1"]},
+            FormatError,
+            "ONNX models need none",
+        ),
         (scaling_graph(), "fraud", {"metadata": {"a": {1}}}, BundleError, "metadata.a"),
         (
             scaling_graph(),
@@ -127,7 +133,7 @@ def test_a_model_without_inputs_is_refused(registry: Registry) -> None:
             InvalidRequestError,
             "the model was fitted on 4 columns",
         ),
-        (LogisticRegression(), "fraud", {"example": X}, FormatError, "is not fitted: call its fit"),
+        (LogisticRegression(), "fraud", {"example": X}, FormatError, "is not fitted: call fit"),
         (
             LogisticRegression,
             "fraud",
@@ -144,7 +150,7 @@ def test_a_model_without_inputs_is_refused(registry: Registry) -> None:
             "fraud",
             {"metadata": {"note": ["\ud800"]}},
             BundleError,
-            "'\\ud800' is half a character, which UTF-8 cannot write in \"metadata.'note'\"",
+            "'\\ud800' is a lone surrogate, which UTF-8 cannot encode in \"metadata.'note'\"",
         ),
         (scaling_graph(), "fraud", {"rtol": "x"}, InvalidRequestError, "rtol 'x' is not a finite"),
         (scaling_graph(), "fraud", {"atol": -1}, InvalidRequestError, "atol -1 is not a finite"),
@@ -182,7 +188,7 @@ def test_a_model_without_inputs_is_refused(registry: Registry) -> None:
             "fraud",
             {"example": {"X": X}},
             InvalidRequestError,
-            "'X' has shape [60, 4], and a dict has one column an entry: pass the array itself",
+            "'X' has shape [60, 4], but each entry of a dict must be one column: pass an array",
         ),
         (
             mixed_pipeline(),
@@ -206,14 +212,14 @@ def test_a_model_without_inputs_is_refused(registry: Registry) -> None:
             "fraud",
             {"example": X},
             FormatError,
-            "DummyClassifier does not convert to ONNX: skl2onnx knows no DummyClassifier - convert",
+            "cannot be converted to ONNX: skl2onnx has no converter for DummyClassifier. You can",
         ),
         (
             TunedThresholdClassifierCV(LogisticRegression(), cv=2).fit(X, BINARY),
             "fraud",
             {"example": X[:1]},
             FormatError,
-            "does not convert to ONNX: push its estimator_, and hold its probabilities to the",
+            "cannot be converted to ONNX: push its estimator_, and compare the probabilities",
         ),
         (
             HistGradientBoostingClassifier(max_iter=3, categorical_features=[4]).fit(
@@ -222,7 +228,7 @@ def test_a_model_without_inputs_is_refused(registry: Registry) -> None:
             "fraud",
             {"example": np.c_[X, np.arange(60) % 3][:1]},
             FormatError,
-            "with categorical_features does not convert to ONNX: encode them in a pipeline",
+            "with categorical_features cannot be converted to ONNX: encode the columns in a",
         ),
         (
             make_pipeline(
@@ -247,16 +253,16 @@ def test_a_model_without_inputs_is_refused(registry: Registry) -> None:
             InvalidRequestError,
             "columns missing country and unknown land; the model was fitted on amount, count, coun",
         ),
-        (object(), "fraud", {}, FormatError, "object has no conversion to ONNX here: convert it"),
+        (object(), "fraud", {}, FormatError, "no converter to ONNX for object: convert it"),
         (
             torch_module(),
             "fraud",
             {},
             FormatError,
-            "Net has no conversion to ONNX here: write",
+            "no converter to ONNX for Net: export it with torch.onnx.export(",
         ),
-        ("no-such-file.onnx", "fraud", {}, FormatError, "there is no file no-such-file.onnx"),
-        ("model.joblib", "fraud", {}, FormatError, "model.joblib: the path of a model is that of"),
+        ("no-such-file.onnx", "fraud", {}, FormatError, "file no-such-file.onnx does not exist"),
+        ("model.joblib", "fraud", {}, FormatError, "model.joblib is not an ONNX file"),
         (
             object(),
             "fraud",
@@ -342,7 +348,7 @@ def test_an_output_of_several_tensors_is_called_that(registry: Registry) -> None
     original = MultiOutputClassifier(LogisticRegression()).fit(X, TWO_LABELS)
     model = skl2onnx.to_onnx(original, X, options={"zipmap": False}, target_opset=OPSET)
     with pytest.raises(
-        FormatError, match=r"is a seq\(tensor\(float\)\), .* several in one"
+        FormatError, match=r"has type seq\(tensor\(float\)\), .* several tensors"
     ) as caught:
         push_model(model, "fraud", example=X, registry=registry)
     assert "ZipMap" not in str(caught.value)

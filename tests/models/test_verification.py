@@ -45,7 +45,7 @@ def test_a_conversion_that_answers_differently_is_refused_with_the_worst_differe
         match=r"probabilities\[3, \d\] is 0\.\d+, expected 0\.\d5 \(2 of 120 values differ\)",
     ) as caught:
         push_model(model, "fraud", example=X, registry=registry)
-    assert "Nothing is published" in str(caught.value)
+    assert "Nothing was published" in str(caught.value)
     assert registry.models() == []
 
 
@@ -65,7 +65,7 @@ def test_rows_beyond_the_example_that_are_answered_otherwise_are_warned_of(
     registry: Registry,
 ) -> None:
     model = answers_small_rows_only(LogisticRegression().fit(X, BINARY))
-    with pytest.warns(UserWarning, match="but not all rows that mix its values: output proba"):
+    with pytest.warns(UserWarning, match="not on all rows that recombine its values: output proba"):
         push_model(model, "fraud", example=X[:5], registry=registry)
     assert registry.models() == ["fraud"]
 
@@ -103,7 +103,7 @@ def test_an_object_that_answers_differently_when_it_is_loaded_is_refused(
 ) -> None:
     with pytest.raises(
         FormatError,
-        match=r"\[0, 0\] is 2\.0, expected 1\.0 \(6 of 6 values differ\)\. Nothing is published",
+        match=r"\[0, 0\] is 2\.0, expected 1\.0 \(6 of 6 values differ\)\. Nothing was published",
     ) as caught:
         push_model(Shifting(), "odd", example=ROWS, format="cloudpickle", registry=registry)
     assert "ONNX" not in str(caught.value)

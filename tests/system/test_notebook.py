@@ -37,6 +37,6 @@ def test_the_quickstart_notebook_pushes_a_model_that_loads(
     ]
     assert len(printed) == 1
     assert printed[0].startswith("cancer:1 (onnx, ")
-    assert "the registry has it already, nothing uploaded" in printed[0]
+    assert "already in the registry, nothing uploaded" in printed[0]
     assert any("<table>" in html and "cancer" in html for html in shown)
     assert sdk.load_model("cancer:prod").pin.version == 1

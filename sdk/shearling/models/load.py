@@ -1,4 +1,4 @@
-"""Load a bundle here: in a notebook, a test, or a service of one's own."""
+"""Load a model version into this process, such as a notebook, a test or your own service."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A version, loaded.
+    """A model version that is loaded into this process.
 
     Attributes:
-        pin: which version.
-        manifest: all that is known of it.
+        pin: the model's name, the version's number and its digest.
+        manifest: the version's manifest: files, signature, example, options and metadata.
     """
 
     pin: Pin
@@ -38,17 +38,17 @@ class LoadedModel:
 
     @property
     def signature(self) -> Signature:
-        """Its inputs and outputs."""
+        """Names, datatypes and shapes of the model's inputs and outputs."""
         return self.manifest.signature
 
     def predict(self, value: Any) -> dict[str, NDArray[Any]]:
-        """Return the outputs by name.
+        """Run the model and return its outputs by name.
 
         Args:
             value: an array, a DataFrame, or a dict of arrays by input name.
 
         Raises:
-            InvalidRequestError: it does not fit the signature.
+            InvalidRequestError: the value does not fit the signature.
         """
         inputs = to_tensors(value, self.signature.inputs, self.manifest.options.get("columns", ()))
         return self._predictor.predict(inputs, [spec.name for spec in self.signature.outputs])
@@ -65,25 +65,28 @@ def load_model(
     allow_pickle: bool = False,
     registry: str | os.PathLike[str] | Registry | None = None,
 ) -> LoadedModel:
-    """Fetch a version, prove its bytes, and load it.
+    """Fetch a version, verify its bytes by digest, and load it.
 
     Args:
-        ref: `fraud`, `fraud:7`, `fraud:prod`, or pinned: `fraud:7@sha256:...`.
-        allow_pickle: load a pickle, which runs the code in it; the ref must be pinned.
-        registry: the registry or its URI; by default SHEARLING_REGISTRY.
+        ref: `fraud` (the newest version), `fraud:7`, `fraud:prod`, or pinned:
+            `fraud:7@sha256:...`.
+        allow_pickle: whether to load a pickle, which runs the code in it. The ref must then be
+            pinned.
+        registry: the registry or its URI; by default the value of SHEARLING_REGISTRY.
 
     Raises:
-        InvalidRefError, ModelNotFoundError: the ref names nothing.
-        FormatError: it cannot be loaded, or is a pickle and that was not allowed.
-        EnvironmentMismatchError: it needs another Python or other packages.
+        InvalidRefError: the ref is malformed.
+        ModelNotFoundError: the registry has no such model, version or alias.
+        FormatError: the version cannot be loaded, or it is a pickle and `allow_pickle` is False.
+        EnvironmentMismatchError: the version needs another Python version or other packages.
         IntegrityError: the bytes are not the ones that were pushed.
     """
     source = Registry.at(registry)
     pin = source.resolve(ref)
     if allow_pickle and Ref.parse(ref).digest is None:
         raise FormatError(
-            f"a pickle runs code, so it is loaded by its digest only: load_model({str(pin)!r}, "
-            "allow_pickle=True)"
+            f"ref {ref!r} is not pinned, and a pickle, which runs code, is only loaded by its "
+            f"digest: load_model({str(pin)!r}, allow_pickle=True)"
         )
     manifest = source.manifest(pin)
     directory = cache_directory()
@@ -94,6 +97,6 @@ def load_model(
 
 
 def cache_directory() -> Path:
-    """Return the directory of blobs that were fetched to this machine."""
+    """Return the directory in which fetched blobs are cached."""
     root = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
     return Path(root, "shearling", BLOBS)

@@ -1,4 +1,4 @@
-"""A version in the registry, as a push returns it: one line in print, a table in a notebook."""
+"""The result of a push, which prints as one line and shows as a table in a notebook."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelVersion:
-    """A version in the registry, as a push returns it.
+    """A version in the registry, as `push_model` returns it.
 
     Attributes:
-        pin: its model, number and digest.
-        is_new: False if the registry had the very same bundle already.
-        uploaded_bytes: how much was sent.
-        size_bytes: of all its files.
-        format: how it is kept.
-        alias: the alias that names it now, if one was asked for.
-        registry: the registry's URI.
+        pin: the model's name, the version's number and its digest.
+        is_new: False if the registry already had the same bundle.
+        uploaded_bytes: bytes that this push uploaded.
+        size_bytes: total size of the version's files in bytes.
+        format: how the model is stored: "onnx" or "cloudpickle".
+        alias: the alias that this push set to the version; None if none was given.
+        registry: URI of the registry.
     """
 
     pin: Pin
@@ -50,11 +50,10 @@ class ModelVersion:
         return self.pin.digest
 
     def __str__(self) -> str:
-        what = f"{human_bytes(self.uploaded_bytes) if self.uploaded_bytes else 'nothing'} uploaded"
-        if not self.is_new:
-            what = f"the registry has it already, {what}"
+        size = human_bytes(self.uploaded_bytes) if self.uploaded_bytes else "nothing"
+        upload = f"{size} uploaded" if self.is_new else f"already in the registry, {size} uploaded"
         alias = f", alias {self.alias}" if self.alias else ""
-        return f"{self.model}:{self.version} ({self.format}, {self._size()}; {what}{alias})"
+        return f"{self.model}:{self.version} ({self.format}, {self._size()}; {upload}{alias})"
 
     def _size(self) -> str:
         return human_bytes(self.size_bytes)

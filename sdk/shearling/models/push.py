@@ -1,4 +1,4 @@
-"""Write a model as a new version: convert it, prove the result, publish it."""
+"""Push a model: convert it, verify the result, and publish it as a version."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ if TYPE_CHECKING:
     from shearling.bundle.manifest import Manifest
     from shearling.converters.base import ConvertedModel
 
-#: Who has such a file has the model by `joblib.load`.
+#: Suffixes of pickle files, which `push_model` does not accept as paths of models.
 _PICKLES = frozenset({".joblib", ".pickle", ".pkl"})
 
-#: How models of other libraries become ONNX, by the package that made them.
+#: How to export models of other libraries to ONNX, by top-level package.
 _EXPORTS = {
-    "torch": 'write it by torch.onnx.export(model, inputs, "model.onnx")',
-    "keras": 'write it by model.export("model.onnx", format="onnx")',
+    "torch": 'export it with torch.onnx.export(model, inputs, "model.onnx")',
+    "keras": 'export it with model.export("model.onnx", format="onnx")',
 }
 
 
@@ -55,7 +55,7 @@ def push_model(
     name: str,
     *,
     example: Any,
-    format: str | None = None,  # noqa: A002 - the word of the field
+    format: str | None = None,  # noqa: A002 - the usual term
     alias: str | None = None,
     wait: bool = False,
     requirements: Sequence[str] | None = None,
@@ -65,52 +65,63 @@ def push_model(
     load: Literal["latency", "throughput"] | None = None,
     registry: str | os.PathLike[str] | Registry | None = None,
 ) -> ModelVersion:
-    """Write a model as the next version of `name`, or find the version that is the same.
+    """Convert, verify and publish a model as the next version of `name`.
+
+    Before publishing, the converted model is loaded again and its answers are compared with the
+    original's on the example. If the registry already has the same bundle, nothing is uploaded and
+    the existing version is returned.
 
     Args:
-        model: an `onnx.ModelProto`, the path of an ONNX file, a scikit-learn estimator or
-            pipeline, LightGBM's and XGBoost's included; with `format="cloudpickle"` any object
-            with `predict`, or a callable.
-        name: the model's name: 1 to 48 of a-z, 0-9 and '-'.
-        example: rows to try the model on: an array, a DataFrame, or a dict of arrays by input. The
-            signature is inferred from it. All rows prove the conversion; the first few are
-            published with the model, run before a release and at every start: use no personal data.
+        model: an `onnx.ModelProto`, the path of an ONNX file, or a fitted scikit-learn, LightGBM or
+            XGBoost estimator or pipeline. With `format="cloudpickle"`, any object with `predict`,
+            or a callable.
+        name: the model's name: 1 to 48 of a-z, 0-9 and '-', starting with a letter or digit.
+        example: rows to run the model on: an array, a DataFrame, or a dict of arrays by input name.
+            The signature is inferred from it. All rows verify the conversion. The first few rows
+            are published with the model, and run before every release and at every start of a
+            function, so use no personal data.
         format: "onnx" (the default), or "cloudpickle", which runs code when it is loaded.
-        alias: an alias to name this version by, as `set_alias` does.
-        wait: wait until every function that serves the alias has released it.
-        requirements: for cloudpickle, pinned packages; by default those that the pickle refers to.
-        metadata: what else to say of the model; kept in the manifest, so that other words are
-            another version.
-        rtol: how far, relatively, an answer may be from the original model's.
-        atol: the same, absolutely.
-        load: for ONNX, "latency" starts fastest, "throughput" answers large batches fastest; by
-            default large float weights are loaded for latency, and all else for throughput.
-        registry: the registry or its URI; by default SHEARLING_REGISTRY.
+        alias: an alias to set to this version, as `set_alias` does.
+        wait: whether to wait until every function that serves the alias has released the version.
+        requirements: for cloudpickle, pinned packages such as `scikit-learn==1.7.0`; by default the
+            installed packages that the pickle refers to.
+        metadata: facts to store with the model, such as `{"auc": 0.93}`. They are part of the
+            manifest, so other metadata makes another version.
+        rtol: largest relative difference between an answer and the original model's; 1e-3 by
+            default.
+        atol: largest absolute difference between an answer and the original model's, added to the
+            relative one; 1e-4 by default.
+        load: for ONNX, "latency" to start fastest or "throughput" to answer large batches fastest.
+            By default, large float weights load for latency and everything else for throughput.
+        registry: the registry or its URI; by default the value of SHEARLING_REGISTRY.
 
     Raises:
-        InvalidRefError: a name is not allowed.
-        InvalidRequestError: the example does not fit the model.
-        FormatError: the model cannot be converted, or the saved one answers differently.
-        StoreError: the registry cannot be reached or written; nothing is published.
-        ReleaseError: with `wait`: nothing serves that alias, and nothing is published; or the
-            release failed or was superseded.
+        InvalidRefError: the model's name or the alias is not allowed.
+        InvalidRequestError: the example does not fit the model, or a tolerance is not allowed.
+        BundleError: the metadata is not a dict of JSON values.
+        FormatError: the model cannot be converted, or the converted model's answers differ from the
+            original's by more than the tolerance.
+        StoreError: the registry cannot be reached or written. The version is published only if it
+            was the alias that could not be set.
+        ReleaseError: with `wait`, either no function serves the alias and nothing is published, or
+            the release failed, timed out or was superseded after the version was published.
     """
     check_model(_text("name", name))
     if alias is not None:
         check_alias(_text("alias", alias))
     elif wait:
-        raise RegistryError("wait=True waits for the release of an alias: pass alias=... with it")
+        raise RegistryError("wait=True waits until an alias is released: pass alias=... too")
     options = _Options(format=format, requirements=requirements, load=load)
     options.check()
-    said = _metadata(metadata)
+    facts = _metadata(metadata)
     rtol, atol = _tolerance("rtol", rtol), _tolerance("atol", atol)
     target = Registry.at(registry)
-    target.store.folders("models")  # before the work: can it be reached?
+    target.store.folders("models")  # raises before the conversion if the registry is unreachable
     if alias is not None and wait:
         require_served(target, name, alias)
     with tempfile.TemporaryDirectory(prefix="shearling-") as directory:
         converted = _save(model, example, options, Path(directory))
-        verified = verify(converted, name, Path(directory), rtol=rtol, atol=atol, metadata=said)
+        verified = verify(converted, name, Path(directory), rtol=rtol, atol=atol, metadata=facts)
         manifest = verified.manifest
         _warn_of_python(manifest)
         details = _details(manifest, verified.load_seconds)
@@ -136,7 +147,7 @@ def push_model(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Options:
-    """How a model shall be kept."""
+    """How to store the model."""
 
     format: str | None
     requirements: Sequence[str] | None
@@ -148,14 +159,18 @@ class _Options:
         if self.load not in (None, "latency", "throughput"):
             raise FormatError(f"load {self.load!r}: expected 'latency' or 'throughput'")
         if self.format == "cloudpickle" and self.load:
-            raise FormatError("load is for ONNX: a pickle is loaded in one way only")
+            raise FormatError("load applies to ONNX only: leave it out with format='cloudpickle'")
         if self.format != "cloudpickle" and self.requirements is not None:
-            raise FormatError("requirements are for format='cloudpickle': ONNX needs none")
+            raise FormatError(
+                "requirements apply to format='cloudpickle' only: ONNX models need none"
+            )
 
 
 def _text(field: str, value: object) -> str:
     if not isinstance(value, str):
-        raise InvalidRefError(f"{field} {value!r:.80} is not a string: expected one, as in 'fraud'")
+        raise InvalidRefError(
+            f"{field} {value!r:.80} is not a string: expected a string such as 'fraud'"
+        )
     return value
 
 
@@ -171,7 +186,7 @@ def _metadata(metadata: object) -> dict[str, Any]:
         return {}
     if not isinstance(metadata, Mapping):
         raise BundleError(
-            f"{metadata!r:.80} is not a dict, as in {{'auc': 0.93}}", field="metadata"
+            f"{metadata!r:.80} is not a dict such as {{'auc': 0.93}}", field="metadata"
         )
     plain = plain_metadata(metadata)
     for key, value in plain.items():
@@ -179,7 +194,7 @@ def _metadata(metadata: object) -> dict[str, Any]:
             canonical_json({key: value})
         except UnicodeEncodeError as error:
             raise BundleError(
-                f"{error.object[error.start]!r} is half a character, which UTF-8 cannot write",
+                f"{error.object[error.start]!r} is a lone surrogate, which UTF-8 cannot encode",
                 field=f"metadata.{key!a}",
             ) from error
     return plain
@@ -191,43 +206,45 @@ def _save(model: Any, example: Any, options: _Options, directory: Path) -> Conve
 
     if isinstance(model, type) and (options.format != "cloudpickle" or hasattr(model, "predict")):
         raise FormatError(
-            f"model: {model.__name__} is a class: push an instance of it, as {model.__name__}(...)"
+            f"model: {model.__name__} is a class: push an instance, such as {model.__name__}(...)"
         )
     if options.format == "cloudpickle":
         return cloudpickle.convert(model, example, directory, options.requirements)
     if isinstance(model, str | Path) and Path(model).suffix in _PICKLES:
-        raise FormatError(f"{model}: the path of a model is that of ONNX: load it, and push that")
+        raise FormatError(
+            f"{model} is not an ONNX file: load the model from it, and push the loaded object"
+        )
     if isinstance(model, str | Path) or type(model).__name__ == "ModelProto":
         return onnx.convert(model, example, directory, options.load)
     if sklearn.is_estimator(model):
         return sklearn.convert(model, example, directory, options.load)
     raise FormatError(
-        f"{type(model).__name__} has no conversion to ONNX here: {_way_to_onnx(model)} and push "
-        "the file, or pass format='cloudpickle' (which runs code when it is loaded: the function "
-        "must allow it)"
+        f"Shearling has no converter to ONNX for {type(model).__name__}: {_onnx_export(model)} and "
+        "push the file, or pass format='cloudpickle' (a pickle runs code when it is loaded, so the "
+        "function must allow pickles)"
     )
 
 
-def _way_to_onnx(model: object) -> str:
+def _onnx_export(model: object) -> str:
     makers = {kind.__module__.partition(".")[0] for kind in type(model).__mro__}
     exports = (_EXPORTS[maker] for maker in _EXPORTS if maker in makers)
-    return next(exports, "convert it yourself")
+    return next(exports, "convert it to ONNX yourself")
 
 
 def _warn_of_python(manifest: Manifest) -> None:
-    """Say that no function can load a pickle of this Python, which a notebook still can."""
+    """Warn about a pickle made by a Python that is older than every Python on AWS."""
     if manifest.environment and sys.version_info[:2] < OLDEST_ON_AWS:
         oldest = ".".join(map(str, OLDEST_ON_AWS))
         warnings.warn(
-            f"a pickle of Python {manifest.environment.python} runs on no function of AWS, which "
-            f"have Python {oldest} or newer: push it from Python {oldest} or newer",
+            f"a pickle made by Python {manifest.environment.python} cannot run on AWS Lambda, "
+            f"where functions have Python {oldest} or newer: push it from Python {oldest} or newer",
             UserWarning,
             stacklevel=3,
         )
 
 
 def _details(manifest: Manifest, load_seconds: float) -> dict[str, Any]:
-    """Return what is measured or said of this push, rather than of the model."""
+    """Return the facts about this push, which are not part of the manifest."""
     commit = _git_commit()
     return {
         "format": manifest.format,
@@ -242,14 +259,14 @@ def _details(manifest: Manifest, load_seconds: float) -> dict[str, Any]:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (OSError, KeyError):  # a container's user may have no name
+    except (OSError, KeyError):  # the user of a container may have no name
         return "unknown"
 
 
 def _git_commit() -> str | None:
     try:
-        answer = subprocess.run(
-            ["git", "rev-parse", "HEAD"],  # noqa: S607 - wherever git is
+        result = subprocess.run(
+            ["git", "rev-parse", "HEAD"],  # noqa: S607 - git is found by PATH
             capture_output=True,
             text=True,
             timeout=5,
@@ -257,4 +274,4 @@ def _git_commit() -> str | None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return answer.stdout.strip() if answer.returncode == 0 else None
+    return result.stdout.strip() if result.returncode == 0 else None

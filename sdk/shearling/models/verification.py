@@ -1,4 +1,4 @@
-"""Load what was saved as a function would, and hold its answers to the original model's."""
+"""Load a converted model as a function would, and compare its answers with the original's."""
 
 from __future__ import annotations
 
@@ -31,32 +31,34 @@ if TYPE_CHECKING:
 
 _EXAMPLE = "example.tensors"
 
-#: The example runs at every start; the rest of what is given only proves the conversion.
+#: Rows published as the example, which runs at every start. The other rows only verify the
+#: conversion.
 _EXAMPLE_ROWS = 8
 
-#: Where votes or distances tie, the last bit decides: that happens in few rows.
+#: Share of values that may differ in recombined rows: rounding decides where votes or distances
+#: tie.
 _TIES = 0.01
 
-#: From a warning up to who called `push_model`.
+#: Stack level of a warning that points to `push_model`'s caller.
 _CALLER = 4
 
-#: What makes a saved model answer differently, and what helps.
+#: Why a converted model may answer differently, and what to do about it, by format.
 _HINTS = {
-    "onnx": "ONNX computes in 32 bits: fit and push on float32 data (trees without a scaler before "
-    "them: its last bit decides where a value lies on a split)",
-    "cloudpickle": "It was only pickled and loaded again: let it answer the same every time, with "
-    "a fixed seed and no state",
+    "onnx": "ONNX computes in 32-bit floats: fit the model on float32 data, push float32 rows as "
+    "the example, and use no scaler before trees (rounding decides where a value equals a split)",
+    "cloudpickle": "The model was only pickled and loaded again, so its answers may vary between "
+    "calls: use a fixed seed and no state",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifiedBundle:
-    """A bundle that answers as the original model does.
+    """A bundle whose answers agree with the original model's.
 
     Attributes:
-        manifest: of it.
-        files: where each of its paths lies.
-        load_seconds: how long it took to load.
+        manifest: the complete manifest of the bundle.
+        files: local file for each path inside the bundle.
+        load_seconds: seconds that loading the bundle took.
     """
 
     manifest: Manifest
@@ -73,19 +75,19 @@ def verify(
     atol: float,
     metadata: Mapping[str, Any],
 ) -> VerifiedBundle:
-    """Load what was converted, compare its answers with the original's, and complete its manifest.
+    """Load a converted model, compare its answers with the original's, and complete its manifest.
 
     Args:
-        converted: the model's files, and what the original answers.
+        converted: the model's files, with the original model's answers.
         name: the model's name.
-        directory: where the files lie; each gets the name that its blob has.
-        rtol: how far, relatively, an answer may be from the original's.
-        atol: the same, absolutely.
-        metadata: what else to say of the model.
+        directory: directory of the files. Each file is renamed to its digest.
+        rtol: largest relative difference between an answer and the original's.
+        atol: largest absolute difference, added to the relative one.
+        metadata: facts to store with the model.
 
     Raises:
-        FormatError: it cannot be loaded, or answers differently.
-        InvalidRequestError: not even one row of the example is small enough.
+        FormatError: the converted model cannot be loaded, or its answers differ too much.
+        InvalidRequestError: a single row of the example is too large to publish.
     """
     described = [_store_by_digest(path, file, directory) for path, file in converted.files.items()]
     draft = Manifest(
@@ -102,20 +104,20 @@ def verify(
     started = time.perf_counter()
     predictor = load_bundle(draft, directory, LoadSettings(allow_pickle=True))
     load_seconds = time.perf_counter() - started
-    proof = _Proof(converted, predictor, rtol, atol)
-    proof.check_example()
-    proof.warn_of_other_rows()
-    signature = proof.signature()
+    verifier = _Verifier(converted, predictor, rtol, atol)
+    verifier.check_example()
+    verifier.warn_of_resampled_rows()
+    signature = verifier.signature()
     manifest = replace(
-        draft, signature=signature, files=(*described, proof.write_example(directory))
+        draft, signature=signature, files=(*described, verifier.write_example(directory))
     )
     files = {file.path: directory / file.hex for file in manifest.files}
     return VerifiedBundle(manifest=manifest, files=files, load_seconds=load_seconds)
 
 
 @dataclass(frozen=True, slots=True)
-class _Proof:
-    """What was converted, loaded again."""
+class _Verifier:
+    """Compares a converted model, loaded again, with the original's answers."""
 
     converted: ConvertedModel
     predictor: Predictor
@@ -123,30 +125,30 @@ class _Proof:
     atol: float
 
     def check_example(self) -> None:
-        """Refuse a model that does not answer the example as the original does."""
-        found = self._compare(Example(self.converted.inputs, self.converted.expected))
-        if found.problem:
+        """Raise FormatError if the answers to the example differ from the original's."""
+        comparison = self._compare(Example(self.converted.inputs, self.converted.expected))
+        if comparison.problem:
             raise FormatError(
-                f"the saved model does not answer as the original does: {found.problem}. Nothing "
-                f"is published. {self._hint}, or allow more with rtol= and atol="
+                f"the converted model's answers differ from the original's: {comparison.problem}. "
+                f"Nothing was published. {self._hint}, or raise rtol= or atol="
             )
 
-    def warn_of_other_rows(self) -> None:
-        """Say that rows like those of the example are answered otherwise than by the original."""
+    def warn_of_resampled_rows(self) -> None:
+        """Warn if rows that recombine the example's values are answered differently."""
         if self.converted.resampled_example is None:
             return
-        found = self._compare(self.converted.resampled_example)
-        if found.share > _TIES:
+        comparison = self._compare(self.converted.resampled_example)
+        if comparison.share > _TIES:
             warnings.warn(
-                "the saved model answers the example as the original does, but not all rows that "
-                f"mix its values: {found.problem}. {self._hint}, or push more rows as the example, "
-                "to see whether any of them is answered so",
+                "the converted model agrees with the original on the example, but not on all rows "
+                f"that recombine its values: {comparison.problem}. {self._hint}, or push more rows "
+                "as the example to see whether real rows are affected",
                 UserWarning,
                 stacklevel=_CALLER,
             )
 
     def signature(self) -> Signature:
-        """Return the signature, with what is found out of missing values."""
+        """Return the signature, with `nullable` set for inputs that accept missing values."""
         inputs = []
         for spec in self.converted.signature.inputs:
             is_known = spec.name in self.converted.missing_value_examples
@@ -154,27 +156,30 @@ class _Proof:
         return Signature(inputs=tuple(inputs), outputs=self.converted.signature.outputs)
 
     def _is_nullable(self, name: str) -> bool:
-        """Say whether values of an input may be missing: both models take such rows, and agree."""
+        """Return whether both models accept missing values of an input, and agree on them."""
         has_missing = bool(np.isnan(self.converted.inputs[name]).any())
         for example in self.converted.missing_value_examples[name]:
-            found = self._compare(example)
-            if not found.problem:
+            comparison = self._compare(example)
+            if not comparison.problem:
                 continue
-            differs = (
-                f"where a value of {name!r} is missing, the saved model does not answer as the "
-                f"original does: {found.problem}"
+            problem = (
+                f"if a value of {name!r} is missing, the converted model's answers differ from the "
+                f"original's: {comparison.problem}"
             )
             if has_missing:
                 raise FormatError(
-                    f"{differs}. Nothing is published. Fill such values before the model"
+                    f"{problem}. Nothing was published. Fill missing values before the model"
                 )
-            refuses = f"{differs}. It refuses such values: fill them before the model"
-            warnings.warn(refuses, UserWarning, stacklevel=_CALLER + 1)
+            warning = (
+                f"{problem}. So the published model refuses missing values in {name!r}: fill them "
+                "before the model"
+            )
+            warnings.warn(warning, UserWarning, stacklevel=_CALLER + 1)
             return False
         return has_missing or bool(self.converted.missing_value_examples[name])
 
     def write_example(self, directory: Path) -> Descriptor:
-        """Write the example's first rows, as many as are allowed, with the answers to them."""
+        """Write the example's first rows with their answers, halving the rows until they fit."""
         names = self.converted.signature.output_names
         rows = _EXAMPLE_ROWS
         while True:
@@ -184,8 +189,9 @@ class _Proof:
                 break
             if rows == 1 or not are_fewer:
                 raise InvalidRequestError(
-                    f"example: {human_bytes(len(data))} with its answers, and it runs at every "
-                    f"start: pass a smaller one, of at most {human_bytes(EXAMPLE_LIMIT_BYTES)}"
+                    f"example: {human_bytes(len(data))} with its answers, but at most "
+                    f"{human_bytes(EXAMPLE_LIMIT_BYTES)} are allowed, because the example runs at "
+                    "every start: pass a smaller example"
                 )
             rows //= 2
         file = directory / _EXAMPLE
@@ -193,7 +199,7 @@ class _Proof:
         return _store_by_digest(_EXAMPLE, file, directory)
 
     def _first_rows(self, rows: int) -> tuple[dict[str, NDArray[Any]], bool]:
-        """Return the example's first rows, and True; all of it if its first dimension is no row."""
+        """Return the first rows and True, or the whole example and False if it has no rows."""
         inputs = dict(self.converted.inputs)
         counts = {array.shape[:1] for array in inputs.values()}
         specs = self.converted.signature.inputs
@@ -211,7 +217,7 @@ class _Proof:
 
 
 def _store_by_digest(path: str, file: Path, directory: Path) -> Descriptor:
-    """Describe a file, and rename it to its digest: the name of its blob wherever it is loaded."""
+    """Rename a file to its digest, as the loader expects, and return its descriptor."""
     with file.open("rb") as stream:
         described = describe(path, stream)
     file.rename(directory / described.hex)
