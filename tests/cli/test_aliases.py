@@ -65,7 +65,7 @@ def test_a_model_without_aliases_says_so(
         ("alias set fraud prod 9", "no version 9"),
         ("alias set fraud latest 1", "alias 'latest'"),
         ("alias set fraud prod 1 --wait", "no function serves fraud:prod"),
-        ("rollback fraud prod", "there is nothing to roll fraud:prod back to"),
+        ("rollback fraud prod", "there is no version to roll fraud:prod back to"),
         ("list nope", "no model 'nope'"),
         ("show fraud:9", "no version 9"),
         ("show Fraud", "model 'Fraud'"),

@@ -1,4 +1,4 @@
-"""Roll an alias back to the version that it served before."""
+"""Roll an alias back to the version that it served before the current one."""
 
 from __future__ import annotations
 
@@ -24,25 +24,29 @@ def rollback(
     reason: str = "rollback",
     registry: Registry | str | os.PathLike[str] | None = None,
 ) -> AliasEntry:
-    """Name the version that served before the one that serves now.
+    """Set an alias to the version that it served before the current one.
 
-    That is the version of the newest successful release that differs from it; if a part of the
-    requests goes to a canary, it is the same version without the canary. If what is named is not
-    served, as its release failed or is under way, it is the version that serves now. If nothing is
-    deployed, the alias's own history decides. Two people who roll back at once go back one step,
-    not two.
+    That is the version of the newest successful release with another version than the one served
+    now. Three cases differ:
+
+    - If a canary is served, the rollback keeps the version and removes the canary.
+    - If the newest entry was not released, because its release failed or is under way, the rollback
+      returns to the version served now.
+    - If no function serves the alias, the alias's own history decides.
+
+    Two people who roll back at the same time go back one step, not two.
 
     Args:
-        model: the model.
-        alias: such as `prod`.
-        wait: return only when every function that serves the alias serves that version.
-        timeout_seconds: how long to wait.
+        model: the model's name.
+        alias: the alias, such as `prod`.
+        wait: whether to wait until every function that serves the alias serves that version.
+        timeout_seconds: seconds to wait at most.
         reason: a note for the alias's history.
-        registry: the registry or its URI; by default what SHEARLING_REGISTRY says.
+        registry: the registry or its URI; by default the value of SHEARLING_REGISTRY.
 
     Raises:
         ModelNotFoundError: the alias was never set.
-        ReleaseError: there is nothing to go back to; or, with `wait`, as for `set_alias`.
+        ReleaseError: no earlier version was released; or, with `wait`, as for `set_alias`.
     """
     target = Registry.at(registry)
     if wait:
@@ -60,40 +64,42 @@ def _roll_back(registry: Registry, model: str, alias: str, reason: str) -> Alias
         if current is None:
             raise ModelNotFoundError(f"alias {alias!r} of model {model!r} was never set")
         first = first or current
-        version = _before(registry, first)
+        version = _rollback_version(registry, first)
         is_named = current.version == version and not current.canary
         if is_named and not _has_failed(registry, current):
-            return current  # somebody else has just rolled back
+            return current  # another rollback was faster
         if entry := registry.replace_entry(current, version, reason):
             return entry
 
 
-def _before(registry: Registry, first: AliasEntry) -> int:
+def _rollback_version(registry: Registry, first: AliasEntry) -> int:
     """Return the version to go back to from the entry that was newest when the rollback began."""
     deployments = serving_deployments(registry, first.model, first.alias)
     released = sorted(
-        it.entry for one in deployments for it in registry.release_log.successes(one, first.alias)
+        release.entry
+        for deployment in deployments
+        for release in registry.release_log.successes(deployment, first.alias)
     )
     log = registry.history(first.model, first.alias)
     if deployments:
         entries = {entry.number: entry for entry in log}
         log = [entries[number] for number in released]
     served = log[-1] if log and deployments else first
-    others = [it.version for it in log if it.version != served.version]
+    others = [entry.version for entry in log if entry.version != served.version]
     before = served.version if served.canary else others[-1] if others else None
     if log and first.number > served.number and first.version != before:
-        return served.version  # what is named was not released, and is no rollback either
+        return served.version  # the newest entry was not released and is not a rollback
     if not log or before is None:
         raise ReleaseError(
-            f"there is nothing to roll {first.model}:{first.alias} back to: no other version was "
-            "ever released there; name one with set_alias"
+            f"there is no version to roll {first.model}:{first.alias} back to: no other version "
+            "was ever released on this alias. Choose a version with set_alias"
         )
     return before
 
 
 def _has_failed(registry: Registry, entry: AliasEntry) -> bool:
-    lasts = (
-        registry.release_log.last(one, entry.alias)
-        for one in serving_deployments(registry, entry.model, entry.alias)
+    newest = (
+        registry.release_log.last(deployment, entry.alias)
+        for deployment in serving_deployments(registry, entry.model, entry.alias)
     )
-    return any(last and (last.entry, last.outcome) == (entry.number, FAILED) for last in lasts)
+    return any(last and (last.entry, last.outcome) == (entry.number, FAILED) for last in newest)

@@ -1,4 +1,4 @@
-"""Make an alias name a version: an entry in the registry, which every function follows."""
+"""Set an alias to a version by adding an entry to the alias's log in the registry."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from shearling.registry.records import AliasEntry
 
 
-#: What a canary may get; all or nothing is another version.
+#: Allowed percentages of a canary.
 _PERCENT = range(1, 100)
 
 
 class VersionRef(Protocol):
-    """What names a version: `push_model` returns one."""
+    """A model version, such as the result of `push_model`."""
 
     @property
     def model(self) -> str:
@@ -45,63 +45,65 @@ def set_alias(
     reason: str = "",
     registry: Registry | str | os.PathLike[str] | None = None,
 ) -> AliasEntry:
-    """Name a version by an alias; every function that serves the alias follows.
+    """Set an alias to a version. Every function that serves the alias then releases that version.
 
-    Naming the version that is named already asks for another try, should its release have failed.
+    Setting the version that the alias already has retries its release if it failed.
 
     Args:
-        model: the model.
-        alias: such as `prod`; it need not exist yet.
-        version: number of the version, or what `push_model` returned.
-        wait: return only when every function that serves the alias serves this version.
-        timeout_seconds: how long to wait.
-        canary: another version that gets a share of the requests: `{"version": 8, "percent": 10}`.
+        model: the model's name.
+        alias: the alias, such as `prod`. It need not exist yet.
+        version: the version's number, or the result of `push_model`.
+        wait: whether to wait until every function that serves the alias serves this version.
+        timeout_seconds: seconds to wait at most.
+        canary: another version that gets a percentage of the requests, from 1 to 99:
+            `{"version": 8, "percent": 10}`.
         reason: a note for the alias's history.
-        registry: the registry or its URI; by default what SHEARLING_REGISTRY says.
+        registry: the registry or its URI; by default the value of SHEARLING_REGISTRY.
 
     Raises:
         ModelNotFoundError: there is no such version.
-        RegistryError: the version is no whole number, or another model's; or the canary is none.
-        ReleaseError: with `wait`: nothing serves that alias, and it is left as it was; or the
-            release failed or took too long, and the alias names the version all the same.
+        RegistryError: `version` is not a whole number or belongs to another model, or `canary` is
+            malformed.
+        ReleaseError: with `wait`, either no function serves the alias and the alias is unchanged,
+            or the release failed, was superseded or took too long after the alias was set.
     """
     target = Registry.at(registry)
-    number, share = _number(model, version), _share(model, canary)
+    number, canary_fields = _version_number(model, version), _canary(model, canary)
     if wait:
         require_served(target, model, alias)
-    entry = target.set_alias(model, alias, number, canary=share, reason=reason)
+    entry = target.set_alias(model, alias, number, canary=canary_fields, reason=reason)
     if wait:
         wait_for_release(target, entry, timeout_seconds=timeout_seconds)
     return entry
 
 
-def _number(model: str, version: object) -> int:
-    """Return the number of a version: a whole number of any kind, or what has one."""
+def _version_number(model: str, version: object) -> int:
+    """Return the number of a version, given as a whole number or as an object with `version`."""
     if getattr(version, "model", model) != model:
-        raise RegistryError(f"{version} is no version of model {model!r}")
-    number = _whole(getattr(version, "version", version))
+        raise RegistryError(f"{version} is not a version of model {model!r}")
+    number = _whole_number(getattr(version, "version", version))
     if number is None:
         raise RegistryError(
-            f"version {version!r}: expected its number, as in 8, or what push_model returned"
+            f"version {version!r}: expected a number such as 8, or the result of push_model"
         )
     return number
 
 
-def _share(model: str, canary: object) -> dict[str, int] | None:
+def _canary(model: str, canary: object) -> dict[str, int] | None:
     if canary is None:
         return None
     if isinstance(canary, Mapping) and set(canary) == {"version", "percent"}:
-        percent = _whole(canary["percent"])
+        percent = _whole_number(canary["percent"])
         if percent is not None and percent in _PERCENT:
-            return {"version": _number(model, canary["version"]), "percent": percent}
+            return {"version": _version_number(model, canary["version"]), "percent": percent}
     raise RegistryError(
-        f"canary {canary!r}: expected the version and the percentage of requests, 1 to 99, as in "
-        "{'version': 8, 'percent': 10}"
+        f"canary {canary!r}: expected a version and its percentage of the requests, from 1 to 99, "
+        "such as {'version': 8, 'percent': 10}"
     )
 
 
-def _whole(number: Any) -> int | None:
-    """Return a whole number of any kind; None if it is none, as True, which nobody means by 1."""
+def _whole_number(number: Any) -> int | None:
+    """Convert a whole number of any type to int; return None for other values and booleans."""
     try:
         return None if isinstance(number, bool) else operator.index(number)
     except TypeError:

@@ -1,4 +1,4 @@
-"""Where every alias stands: what the registry names, what each function serves, and why."""
+"""Show for each alias the registry's version, the version that each function serves, and why."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
     from shearling.registry.records import AliasEntry, Deployment
 
-#: Outcomes beside those of a release.
+#: Outcomes in addition to those of a release.
 PENDING, NOT_DEPLOYED, NOT_SET = "pending", "not deployed", "not set"
 
 _HEADINGS = ("ALIAS", "VERSION", "SINCE", "FUNCTION", "SERVES", "OUTCOME", "REASON")
 
-#: With more of a reason than this, a table is no table any more.
+#: Longer reasons are cut, so that a row fits on a screen.
 _REASON_LENGTH = 100
 
 
@@ -31,14 +31,19 @@ class AliasStatus:
     """One alias on one function, or an alias that no function serves.
 
     Attributes:
-        version: that the registry names; None if it names none.
-        since: when it was named.
-        canary: `{"version": 8, "percent": 10}`.
-        function: that serves the alias; empty if none does.
-        serves: the version that was last released there; None if none was.
-        outcome: of the current entry: "released", "failed", "pending", "not deployed", or
-            "not set" if the registry names no version.
-        reason: why it failed.
+        model: the model's name.
+        alias: the alias.
+        version: the version that the registry names; None if it names none.
+        since: when the registry's current entry was created.
+        canary: version and percentage of the canary, such as `{"version": 8, "percent": 10}`.
+        function: name of the function that serves the alias; empty if none does.
+        region: AWS region of the function.
+        api_url: base URL of the API in front of the function; None if there is none.
+        serves: the version that was last released on the function; None if none was.
+        lambda_version: the Lambda version that the last release left on the alias.
+        outcome: outcome of the current entry: "released", "staging", "failed", "pending",
+            "not deployed", or "not set" if the registry names no version.
+        reason: why the release failed, or is still staging.
     """
 
     model: str
@@ -55,13 +60,13 @@ class AliasStatus:
     reason: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
+        """Return a dict of JSON values."""
         row = {field.name: getattr(self, field.name) for field in fields(self)}
         return row | {"since": self.since.isoformat() if self.since else None}
 
 
 class Status:
-    """The aliases of one model or of all; a table in a notebook and in print."""
+    """The status of several aliases; prints as a table and shows as one in a notebook."""
 
     def __init__(self, rows: Sequence[AliasStatus]) -> None:
         self.rows = tuple(rows)
@@ -73,7 +78,7 @@ class Status:
         return len(self.rows)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
+        """Return a dict of JSON values."""
         return {"aliases": [row.to_dict() for row in self.rows]}
 
     def __repr__(self) -> str:
@@ -95,20 +100,20 @@ class Status:
 def status(
     model: str | None = None, registry: Registry | str | os.PathLike[str] | None = None
 ) -> Status:
-    """Tell of each alias what the registry names, what each function serves, the last outcome.
+    """Return for each alias the registry's version, what each function serves, and the outcome.
 
     Args:
-        model: one model; all by default.
-        registry: the registry or its URI; by default what SHEARLING_REGISTRY says.
+        model: name of one model; all models by default.
+        registry: the registry or its URI; by default the value of SHEARLING_REGISTRY.
 
     Raises:
-        ModelNotFoundError: there is no such model.
+        ModelNotFoundError: the registry has no such model.
     """
     source = Registry.at(registry)
     deployments = source.release_log.deployments(model)
     if model and not deployments:
         source.version(model)
-    models = [model] if model else sorted({*source.models(), *(it.model for it in deployments)})
+    models = [model] if model else sorted({*source.models(), *(item.model for item in deployments)})
     return Status([row for name in models for row in _rows(source, name, deployments)])
 
 
@@ -116,21 +121,24 @@ def _rows(
     registry: Registry, model: str, deployments: Sequence[Deployment]
 ) -> Iterator[AliasStatus]:
     entries = registry.aliases(model)
-    serving = [one for one in deployments if one.model == model]
-    for alias in sorted({*entries, *(alias for one in serving for alias in one.aliases)}):
+    deployed = [deployment for deployment in deployments if deployment.model == model]
+    deployed_aliases = {alias for deployment in deployed for alias in deployment.aliases}
+    for alias in sorted({*entries, *deployed_aliases}):
         entry = entries.get(alias)
-        functions = [one for one in serving if alias in one.aliases]
-        for one in functions:
-            yield _row(registry, model, alias, entry, one)
-        if not functions:
-            yield AliasStatus(model=model, alias=alias, outcome=NOT_DEPLOYED, **_named(entry))
+        serving = [deployment for deployment in deployed if alias in deployment.aliases]
+        for deployment in serving:
+            yield _row(registry, model, alias, entry, deployment)
+        if not serving:
+            yield AliasStatus(
+                model=model, alias=alias, outcome=NOT_DEPLOYED, **_entry_fields(entry)
+            )
 
 
 def _row(
-    registry: Registry, model: str, alias: str, entry: AliasEntry | None, one: Deployment
+    registry: Registry, model: str, alias: str, entry: AliasEntry | None, deployment: Deployment
 ) -> AliasStatus:
-    last = registry.release_log.last(one, alias)
-    served = next(registry.release_log.successes(one, alias), None)
+    last = registry.release_log.last(deployment, alias)
+    served = next(registry.release_log.successes(deployment, alias), None)
     outcome, reason = PENDING, ""
     if entry is None:
         outcome = NOT_SET
@@ -139,18 +147,18 @@ def _row(
     return AliasStatus(
         model=model,
         alias=alias,
-        function=one.function,
-        region=one.region,
-        api_url=one.api_url,
+        function=deployment.function,
+        region=deployment.region,
+        api_url=deployment.api_url,
         serves=served.version if served else None,
         lambda_version=last.lambda_version if last else "",
         outcome=outcome,
         reason=reason,
-        **_named(entry),
+        **_entry_fields(entry),
     )
 
 
-def _named(entry: AliasEntry | None) -> dict[str, Any]:
+def _entry_fields(entry: AliasEntry | None) -> dict[str, Any]:
     if entry is None:
         return {}
     canary = dict(entry.canary) if entry.canary else None

@@ -19,23 +19,23 @@ if TYPE_CHECKING:
     from shearling.registry.registry import Registry
 
 
-#: How often the outcome is looked for.
+#: Seconds between reads of the release records.
 _POLL_SECONDS = 1.0
 
 
 def require_served(registry: Registry, model: str, alias: str) -> list[Deployment]:
-    """Return the functions that serve an alias; for who is about to wait for them.
+    """Return the functions that serve an alias, and require at least one.
 
     Raises:
-        ReleaseError: none does, so that there is nothing to wait for.
+        ReleaseError: no function serves the alias.
     """
-    found = serving_deployments(registry, model, check_alias(alias))
-    if not found:
+    deployments = serving_deployments(registry, model, check_alias(alias))
+    if not deployments:
         raise ReleaseError(
-            f"no function serves {model}:{alias}, so there is nothing to wait for: deploy it with "
-            f"this alias (terraform apply), or leave out `wait`"
+            f"no function serves {model}:{alias}, so there is no release to wait for: deploy a "
+            "function with this alias (terraform apply), or leave out `wait`"
         )
-    return found
+    return deployments
 
 
 def wait_for_release(
@@ -46,24 +46,31 @@ def wait_for_release(
     sleep: Callable[[float], object] = time.sleep,
     now: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Return when every function that serves an alias has released an entry of its log.
+    """Wait until every function that serves an alias has released an entry of its log.
+
+    Args:
+        registry: the registry with the alias and the release records.
+        entry: the entry to wait for.
+        timeout_seconds: seconds to wait at most.
+        sleep: waits for a number of seconds.
+        now: returns a monotonic time in seconds.
 
     Raises:
-        ReleaseError: a release failed, with its reason; a newer entry has superseded this one;
-            nothing serves the alias; or the time is up.
+        ReleaseError: a release failed (the message has the reason), a newer entry superseded this
+            one, no function serves the alias, or the time is up.
     """
     serving = require_served(registry, entry.model, entry.alias)
     start = now()
-    with _shown() as show:
-        while waiting := [one for one in serving if not _is_released(registry, one, entry)]:
+    with _status_line() as show:
+        while pending := [item for item in serving if not _is_released(registry, item, entry)]:
             seconds = now() - start
             newest = registry.alias_entry(entry.model, entry.alias)
             if newest and newest.number > entry.number:
                 raise _superseded(entry, newest)
             if seconds >= timeout_seconds:
-                raise _out_of_time(entry, waiting, seconds)
-            functions = ", ".join(one.function for one in waiting)
-            show(f"{_words(entry)}: waiting for {functions} ({seconds:.0f} s)")
+                raise _timed_out(entry, pending, seconds)
+            functions = ", ".join(deployment.function for deployment in pending)
+            show(f"{_label(entry)}: waiting for {functions} ({seconds:.0f} s)")
             sleep(_POLL_SECONDS)
 
 
@@ -77,8 +84,8 @@ def _is_released(registry: Registry, deployment: Deployment, entry: AliasEntry) 
         return False
     if last.outcome != RELEASED:
         raise ReleaseError(
-            f"{_words(entry)} failed on {deployment.function}, which serves what it did: "
-            f"{last.reason}",
+            f"{_label(entry)} failed on {deployment.function}, where the alias still serves what "
+            f"it served before: {last.reason}",
             reason=last.reason,
         )
     return True
@@ -86,28 +93,29 @@ def _is_released(registry: Registry, deployment: Deployment, entry: AliasEntry) 
 
 def _superseded(entry: AliasEntry, newer: AliasEntry | Release) -> ReleaseError:
     return ReleaseError(
-        f"{_words(entry)} was superseded: {entry.model}:{entry.alias} names version "
-        f"{newer.version} now"
+        f"{_label(entry)} was superseded: {entry.model}:{entry.alias} now names version "
+        f"{newer.version}"
     )
 
 
-def _out_of_time(entry: AliasEntry, waiting: list[Deployment], seconds: float) -> ReleaseError:
-    one = waiting[0]
+def _timed_out(entry: AliasEntry, pending: list[Deployment], seconds: float) -> ReleaseError:
+    deployment = pending[0]
     return ReleaseError(
-        f"{_words(entry)}: after {seconds:.0f} s no word of {one.function} in {one.region}. It is "
-        f"still under way or its event was lost (events of a new bucket begin after minutes; the "
-        f"next sweep finds it). Look at the log /aws/lambda/{one.releaser} and its dead-letter "
-        f"queue, or run: shearling retry-release {entry.model}:{entry.alias}"
+        f"{_label(entry)}: no result from {deployment.function} in {deployment.region} after "
+        f"{seconds:.0f} s. The release is still under way, or its event was lost (a new bucket "
+        "sends events only after some minutes; the next scheduled reconciliation releases the "
+        f"entry). Check the log /aws/lambda/{deployment.releaser} and its dead-letter queue, or "
+        f"run: shearling retry-release {entry.model}:{entry.alias}"
     )
 
 
-def _words(entry: AliasEntry) -> str:
+def _label(entry: AliasEntry) -> str:
     return f"{entry.model}:{entry.alias} -> version {entry.version}"
 
 
 @contextmanager
-def _shown() -> Iterator[Callable[[str], object]]:
-    """Yield a function that shows a line in place of the last one, where somebody is looking."""
+def _status_line() -> Iterator[Callable[[str], object]]:
+    """Yield a function that replaces the status line, if standard error is watched by a person."""
     if not is_watched():
         yield len
         return
@@ -115,7 +123,7 @@ def _shown() -> Iterator[Callable[[str], object]]:
 
     def show(line: str) -> None:
         nonlocal shown
-        # Padded, since a notebook knows how to return and not how to erase.
+        # Padded, because notebooks support carriage returns but not erasing a line.
         sys.stderr.write(f"\r{line.ljust(len(shown))}")
         sys.stderr.flush()
         shown = line
@@ -129,4 +137,5 @@ def _shown() -> Iterator[Callable[[str], object]]:
 
 def serving_deployments(registry: Registry, model: str, alias: str) -> list[Deployment]:
     """Return the functions that serve an alias of a model."""
-    return [one for one in registry.release_log.deployments(model) if alias in one.aliases]
+    deployments = registry.release_log.deployments(model)
+    return [deployment for deployment in deployments if alias in deployment.aliases]
