@@ -23,7 +23,7 @@ def stage() -> Stage:
         ({"passed": "yes"}, "did not pass"),
         ({"model": pin(3)}, "loaded 'fraud:3"),
         ({"model": None}, "loaded None"),
-        ({"peak_memory_mb": 700}, "needs 700 MB and the function has 512: raise memory_mb"),
+        ({"peak_memory_mb": 700}, "700 MB of memory, but the function has 512 MB: raise memory_mb"),
     ],
 )
 def test_an_answer_that_is_not_a_pass_for_this_model_fails_the_gate(
@@ -48,7 +48,7 @@ def test_an_answer_that_is_not_a_pass_for_this_model_fails_the_gate(
         ),
         (
             {"errorMessage": "2026 1-2 Task timed out after 30.03 seconds"},
-            "did not finish in the function's 30 s: raise timeout_seconds",
+            "did not finish within the function's timeout of 30 s: raise timeout_seconds",
         ),
     ],
 )

@@ -254,19 +254,19 @@ def plain() -> Stage:
             600 * MIB,
             {"MemorySize": 2048},
             (
-                "601 MB and the function's /tmp 512: raise ephemeral_storage_mb to 601, "
+                "601 MB, but the function's /tmp has 512 MB: raise ephemeral_storage_mb to 601, "
                 "or give the model a file_system"
             ),
         ),
         (
             11_000 * MIB,
             {"MemorySize": 10240},
-            "11,001 MB and the function's /tmp 512: give the model a file_system",
+            "11,001 MB, but the function's /tmp has 512 MB: give the model a file_system",
         ),
         (
             700 * MIB,
             {"EphemeralStorage": {"Size": 1024}},
-            "more than 701 MB and the function has 512: raise memory_mb above 701",
+            "more than 701 MB of memory, but the function has 512 MB: raise memory_mb above 701",
         ),
     ],
 )
@@ -348,14 +348,16 @@ def test_prune_removes_nothing_if_a_version_cannot_be_read(stage: Stage) -> None
 
 def test_prune_says_so_if_there_is_no_stager(stage: Stage) -> None:
     stage.fake.refusals["Invoke"] = [refusal("ResourceNotFoundException", "gone", 404)]
-    with pytest.raises(ReleaseError, match=r"no stager .*acme_stager: run terraform apply"):
+    with pytest.raises(
+        ReleaseError, match=r"stager .*acme_stager does not exist: run terraform apply"
+    ):
         prune(lambda _: stage.fake.client, stage.registry)
 
 
 def test_a_release_without_its_stager_is_undecided(stage: Stage) -> None:
     stage.name(2)
     stage.fake.refusals["Invoke"] = [refusal("ResourceNotFoundException", "gone", 404)]
-    assert "no stager acme_stager: run terraform apply" in stage.release().reason
+    assert "stager acme_stager does not exist: run terraform apply" in stage.release().reason
     assert stage.records() == []
 
 
@@ -368,7 +370,7 @@ def test_prune_says_why_the_stager_did_not(stage: Stage) -> None:
 def test_prune_removes_nothing_if_a_function_is_not_there(stage: Stage) -> None:
     gone = refusal("ResourceNotFoundException", "no such function", 404)
     stage.fake.refusals["GetFunctionConfiguration"] = [gone]
-    with pytest.raises(ReleaseError, match="not known what it pins"):
+    with pytest.raises(ReleaseError, match="the bundles that it needs are unknown"):
         prune(lambda _: stage.fake.client, stage.registry)
     assert "Invoke" not in stage.fake.calls
 

@@ -1,4 +1,4 @@
-"""One alias of one function: what the registry names, what it serves, and what it served last."""
+"""The state of one alias of one function: desired, current and last successfully released."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
 
 class DesiredState(NamedTuple):
-    """What an alias shall show; no pin if nothing is named.
+    """What an alias must serve.
 
     Attributes:
-        share: of the calls, for the canary.
+        pin: the model, such as `fraud:7@sha256:...`; empty if the registry names no version.
+        canary: the canary's model; empty if there is no canary.
+        share: the canary's share of the calls, from 0 to 1.
     """
 
     pin: str = ""
@@ -29,12 +31,13 @@ class DesiredState(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AliasSnapshot:
-    """What a decision is based on, read in this order.
+    """The state that a release decision is based on, read in the order of the attributes.
 
     Attributes:
-        number: of the next record of a release.
-        last: the newest one.
-        entry: what the registry names; None if nothing.
+        number: number of the next release record.
+        last: the newest release record; None if there is none.
+        alias: the Lambda alias with its revision.
+        entry: the newest entry of the registry's alias; None if it names no version.
     """
 
     number: int
@@ -43,16 +46,16 @@ class AliasSnapshot:
     entry: AliasEntry | None
 
     def recorded(self, outcome: str) -> Release | None:
-        """Return the last record, if it is about the entry and says this of it."""
+        """Return the last release record, if it has this outcome for the current entry."""
         if self.last and self.entry and self.last.entry == self.entry.number:
             return self.last if self.last.outcome == outcome else None
         return None
 
     def known_failure(self, latest: FunctionConfiguration) -> Release | None:
-        """Return the record of a failure since which nothing has changed.
+        """Return the recorded failure of the current entry, if nothing has changed since.
 
-        That is neither entry, code and configuration, nor what the alias serves: Terraform may have
-        made it anew, at a version made for another one.
+        A change of the entry, the code, the configuration or the Lambda version that the alias
+        serves allows another attempt. The last one changes if Terraform recreates the alias.
         """
         failure = self.recorded(FAILED)
         now = (latest.code_sha256, latest.sha256, self.alias.version)
@@ -71,10 +74,14 @@ class Target:
     alias: str
 
     def read_snapshot(self) -> AliasSnapshot:
-        """Look at all that a decision needs.
+        """Read the state that a release decision needs.
 
-        In this order: who records a release after this makes our record fail, and who moves the
-        alias makes our move fail. So no decision on an older entry overtakes one on a newer.
+        The order matters. A release that another process records after the first read makes our
+        record fail, and a move after the second read makes our move fail. So a decision that is
+        based on an older entry cannot overtake one that is based on a newer entry.
+
+        Raises:
+            RetryLaterError: the function or its alias does not exist yet.
         """
         last = self.registry.release_log.last(self.deployment, self.alias)
         try:
@@ -87,11 +94,11 @@ class Target:
         return AliasSnapshot(last.number + 1 if last else 1, last, alias, self.entry())
 
     def entry(self) -> AliasEntry | None:
-        """Return what the registry names now."""
+        """Return the newest entry of the registry's alias; None if it names no version."""
         return self.registry.alias_entry(self.deployment.model, self.alias)
 
     def desired_state(self, entry: AliasEntry | None) -> DesiredState:
-        """Return what an entry of the log wishes for."""
+        """Return what the alias must serve according to an entry."""
         if entry is None:
             return DesiredState()
         pin = str(self.registry.resolve(f"{entry.model}:{entry.version}"))
@@ -101,12 +108,14 @@ class Target:
         return DesiredState(pin, canary, entry.canary["percent"] / 100)
 
     def pins(self, alias: LambdaAlias) -> dict[str, str]:
-        """Return the pins that an alias shows, by the number of the Lambda version."""
+        """Return the pins that a Lambda alias serves, by the number of the Lambda version."""
         versions = self.function.versions()
-        return {one.number: one.pin for one in versions if one.number in alias.versions}
+        return {
+            version.number: version.pin for version in versions if version.number in alias.versions
+        }
 
     def is_named(self, alias: LambdaAlias) -> bool:
-        """Say whether the log has named, at any time, each model that an alias shows."""
+        """Return whether the alias's log has ever named each model that the Lambda alias serves."""
         prefixes = tuple(
             f"{entry.model}:{number}@"
             for entry in self.registry.history(self.deployment.model, self.alias)
@@ -115,19 +124,20 @@ class Target:
         return all(pin.startswith(prefixes) for pin in self.pins(alias).values() if pin)
 
     def is_proven(self, alias: LambdaAlias) -> bool:
-        """Say whether what an alias shows has passed its check for this very alias.
+        """Return whether a successful release of this alias recorded its Lambda version.
 
-        It has not if Terraform put it there, or if we were cut off after the move.
+        There is no such record if Terraform set the alias, or if a releaser was stopped after it
+        moved the alias.
         """
         successes = self.registry.release_log.successes(self.deployment, self.alias)
         return any(release.lambda_version == alias.version for release in successes)
 
 
 def last_good_snapshot(target: Target, snapshot: AliasSnapshot) -> AliasSnapshot | None:
-    """Return a snapshot whose entry is the one that the alias serves, if the newest entry failed.
+    """Return a snapshot with the entry that the alias serves, if the newest entry failed.
 
-    None if the newest entry did not fail, or if the alias serves another version than the last
-    successful release left there. So releasing it never changes the model that is served.
+    Releasing that entry never changes the model that is served. So the result is None if the newest
+    entry did not fail, or if the alias does not serve what the last successful release set.
     """
     if not snapshot.recorded(FAILED):
         return None
@@ -138,7 +148,7 @@ def last_good_snapshot(target: Target, snapshot: AliasSnapshot) -> AliasSnapshot
         return None
     desired = target.desired_state(entry)
     if desired == target.desired_state(snapshot.entry):
-        return None  # it failed under other code: it is what must pass now
+        return None  # the newest entry names what is served, so it is released itself
     pins = target.pins(snapshot.alias)
     is_shown = pins.pop(snapshot.alias.version, None) == desired.pin
     is_shared = not desired.canary or set(pins.values()) == {desired.canary}

@@ -1,4 +1,4 @@
-"""Whether a bundle fits a function: known before anything is published or started."""
+"""Check that a bundle fits into a function's /tmp and memory before anything is published."""
 
 from __future__ import annotations
 
@@ -10,45 +10,49 @@ if TYPE_CHECKING:
 
 _MIB = 2**20
 
-#: The most that Lambda gives, of /tmp and of memory.
-_MOST_MB = 10_240
+#: Lambda's limit in MB, for /tmp and for memory.
+_LIMIT_MB = 10_240
 
 
 def capacity_error(manifest: Manifest, function: FunctionConfiguration, *, is_staged: bool) -> str:
-    """Return why a bundle cannot be served by a function, and what to change; empty if it can.
+    """Return why a bundle does not fit into a function, and what to change; empty if it fits.
 
     Args:
-        manifest: of the bundle.
-        function: that shall serve it.
-        is_staged: whether it is read from a mounted file system, and not fetched to /tmp.
+        manifest: manifest of the bundle.
+        function: configuration of the function.
+        is_staged: whether the bundle is read from a mounted file system instead of fetched to /tmp.
     """
     size, room = _mb(manifest.size), function.ephemeral_storage_mb
     if not is_staged and size > room:
-        more = f"raise ephemeral_storage_mb to {size}, or " if size <= _MOST_MB else ""
+        more = f"raise ephemeral_storage_mb to {size}, or " if size <= _LIMIT_MB else ""
         return (
-            f"the bundle has {size:,} MB and the function's /tmp {room:,}: "
+            f"the bundle has {size:,} MB, but the function's /tmp has {room:,} MB: "
             f"{more}give the model a file_system"
         )
     needed, memory = _mb(_resident_bytes(manifest)), function.memory_mb
     if needed > memory:
         advice = (
             f"raise memory_mb above {needed}"
-            if needed < _MOST_MB
-            else 'more than Lambda has: push it with load="latency", which maps the weights'
+            if needed < _LIMIT_MB
+            else f"Lambda has at most {_LIMIT_MB:,} MB. For an ONNX model, push it with "
+            'load="latency", which maps the weights'
         )
-        return f"the model needs more than {needed:,} MB and the function has {memory:,}: {advice}"
+        return (
+            f"the model needs more than {needed:,} MB of memory, but the function has "
+            f"{memory:,} MB: {advice}"
+        )
     return ""
 
 
 def _resident_bytes(manifest: Manifest) -> int:
-    """Return what memory must hold: all, but for weights that are mapped and used where they lie.
+    """Return the bytes of a bundle that must be in memory: all files except mapped weights.
 
-    Pages of a mapping come and go, so its size is no bound: a function may touch a few rows of a
-    table that is larger than its memory.
+    Mapped weights do not count, because the system loads and evicts their pages as needed. A
+    function may read a few rows of a table that is larger than its memory.
     """
     if manifest.options.get("prepack", True):
         return manifest.size
-    # External weights stand in the bundle under their own digest.
+    # A weights file has its digest as its path.
     return sum(file.size for file in manifest.files if file.path != file.hex)
 
 

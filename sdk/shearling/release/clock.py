@@ -1,4 +1,4 @@
-"""Time as a release sees it: what it waits by, and how long each of its steps takes."""
+"""Time for a release: the clock, pauses between attempts, and the duration of each step."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clock:
-    """Time as a release sees it.
+    """The time functions of a release, which tests replace.
 
     Attributes:
-        now: seconds that only grow.
-        jitter: something between 0 and 1.
+        now: returns a monotonic time in seconds.
+        sleep: waits for a number of seconds.
+        jitter: returns a random number between 0 and 1.
+        date: returns the current date and time in UTC.
     """
 
     now: Callable[[], float] = time.monotonic
@@ -28,22 +30,28 @@ class Clock:
     date: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
 
     def pause(self, attempt: int, *, shortest: float = 0.2, longest: float = 5.0) -> None:
-        """Wait longer at each attempt, and never as long as somebody else."""
-        # The exponent is bounded too: a release may look at a slow function very often.
+        """Wait with exponential backoff and jitter.
+
+        Args:
+            attempt: number of attempts so far.
+            shortest: base of the backoff in seconds.
+            longest: largest pause in seconds.
+        """
+        # The exponent is bounded too, because a release may poll a slow function very often.
         seconds = min(longest, shortest * 2 ** min(attempt, 10))
         self.sleep(seconds * (0.5 + self.jitter() / 2))
 
 
-#: How long the rights of a fresh role may need to hold everywhere.
+#: Seconds that the permissions of a new IAM role may take to apply everywhere.
 FRESH_ROLE_SECONDS = 30.0
 
 
 class FreshRoleGrace:
-    """Whether a denial may still be that of a role whose rights do not hold everywhere yet.
+    """Decides whether a denial may come from a new role whose permissions do not apply yet.
 
     Args:
-        clock: time.
-        end: when to stop trying in any case, in the clock's seconds.
+        clock: time source.
+        end: time of the clock, in seconds, from which on no denial is retried.
     """
 
     def __init__(self, clock: Clock, end: float = float("inf")) -> None:
@@ -52,7 +60,7 @@ class FreshRoleGrace:
         self._first_denial: float | None = None
 
     def covers_denial(self) -> bool:
-        """Note a denial, and say whether it is worth trying again."""
+        """Register a denial and return whether to try again."""
         now = self._clock.now()
         if self._first_denial is None:
             self._first_denial = now
@@ -60,7 +68,7 @@ class FreshRoleGrace:
 
 
 class Stopwatch:
-    """The seconds of each step; those of a step that is taken again are added."""
+    """Measures the seconds of each step, summed over repetitions of the step."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -68,7 +76,7 @@ class Stopwatch:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Time a step."""
+        """Measure the time of a step."""
         start = self._clock.now()
         try:
             yield
@@ -76,5 +84,5 @@ class Stopwatch:
             self._seconds[name] = self._seconds.get(name, 0.0) + self._clock.now() - start
 
     def timings(self) -> dict[str, str]:
-        """Return the seconds of each step so far, as a record has them."""
+        """Return the seconds of each step so far, as text for a release record."""
         return {name: f"{seconds:.3f}" for name, seconds in self._seconds.items()}

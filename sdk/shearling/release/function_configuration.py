@@ -1,4 +1,4 @@
-"""What one version of a Lambda function is: its code, its configuration and the model it pins."""
+"""The code, configuration and pinned model of one version of a Lambda function."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from shearling.errors import ReleaseError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: The variable of a function's environment that pins the model it serves.
+#: The environment variable of a function that pins the model it serves.
 PIN_VARIABLE = "SHEARLING_MODEL"
 
-#: What differs between a function and its published versions, or changes by itself: not something
-#: that anyone configured. Whatever is not named here counts, so a setting that Lambda learns
-#: tomorrow makes a new version.
+#: Fields that nobody configures: they differ between a function and its published versions, or
+#: change on their own. All other fields count, so a setting that Lambda adds in the future makes a
+#: new version.
 _VOLATILE = frozenset(
     {
-        "CodeSha256",  # compared by itself
+        "CodeSha256",  # compared separately
         "CodeSize",
         "ConfigSha256",
         "Description",
@@ -35,7 +35,7 @@ _VOLATILE = frozenset(
         "MasterArn",
         "ResponseMetadata",
         "RevisionId",
-        "RuntimeVersionConfig",  # AWS patches runtimes by itself, and lists leave it out
+        "RuntimeVersionConfig",  # AWS patches runtimes on its own, and lists omit it
         "State",
         "StateReason",
         "StateReasonCode",
@@ -49,14 +49,19 @@ class FunctionConfiguration:
     """A function or one of its published versions, as Lambda describes it.
 
     Attributes:
-        number: of the published version, or `$LATEST`.
-        variables: its environment; None if it could not be read.
-        unreadable: why the environment could not be read.
-        sha256: of all that someone configured, but for code and pin.
-        state: as it says, with the reason: ("Failed", "the subnet is gone").
-        update: the same of the last update.
-        ephemeral_storage_mb: of /tmp.
+        number: number of the published version, or `$LATEST`.
+        revision: revision id, which conditional updates require.
+        code_sha256: SHA-256 of the code package, as Lambda reports it.
+        variables: environment variables; None if they could not be read.
+        unreadable: why the environment variables could not be read.
+        sha256: SHA-256 of all that someone configured, except code and pin.
+        state: state and its reason, such as ("Failed", "the subnet is gone").
+        update: state of the last update and its reason.
+        memory_mb: memory in MB.
+        timeout_seconds: timeout of an invocation in seconds.
+        ephemeral_storage_mb: size of /tmp in MB.
         is_mounted: whether a file system is mounted.
+        modified: when the version was published or last changed; None if unknown.
     """
 
     number: str
@@ -75,7 +80,7 @@ class FunctionConfiguration:
 
     @classmethod
     def read(cls, answer: Mapping[str, Any]) -> FunctionConfiguration:
-        """Read the answer of GetFunctionConfiguration, or an item of a list of versions."""
+        """Read a response of GetFunctionConfiguration, or an item of ListVersionsByFunction."""
         environment = answer.get("Environment", {})
         error = environment.get("Error")
         variables = None if error else dict(environment.get("Variables", {}))
@@ -100,11 +105,11 @@ class FunctionConfiguration:
 
     @property
     def pin(self) -> str:
-        """The model it serves, as `fraud:7@sha256:...`; empty if none."""
+        """The pinned model, such as `fraud:7@sha256:...`; empty if there is none."""
         return (self.variables or {}).get(PIN_VARIABLE, "")
 
     def is_like(self, other: FunctionConfiguration) -> bool:
-        """Say whether code and configuration are the same, whatever model is served."""
+        """Return whether code and configuration are equal, regardless of the pinned model."""
         return (
             self.variables is not None
             and self.code_sha256 == other.code_sha256
@@ -112,31 +117,31 @@ class FunctionConfiguration:
         )
 
     def environment_with(self, pin: str) -> dict[str, str]:
-        """Return the variables with another pin, or with none if it is empty.
+        """Return the environment variables with another pin, or without one if `pin` is empty.
 
         Raises:
-            ReleaseError: the variables could not be read: writing them back would erase them.
+            ReleaseError: the variables could not be read, so writing them back would erase them.
         """
         if self.variables is None:
             raise ReleaseError(
-                f"the function's variables cannot be read ({self.unreadable}), so the model's pin "
-                "cannot be added to them: the releaser's role needs kms:Decrypt on the function's "
-                "key"
+                f"the function's environment variables cannot be read ({self.unreadable}), so the "
+                "model's pin cannot be added to them: allow the releaser's role kms:Decrypt on the "
+                "function's key"
             )
-        kept = {name: value for name, value in self.variables.items() if name != PIN_VARIABLE}
-        return {**kept, PIN_VARIABLE: pin} if pin else kept
+        others = {name: value for name, value in self.variables.items() if name != PIN_VARIABLE}
+        return {**others, PIN_VARIABLE: pin} if pin else others
 
 
 def _sha256(answer: Mapping[str, Any], variables: Mapping[str, str] | None) -> str:
     if variables is None:
         return ""
     settings = {key: value for key, value in answer.items() if key not in _VOLATILE}
-    # `$LATEST` is never optimised, a version is: only what was asked for is configuration.
+    # Only versions report that they are optimised for SnapStart; compare the setting alone.
     settings["SnapStart"] = settings.get("SnapStart", {}).get("ApplyOn", "None")
     settings["Environment"] = {k: v for k, v in variables.items() if k != PIN_VARIABLE}
-    # An absent setting is sometimes left out and sometimes shown empty.
-    told = {key: value for key, value in settings.items() if value not in (None, "", [], {})}
-    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
+    # Lambda sometimes omits an absent setting and sometimes returns it empty.
+    present = {key: value for key, value in settings.items() if value not in (None, "", [], {})}
+    return hashlib.sha256(json.dumps(present, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _time(text: str) -> datetime | None:

@@ -1,4 +1,4 @@
-"""Whether a published version may be shown: the verdict over its answer to `check`."""
+"""Decide from a version's answer to `check` whether the alias may serve it."""
 
 from __future__ import annotations
 
@@ -16,55 +16,59 @@ _REQUEST_ID = re.compile(r"RequestId: \S+ (Error: )?")
 
 
 class CheckFailedError(ReleaseError):
-    """What the entry names must not be shown by this code and configuration."""
+    """The version did not pass its check under the current code and configuration."""
 
 
 def rejection_reason(answer: Any, failure: str, pin: str, version: FunctionConfiguration) -> str:
-    """Return why a version must not be shown, and what to do about it; empty if it may be.
+    """Return why a version must not be served, and what to do; empty if it passed its check.
 
     Args:
-        answer: what the function said.
-        failure: the kind of failure that Lambda saw; empty if it saw none.
-        pin: the model that it should have loaded.
-        version: which was asked.
+        answer: the function's answer to `check`.
+        failure: Lambda's kind of failure, such as "Unhandled"; empty if there was none.
+        pin: the model that the function must have loaded.
+        version: configuration of the version that was checked.
     """
     if failure or not isinstance(answer, Mapping):
-        return _crash(answer, version)
+        return _crash_reason(answer, version)
     if answer.get("shearling") != "check":
-        said = answer.get("error") or f"something else: {str(answer)[:200]}"
-        return f"the function could not check the model: {said}"
+        problem = answer.get("error") or f"unexpected answer: {str(answer)[:200]}"
+        return f"the function could not check the model: {problem}"
     if answer.get("model") != pin:
-        return f"the function loaded {answer.get('model')!r}, not {pin!r}"
+        return f"the function loaded {answer.get('model')!r}, expected {pin!r}"
     if answer.get("passed") is not True:
-        return _difference(answer)
+        return _difference_reason(answer)
     peak, memory = answer.get("peak_memory_mb"), answer.get("memory_mb") or version.memory_mb
     if isinstance(peak, int | float) and memory and peak >= memory:
-        return f"the model needs {peak:.0f} MB and the function has {memory}: raise memory_mb"
+        return (
+            f"the model needs {peak:.0f} MB of memory, but the function has {memory} MB: "
+            "raise memory_mb"
+        )
     return ""
 
 
 def is_denied(reason: str) -> bool:
-    """Say whether an rejection_reason is that the function's own rights do not hold (yet)."""
+    """Return whether the function's role lacks a permission, or does not have it yet."""
     return bool(re.search(r"access ?denied", reason, re.IGNORECASE))
 
 
-def _difference(answer: Mapping[str, Any]) -> str:
-    reason = answer.get("reason") or "its answers to the example differ from those when pushed"
+def _difference_reason(answer: Mapping[str, Any]) -> str:
+    reason = answer.get("reason") or "its answers to the example differ from those at push"
     worst = answer.get("worst_difference")
-    # A model that did not load is no number away from its answers.
-    tells_more = worst not in (None, "", "0", "inf", "nan") and str(worst) not in reason
-    shown = f" (worst difference {worst})" if tells_more else ""
-    return f"the model did not pass its check: {reason}{shown}"
+    # A model that could not be loaded has no finite difference.
+    is_useful = worst not in (None, "", "0", "inf", "nan") and str(worst) not in reason
+    difference = f" (worst difference {worst})" if is_useful else ""
+    return f"the model did not pass its check: {reason}{difference}"
 
 
-def _crash(answer: Any, version: FunctionConfiguration) -> str:
-    # The request's id differs each time; without it the same failure reads the same.
+def _crash_reason(answer: Any, version: FunctionConfiguration) -> str:
+    # Remove the request id, so that the same failure always has the same reason.
     text = _REQUEST_ID.sub("", failure_message(answer))[:500]
     kind = answer.get("errorType", "") if isinstance(answer, Mapping) else ""
     if "timed out" in text:
         return (
-            f"the check did not finish in the function's {version.timeout_seconds} s: raise "
-            f"timeout_seconds, or memory_mb (now {version.memory_mb}), which also buys processor"
+            f"the check did not finish within the function's timeout of {version.timeout_seconds} "
+            f"s: raise timeout_seconds, or memory_mb (now {version.memory_mb}), which also gives "
+            "more CPU"
         )
     if "signal: killed" in text or "OutOfMemory" in kind or kind == "MemoryError":
         return f"the model does not fit into memory: raise memory_mb (now {version.memory_mb})"

@@ -1,6 +1,6 @@
-"""One Lambda function as a release sees it: every call asked again while that can help.
+"""Calls to Lambda's API for one function, retried while a retry can help.
 
-The client is an argument, so tests give one that shows what AWS does.
+The client is an argument, so that tests can pass one that emulates AWS.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
 
-Answer = TypeVar("Answer")
+Response = TypeVar("Response")
 
-#: In place of a code when there was no answer, and how often to ask again then.
+#: The error code for a call without a response, and how often such a call is retried.
 _UNREACHABLE = "unreachable"
 _TRIES = 4
 
@@ -45,27 +45,29 @@ _BUSY = frozenset(
 
 
 class ConflictError(Exception):
-    """Someone else changed what a decision was based on: read again and decide again."""
+    """State that a decision was based on has changed: read it again and decide again."""
 
 
 class ResourceMissingError(ConflictError):
-    """What a call names does not exist, or not any more."""
+    """The function, alias or version of a call does not exist."""
 
 
 class RetryLaterError(ReleaseError):
-    """Neither released nor failed: the next trigger goes on from here."""
+    """The release is undecided, and the next trigger continues it."""
 
 
 class DeniedError(ReleaseError):
-    """The releaser's role lacks a right."""
+    """The caller's role lacks a permission."""
 
 
 @dataclass(frozen=True, slots=True)
 class LambdaAlias:
-    """Where an alias of a function points.
+    """An alias of a function.
 
     Attributes:
-        weights: the share of calls that another version gets, by its number.
+        version: number of the Lambda version that the alias points to.
+        weights: share of the calls, from 0 to 1, for each additional version by its number.
+        revision: revision id, which a conditional update requires.
     """
 
     version: str
@@ -74,18 +76,18 @@ class LambdaAlias:
 
     @property
     def versions(self) -> frozenset[str]:
-        """All versions that it names."""
+        """Numbers of all Lambda versions that the alias points to."""
         return frozenset({self.version, *self.weights})
 
 
 class LambdaFunction:
-    """The verbs of Lambda that a release is made of, for one function.
+    """The calls to Lambda that a release needs, for one function.
 
     Args:
-        client: a Lambda client; see `shearling.lambda_api`.
-        name: of the function.
-        clock: time.
-        deadline: when to give up waiting, in the clock's seconds.
+        client: a Lambda client, as `shearling.lambda_api.lambda_client` returns it.
+        name: name or ARN of the function.
+        clock: time source.
+        deadline: time of the clock, in seconds, at which to stop retrying.
     """
 
     def __init__(self, client: LambdaClient, name: str, clock: Clock, deadline: float) -> None:
@@ -97,16 +99,16 @@ class LambdaFunction:
     # Reading
 
     def alias(self, alias: str) -> LambdaAlias:
-        """Return where an alias points.
+        """Return an alias.
 
         Raises:
             ResourceMissingError: there is no such function or alias.
         """
-        answer = self._ask(lambda: self._client.get_alias(FunctionName=self.name, Name=alias))
-        return _alias(cast("Mapping[str, Any]", answer))
+        response = self._call(lambda: self._client.get_alias(FunctionName=self.name, Name=alias))
+        return _alias(cast("Mapping[str, Any]", response))
 
     def aliases(self) -> dict[str, LambdaAlias]:
-        """Return where all aliases of the function point."""
+        """Return all aliases of the function, by name."""
         pages = self._pages(
             lambda marker: self._client.list_aliases(FunctionName=self.name, **marker)
         )
@@ -117,20 +119,20 @@ class LambdaFunction:
         pages = self._pages(
             lambda marker: self._client.list_versions_by_function(FunctionName=self.name, **marker)
         )
-        found = [FunctionConfiguration.read(item) for page in pages for item in page["Versions"]]
-        published = [version for version in found if version.number != "$LATEST"]
+        versions = [FunctionConfiguration.read(item) for page in pages for item in page["Versions"]]
+        published = [version for version in versions if version.number != "$LATEST"]
         return sorted(published, key=lambda version: int(version.number), reverse=True)
 
     def latest(self) -> FunctionConfiguration:
-        """Return `$LATEST` once no update of it is under way."""
+        """Wait until no update of `$LATEST` is in progress, and return it."""
         return self._settled("$LATEST")
 
     def version(self, number: str) -> FunctionConfiguration:
-        """Return a published version once it can be invoked.
+        """Wait until a published version can be invoked, and return it.
 
         Raises:
-            ResourceMissingError: it was deleted.
-            ReleaseError: it cannot start.
+            ResourceMissingError: the version was deleted.
+            ReleaseError: the version cannot start.
         """
         version = self._settled(number)
         if version.state[0] == "Failed":
@@ -140,74 +142,85 @@ class LambdaFunction:
     # Writing
 
     def set_pin(self, latest: FunctionConfiguration, pin: str) -> FunctionConfiguration:
-        """Pin `$LATEST`, if it still is what was read; return it as it is then."""
+        """Set the pin of `$LATEST` if it has not changed since it was read, and return it."""
         variables = latest.environment_with(pin)
-        self._ask(
+        self._call(
             lambda: self._client.update_function_configuration(
                 FunctionName=self.name,
                 Environment={"Variables": variables},
                 RevisionId=latest.revision,
             )
         )
-        # The revision changes once more when the update settles, so it is read again.
+        # The revision changes again when the update settles, so read `$LATEST` again.
         latest = self.latest()
         if latest.pin != pin:
-            raise ConflictError(f"{self.name} was given another pin")
+            raise ConflictError(f"the pin of {self.name} was changed by another process")
         return latest
 
     def publish(self, latest: FunctionConfiguration) -> FunctionConfiguration:
-        """Freeze `$LATEST`, if it still is what was read; return the version that came of it.
+        """Publish `$LATEST` if it has not changed since it was read, and return the new version.
 
         Raises:
+            ConflictError: `$LATEST` has changed.
             ReleaseError: the last update of the function failed.
         """
         if latest.update[0] == "Failed":
             raise ReleaseError(f"the last update of {self.name} failed: {latest.update[1]}")
-        answer = self._ask(
+        response = self._call(
             lambda: self._client.publish_version(
                 FunctionName=self.name,
                 RevisionId=latest.revision,
                 CodeSha256=latest.code_sha256,
             )
         )
-        version = self.version(answer["Version"])
+        version = self.version(response["Version"])
         if version.pin != latest.pin or version.code_sha256 != latest.code_sha256:
             raise ConflictError(f"{self.name} changed while it was being published")
         return version
 
     def check(self, number: str) -> tuple[Any, str]:
-        """Run the bundled example on a version; return its answer, and the kind of failure."""
-        return self._answer(
+        """Run the bundle's example on a version; return its answer and Lambda's kind of failure."""
+        return self._invoke(
             lambda: self._client.invoke(
                 FunctionName=self.name, Qualifier=number, Payload=b'{"shearling": "check"}'
             )
         )
 
     def ask(self, request: Mapping[str, Any]) -> tuple[Any, str]:
-        """Invoke the function itself; return its answer, and the kind of failure."""
+        """Invoke the function unqualified; return its answer and Lambda's kind of failure."""
         payload = json.dumps(request).encode()
-        return self._answer(lambda: self._client.invoke(FunctionName=self.name, Payload=payload))
+        return self._invoke(lambda: self._client.invoke(FunctionName=self.name, Payload=payload))
 
     def start(self, request: Mapping[str, Any]) -> None:
-        """Invoke the function itself without waiting for what comes of it."""
+        """Invoke the function asynchronously."""
         payload = json.dumps(request).encode()
-        self._ask(
+        self._call(
             lambda: self._client.invoke(
                 FunctionName=self.name, InvocationType="Event", Payload=payload
             )
         )
 
-    def _answer(self, call: Callable[[], Any]) -> tuple[Any, str]:
-        answer = self._ask(call)
-        payload = answer["Payload"].read()
+    def _invoke(self, call: Callable[[], Any]) -> tuple[Any, str]:
+        response = self._call(call)
+        payload = response["Payload"].read()
         try:
-            return json.loads(payload), answer.get("FunctionError", "")
+            return json.loads(payload), response.get("FunctionError", "")
         except ValueError:
-            return payload.decode(errors="replace"), answer.get("FunctionError", "")
+            return payload.decode(errors="replace"), response.get("FunctionError", "")
 
     def move(self, alias: str, seen: LambdaAlias, version: str, weights: dict[str, float]) -> None:
-        """Point an alias at a version, if nobody has moved it since it was seen."""
-        self._ask(
+        """Point an alias at a version, if it has not been moved since it was read.
+
+        Args:
+            alias: name of the alias.
+            seen: the alias as it was read.
+            version: number of the Lambda version.
+            weights: share of the calls for each additional version by its number.
+
+        Raises:
+            ConflictError: the alias has been moved.
+        """
+        self._call(
             lambda: self._client.update_alias(
                 FunctionName=self.name,
                 Name=alias,
@@ -221,24 +234,24 @@ class LambdaFunction:
         """Delete a published version.
 
         Raises:
-            ConflictError: an alias names it, or it is gone.
+            ConflictError: an alias points to the version, or it does not exist.
         """
         if not number.isdecimal():
-            # Without a number the whole function would be deleted.
+            # Without a number, Lambda deletes the whole function.
             raise ValueError(f"{number!r} is not the number of a published version")
-        self._ask(lambda: self._client.delete_function(FunctionName=self.name, Qualifier=number))
+        self._call(lambda: self._client.delete_function(FunctionName=self.name, Qualifier=number))
 
-    # How it asks
+    # Calling and retrying
 
     def _settled(self, number: str) -> FunctionConfiguration:
         attempt = 0
         while True:
-            answer = self._ask(
+            response = self._call(
                 lambda: self._client.get_function_configuration(
                     FunctionName=self.name, Qualifier=number
                 )
             )
-            configuration = FunctionConfiguration.read(cast("Mapping[str, Any]", answer))
+            configuration = FunctionConfiguration.read(cast("Mapping[str, Any]", response))
             if configuration.state[0] != "Pending" and configuration.update[0] != "InProgress":
                 return configuration
             self._wait(attempt, f"{self.name}:{number} is {configuration.state[0]}")
@@ -247,62 +260,62 @@ class LambdaFunction:
     def _pages(self, call: Callable[[dict[str, Any]], Any]) -> Iterator[Any]:
         marker: dict[str, Any] = {}
         while True:
-            page = self._ask(lambda marker=marker: call(marker))  # type: ignore[misc]
+            page = self._call(lambda marker=marker: call(marker))  # type: ignore[misc]
             yield page
             if not page.get("NextMarker"):
                 return
             marker = {"Marker": page["NextMarker"]}
 
-    def _ask(self, call: Callable[[], Answer]) -> Answer:
-        """Ask Lambda, and again while it is only busy or the releaser's role is fresh."""
+    def _call(self, call: Callable[[], Response]) -> Response:
+        """Call Lambda, with retries while it is busy or the caller's role is new."""
         attempt = 0
         grace = FreshRoleGrace(self._clock)
         while True:
             try:
                 return call()
             except Exception as error:
-                code, message = _refusal(error)
+                code, message = _error_code(error)
                 if code in _DENIED:
                     if not grace.covers_denial():
                         raise DeniedError(f"access to {self.name} denied: {message}") from error
                 elif code not in _BUSY and not (code == _UNREACHABLE and attempt < _TRIES):
-                    raise self._meaning(code, message) from error
+                    raise self._error_for(code, message) from error
             self._wait(attempt, f"{self.name}: {code}: {message}")
             attempt += 1
 
-    def _meaning(self, code: str, message: str) -> Exception:
+    def _error_for(self, code: str, message: str) -> Exception:
         if code in _CONFLICT:
             return ConflictError(message)
         if code in _ABSENT:
             return ResourceMissingError(message)
         if code == _UNREACHABLE:
-            return RetryLaterError(f"Lambda could not be asked about {self.name}: {message}")
-        return ReleaseError(f"Lambda refused for {self.name}: {code}: {message}")
+            return RetryLaterError(f"Lambda could not be reached for {self.name}: {message}")
+        return ReleaseError(f"Lambda refused a request for {self.name}: {code}: {message}")
 
-    def _wait(self, attempt: int, what_for: str) -> None:
+    def _wait(self, attempt: int, reason: str) -> None:
         if self._clock.now() >= self._deadline:
-            raise RetryLaterError(f"no time left: {what_for}")
+            raise RetryLaterError(f"no time left: {reason}")
         self._clock.pause(attempt)
 
 
-def _refusal(error: Exception) -> tuple[str, str]:
-    """Return code and message of a refusal by AWS; whatever is none is raised again."""
-    answer = getattr(error, "response", None)
-    if isinstance(answer, dict) and "Error" in answer:
-        code, message = answer["Error"].get("Code", ""), answer["Error"].get("Message", "")
+def _error_code(error: Exception) -> tuple[str, str]:
+    """Return the code and message of a boto3 error; raise any other error again."""
+    response = getattr(error, "response", None)
+    if isinstance(response, dict) and "Error" in response:
+        code, message = response["Error"].get("Code", ""), response["Error"].get("Message", "")
         if code == "InvalidParameterValueException" and "cannot be assumed" in message:
-            return "AccessDenied", message  # how Lambda says that the function's role is fresh
+            return "AccessDenied", message  # the function's role is new
         return code, message
     if any(kind.__name__ == "BotoCoreError" for kind in type(error).__mro__):
         return _UNREACHABLE, str(error)
     raise error
 
 
-def _alias(answer: Mapping[str, Any]) -> LambdaAlias:
-    routing = answer.get("RoutingConfig") or {}
+def _alias(response: Mapping[str, Any]) -> LambdaAlias:
+    routing = response.get("RoutingConfig") or {}
     weights = routing.get("AdditionalVersionWeights") or {}
     return LambdaAlias(
-        answer["FunctionVersion"],
+        response["FunctionVersion"],
         {number: float(share) for number, share in weights.items()},
-        answer.get("RevisionId", ""),
+        response.get("RevisionId", ""),
     )

@@ -1,4 +1,4 @@
-"""What became of one attempt to release an alias."""
+"""The result of one attempt to release an alias."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ REMEDY = "roll back (shearling rollback), or push a version that passes"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of one attempt to release an alias.
+    """The result of one attempt to release an alias.
 
     Attributes:
-        outcome: "released", "unchanged" if all was in order already, "staging" if the bundle must
-            be brought to the function's file system first, or "failed".
-        version: the model version that the registry names; None if it names none yet.
-        lambda_version: what the alias serves now; empty if that is not known.
-        reason: why it failed.
-        note: what a person has to know though it did not fail.
-        timings: seconds of each step.
+        function: name of the function.
+        alias: name of the alias.
+        outcome: "released", "unchanged" if the alias was already up to date, "staging" if the
+            bundle must be copied to the function's file system first, or "failed".
+        version: the model version that the registry names; None if it names none.
+        lambda_version: the Lambda version that the alias serves now; empty if unknown.
+        reason: why the release failed or is staging.
+        note: a problem that needs attention although this attempt did not fail.
+        timings: seconds of each step, as text.
     """
 
     function: str

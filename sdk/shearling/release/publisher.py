@@ -1,4 +1,4 @@
-"""Published versions that may be shown: found or made, with their bundle in place, and checked."""
+"""Find or publish the Lambda version for a pin, and check that it serves the model correctly."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 class Publisher:
-    """Publishes versions for one alias of a function, and checks them.
+    """Publishes and checks Lambda versions for one alias of a function.
 
     Args:
         target: the alias.
-        stager: what brings bundles to the function's file system.
-        clock: time.
-        stopwatch: of the release.
-        staging: what became of bringing a bundle there, just now.
+        stager: the Lambda function that copies bundles to the function's file system.
+        clock: time source.
+        stopwatch: measures the steps of the release.
+        staging: result of the stager's last attempt, if the stager started this release.
     """
 
     def __init__(
@@ -44,15 +44,19 @@ class Publisher:
         self._clock = clock
         self._stopwatch = stopwatch
         self._staging = staging
-        #: The Lambda versions that have passed their check just now.
+        #: Numbers of the Lambda versions that passed their check in this release.
         self._passed: set[str] = set()
 
     def ensure_version(self, pin: str, trigger: Trigger) -> FunctionConfiguration:
-        """Return a published version with a pin and with what `$LATEST` has; make it if needed.
+        """Return a version with a pin and `$LATEST`'s code and configuration; publish it if needed.
+
+        Args:
+            pin: the model, such as `fraud:7@sha256:...`; empty for no model.
+            trigger: why the release is attempted.
 
         Raises:
-            CheckFailedError: the bundle does not fit the function, or cannot be staged.
-            BeingStagedError: it is being brought to the function's file system first.
+            CheckFailedError: the bundle does not fit into the function, or cannot be staged.
+            BeingStagedError: the bundle is being copied to the function's file system.
         """
         function = self._target.function
         with self._stopwatch.step("publish"):
@@ -67,29 +71,29 @@ class Publisher:
             return function.publish(latest)
 
     def check(self, version: FunctionConfiguration, pin: str) -> None:
-        """Run the model's example on a version, unless it has no model or has just passed.
+        """Run the model's example on a version, unless it has no model or has already passed.
 
         Raises:
-            CheckFailedError: it did not pass.
+            CheckFailedError: the version did not pass its check.
         """
         if not pin or version.number in self._passed:
             return
         grace = FreshRoleGrace(self._clock)
         with self._stopwatch.step("check"):
-            answer = self._target.function.check
-            while reason := rejection_reason(*answer(version.number), pin, version):
+            check = self._target.function.check
+            while reason := rejection_reason(*check(version.number), pin, version):
                 if not is_denied(reason) or not grace.covers_denial():
                     raise CheckFailedError(reason)
                 self._clock.pause(4)
         self._passed.add(version.number)
 
     def _prepare(self, pin: str, latest: FunctionConfiguration, trigger: Trigger) -> None:
-        """See that a bundle fits the function, and that it lies where the function finds it."""
+        """Check that a bundle fits into the function, and stage it if a file system is mounted."""
         is_staged = latest.is_mounted and bool(self._target.deployment.stager)
         try:
             manifest = self._target.registry.manifest(Pin.parse(pin))
         except ModelNotFoundError:
-            pass  # the function, or the stager, will say so
+            pass  # the function or the stager reports it
         else:
             if reason := capacity_error(manifest, latest, is_staged=is_staged):
                 raise CheckFailedError(reason)

@@ -1,10 +1,15 @@
 """Make a Lambda alias serve what the registry's alias names: one idempotent reconciliation.
 
-What holds at every step, whoever else is at work: an alias is moved only with the revision that was
-read *before* the log. So of two releasers the one whose look at the log is older loses, and the
-entries that an alias shows are never shown in another order than they were written. What came of
-an entry is recorded only under the number that was next *before* both were read. So who has been
-overtaken looks again, and records no failure after somebody else's success.
+Any number of releasers may run at the same time. A releaser first reads the last release record,
+then the Lambda alias with its revision, then the newest entry of the registry's alias. Two
+conditional writes make concurrent releasers safe:
+
+- Moving the alias requires the revision that was read before the entry. A releaser with a stale
+  entry fails this update, so an alias serves entries only in the order in which they were written.
+- Recording an outcome requires the record number that was next when the releaser began. A stale
+  releaser fails to write its record, so it cannot record a failure after another one's success.
+
+A releaser whose conditional write fails reads everything again and decides again.
 """
 
 from __future__ import annotations
@@ -40,8 +45,8 @@ if TYPE_CHECKING:
     from shearling.release.function_configuration import FunctionConfiguration
     from shearling.release.staging import Staging
 
-#: How often in a row others may interfere before the next trigger has to go on. Many aliases of
-#: one function may be released at once, and each needs `$LATEST` for itself for some seconds.
+#: Conflicts in a row after which the release is left to the next trigger. The limit is high because
+#: many aliases of one function may be released at once, and each needs `$LATEST` for some seconds.
 _CONFLICT_LIMIT = 50
 
 
@@ -56,21 +61,23 @@ def release_alias(
     patience_seconds: float = 600,
     clock: Clock | None = None,
 ) -> Outcome:
-    """Make an alias of a deployed function serve what the registry names, if that passes its check.
+    """Make an alias of a deployed function serve the version that the registry names.
 
-    A failure is an outcome too. Failures that another try by itself cannot mend are recorded, once;
-    what was not decided (no time left, throttled, the registry cannot be reached) is not, and the
-    next trigger goes on.
+    The version must pass its check first. A failed release is returned as an outcome and does not
+    raise an error. A failure is recorded once, unless another attempt may succeed without a change
+    (no time left, Lambda throttles, the registry cannot be reached). Then nothing is recorded, and
+    the next trigger continues.
 
     Args:
-        client: see `lambda_client`: a read timeout above the function's, and no retries.
-        registry: where the alias is named and the outcome is recorded.
+        client: a client from `lambda_client`, with a read timeout above the function's timeout and
+            without retries.
+        registry: the registry with the alias and the release records.
         deployment: the function.
-        alias: the alias, of the registry and of the function.
+        alias: name of the alias, which is the same in the registry and on the function.
         trigger: why the release is attempted.
-        staging: what became of bringing a bundle to the function's file system, just now.
-        patience_seconds: when to stop waiting for Lambda.
-        clock: time.
+        staging: result of the stager's last attempt, if the stager started this release.
+        patience_seconds: seconds after which to stop waiting for Lambda.
+        clock: time source; the system's clock by default.
     """
     clock = clock or Clock()
     deadline = clock.now() + patience_seconds
@@ -116,7 +123,9 @@ class _Reconciliation:
             except ConflictError as error:
                 conflicts += 1
                 if conflicts == _CONFLICT_LIMIT:
-                    raise RetryLaterError(f"others keep changing the function: {error}") from error
+                    raise RetryLaterError(
+                        f"other processes keep changing the function: {error}"
+                    ) from error
                 self.clock.pause(conflicts)
                 continue
             if self.target.entry() == snapshot.entry:
@@ -138,7 +147,8 @@ class _Reconciliation:
             return newest
         model = f"version {good.entry.version}" if good.entry else "no model"
         if outcome is None:
-            return replace(newest, reason=f"{newest.reason}; and {model}, kept so far: {problem}")
+            also = f"releasing {model}, which the alias still serves, also failed: {problem}"
+            return replace(newest, reason=f"{newest.reason}; {also}")
         note = (
             f"{snapshot.entry.model}:{self.target.alias} names version {snapshot.entry.version}, "
             f"which failed: {newest.reason}. The alias still serves {model}: {REMEDY}"
@@ -159,21 +169,21 @@ class _Reconciliation:
         except CheckFailedError as error:
             return self._fail(snapshot, latest, error)
         except ShearlingError as error:
-            # Without the configuration in the record, every sweep tries this again.
+            # Recorded without the configuration, so that every scheduled run tries again.
             return self._fail(snapshot, None, error)
 
     def _serve(self, snapshot: AliasSnapshot) -> Outcome:
         desired = self.target.desired_state(snapshot.entry)
-        version, weights = self._proven(snapshot, desired.pin), {}
+        version, weights = self._checked_version(snapshot, desired.pin), {}
         if desired.canary:
-            weights[self._proven(snapshot, desired.canary).number] = desired.share
-        if moves := not self._is_shown(snapshot, version.number, weights):
+            weights[self._checked_version(snapshot, desired.canary).number] = desired.share
+        if moves := not self._is_current(snapshot, version.number, weights):
             self._move(snapshot, version.number, weights)
         recorded = self._record(snapshot, RELEASED, version.number, version)
         return self._outcome(snapshot, RELEASED if moves or recorded else UNCHANGED, version.number)
 
-    def _proven(self, snapshot: AliasSnapshot, pin: str) -> FunctionConfiguration:
-        """Return a version with a pin that has passed its check, or that may do without."""
+    def _checked_version(self, snapshot: AliasSnapshot, pin: str) -> FunctionConfiguration:
+        """Return a Lambda version with a pin, checked unless it passed for this alias before."""
         version = self.publisher.ensure_version(pin, self.trigger)
         if version.number not in snapshot.alias.versions or not self.target.is_proven(
             snapshot.alias
@@ -181,13 +191,14 @@ class _Reconciliation:
             self.publisher.check(version, pin)
         return version
 
-    def _is_shown(
+    def _is_current(
         self, snapshot: AliasSnapshot, version: str, weights: Mapping[str, float]
     ) -> bool:
-        """Say whether an alias shows what it shall, but for weights that AWS gives it meanwhile.
+        """Return whether an alias has a version and weights, ignoring AWS's temporary weights.
 
-        After a move of an alias with provisioned concurrency, AWS itself sends less and less to the
-        version before. Our record says that the move is over and left no canary.
+        After the move of an alias with provisioned concurrency, AWS shifts traffic gradually and
+        sets weights on the previous version. They are ignored if a record says that this version
+        was released and the desired state has no canary.
         """
         if snapshot.alias.version != version:
             return False
@@ -205,16 +216,19 @@ class _Reconciliation:
                 raise
             except ReleaseError as error:
                 if not weights and "provisioned concurrency" in str(error).lower():
-                    # The weights are those that AWS itself gives, while its last move is under way.
+                    # AWS is still shifting traffic after the previous move.
                     raise ConflictError(str(error)) from error
-                # Such as a canary together with provisioned concurrency: not mended by time.
+                # For example a canary with provisioned concurrency: waiting does not help.
                 raise CheckFailedError(str(error)) from error
 
-    def _retreat(self, snapshot: AliasSnapshot) -> str:
-        """Show no model rather than one that this alias's log never named.
+    def _withdraw_unnamed(self, snapshot: AliasSnapshot) -> str:
+        """Make an alias serve no model if it serves one that its log never named.
 
-        So it is when Terraform has just created the alias at a version made for another one.
-        Returns what the alias serves now.
+        This happens when Terraform has just created the alias at a Lambda version that was
+        published for another alias.
+
+        Returns:
+            The Lambda version that the alias serves afterwards.
         """
         if self.target.is_named(snapshot.alias):
             return snapshot.alias.version
@@ -223,18 +237,18 @@ class _Reconciliation:
         return empty
 
     def _wait_for_stager(self, snapshot: AliasSnapshot, error: BeingStagedError) -> Outcome:
-        shown = self._retreat(snapshot)
-        # A sweep tries again what failed, as often as it must: nobody needs to read of each try.
+        served = self._withdraw_unnamed(snapshot)
+        # Scheduled runs repeat a failed release, and a record of each attempt has no value.
         if not (self._is_scheduled and snapshot.recorded(FAILED)):
-            self._record(snapshot, STAGING, shown, None, error.reason)
-        return self._outcome(snapshot, STAGING, shown, error.reason)
+            self._record(snapshot, STAGING, served, None, error.reason)
+        return self._outcome(snapshot, STAGING, served, error.reason)
 
     def _fail(
         self, snapshot: AliasSnapshot, latest: FunctionConfiguration | None, error: ShearlingError
     ) -> Outcome:
-        shown, reason = self._retreat(snapshot), _reason(error)
-        self._record(snapshot, FAILED, shown, latest, reason)
-        return self._outcome(snapshot, FAILED, shown, reason)
+        served, reason = self._withdraw_unnamed(snapshot), _reason(error)
+        self._record(snapshot, FAILED, served, latest, reason)
+        return self._outcome(snapshot, FAILED, served, reason)
 
     def _record(
         self,
@@ -244,10 +258,13 @@ class _Reconciliation:
         configuration: FunctionConfiguration | None,
         reason: str = "",
     ) -> bool:
-        """Append to the log of releases, unless its last record says the same.
+        """Append a record to the release log, unless its last record is the same.
+
+        Returns:
+            Whether a record was appended.
 
         Raises:
-            ConflictError: somebody else did, since we looked: our news may be old.
+            ConflictError: another releaser appended a record after the snapshot was read.
         """
         if snapshot.entry is None:
             return False
@@ -260,7 +277,7 @@ class _Reconciliation:
             "configuration": configuration.sha256 if configuration else "",
             "reason": reason,
         }
-        # Lambda's messages may differ each time, and nobody waits for a sweep.
+        # Lambda's messages may differ each time, and a scheduled run needs no record of that.
         compared = [name for name in fields if name != "reason" or not self._is_scheduled]
         if snapshot.last and all(getattr(snapshot.last, name) == fields[name] for name in compared):
             return False
@@ -268,7 +285,7 @@ class _Reconciliation:
         if not target.registry.release_log.record(
             target.deployment, target.alias, snapshot.number, fields
         ):
-            raise ConflictError(f"another release of {target.alias!r} was recorded meanwhile")
+            raise ConflictError(f"another release of {target.alias!r} was recorded first")
         return True
 
     def _outcome(

@@ -1,8 +1,8 @@
-"""Bundles on a mounted file system: what the releaser and `shearling prune` ask of the stager.
+"""Requests of the releaser and of `shearling prune` to the stager of a mounted file system.
 
-Only the stager may write there. What lies there is the one truth about what is staged, so it is
-asked each time: an invocation that is lost, or a stager that is cut off, costs no more than the
-time until the next sweep asks again.
+Only the stager may write to the file system. Nothing else records what is staged, so the stager
+checks the files on every request. If an invocation is lost or the stager is stopped, the next
+scheduled reconciliation starts it again.
 """
 
 from __future__ import annotations
@@ -28,27 +28,29 @@ if TYPE_CHECKING:
     from shearling.registry.registry import Registry
     from shearling.release.alias_state import Target
 
-#: The stager's requests: the value under "shearling" in its event. ENSURE says whether a bundle is
-#: staged, and if so that it is needed; its value is the one that stagers of 0.1 know.
+#: The stager's requests: the value of "shearling" in its event. ENSURE returns whether a bundle is
+#: staged, and if so marks it as needed. Its value is the one that stagers of version 0.1 accept.
 ENSURE, STAGE, PRUNE = "look", "stage", "prune"
 
-#: What becomes of staging a bundle.
+#: Outcomes of an attempt to stage a bundle.
 STAGED, UNFINISHED, NOT_STAGED = "staged", "unfinished", "failed"
 
-#: How long one request to remove blobs may take, in all.
-_PATIENCE_SECONDS = 900
+#: Seconds that one request to remove blobs may take, with its retries.
+_PRUNE_SECONDS = 900
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Staging:
-    """What became of one attempt to stage a bundle.
+    """The result of one attempt to stage a bundle.
 
     Attributes:
+        pin: the bundle, such as `fraud:7@sha256:...`.
+        function: name of the function that the bundle was staged for.
+        alias: name of the function's alias that the bundle was staged for.
         outcome: "staged", "unfinished" if another attempt resumes it, or "failed".
-        reason: why it failed or is unfinished.
-        is_final: whether the same bundle would fail again, however often it is tried.
-        alias: of the function; it was staged to be released there.
-        trigger: of the release that it was staged for.
+        reason: why the attempt failed or is unfinished.
+        is_final: whether every further attempt with the same bundle fails too.
+        trigger: the trigger of the release that the bundle was staged for.
     """
 
     pin: str
@@ -61,19 +63,22 @@ class Staging:
 
     @classmethod
     def read(cls, event: Mapping[str, Any]) -> Staging | None:
-        """Read what Lambda says of an asynchronous invocation that is over; None if it is none.
+        """Read Lambda's event about a finished asynchronous invocation of the stager.
 
-        The stager stands in a network from where Lambda's API need not be in reach: it returns,
-        and Lambda takes its answer to the releaser, or word of its end without one.
+        The stager runs in a VPC from which Lambda's API may not be reachable. So the stager only
+        returns its result, and Lambda sends the result, or the failure, to the releaser.
+
+        Returns:
+            The result; None if the event is not about a request to stage a bundle.
         """
         request, answer = event.get("requestPayload"), event.get("responsePayload")
         if not isinstance(request, Mapping) or request.get("shearling") != STAGE:
             return None
-        known = {name: request.get(name, "") for name in ("pin", "function", "alias")}
+        identity = {name: request.get(name, "") for name in ("pin", "function", "alias")}
         trigger = Trigger.SCHEDULE if request.get("sweep") is True else Trigger.REQUEST
         if isinstance(answer, Mapping) and answer.get("outcome"):
             return cls(
-                **known,
+                **identity,
                 trigger=trigger,
                 outcome=answer["outcome"],
                 reason=answer.get("reason", ""),
@@ -81,42 +86,42 @@ class Staging:
             )
         reason = f"the stager crashed: {failure_message(answer)[:500]}"
         outcome = UNFINISHED if "timed out" in reason else NOT_STAGED
-        return cls(**known, trigger=trigger, outcome=outcome, reason=reason)
+        return cls(**identity, trigger=trigger, outcome=outcome, reason=reason)
 
 
 class BeingStagedError(ReleaseError):
-    """The bundle is on its way to the file system; the stager starts the release again."""
+    """The bundle is being copied to the file system; the release starts again afterwards."""
 
 
 def require_staged(
     stager: LambdaFunction, pin: str, target: Target, *, trigger: Trigger, last: Staging | None
 ) -> None:
-    """Return if a bundle lies whole on the file system, or have it brought there.
+    """Require that a bundle is complete on the file system, and start copying it if it is not.
 
     Args:
-        stager: the stager's function.
-        pin: of the bundle.
-        target: where it shall be released.
-        trigger: of the release.
-        last: what became of an attempt that is just over.
+        stager: the stager's Lambda function.
+        pin: the bundle, such as `fraud:7@sha256:...`.
+        target: the alias that waits for the bundle.
+        trigger: why the release is attempted.
+        last: result of the stager's last attempt, if the stager started this release.
 
     Raises:
-        BeingStagedError: it is being brought there.
-        CheckFailedError: it cannot be, however often it is tried; the last attempt said why.
-        ReleaseError: it could not be, or the stager cannot be asked.
+        BeingStagedError: the bundle is being copied to the file system.
+        CheckFailedError: the last attempt failed, and every further attempt would fail too.
+        ReleaseError: the last attempt failed, or the stager cannot be invoked.
     """
-    over = last if last and last.pin == pin else None
-    if over and over.outcome == NOT_STAGED:
-        raise (CheckFailedError if over.is_final else ReleaseError)(over.reason)
-    if over and over.outcome == UNFINISHED:
-        raise BeingStagedError(f"not on the file system yet: {over.reason}")
+    attempt = last if last and last.pin == pin else None
+    if attempt and attempt.outcome == NOT_STAGED:
+        raise (CheckFailedError if attempt.is_final else ReleaseError)(attempt.reason)
+    if attempt and attempt.outcome == UNFINISHED:
+        raise BeingStagedError(f"the bundle is not on the file system yet: {attempt.reason}")
     if _ask(stager, {"shearling": ENSURE, "pin": pin}).get("staged") is True:
         return
-    if over:
-        raise ReleaseError(f"{stager.name} has staged the bundle, and it is not there")
+    if attempt:
+        raise ReleaseError(f"{stager.name} staged the bundle, but it is not on the file system")
     request = {"shearling": STAGE, "pin": pin, "sweep": trigger is Trigger.SCHEDULE}
     stager.start({**request, "function": target.deployment.function, "alias": target.alias})
-    raise BeingStagedError("the bundle is being brought to the function's file system")
+    raise BeingStagedError("the bundle is being copied to the function's file system")
 
 
 def prune(
@@ -126,30 +131,30 @@ def prune(
     dry_run: bool = False,
     clock: Clock | None = None,
 ) -> list[dict[str, Any]]:
-    """Have every stager of a registry remove the blobs that no Lambda version pins.
+    """Remove the blobs that no Lambda version needs from all mounted file systems of a registry.
 
-    A blob goes a day after a prune first found that nothing pins it.
+    A blob is removed one day after a prune first found that no version needs it.
 
     Args:
-        client_of: makes a Lambda client for a region.
-        registry: whose deployments are looked at.
-        dry_run: only tell what would be done.
-        clock: time.
+        client_of: returns a Lambda client for an AWS region.
+        registry: the registry whose deployments mount the file systems.
+        dry_run: whether to only report what would be removed.
+        clock: time source; the system's clock by default.
 
     Returns:
-        A row for each blob that nothing pins: `file_system`, `digest`, `size`, `state` ("removed",
-        "removable" or "waiting") and `since`.
+        A row for each blob that no version needs: `file_system`, `digest`, `size` in bytes, `state`
+        ("removed", "removable" or "waiting") and `since`.
 
     Raises:
-        ReleaseError: a function cannot be looked at, or a stager cannot be asked.
+        ReleaseError: a function cannot be read, or a stager cannot be invoked or failed.
         ModelNotFoundError: a version pins a bundle that the registry does not have.
     """
     clock = clock or Clock()
-    mounted = [one for one in registry.release_log.deployments() if one.stager]
+    mounted = [item for item in registry.release_log.deployments() if item.stager]
     rows: list[dict[str, Any]] = []
-    for file_system in sorted({one.file_system for one in mounted}):
-        # Whoever mounts it, also by another stack with a stager of its own: any of them will do.
-        sharing = [one for one in mounted if one.file_system == file_system]
+    for file_system in sorted({item.file_system for item in mounted}):
+        # Stacks that share a file system each have a stager. Any of them can remove the blobs.
+        sharing = [item for item in mounted if item.file_system == file_system]
         keep = sorted(_pinned(client_of, registry, sharing, clock))
         request = {"shearling": PRUNE, "keep": keep, "dry_run": dry_run}
         answer = _ask(_function(client_of, sharing[0], sharing[0].stager, clock), request)
@@ -165,46 +170,49 @@ def _pinned(
     deployments: Sequence[Deployment],
     clock: Clock,
 ) -> set[str]:
-    """Return the names of all blobs that an existing version of a function needs."""
+    """Return the digests, in hexadecimal, of all blobs that a version of a function needs."""
     pins: set[str] = set()
-    for one in deployments:
-        function = _function(client_of, one, one.function, clock)
+    for deployment in deployments:
+        function = _function(client_of, deployment, deployment.function, clock)
         try:
-            # `$LATEST` too: it is the next version.
+            # Include `$LATEST`, because it becomes the next version.
             versions = [function.latest(), *function.versions()]
         except ResourceMissingError as error:
             raise ReleaseError(
-                f"{function.name} is registered and not there, so it is not known what it pins: "
-                "run terraform apply"
+                f"{function.name} is registered but does not exist, so the bundles that it needs "
+                "are unknown and nothing is removed: run terraform apply"
             ) from error
         for version in versions:
             if version.variables is None:
                 raise ReleaseError(
-                    f"what {one.function}:{version.number} pins cannot be read "
-                    f"({version.unreadable}), so nothing can be removed"
+                    f"the environment variables of {deployment.function}:{version.number} cannot "
+                    f"be read ({version.unreadable}), so the bundle that it needs is unknown and "
+                    "nothing is removed"
                 )
         pins |= {version.pin for version in versions if version.pin}
-    found: set[str] = set()
+    digests: set[str] = set()
     for pin in map(Pin.parse, pins):
         files = registry.manifest(pin).files
-        found |= {pin.hex, *(file.hex for file in files)}
-    return found
+        digests |= {pin.hex, *(file.hex for file in files)}
+    return digests
 
 
 def _function(
     client_of: Callable[[str], LambdaClient], deployment: Deployment, name: str, clock: Clock
 ) -> LambdaFunction:
-    # By its ARN: by its name alone, a namesake in the caller's own account would be asked.
+    # Use the ARN, because a name alone selects a function in the caller's own account.
     partition = deployment.file_system.split(":")[1]
     arn = f"arn:{partition}:lambda:{deployment.region}:{deployment.account}:function:{name}"
-    return LambdaFunction(client_of(deployment.region), arn, clock, clock.now() + _PATIENCE_SECONDS)
+    return LambdaFunction(client_of(deployment.region), arn, clock, clock.now() + _PRUNE_SECONDS)
 
 
 def _ask(stager: LambdaFunction, request: Mapping[str, Any]) -> Mapping[str, Any]:
     try:
         answer, failure = stager.ask(request)
     except ResourceMissingError as error:
-        raise RetryLaterError(f"there is no stager {stager.name}: run terraform apply") from error
+        raise RetryLaterError(
+            f"stager {stager.name} does not exist: run terraform apply"
+        ) from error
     if failure or not isinstance(answer, Mapping):
         raise ReleaseError(f"{stager.name} failed: {failure_message(answer)[:500]}")
     return answer

@@ -1,4 +1,4 @@
-"""Why a release is attempted; what is tried again and what is recorded depend on it."""
+"""Why a release is attempted, which decides what is tried again and what is recorded."""
 
 from __future__ import annotations
 

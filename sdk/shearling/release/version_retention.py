@@ -1,4 +1,4 @@
-"""Delete the published versions of a function that nobody will go back to."""
+"""Delete published versions of a function that no rollback needs."""
 
 from __future__ import annotations
 
@@ -18,46 +18,46 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-#: A version this young may be about to be named by somebody.
-_YOUNG = timedelta(hours=1)
+#: Younger versions are kept, because a release may be about to move an alias to them.
+_MINIMUM_AGE = timedelta(hours=1)
 
-#: How many successful releases of each alias stay published, so that going back takes seconds.
+#: Successful releases of each alias whose versions are kept, so that a rollback takes seconds.
 _KEPT_RELEASES = 2
 
 
 def retire_versions(target: Target, clock: Clock) -> None:
-    """Delete versions of a function that are old, that no alias names, and no late release made.
+    """Delete old versions of a function that no alias names and no recent release made.
 
-    A failure is logged and no more: the release that it comes after has succeeded, and the next
-    one tries again.
+    A failure is only logged. The release itself has succeeded, and the next one tries to delete
+    the versions again.
     """
     function = target.function
     try:
-        # In this order: what is named after both were read, Lambda refuses to delete.
+        # Read the versions first. Lambda refuses to delete a version that an alias names since.
         versions = function.versions()
         aliases = function.aliases()
         named = {number for alias in aliases.values() for number in alias.versions}
-        oldest = clock.date() - _YOUNG
-        # Never the newest: Terraform creates new aliases there.
+        oldest = clock.date() - _MINIMUM_AGE
+        # Keep the newest version, because Terraform creates new aliases there.
         old = [v.number for v in versions[1:] if v.modified and v.modified < oldest]
         unnamed = [number for number in old if number not in named]
-        kept = _released_lately(target.registry, target.deployment) if unnamed else set()
+        recent = _recently_released(target.registry, target.deployment) if unnamed else set()
         for number in unnamed:
-            if number not in kept:
-                # Somebody may have named it, or deleted it, since we looked.
+            if number not in recent:
+                # Another process may have named or deleted the version since it was read.
                 with suppress(ConflictError):
                     function.delete_version(number)
     except (ShearlingError, ConflictError) as error:
-        _LOG.warning("old versions of %s are left: %s", function.name, error)
+        _LOG.warning("could not delete old versions of %s: %s", function.name, error)
 
 
-def _released_lately(registry: Registry, deployment: Deployment) -> set[str]:
-    kept: set[str] = set()
+def _recently_released(registry: Registry, deployment: Deployment) -> set[str]:
+    recent: set[str] = set()
     for alias in deployment.aliases:
-        lately: set[str] = set()
+        versions: set[str] = set()
         for release in registry.release_log.successes(deployment, alias):
-            lately.add(release.lambda_version)
-            if len(lately) == _KEPT_RELEASES:
+            versions.add(release.lambda_version)
+            if len(versions) == _KEPT_RELEASES:
                 break
-        kept |= lately
-    return kept
+        recent |= versions
+    return recent
