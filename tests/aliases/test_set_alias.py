@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Waiting:
-    """Time for `wait_for_release`, in which things happen, one at each look."""
+    """Clock for `wait_for_release` that runs one action at each poll."""
 
     happenings: list[Callable[[], object]]
     seconds: float = 0.0
@@ -51,17 +51,17 @@ def registry() -> Registry:
 
 
 def serve(registry: Registry, *versions: int, function: str = "acme-fraud", **more: Any) -> None:
-    """Deploy, name and release versions, one after the other."""
+    """Deploy a function, and set and release versions one after the other."""
     deployment = deploy(registry, function)
     for version in versions:
         entry = registry.set_alias("fraud", "prod", version, **more)
         record(registry, deployment, "prod", entry.number, version)
 
 
-# Naming
+# Setting an alias
 
 
-def test_an_alias_is_named_without_waiting_whether_or_not_anything_serves_it(
+def test_an_alias_is_set_without_waiting_whether_or_not_a_function_serves_it(
     registry: Registry,
 ) -> None:
     entry = set_alias("fraud", "prod", 2, reason="ticket 7", registry=registry)
@@ -69,12 +69,12 @@ def test_an_alias_is_named_without_waiting_whether_or_not_anything_serves_it(
     assert registry.alias_entry("fraud", "prod") == entry
 
 
-def test_the_registry_may_be_named_by_its_uri(registry: Registry) -> None:
+def test_the_registry_may_be_given_by_its_uri(registry: Registry) -> None:
     set_alias("fraud", "prod", 2, registry=registry.store.uri)
     assert registry.resolve("fraud:prod").version == 2
 
 
-def test_to_wait_where_nothing_serves_the_alias_is_refused_and_names_nothing(
+def test_waiting_for_an_alias_that_no_function_serves_is_refused_and_sets_nothing(
     registry: Registry,
 ) -> None:
     deploy(registry, aliases=["staging"])
@@ -109,21 +109,21 @@ def test_a_version_that_does_not_exist_is_refused(registry: Registry) -> None:
     ],
     ids=str,
 )
-def test_a_canary_that_is_none_is_refused(registry: Registry, canary: Any) -> None:
+def test_a_malformed_canary_is_refused(registry: Registry, canary: Any) -> None:
     with pytest.raises(RegistryError, match="1 to 99"):
         set_alias("fraud", "prod", 1, canary=canary, registry=registry)
     assert registry.alias_entry("fraud", "prod") is None
 
 
 @pytest.mark.parametrize("version", ["2", 2.0, True, None, np.True_, np.float64(2)], ids=repr)
-def test_a_version_that_is_no_whole_number_is_refused(registry: Registry, version: Any) -> None:
+def test_a_version_that_is_not_a_whole_number_is_refused(registry: Registry, version: Any) -> None:
     for arguments in ({"version": version}, {"version": 1, "canary": _share_of(version)}):
         with pytest.raises(RegistryError, match=r"^version .*: expected a number"):
             set_alias("fraud", "prod", registry=registry, **arguments)
     assert registry.alias_entry("fraud", "prod") is None
 
 
-def test_numpy_s_numbers_and_what_a_push_returned_are_versions(registry: Registry) -> None:
+def test_numpy_integers_and_results_of_a_push_are_versions(registry: Registry) -> None:
     pushed = _pushed("fraud", 3)
     share = {"version": pushed, "percent": np.int8(10)}
     entry = set_alias("fraud", "prod", np.int64(2), canary=share, registry=registry)  # type: ignore[arg-type]
@@ -178,7 +178,7 @@ def test_waiting_ends_when_every_function_that_serves_the_alias_has_released(
     assert time.seconds == 2
 
 
-def test_what_is_released_already_is_not_waited_for(registry: Registry) -> None:
+def test_an_entry_that_is_released_already_needs_no_waiting(registry: Registry) -> None:
     serve(registry, 2)
     entry = registry.alias_entry("fraud", "prod")
     assert entry
@@ -197,7 +197,7 @@ def test_a_failed_release_raises_its_reason_at_once(registry: Registry) -> None:
     assert caught.value.reason == "raise memory_mb"
 
 
-def test_an_older_entry_s_failure_is_not_ours(registry: Registry) -> None:
+def test_the_failure_of_an_older_entry_does_not_count(registry: Registry) -> None:
     one = deploy(registry)
     old = registry.set_alias("fraud", "prod", 1)
     record(registry, one, "prod", old.number, 1, outcome="failed")
@@ -219,7 +219,7 @@ def test_a_release_of_a_newer_entry_supersedes_too(registry: Registry) -> None:
         Waiting([]).wait(registry, registry.history("fraud", "prod")[0])
 
 
-def test_when_the_time_is_up_the_error_says_where_to_look(registry: Registry) -> None:
+def test_a_timeout_names_the_log_to_check(registry: Registry) -> None:
     deploy(registry)
     entry = registry.set_alias("fraud", "prod", 2)
     with pytest.raises(
@@ -228,7 +228,7 @@ def test_when_the_time_is_up_the_error_says_where_to_look(registry: Registry) ->
         Waiting([]).wait(registry, entry, timeout_seconds=60)
 
 
-def test_set_alias_and_rollback_wait_if_asked_to(
+def test_set_alias_and_rollback_wait_on_request(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     serve(registry, 1, 2)
@@ -244,7 +244,7 @@ def test_set_alias_and_rollback_wait_if_asked_to(
     assert waited == [(3, 5), (2, 6)]
 
 
-def test_progress_is_shown_to_who_is_looking_and_to_nobody_else(
+def test_progress_is_shown_only_on_a_terminal_or_in_a_notebook(
     registry: Registry, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     one = deploy(registry)
@@ -258,16 +258,16 @@ def test_progress_is_shown_to_who_is_looking_and_to_nobody_else(
         assert ("waiting for acme-fraud (1 s)" in shown.err) == is_watched
 
 
-# Going back
+# Rolling back
 
 
-def test_rollback_names_the_version_that_served_before(registry: Registry) -> None:
+def test_rollback_returns_to_the_previously_served_version(registry: Registry) -> None:
     serve(registry, 1, 2, 3)
     entry = rollback("fraud", "prod", registry=registry)
     assert (entry.version, entry.reason, entry.number) == (2, "rollback", 4)
 
 
-def test_rollback_passes_over_versions_that_failed(registry: Registry) -> None:
+def test_rollback_skips_versions_that_failed(registry: Registry) -> None:
     serve(registry, 1)
     failed = registry.set_alias("fraud", "prod", 2)
     deployment = registry.release_log.deployments("fraud")[0]
@@ -281,7 +281,7 @@ def test_rollback_passes_over_versions_that_failed(registry: Registry) -> None:
 @pytest.mark.parametrize(
     "named", [{"version": 3}, {"version": 1, "canary": {"version": 3, "percent": 10}}]
 )
-def test_rollback_from_what_is_not_served_names_what_is(
+def test_rollback_from_an_unreleased_entry_returns_to_the_served_version(
     registry: Registry, served: tuple[int, ...], outcome: str | None, named: dict[str, Any]
 ) -> None:
     serve(registry, *served)
@@ -294,7 +294,7 @@ def test_rollback_from_what_is_not_served_names_what_is(
     assert rollback("fraud", "prod", registry=registry) == back
 
 
-def test_rollback_passes_over_releases_of_the_version_that_serves(registry: Registry) -> None:
+def test_rollback_skips_releases_of_the_served_version(registry: Registry) -> None:
     serve(registry, 1, 2, 2, 2)
     assert rollback("fraud", "prod", registry=registry).version == 1
 
@@ -306,7 +306,7 @@ def test_rolling_back_twice_goes_back_and_forth(registry: Registry) -> None:
     assert rollback("fraud", "prod", registry=registry).version == 2
 
 
-def test_two_who_roll_back_at_once_go_back_one_step(registry: Registry) -> None:
+def test_two_concurrent_rollbacks_go_back_one_step(registry: Registry) -> None:
     serve(registry, 1, 2, 3)
     first = rollback("fraud", "prod", registry=registry)
     second = rollback("fraud", "prod", registry=registry)
@@ -324,11 +324,11 @@ def test_a_lost_create_decides_again(registry: Registry, monkeypatch: pytest.Mon
         return replace(current, version, reason)
 
     monkeypatch.setattr(registry, "replace_entry", overtaken)
-    # 3 serves by now: what was before it is 2, and no longer 1.
+    # Version 3 is served now, so the previous version is 2 instead of 1.
     assert rollback("fraud", "prod", registry=registry).version == 2
 
 
-def test_rolling_back_to_what_is_named_but_failed_asks_for_another_try(
+def test_rolling_back_to_a_version_that_is_named_but_failed_retries_it(
     registry: Registry,
 ) -> None:
     serve(registry, 1, 2)
@@ -339,7 +339,7 @@ def test_rolling_back_to_what_is_named_but_failed_asks_for_another_try(
     assert (again.version, again.number) == (1, entry.number + 1)
 
 
-def test_rolling_back_a_canary_drops_it(registry: Registry) -> None:
+def test_rolling_back_a_canary_removes_it(registry: Registry) -> None:
     serve(registry, 1, 2)
     serve(registry, 2, canary={"version": 3, "percent": 10})
     entry = rollback("fraud", "prod", registry=registry)
@@ -371,7 +371,7 @@ def test_without_a_deployment_a_lost_create_goes_back_one_step_too(
     assert (entry.version, entry.number) == (1, 3)
 
 
-def test_with_nothing_before_there_is_nothing_to_go_back_to(registry: Registry) -> None:
+def test_rollback_without_an_earlier_version_is_refused(registry: Registry) -> None:
     with pytest.raises(ModelNotFoundError, match="never set"):
         rollback("fraud", "prod", registry=registry)
     registry.set_alias("fraud", "prod", 2)
@@ -399,7 +399,9 @@ def busy(registry: Registry) -> Registry:
     return registry
 
 
-def test_status_tells_of_each_alias_what_is_named_what_serves_and_why(busy: Registry) -> None:
+def test_status_shows_for_each_alias_the_named_and_served_versions_and_the_reason(
+    busy: Registry,
+) -> None:
     told = {
         (row.alias, row.function): (row.version, row.serves, row.outcome)
         for row in status("fraud", busy)
@@ -418,14 +420,14 @@ def test_an_entry_without_a_record_is_pending(registry: Registry) -> None:
     assert (row.version, row.serves, row.outcome) == (2, 1, "pending")
 
 
-def test_what_was_released_on_a_destroyed_function_is_no_word_of_its_successor(
+def test_releases_of_a_destroyed_function_do_not_count_for_its_successor(
     registry: Registry,
 ) -> None:
     serve(registry, 2)
     old = registry.release_log.deployments("fraud")[0]
     deployed = registry.store.read(f"deployments/{old.key}.json")
     assert deployed
-    # As Terraform does: the name ends in an id that is new with each deployment.
+    # Like Terraform, which ends the name in an id that is new for each deployment.
     obstore.delete(registry.store._backend, f"deployments/{old.key}.json")
     registry.store.write(f"deployments/{old.key}-0a1b2c3d.json", deployed)
     [prod] = [row for row in status("fraud", registry) if row.alias == "prod"]
@@ -462,13 +464,15 @@ def test_status_is_json_for_programs(busy: Registry) -> None:
 
 def test_status_of_all_models_has_those_that_are_deployed_only(busy: Registry) -> None:
     deploy(busy, "churn", model="churn", aliases=["prod"])
-    told = status(registry=busy)
-    assert [(row.model, row.alias) for row in told][:1] == [("churn", "prod")]
-    assert len(told) == 4
+    rows = status(registry=busy)
+    assert [(row.model, row.alias) for row in rows][:1] == [("churn", "prod")]
+    assert len(rows) == 4
     assert len(status("churn", busy)) == 1
 
 
-def test_status_of_nothing_says_so(registry: Registry) -> None:
+def test_status_without_aliases_is_empty_and_an_unknown_model_is_refused(
+    registry: Registry,
+) -> None:
     assert str(status(registry=registry)) == "no aliases"
     with pytest.raises(ModelNotFoundError, match="no model 'ghost'"):
         status("ghost", registry)

@@ -44,7 +44,7 @@ def registry() -> Registry:
 
 
 def pushed(model: Any, rows: Any, registry: Registry) -> Mapping[str, NDArray[Any]]:
-    """What the bundle answers to all rows; the push has seen only the first few."""
+    """Push with a few rows as the example, and return the bundle's answers to all rows."""
     sdk.push_model(model, "trees", example=rows[:20], registry=registry)
     return sdk.load_model("trees", registry=registry).predict(rows)
 
@@ -69,7 +69,9 @@ def test_a_regressor_gives_its_predictions(regressor: Any, registry: Registry) -
     np.testing.assert_allclose(answers["prediction"].ravel(), regressor.predict(rows), rtol=1e-4)
 
 
-def test_missing_values_go_the_way_that_was_learnt(classifier: Any, registry: Registry) -> None:
+def test_missing_values_take_the_branch_that_was_learnt(
+    classifier: Any, registry: Registry
+) -> None:
     rows, labels = load_iris(return_X_y=True)
     rows = rows.astype(np.float32)
     rows[::3, 2] = np.nan
@@ -78,7 +80,7 @@ def test_missing_values_go_the_way_that_was_learnt(classifier: Any, registry: Re
     np.testing.assert_allclose(answers["probabilities"], classifier.predict_proba(rows), atol=1e-5)
 
 
-def test_a_frame_whose_columns_have_spaces_is_taken_and_the_model_left_as_it_was(
+def test_a_frame_with_spaces_in_column_names_is_accepted_and_the_model_is_not_changed(
     classifier: Any, registry: Registry
 ) -> None:
     frame, labels = load_iris(return_X_y=True, as_frame=True)
@@ -88,7 +90,9 @@ def test_a_frame_whose_columns_have_spaces_is_taken_and_the_model_left_as_it_was
     assert list(classifier.feature_names_in_) == names
 
 
-def test_it_may_be_the_last_step_of_a_pipeline(classifier: Any, registry: Registry) -> None:
+def test_a_boosting_model_may_be_the_last_step_of_a_pipeline(
+    classifier: Any, registry: Registry
+) -> None:
     frame = pd.DataFrame(
         {"age": np.arange(120.0) % 60, "country": ["de", "fr", "us"] * 40, "income": [1.0, 2] * 60}
     )
@@ -109,14 +113,14 @@ def test_the_same_model_is_the_same_version(classifier: Any, registry: Registry)
     assert [version.version for version in versions] == [1, 1]
 
 
-def test_it_may_be_part_of_an_ensemble(registry: Registry) -> None:
+def test_a_boosting_model_may_be_part_of_an_ensemble(registry: Registry) -> None:
     rows, labels = load_iris(return_X_y=True)
     members = [("one", XGBClassifier(n_estimators=5)), ("other", XGBClassifier(n_estimators=9))]
     model = VotingClassifier(members, voting="soft").fit(rows, labels)
     assert np.array_equal(pushed(model, rows, registry)["label"], model.predict(rows))
 
 
-def test_its_columns_may_have_names_where_a_search_fitted_it(registry: Registry) -> None:
+def test_a_boosting_model_fitted_by_a_search_may_have_column_names(registry: Registry) -> None:
     frame, labels = load_iris(return_X_y=True, as_frame=True)
     search = GridSearchCV(XGBClassifier(n_estimators=5), {"max_depth": [2]}, cv=2)
     search.fit(frame, labels)
@@ -124,12 +128,14 @@ def test_its_columns_may_have_names_where_a_search_fitted_it(registry: Registry)
     assert search.best_estimator_.get_booster().feature_names == list(frame.columns)
 
 
-def test_one_that_is_not_fitted_is_refused(classifier: Any, registry: Registry) -> None:
+def test_a_boosting_model_that_is_not_fitted_is_refused(
+    classifier: Any, registry: Registry
+) -> None:
     with pytest.raises(FormatError, match="is not fitted: call fit first"):
         sdk.push_model(classifier, "trees", example=np.zeros((1, 2)), registry=registry)
 
 
-def test_without_its_converter_it_says_what_to_install(
+def test_without_onnxmltools_the_error_names_the_extra_to_install(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows, labels = load_iris(return_X_y=True)

@@ -1,4 +1,4 @@
-"""An ONNX graph is kept as one bundle, whatever file it came from."""
+"""An ONNX graph gives the same bundle in memory, as one file and with external data."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def layers(count: int = 2, width: int = 512) -> onnx.ModelProto:
-    """A graph of matrices of 1 MiB each: they become external data."""
+    """A graph of matrices of 1 MiB each, which become external data."""
     random = np.random.default_rng(1)
     names = ["X", *(f"h{i}" for i in range(count - 1)), "Y"]
     graph = helper.make_graph(
@@ -98,7 +98,7 @@ def test_external_data_beside_a_file_is_the_same_bundle_as_one_file(
 
 
 def branches(width: int = 512) -> onnx.ModelProto:
-    """A graph whose weights are all inside of its two branches, 1 MiB each."""
+    """A graph whose weights are all in its two branches, 1 MiB each."""
     random = np.random.default_rng(2)
 
     def branch(kind: str) -> onnx.GraphProto:
@@ -159,7 +159,7 @@ def test_external_data_of_branches_beside_a_file_is_the_same_bundle_as_one_file(
     assert beside.pin == whole.pin
 
 
-def test_weights_inside_of_branches_count_when_packing_is_decided(
+def test_weights_in_branches_count_for_the_packing_decision(
     monkeypatch: pytest.MonkeyPatch, registry: Registry
 ) -> None:
     monkeypatch.setattr(onnx_converter, "MAPPED_BYTES", 1_500_000)
@@ -192,7 +192,7 @@ def test_a_second_push_of_the_same_model_uploads_nothing(
     assert sorted(registry.store.keys("")) == before
 
 
-def test_a_graph_asks_for_no_more_than_it_uses(registry: Registry, cache: Path) -> None:
+def test_a_graph_imports_only_the_opsets_that_it_uses(registry: Registry, cache: Path) -> None:
     push_model(scaling_graph(), "fraud", example=ROWS, registry=registry)
     manifest = load_model("fraud", registry=registry).manifest
     graph = blob_graph(manifest, cache)

@@ -1,4 +1,4 @@
-"""scikit-learn's models are converted, and answer as the original."""
+"""Converted scikit-learn models answer like the originals."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_several_targets_are_answered_row_by_row(registry: Registry, model: Any)
     push_model(model, "fraud", example=X[:20], registry=registry)
     answers = load_model("fraud", registry=registry).predict(X)
     assert np.array_equal(answers["label"], model.predict(X))
-    expected = np.stack(model.predict_proba(X), axis=1)  # of rows, targets, classes
+    expected = np.stack(model.predict_proba(X), axis=1)  # shape [rows, targets, classes]
     np.testing.assert_allclose(answers["probabilities"], expected, atol=1e-5)
 
 
@@ -159,7 +159,7 @@ def test_targets_of_different_numbers_of_classes_are_refused(registry: Registry)
         push_model(model, "fraud", example=X, registry=registry)
 
 
-def test_a_size_that_a_conversion_declares_wrongly_is_left_open(registry: Registry) -> None:
+def test_a_wrongly_declared_output_size_becomes_variable(registry: Registry) -> None:
     model = RandomForestRegressor(5, random_state=0).fit(X, X[:, :3])
     push_model(model, "fraud", example=X, registry=registry)
     loaded = load_model("fraud", registry=registry)
@@ -167,9 +167,9 @@ def test_a_size_that_a_conversion_declares_wrongly_is_left_open(registry: Regist
     np.testing.assert_allclose(loaded.predict(X)["prediction"], model.predict(X), rtol=1e-4)
 
 
-def test_trees_after_a_scaler_split_as_the_original(registry: Registry) -> None:
+def test_trees_after_a_scaler_split_like_the_original(registry: Registry) -> None:
     rows, labels = load_iris(return_X_y=True)
-    rows = rows.astype(np.float32)  # on a grid: many values are those that trees split at
+    rows = rows.astype(np.float32)  # on a grid, so that many values equal a split
     forest = RandomForestClassifier(50, random_state=0)
     model = make_pipeline(StandardScaler(), forest).fit(rows, labels)
     push_model(model, "iris", example=rows, registry=registry)
@@ -186,7 +186,7 @@ def test_histogram_based_trees_split_between_neighbouring_floats(registry: Regis
     np.testing.assert_allclose(answers["prediction"].ravel(), model.predict(rows), rtol=1e-4)
 
 
-def test_missing_strings_are_imputed_where_they_are_empty(registry: Registry) -> None:
+def test_empty_strings_are_imputed(registry: Registry) -> None:
     frame = FRAME[["country"]].copy()
     frame.loc[::5, "country"] = ""
     fill = SimpleImputer(missing_values="", strategy="most_frequent")
@@ -196,7 +196,7 @@ def test_missing_strings_are_imputed_where_they_are_empty(registry: Registry) ->
     assert answers["label"].tolist() == model.predict(frame).tolist()
 
 
-def test_a_target_encoder_is_no_classifier(registry: Registry) -> None:
+def test_a_target_encoder_is_not_a_classifier(registry: Registry) -> None:
     frame = FRAME[["country"]]
     model = TargetEncoder(random_state=0).fit(frame, BINARY)
     push_model(model, "fraud", example=frame, registry=registry)
@@ -212,7 +212,7 @@ def test_a_target_encoder_is_no_classifier(registry: Registry) -> None:
         (IsolationForest(n_estimators=5, random_state=0).fit(X), "scores"),
     ],
 )
-def test_a_vector_is_answered_as_one(registry: Registry, model: Any, output: str) -> None:
+def test_a_vector_stays_a_vector(registry: Registry, model: Any, output: str) -> None:
     push_model(model, "fraud", example=X[:20], registry=registry)
     loaded = load_model("fraud", registry=registry)
     assert loaded.predict(X)[output].shape == (60,)
@@ -226,16 +226,16 @@ def test_a_gaussian_process_is_a_regressor(registry: Registry) -> None:
     np.testing.assert_allclose(answers["prediction"].ravel(), model.predict(X), atol=1e-3)
 
 
-def test_a_conversion_of_which_nothing_can_be_compared_is_refused(
+def test_a_conversion_without_comparable_outputs_is_refused(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # As for outputs of other names.
+    # The estimator has no method for any output.
     monkeypatch.setattr(sklearn_format, "_estimator_answer", lambda *_: None)
     with pytest.raises(FormatError, match="no method whose results can be compared with"):
         push_model(classifier(LogisticRegression()), "fraud", example=X, registry=registry)
 
 
-def test_texts_are_cut_in_a_locale_that_functions_have_wherever_the_step_is(
+def test_text_steps_use_a_locale_that_functions_have_at_any_place_in_the_pipeline(
     registry: Registry, cache: Path
 ) -> None:
     frame = pd.DataFrame({"text": TEXTS, "length": [float(len(text)) for text in TEXTS]})
@@ -248,7 +248,7 @@ def test_texts_are_cut_in_a_locale_that_functions_have_wherever_the_step_is(
     assert {a.name: a.s for a in normalizer.attribute}["locale"] == b"C.UTF-8"
 
 
-def test_clusters_are_labels(registry: Registry) -> None:
+def test_cluster_numbers_are_labels(registry: Registry) -> None:
     model = KMeans(2, n_init=1, random_state=0).fit(X)
     push_model(model, "groups", example=X, registry=registry)
     answer = load_model("groups", registry=registry).predict(X)["label"]
@@ -263,7 +263,7 @@ def test_clusters_are_labels(registry: Registry) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
-def test_the_scores_of_clusters_and_outliers_are_proven_too(
+def test_the_scores_of_clusters_and_outliers_are_verified_too(
     registry: Registry, monkeypatch: pytest.MonkeyPatch, model: Any, method: str
 ) -> None:
     push_model(model, "scores", example=X, registry=registry)
@@ -275,7 +275,7 @@ def test_the_scores_of_clusters_and_outliers_are_proven_too(
         push_model(model, "scores", example=X, registry=registry)
 
 
-def test_the_columns_of_a_mixed_frame_are_inputs_by_name(registry: Registry) -> None:
+def test_the_columns_of_a_mixed_frame_become_inputs_by_name(registry: Registry) -> None:
     model = mixed_pipeline()
     push_model(model, "fraud", example=FRAME, registry=registry)
     loaded = load_model("fraud", registry=registry)
@@ -315,7 +315,7 @@ def test_a_column_with_the_name_of_an_output_is_refused_by_name(registry: Regist
         push_model(model, "fraud", example=frame, registry=registry)
 
 
-def test_integers_and_floats_may_stand_beside_each_other_in_one_step(registry: Registry) -> None:
+def test_integers_and_floats_may_be_columns_of_one_step(registry: Registry) -> None:
     columns = ColumnTransformer(
         [
             ("numbers", make_pipeline(SimpleImputer(), StandardScaler()), ["count", "amount"]),
@@ -339,7 +339,7 @@ def test_a_frame_of_numbers_is_one_input(registry: Registry) -> None:
     np.testing.assert_array_equal(loaded.predict(frame)["label"], loaded.predict(X)["label"])
 
 
-def test_the_columns_of_one_input_are_taken_by_the_names_of_the_example(
+def test_the_columns_of_one_input_are_selected_by_the_names_in_the_example(
     registry: Registry,
 ) -> None:
     frame = pd.DataFrame(X, columns=list("abcd"))
@@ -354,12 +354,12 @@ def test_the_columns_of_one_input_are_taken_by_the_names_of_the_example(
         loaded.predict(frame.rename(columns={"a": "z"}))
 
 
-def test_no_names_are_kept_of_an_array(registry: Registry) -> None:
+def test_an_array_has_no_column_names(registry: Registry) -> None:
     version = push_model(scaling_graph(), "fraud", example=ROWS, registry=registry)
     assert "columns" not in registry.manifest(version.pin).options
 
 
-def test_the_only_column_of_a_pickled_function_is_taken_by_its_name(registry: Registry) -> None:
+def test_the_only_column_of_a_pickled_function_is_selected_by_its_name(registry: Registry) -> None:
     frame = pd.DataFrame({"amount": [1.0, 2.0]})
     version = push_model(
         lambda rows: rows["amount"], "echo", example=frame, format="cloudpickle", registry=registry

@@ -1,4 +1,4 @@
-"""A version is loaded by whatever names it."""
+"""Loading a version by any kind of ref."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from shearling.registry.registry import Registry
 
 
-def test_a_format_of_the_future_is_refused_by_name(registry: Registry) -> None:
+def test_an_unknown_format_is_refused_by_name(registry: Registry) -> None:
     version = push_model(scaling_graph(), "fraud", example=ROWS, registry=registry)
     rewrite(registry, version, b'"format":"onnx"', b'"format":"wasm"')
     with pytest.raises(FormatError, match="format 'wasm' is not one of onnx, cloudpickle: upgrade"):
@@ -40,7 +40,7 @@ def test_a_blob_that_was_tampered_with_is_not_loaded(registry: Registry) -> None
         load_model("fraud", registry=registry)
 
 
-def test_a_model_is_loaded_by_whatever_names_it_and_shows_itself(registry: Registry) -> None:
+def test_a_model_is_loaded_by_any_ref_and_prints_its_signature(registry: Registry) -> None:
     version = push_model(scaling_graph(), "fraud", example=ROWS, alias="prod", registry=registry)
     for ref in ("fraud", "fraud:1", "fraud:prod", str(version.pin)):
         loaded = load_model(ref, registry=registry)

@@ -1,4 +1,4 @@
-"""Missing values: a bundle answers them as the original model does, or refuses them as it does."""
+"""A bundle answers missing values like the original model, or refuses them."""
 
 from __future__ import annotations
 
@@ -76,18 +76,18 @@ def pushed(model: Any, example: Any, registry: Registry) -> LoadedModel:
     ],
     ids=lambda model: type(model).__name__,
 )
-def test_rows_with_holes_are_answered_as_by_the_original(
+def test_rows_with_missing_values_are_answered_like_the_original(
     model: Any, rows: Any, registry: Registry
 ) -> None:
     target = LABELS if hasattr(model, "classes_") or "Classifier" in str(model) else TARGET
     model.fit(rows, LABELS if "Logistic" in str(model) else target)
-    # The example has no holes: that the bundle may be asked for such is found out.
+    # The example has no missing values, so the push itself must test them.
     answers = pushed(model, ROWS[:20], registry).predict(HOLES)
     given = answers["label"] if "label" in answers else answers["prediction"]
     np.testing.assert_allclose(given.ravel(), model.predict(HOLES).ravel(), rtol=1e-4)
 
 
-def test_a_model_that_takes_no_missing_values_refuses_them_and_says_where(
+def test_a_model_that_accepts_no_missing_values_refuses_them_and_names_the_place(
     registry: Registry,
 ) -> None:
     model = pushed(LogisticRegression().fit(ROWS, LABELS), ROWS[:20], registry)
@@ -121,14 +121,14 @@ def tensor(**fields: Any) -> dict[str, Any]:
     ],
     ids=["flat", "nested", "binary", "raw", "instances", "csv"],
 )
-def test_however_it_is_sent_a_missing_value_is_refused_where_it_may_not_be(
+def test_a_missing_value_in_any_encoding_is_refused_by_inputs_that_do_not_accept_it(
     ask: Callable[[], object],
 ) -> None:
     with pytest.raises(InvalidRequestError, match="is missing, and the model takes no"):
         ask()
 
 
-def test_each_column_of_a_frame_is_asked_for_on_its_own(registry: Registry) -> None:
+def test_each_column_of_a_frame_is_tested_separately(registry: Registry) -> None:
     frame = pd.DataFrame(ROWS[:, :2], columns=["age", "sex"])
     filled = make_column_transformer((SimpleImputer(), ["age"]), remainder="passthrough")
     model = make_pipeline(filled, LogisticRegression()).fit(frame, LABELS)
@@ -137,11 +137,11 @@ def test_each_column_of_a_frame_is_asked_for_on_its_own(registry: Registry) -> N
 
 
 def forget_the_ways(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Convert trees as skl2onnx does alone: all missing values go right."""
+    """Convert trees without our correction, so that all missing values go right."""
     monkeypatch.setattr(trees, "split_exactly", nullcontext)
 
 
-def test_a_conversion_that_answers_holes_otherwise_is_pushed_with_a_warning_and_refuses_them(
+def test_a_conversion_that_differs_on_missing_values_is_pushed_with_a_warning_and_refuses_them(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forget_the_ways(monkeypatch)
@@ -152,7 +152,7 @@ def test_a_conversion_that_answers_holes_otherwise_is_pushed_with_a_warning_and_
         loaded.predict(HOLES)
 
 
-def test_an_example_with_holes_that_are_answered_otherwise_publishes_nothing(
+def test_an_example_with_missing_values_that_are_answered_differently_publishes_nothing(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forget_the_ways(monkeypatch)
@@ -162,7 +162,7 @@ def test_an_example_with_holes_that_are_answered_otherwise_publishes_nothing(
     assert registry.models() == []
 
 
-def test_the_openapi_document_allows_null_only_where_it_is_taken() -> None:
+def test_the_openapi_document_allows_null_only_for_nullable_inputs() -> None:
     metadata = {"name": "fraud", "versions": ["1"]}
     document = describe_api(metadata, SIGNATURE)
     request = document["components"]["schemas"]["TensorRequest"]
@@ -170,7 +170,7 @@ def test_the_openapi_document_allows_null_only_where_it_is_taken() -> None:
     assert {"type": "null"} not in values["anyOf"]
 
 
-def test_an_estimator_that_takes_missing_values_is_asked_for_all_at_once() -> None:
+def test_missing_values_of_all_columns_are_tested_in_one_call_if_possible() -> None:
     rows = np.arange(12, dtype=np.float32).reshape(4, 3)
     spec = TensorSpec(name="X", datatype="FP32", shape=(-1, 3))
     asked: list[Any] = []
@@ -185,7 +185,7 @@ def test_an_estimator_that_takes_missing_values_is_asked_for_all_at_once() -> No
     assert np.isnan(all_rows).sum(axis=1).tolist() == [1] * 12
 
 
-def test_of_wide_rows_fewer_are_asked_for() -> None:
+def test_fewer_rows_are_tested_if_rows_are_wide() -> None:
     wide = np.zeros((4, 2_000_000), np.float32)
     spec = TensorSpec(name="X", datatype="FP32", shape=(-1, 2_000_000))
     asked: list[int] = []
@@ -198,7 +198,7 @@ def test_of_wide_rows_fewer_are_asked_for() -> None:
     assert asked == [2]
 
 
-def test_an_example_of_integers_proves_missing_values_too(registry: Registry) -> None:
+def test_missing_values_are_tested_with_an_example_of_integers_too(registry: Registry) -> None:
     rows, labels = load_breast_cancer(return_X_y=True)
     model = RandomForestClassifier(5, random_state=0).fit(rows.astype(np.float32), labels)
     loaded = pushed(model, rows[:20].astype(int), registry)

@@ -1,4 +1,4 @@
-"""How a pushed version shows itself."""
+"""How a pushed version prints, and shows in a notebook."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def shown(**changes: Any) -> ModelVersion:
     return ModelVersion(**fields | changes)
 
 
-def test_a_version_shows_itself_in_one_line() -> None:
+def test_a_version_prints_as_one_line() -> None:
     assert str(shown()) == "fraud:7 (onnx, 12.3 MB; 1.3 MB uploaded)"
     assert str(shown(is_new=False, uploaded_bytes=0, alias="prod")) == (
         "fraud:7 (onnx, 12.3 MB; already in the registry, nothing uploaded, alias prod)"
     )
 
 
-def test_a_version_shows_itself_as_a_table_in_a_notebook() -> None:
+def test_a_version_is_a_table_in_a_notebook() -> None:
     table = shown(alias="prod")._repr_html_()
     assert table.startswith("<table>")
     for text in ("fraud", "<td>7</td>", "prod", "12.3 MB", "sha256:aaa", "s3://bucket/&lt;prefix"):

@@ -1,4 +1,4 @@
-"""What a push writes, and that the same model is the same version."""
+"""What a push writes, and that pushing the same model again returns the same version."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_model_that_was_retrained_is_a_new_version(registry: Registry) -> None
     assert (other.version, other.is_new) == (2, True)
 
 
-def test_the_first_rows_are_published_and_all_prove_the_conversion(
+def test_the_first_rows_are_published_and_all_rows_verify_the_conversion(
     registry: Registry, cache: Path
 ) -> None:
     from shearling.bundle.example import Example
@@ -39,7 +39,7 @@ def test_the_first_rows_are_published_and_all_prove_the_conversion(
     assert example.outputs["label"].shape == (8,)
 
 
-def test_metadata_is_of_the_model_and_measurements_are_of_the_push(registry: Registry) -> None:
+def test_metadata_belongs_to_the_model_and_measurements_to_the_push(registry: Registry) -> None:
     version = push_model(
         scaling_graph(), "fraud", example=ROWS, metadata={"auc": 0.5}, registry=registry
     )
@@ -50,7 +50,7 @@ def test_metadata_is_of_the_model_and_measurements_are_of_the_push(registry: Reg
     assert details["load_ms"] >= 0
 
 
-def test_a_scalar_answer_is_one(registry: Registry) -> None:
+def test_a_scalar_answer_stays_a_scalar(registry: Registry) -> None:
     graph = helper.make_graph(
         [helper.make_node("ReduceSum", ["X"], ["total"], keepdims=0)],
         "total",
@@ -63,7 +63,7 @@ def test_a_scalar_answer_is_one(registry: Registry) -> None:
     assert answer["total"] == 5.0
 
 
-def test_of_large_rows_fewer_are_published(registry: Registry) -> None:
+def test_fewer_rows_are_published_if_rows_are_large(registry: Registry) -> None:
     images = np.ones((8, 300_000), np.float32)
     push_model(echo_graph("rows", 300_000), "images", example=images, registry=registry)
     manifest = registry.manifest(registry.resolve("images"))
@@ -71,7 +71,7 @@ def test_of_large_rows_fewer_are_published(registry: Registry) -> None:
     assert size == pytest.approx(2 * images[:1].nbytes, rel=0.01)  # the row and its answer
 
 
-def test_a_push_with_an_alias_names_the_version_by_it_once(registry: Registry) -> None:
+def test_a_push_with_an_alias_sets_it_once(registry: Registry) -> None:
     first = push_model(scaling_graph(), "fraud", example=ROWS, alias="prod", registry=registry)
     assert first.alias == "prod"
     push_model(scaling_graph(), "fraud", example=ROWS, alias="prod", registry=registry)

@@ -1,4 +1,4 @@
-"""Processes that push at once, or are killed: no version is lost, doubled or broken."""
+"""No version is lost, duplicated or broken by processes that push at once or are killed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 
 ROUNDS = 20
 
-#: Imports first; then pushes what each line of its input names, and says which version it became.
+#: Imports first. Then pushes the file that each input line names, and prints its version.
 PUSHER = """
 import sys
 import numpy as np
@@ -43,7 +43,7 @@ for line in sys.stdin:
 
 
 class Pusher:
-    """A process that pushes when it is told to."""
+    """A process that pushes files on request."""
 
     def __init__(self, registry: str, name: str = "fraud") -> None:
         self._process = subprocess.Popen(
@@ -63,17 +63,17 @@ class Pusher:
         self._process.communicate()
 
     def push(self, file: Path) -> None:
-        """Start to push a file."""
+        """Start pushing a file."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{file}\n")
         self._process.stdin.flush()
 
     def version(self) -> int:
-        """Wait until it is pushed."""
+        """Wait until the file is pushed, and return its version."""
         return int(self._line())
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill the process."""
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
 
@@ -98,7 +98,7 @@ def graph_file(directory: Path, factor: float) -> Path:
 
 
 @pytest.mark.parametrize("models", ["different", "same"])
-def test_two_processes_that_push_a_name_at_once_lose_nothing_and_double_nothing(
+def test_two_processes_that_push_a_name_at_once_lose_and_duplicate_nothing(
     shared_uri: str, tmp_path: Path, models: Literal["different", "same"]
 ) -> None:
     numbers: list[tuple[int, int]] = []
@@ -135,7 +135,7 @@ def test_a_push_that_is_killed_never_leaves_a_version_that_does_not_load(
         usual_seconds = time.monotonic() - started
     for round_ in range(rounds):
         with Pusher(shared_uri) as pusher:
-            # The first push of a process imports for longer than it pushes.
+            # The first push of a process takes longer, because of its imports.
             pusher.push(graph_file(tmp_path, 1000.0))
             assert pusher.version() == 1
             pusher.push(graph_file(tmp_path, float(round_)))
@@ -146,14 +146,14 @@ def test_a_push_that_is_killed_never_leaves_a_version_that_does_not_load(
     assert [version.pin.version for version in versions] == list(range(1, len(versions) + 1))
     for version in versions:
         assert answers(registry, str(version.pin), tmp_path / "cache")
-    # What was left half-way is in nobody's way.
+    # The remains of interrupted pushes do not affect later pushes.
     with Pusher(shared_uri) as pusher:
         pusher.push(graph_file(tmp_path, 0.0))
         assert 1 <= pusher.version() <= len(versions) + 1
 
 
 def answers(registry: Registry, ref: str, cache: Path) -> bool:
-    """Load a version from nothing but the registry, and ask its example."""
+    """Load a version from the registry alone, and return whether it answers its example."""
     manifest = registry.manifest(ref)
     registry.fetch(manifest, cache)
     predictor = load_bundle(manifest, cache, LoadSettings())
@@ -163,7 +163,7 @@ def answers(registry: Registry, ref: str, cache: Path) -> bool:
     return not found.problem
 
 
-def test_the_same_model_of_other_processes_is_the_same_version(tmp_path: Path) -> None:
+def test_the_same_model_pushed_by_different_processes_is_the_same_version(tmp_path: Path) -> None:
     program = """
 import sys
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -183,6 +183,6 @@ print(sdk.push_model(model, "mood", example=texts, registry=sys.argv[1]).version
             check=True,
             timeout=120,
         ).stdout.strip()
-        for seed in (0, 1, 4)  # by which the converter orders what it imports in three ways
+        for seed in (0, 1, 4)  # seeds that give three orders of the imported opsets
     ]
     assert versions == ["1"] * 3

@@ -1,4 +1,4 @@
-"""What cannot be pushed is refused clearly, and nothing is published."""
+"""A push that must fail is refused with a clear message, and publishes nothing."""
 
 from __future__ import annotations
 
@@ -48,17 +48,17 @@ if TYPE_CHECKING:
     from shearling.registry.registry import Registry
 
 
-#: What skl2onnx is to write at most.
+#: The newest opsets that skl2onnx may write.
 OPSET = {"": 18, "ai.onnx.ml": 3}
 
 
 def torch_module() -> object:
-    """A model of PyTorch by all that is looked at; PyTorch itself is a gigabyte."""
+    """A stand-in for a PyTorch model, because PyTorch itself is a gigabyte."""
     module = type("Module", (), {"__module__": "torch.nn.modules.module"})
     return type("Net", (module,), {})()
 
 
-def test_to_wait_where_nothing_serves_the_alias_is_refused_and_publishes_nothing(
+def test_waiting_for_an_alias_that_no_function_serves_is_refused_and_publishes_nothing(
     registry: Registry,
 ) -> None:
     with pytest.raises(ReleaseError, match=r"no function serves fraud:prod.*terraform apply"):
@@ -322,7 +322,7 @@ def test_what_cannot_be_pushed_is_refused_clearly_and_nothing_is_published(
     assert not list(registry.store.keys("models"))
 
 
-def test_what_cannot_be_pickled_says_so(registry: Registry) -> None:
+def test_an_object_that_cannot_be_pickled_is_refused(registry: Registry) -> None:
     lock = socket.socket()
     with lock, pytest.raises(FormatError, match="cannot be pickled"):
         push_model(
@@ -344,7 +344,7 @@ def test_an_example_that_runs_at_every_start_must_be_small(
         )
 
 
-def test_an_output_of_several_tensors_is_called_that(registry: Registry) -> None:
+def test_an_output_of_several_tensors_is_refused_with_that_reason(registry: Registry) -> None:
     original = MultiOutputClassifier(LogisticRegression()).fit(X, TWO_LABELS)
     model = skl2onnx.to_onnx(original, X, options={"zipmap": False}, target_opset=OPSET)
     with pytest.raises(
@@ -354,13 +354,13 @@ def test_an_output_of_several_tensors_is_called_that(registry: Registry) -> None
     assert "ZipMap" not in str(caught.value)
 
 
-def test_a_map_is_left_out_by_a_conversion_without_zipmap(registry: Registry) -> None:
+def test_an_output_that_is_a_map_is_refused_with_the_hint_to_zipmap(registry: Registry) -> None:
     model = skl2onnx.to_onnx(classifier(LogisticRegression()), X, target_opset=OPSET)
     with pytest.raises(FormatError, match="without ZipMap"):
         push_model(model, "fraud", example=X, registry=registry)
 
 
-def test_a_model_that_fails_on_its_example_says_so(registry: Registry) -> None:
+def test_a_model_that_fails_on_its_example_is_refused(registry: Registry) -> None:
     graph = helper.make_graph(
         [helper.make_node("MatMul", ["X", "w"], ["Y"])],
         "loose",
@@ -373,13 +373,13 @@ def test_a_model_that_fails_on_its_example_says_so(registry: Registry) -> None:
         push_model(model, "loose", example=np.ones((2, 3)), registry=registry)
 
 
-def test_what_is_no_onnx_file_says_so(registry: Registry, tmp_path: Path) -> None:
+def test_a_file_that_is_not_onnx_is_refused(registry: Registry, tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_text("no graph")
     with pytest.raises(FormatError, match="ONNX Runtime cannot load the model"):
         push_model(tmp_path / "model.onnx", "fraud", example=ROWS, registry=registry)
 
 
-def test_a_registry_that_cannot_be_reached_is_said_before_the_work(
+def test_an_unreachable_registry_is_reported_before_the_conversion(
     monkeypatch: pytest.MonkeyPatch, aws_environment: dict[str, str]
 ) -> None:
     assert aws_environment

@@ -1,4 +1,4 @@
-"""What is pushed is held to the original's answers."""
+"""A push compares the converted model's answers with the original's."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_conversion_that_answers_differently_is_refused_with_the_worst_differe
 
 
 def answers_small_rows_only(model: LogisticRegression) -> LogisticRegression:
-    """Have a model answer otherwise than its conversion, but for the example's few rows."""
+    """Make a model differ from its conversion except for the example's few rows."""
     original = model.predict_proba
 
     def predict_proba(rows: NDArray[Any]) -> NDArray[Any]:
@@ -61,7 +61,7 @@ def answers_small_rows_only(model: LogisticRegression) -> LogisticRegression:
     return model
 
 
-def test_rows_beyond_the_example_that_are_answered_otherwise_are_warned_of(
+def test_a_push_warns_if_rows_beyond_the_example_are_answered_differently(
     registry: Registry,
 ) -> None:
     model = answers_small_rows_only(LogisticRegression().fit(X, BINARY))
@@ -70,10 +70,10 @@ def test_rows_beyond_the_example_that_are_answered_otherwise_are_warned_of(
     assert registry.models() == ["fraud"]
 
 
-def test_classes_that_tie_are_no_difference(registry: Registry) -> None:
+def test_classes_that_tie_do_not_count_as_a_difference(registry: Registry) -> None:
     rows, labels = load_breast_cancer(return_X_y=True)
     rows = rows.astype(np.float32)
-    # An even number of trees, each sure of its class: some rows are between the two.
+    # With an even number of trees that each vote for one class, some rows tie.
     model = RandomForestClassifier(100, random_state=0).fit(rows[:400], labels[:400])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -82,14 +82,14 @@ def test_classes_that_tie_are_no_difference(registry: Registry) -> None:
     assert spec.nullable
 
 
-def test_rows_of_a_mixed_frame_beyond_the_example_are_asked_for_too(registry: Registry) -> None:
+def test_rows_of_a_mixed_frame_are_recombined_too(registry: Registry) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         push_model(mixed_pipeline(), "fraud", example=FRAME[:5], registry=registry)
 
 
 class Shifting:
-    """Answers one more after it was pickled."""
+    """A model whose answers are larger by one after it was pickled."""
 
     def __reduce__(self) -> Any:
         return (lambda: lambda rows: rows + 1), ()
@@ -110,7 +110,7 @@ def test_an_object_that_answers_differently_when_it_is_loaded_is_refused(
     assert registry.models() == []
 
 
-def test_a_wider_tolerance_lets_a_difference_through(registry: Registry) -> None:
+def test_a_wider_tolerance_accepts_a_difference(registry: Registry) -> None:
     version = push_model(
         Shifting(), "odd", example=ROWS, format="cloudpickle", atol=5.0, registry=registry
     )
@@ -118,7 +118,9 @@ def test_a_wider_tolerance_lets_a_difference_through(registry: Registry) -> None
 
 
 @pytest.mark.parametrize("tolerance", [-1.0, float("inf"), float("nan")])
-def test_a_tolerance_that_no_reader_takes_is_refused(registry: Registry, tolerance: float) -> None:
+def test_a_tolerance_that_no_reader_accepts_is_refused(
+    registry: Registry, tolerance: float
+) -> None:
     with pytest.raises(ShearlingError):
         push_model(
             lambda rows: ["a"] * len(rows),

@@ -26,7 +26,7 @@ def stage() -> Stage:
         ({"peak_memory_mb": 700}, "700 MB of memory, but the function has 512 MB: raise memory_mb"),
     ],
 )
-def test_an_answer_that_is_not_a_pass_for_this_model_fails_the_gate(
+def test_an_answer_that_is_not_a_pass_for_this_model_fails_the_check(
     stage: Stage, answer: dict[str, Any], expected: str
 ) -> None:
     stage.name(2)
@@ -52,7 +52,7 @@ def test_an_answer_that_is_not_a_pass_for_this_model_fails_the_gate(
         ),
     ],
 )
-def test_a_crash_fails_the_gate_with_what_to_do(
+def test_a_crash_fails_the_check_with_a_remedy(
     stage: Stage, answer: dict[str, Any] | bytes, expected: str
 ) -> None:
     stage.name(2)
@@ -61,7 +61,9 @@ def test_a_crash_fails_the_gate_with_what_to_do(
 
 
 @pytest.mark.parametrize("worst", ["inf", "nan"])
-def test_a_difference_that_is_no_number_is_not_told(stage: Stage, worst: str) -> None:
+def test_a_difference_that_is_not_finite_is_left_out_of_the_reason(
+    stage: Stage, worst: str
+) -> None:
     stage.name(2)
     reason = "the file model.onnx is broken"
     stage.fake.check = failing(passed=False, reason=reason, worst_difference=worst)
@@ -79,7 +81,7 @@ def _assert_gate_failed(stage: Stage, expected: str) -> None:
     assert record.reason == outcome.reason
 
 
-def test_a_sweep_neither_checks_nor_records_a_known_failure_again(stage: Stage) -> None:
+def test_a_scheduled_run_neither_checks_nor_records_a_known_failure_again(stage: Stage) -> None:
     stage.name(2)
     stage.fake.check = failing(passed=False, reason="wrong")
     stage.release()
@@ -108,7 +110,7 @@ def test_a_request_checks_again_and_the_same_failure_is_recorded_once(stage: Sta
 
 
 @pytest.mark.parametrize("change", ["code", "memory", "entry"])
-def test_a_sweep_tries_again_when_code_configuration_or_entry_changed(
+def test_a_scheduled_run_tries_again_when_code_configuration_or_entry_changed(
     stage: Stage, change: str
 ) -> None:
     stage.name(2)
@@ -124,7 +126,7 @@ def test_a_sweep_tries_again_when_code_configuration_or_entry_changed(
     assert stage.release(trigger=Trigger.SCHEDULE).outcome == "released"
 
 
-def test_new_code_that_fails_the_gate_leaves_the_alias_on_the_old(stage: Stage) -> None:
+def test_new_code_that_fails_the_check_leaves_the_alias_on_the_old_code(stage: Stage) -> None:
     stage.name(2)
     stage.release()
     stage.change_code("code-2")
@@ -136,7 +138,7 @@ def test_new_code_that_fails_the_gate_leaves_the_alias_on_the_old(stage: Stage) 
     assert [one.outcome for one in stage.records()] == ["released", "failed", "released"]
 
 
-def test_a_version_that_another_releaser_left_unchecked_is_checked_before_it_is_shown(
+def test_a_version_that_another_releaser_left_unchecked_is_checked_before_it_is_served(
     stage: Stage,
 ) -> None:
     stage.name(2)
@@ -176,7 +178,7 @@ def test_a_new_alias_whose_version_cannot_start_does_not_keep_another_alias_s_mo
     assert "the subnet is gone" in stage.records("staging")[0].reason
 
 
-def test_an_alias_that_was_made_anew_after_a_failure_does_not_wait_for_somebody_to_ask(
+def test_an_alias_that_was_recreated_after_a_failure_is_released_by_the_schedule(
     stage: Stage,
 ) -> None:
     stage.name(1)
@@ -189,7 +191,7 @@ def test_an_alias_that_was_made_anew_after_a_failure_does_not_wait_for_somebody_
     assert stage.fake.shown("staging") == ""
 
 
-def test_a_function_whose_rights_do_not_hold_yet_is_asked_again_for_half_a_minute(
+def test_a_function_without_permissions_yet_is_checked_again_for_half_a_minute(
     stage: Stage,
 ) -> None:
     stage.name(2)

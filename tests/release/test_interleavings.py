@@ -2,19 +2,20 @@
 
 One of the releasers may die at any call.
 
-What must hold, whatever the order:
+These rules must hold in any order of the calls:
 
-- The pin that an alias shows from a move on was that of its log's newest entry at some moment since
-  the alias moved before. So no desired state is older than the revision that it moves. Or, if the
-  failure of the newest entry was on record at such a moment, it is the pin that the alias shows
+- A move sets an alias to the pin of an entry that was the newest at some moment since the previous
+  move of the alias. So no desired state is older than the revision that it moves. If the newest
+  entry was recorded as failed at such a moment, the pin may also be the one that the alias serves
   already.
-- A move goes to versions that are Active, and that have answered their check if they have a model.
-- A version that an alias names is never deleted; nor does anyone try to delete one that was named
-  before he looked at the aliases.
-- Once all is quiet, every alias shows its newest entry, under the newest code and configuration,
-  and Terraform's variables are all there.
-- No record of a release is about an older entry than the one before, unless an apply kept that; and
-  none says that an entry failed after one that says that it was released.
+- A move goes only to versions that are Active, and that have answered their check if they have a
+  model.
+- A version that an alias names is never deleted. No releaser tries to delete a version that was
+  named before it read the aliases.
+- When all processes are finished, every alias serves its newest entry under the newest code and
+  configuration, and all variables that Terraform set are present.
+- No release record is about an older entry than the previous record, unless an apply preserved that
+  entry. No record says that an entry failed after a record that it was released.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ _HOUR = 3600
 
 
 class SteppedStore(Store):
-    """A store in memory of which every call is a step."""
+    """An in-memory store in which every call is a step."""
 
     def __init__(self, step: Callable[[str], None]) -> None:
         super().__init__(MemoryStore(), "memory://stepped")
@@ -65,12 +66,12 @@ class SteppedStore(Store):
 
     def keys(self, prefix: str, *, after: str = "") -> Iterator[str]:
         self._step(f"list {prefix}")
-        # At once: a listing is of one moment.
+        # Read at once, because a listing shows one moment.
         return iter(list(super().keys(prefix, after=after)))
 
 
 class World:
-    """A deployed model with two aliases at version 1, and what must hold of them."""
+    """A deployed model with two aliases at version 1, and the rules that must hold."""
 
     def __init__(
         self, first_choices: list[int], seed: int, settle: int, age_seconds: int = 0
@@ -84,7 +85,7 @@ class World:
         self.named: dict[str, tuple[str, ...]] = {"prod": ("",), "staging": ("",)}
         self.allowed = {alias: {pins} for alias, pins in self.named.items()}
         self.shown = dict(self.named)
-        #: The newest entry's number, and that of the newest on record as failed.
+        #: Numbers of the newest entry, and of the newest entry that is recorded as failed.
         self.newest, self.failed = dict.fromkeys(self.named, 0), dict.fromkeys(self.named, 0)
         self.store.on_create = self._written
         self.fake.on_move = self._alias_moved
@@ -94,7 +95,7 @@ class World:
             self.fake.create_alias(alias, "1")
             self.name(alias, 1)
             assert self.release(alias) == "released"
-        # A version that somebody may want to go back to, or want to be rid of.
+        # A version for a rollback to return to, or for retention to delete.
         self.name("prod", 4)
         self.release("prod")
         self.name("prod", 1)
@@ -123,7 +124,7 @@ class World:
         return outcome.outcome if outcome.outcome != "unchanged" else "released"
 
     def _written(self, key: str) -> None:
-        # The record is read past the steps: this is the test's own look.
+        # Read the record without a step, because this read is the test's own.
         record = json.loads(Store.read(self.store, key) or b"{}")
         alias = key.split("/")[-2]
         if key.startswith("releases/") and record["outcome"] == "failed":
@@ -168,10 +169,10 @@ class World:
 
 
 def _bursts(dice: random.Random) -> Iterator[int]:
-    """Yield who is next, for a while each.
+    """Yield the number of the process that runs next, in bursts.
 
-    A release is a hundred steps and more: hypothesis by itself would mostly try short lists, and
-    with a throw of dice a step all would walk side by side.
+    A release takes more than a hundred steps. Hypothesis alone would mostly try short lists, and a
+    random choice for every step would let all processes advance at the same pace.
     """
     while True:
         yield from repeat(dice.randrange(60), dice.choice((1, 2, 5, 15, 40)))
@@ -188,7 +189,7 @@ def _bursts(dice: random.Random) -> Iterator[int]:
     canary=st.sampled_from([0, 3, 4]),
     dies_after=st.none() | st.integers(0, 80),
 )
-def test_whatever_the_order_an_alias_shows_what_its_log_names(
+def test_in_any_order_an_alias_serves_what_its_log_names(
     *,
     first_choices: list[int],
     seed: int,
@@ -224,7 +225,7 @@ def test_whatever_the_order_an_alias_shows_what_its_log_names(
     canary=st.sampled_from([0, 4]),
     dies_after=st.none() | st.integers(0, 120),
 )
-def test_whatever_the_order_a_failed_entry_never_changes_what_an_apply_keeps(
+def test_in_any_order_a_failed_entry_never_changes_what_an_apply_preserves(
     *,
     first_choices: list[int],
     seed: int,
@@ -254,7 +255,7 @@ def test_whatever_the_order_a_failed_entry_never_changes_what_an_apply_keeps(
     world.scheduler.add("notebook", lambda: world.name("prod", next_version))
     world.run()
     for alias in world.named:
-        # If an apply died before it wrote that the newest entry still fails, this one finds out.
+        # This apply records the failure if an earlier one died before it could.
         assert world.release(alias, trigger=Trigger.APPLY) in {"failed", "released"}
         assert world.release(alias, trigger=Trigger.APPLY) == "released"
     world.assert_settled("code-2", 1024)
@@ -267,7 +268,7 @@ def test_whatever_the_order_a_failed_entry_never_changes_what_an_apply_keeps(
     settle=st.integers(0, 1),
     dies_after=st.none() | st.integers(0, 80),
 )
-def test_whatever_the_order_and_the_luck_of_a_check_no_record_overtakes_another(
+def test_in_any_order_and_with_random_checks_no_record_overtakes_another(
     *, first_choices: list[int], seed: int, settle: int, dies_after: int | None
 ) -> None:
     world = World(first_choices, seed, settle)

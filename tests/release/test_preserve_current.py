@@ -18,7 +18,7 @@ def passes_only(*versions: int) -> Any:
 
 @pytest.fixture
 def stage() -> Stage:
-    """Version 1 is served, and version 3 is named and was refused."""
+    """Version 1 is served; version 3 is named, and its release failed."""
     stage = Stage()
     stage.fake.check = passes_only(1)
     stage.name(1)
@@ -33,7 +33,7 @@ def shown_code(stage: Stage) -> str:
     return str(stage.fake.functions[number]["CodeSha256"])
 
 
-def test_the_version_that_is_served_is_kept_under_new_code(stage: Stage) -> None:
+def test_the_served_version_is_preserved_under_new_code(stage: Stage) -> None:
     stage.change_code("code-2")
     outcome = stage.release(trigger=Trigger.APPLY)
     assert (outcome.outcome, outcome.version) == ("released", 1)
@@ -43,7 +43,7 @@ def test_the_version_that_is_served_is_kept_under_new_code(stage: Stage) -> None
     assert (stage.fake.shown("prod"), shown_code(stage)) == (pin(1), "code-2")
 
 
-def test_the_failed_entry_is_tried_under_new_code_and_its_failure_stays_the_last_word(
+def test_the_failed_entry_is_tried_under_new_code_and_its_failure_stays_the_last_record(
     stage: Stage,
 ) -> None:
     stage.change_code("code-2")
@@ -63,7 +63,7 @@ def test_a_failed_entry_that_passes_under_new_code_is_released(stage: Stage) -> 
     assert stage.fake.shown("prod") == pin(3)
 
 
-def test_new_code_under_which_only_the_failed_entry_passes_is_no_failure(stage: Stage) -> None:
+def test_new_code_under_which_only_the_failed_entry_passes_succeeds(stage: Stage) -> None:
     stage.change_code("code-2")
     stage.fake.check = passes_only(3)
     assert stage.release(trigger=Trigger.APPLY).outcome == "released"
@@ -89,13 +89,13 @@ def test_an_apply_that_changes_nothing_writes_nothing(stage: Stage) -> None:
     assert counts == (records, moves, checks)
 
 
-def test_a_person_s_request_is_for_the_failed_entry_itself(stage: Stage) -> None:
+def test_a_request_by_a_person_retries_the_failed_entry_itself(stage: Stage) -> None:
     stage.change_code("code-2")
     assert stage.release().outcome == "failed"
     assert (stage.fake.shown("prod"), shown_code(stage)) == (pin(1), "code-1")
 
 
-def test_with_nothing_released_yet_no_model_is_kept() -> None:
+def test_without_a_release_the_alias_keeps_serving_no_model() -> None:
     stage = Stage()
     stage.fake.check = failing(passed=False)
     stage.name(3)
@@ -108,7 +108,7 @@ def test_with_nothing_released_yet_no_model_is_kept() -> None:
     assert stage.records()[-1].outcome == "failed"
 
 
-def test_new_code_that_refuses_what_was_released_still_fails_each_apply() -> None:
+def test_new_code_that_breaks_the_released_version_fails_each_apply() -> None:
     stage = Stage()
     stage.name(1)
     stage.release()
@@ -119,7 +119,7 @@ def test_new_code_that_refuses_what_was_released_still_fails_each_apply() -> Non
     assert shown_code(stage) == "code-1"
 
 
-def test_a_canary_that_is_served_is_kept_with_its_share() -> None:
+def test_a_served_canary_is_preserved_with_its_share() -> None:
     stage = Stage()
     stage.name(1, canary={"version": 2, "percent": 10})
     stage.release()
@@ -134,7 +134,7 @@ def test_a_canary_that_is_served_is_kept_with_its_share() -> None:
 
 
 def refused_after(stage: Stage, *versions: int, **canary: Any) -> str:
-    """Release versions, name one that is refused, and return the first one's Lambda version."""
+    """Release versions, name one that fails, and return the first one's Lambda version."""
     numbers = []
     stage.fake.check = passes_only(1, 2)
     for version in versions:
@@ -146,7 +146,7 @@ def refused_after(stage: Stage, *versions: int, **canary: Any) -> str:
     return numbers[0]
 
 
-def test_a_model_that_was_put_there_by_hand_is_not_kept_and_not_moved_away() -> None:
+def test_a_model_that_was_set_by_hand_is_not_released_and_not_replaced() -> None:
     stage = Stage()
     stage.fake.aliases["prod"]["FunctionVersion"] = refused_after(stage, 2, 1)
     stage.change_code("code-2")
@@ -154,7 +154,7 @@ def test_a_model_that_was_put_there_by_hand_is_not_kept_and_not_moved_away() -> 
     assert (stage.fake.shown("prod"), shown_code(stage)) == (pin(2), "code-1")
 
 
-def test_a_canary_that_was_put_there_by_hand_is_not_kept_and_not_moved_away() -> None:
+def test_a_canary_that_was_set_by_hand_is_not_released_and_not_replaced() -> None:
     stage = Stage()
     refused_after(stage, 2, 1, canary={"version": 2, "percent": 10})
     weights = {stage.fake.aliases["prod"]["FunctionVersion"]: 0.1}
@@ -164,7 +164,7 @@ def test_a_canary_that_was_put_there_by_hand_is_not_kept_and_not_moved_away() ->
     assert (stage.fake.weights("prod"), shown_code(stage)) == (weights, "code-1")
 
 
-def test_a_canary_of_the_version_itself_is_no_canary() -> None:
+def test_a_canary_of_the_version_itself_is_ignored() -> None:
     stage = Stage()
     stage.fake.check = passes_only(1)
     stage.name(1, canary={"version": 1, "percent": 10})
@@ -176,7 +176,7 @@ def test_a_canary_of_the_version_itself_is_no_canary() -> None:
     assert (stage.fake.shown("prod"), shown_code(stage)) == (pin(1), "code-2")
 
 
-def test_what_somebody_releases_meanwhile_is_not_undone(stage: Stage) -> None:
+def test_a_concurrent_release_is_not_undone(stage: Stage) -> None:
     stage.change_code("code-2")
 
     def roll_forward() -> None:

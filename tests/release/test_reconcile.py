@@ -18,7 +18,7 @@ def stage() -> Stage:
     return Stage()
 
 
-# The desired
+# Desired state
 
 
 def test_an_alias_serves_what_the_registry_names(stage: Stage) -> None:
@@ -41,7 +41,7 @@ def test_every_alias_keeps_its_own_model(stage: Stage) -> None:
     assert (stage.fake.shown("prod"), stage.fake.shown("staging")) == (pin(1), pin(2))
 
 
-def test_a_release_that_finds_all_in_order_writes_and_changes_nothing(stage: Stage) -> None:
+def test_a_release_of_an_up_to_date_alias_writes_and_changes_nothing(stage: Stage) -> None:
     stage.name(2)
     stage.release()
     calls = len(stage.fake.calls)
@@ -73,7 +73,7 @@ def test_a_move_whose_answer_and_record_were_lost_is_recorded_by_the_next_releas
     assert stage.records()[-1].version == 3
 
 
-def test_a_record_that_the_store_does_not_take_says_nothing_of_the_entry(
+def test_a_record_that_the_store_refuses_is_not_a_failure_of_the_entry(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage.name(2)
@@ -169,7 +169,7 @@ def test_a_canary_that_fails_its_check_leaves_the_alias_as_it_was(stage: Stage) 
     assert (stage.fake.shown("prod"), stage.fake.weights("prod")) == (pin(1), {})
 
 
-# Versions: used again, or published
+# Reusing and publishing versions
 
 
 def test_going_back_uses_the_published_version_again(stage: Stage) -> None:
@@ -226,7 +226,7 @@ def test_a_changed_configuration_makes_a_new_version(stage: Stage, changes: Any)
     [{"Description": "new words"}, {"RuntimeVersionConfig": {"RuntimeVersionArn": "patched"}}],
     ids=lambda changes: next(iter(changes)),
 )
-def test_what_nobody_configured_makes_no_new_version(stage: Stage, changes: Any) -> None:
+def test_a_change_that_nobody_configured_makes_no_new_version(stage: Stage, changes: Any) -> None:
     stage.name(2)
     stage.release()
     stage.change_latest(**changes)
@@ -260,7 +260,7 @@ def test_a_version_that_cannot_start_is_a_failure_with_lambda_s_reason(stage: St
     assert stage.fake.shown("prod") == ""
 
 
-def test_what_could_not_be_updated_is_not_published(stage: Stage) -> None:
+def test_a_function_whose_update_failed_is_not_published(stage: Stage) -> None:
     stage.name(2)
 
     def break_latest(name: str) -> None:
@@ -289,7 +289,7 @@ def test_variables_that_cannot_be_read_are_never_written_back(stage: Stage) -> N
 # The client
 
 
-def test_the_client_waits_longer_than_a_function_runs_and_never_asks_twice() -> None:
+def test_the_client_waits_longer_than_a_function_runs_and_never_retries() -> None:
     config: Any = lambda_client("eu-west-1").meta.config
     assert config.read_timeout > 900
     assert config.retries["total_max_attempts"] == 1

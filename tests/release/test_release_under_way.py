@@ -17,7 +17,7 @@ def stage() -> Stage:
     return Stage()
 
 
-# What AWS does under way
+# Transitions and errors of AWS
 
 
 def test_the_alias_is_moved_only_to_an_active_version(stage: Stage) -> None:
@@ -27,14 +27,14 @@ def test_the_alias_is_moved_only_to_an_active_version(stage: Stage) -> None:
     assert stage.fake.moves[-1].states == ("Active", "Active")
 
 
-def test_terraform_s_update_under_way_is_waited_for(stage: Stage) -> None:
+def test_the_release_waits_for_terraform_s_update(stage: Stage) -> None:
     stage.name(2)
     stage.fake.settle = 4
     stage.fake.update_function_code("code-2")
     stage.release()
     served = stage.fake.functions[stage.fake.aliases["prod"]["FunctionVersion"]]
     assert (stage.fake.shown("prod"), served["CodeSha256"]) == (pin(2), "code-2")
-    # Nothing was tried in vain.
+    # No call was made before the update ended.
     for operation in ("UpdateFunctionConfiguration", "PublishVersion", "Invoke", "UpdateAlias"):
         assert stage.fake.calls.count(operation) == 1
 
@@ -44,14 +44,16 @@ def test_terraform_s_update_under_way_is_waited_for(stage: Stage) -> None:
     "operation",
     ["UpdateFunctionConfiguration", "PublishVersion", "Invoke", "UpdateAlias", "GetAlias"],
 )
-def test_a_conflict_anywhere_starts_again(stage: Stage, operation: str, code: str) -> None:
+def test_a_conflict_in_any_call_starts_the_release_again(
+    stage: Stage, operation: str, code: str
+) -> None:
     stage.name(2)
     stage.fake.refusals[operation] = [refusal(code, status=409)] * 3
     assert stage.release().outcome == "released"
     assert stage.fake.shown("prod") == pin(2)
 
 
-def test_endless_conflicts_are_given_up_undecided(stage: Stage) -> None:
+def test_endless_conflicts_leave_the_release_undecided(stage: Stage) -> None:
     stage.name(2)
     stage.fake.refusals["PublishVersion"] = [refusal("ResourceConflictException")] * 1000
     assert "other processes keep changing" in stage.release().reason
@@ -61,7 +63,7 @@ def test_endless_conflicts_are_given_up_undecided(stage: Stage) -> None:
 
 @pytest.mark.parametrize("code", ["TooManyRequestsException", "ThrottlingException"])
 @pytest.mark.parametrize("operation", ["Invoke", "UpdateAlias", "PublishVersion", "ListAliases"])
-def test_throttling_is_waited_out(stage: Stage, operation: str, code: str) -> None:
+def test_throttled_calls_are_retried(stage: Stage, operation: str, code: str) -> None:
     stage.name(2)
     stage.fake.refusals[operation] = [refusal(code, status=429)] * 8
     assert stage.release().outcome == "released"
@@ -69,7 +71,7 @@ def test_throttling_is_waited_out(stage: Stage, operation: str, code: str) -> No
 
 
 @pytest.mark.parametrize("operation", ["*", "PublishVersion", "Invoke", "UpdateAlias"])
-def test_throttling_without_end_is_undecided_and_not_recorded(stage: Stage, operation: str) -> None:
+def test_endless_throttling_is_undecided_and_not_recorded(stage: Stage, operation: str) -> None:
     stage.name(2)
     stage.fake.refusals[operation] = [refusal("ThrottlingException")] * 10_000
     assert "no time left" in stage.release(patience_seconds=100).reason
@@ -77,13 +79,13 @@ def test_throttling_without_end_is_undecided_and_not_recorded(stage: Stage, oper
     assert 100 <= stage.fake.time.seconds < 110
 
 
-def test_the_rights_of_a_fresh_role_are_waited_for(stage: Stage) -> None:
+def test_the_release_waits_for_the_permissions_of_a_new_role(stage: Stage) -> None:
     stage.name(2)
     stage.fake.refusals["*"] = [refusal("AccessDeniedException", status=403)] * 6
     assert stage.release().outcome == "released"
 
 
-def test_a_right_that_lacks_for_half_a_minute_is_a_recorded_failure(stage: Stage) -> None:
+def test_a_permission_that_is_missing_for_half_a_minute_is_a_recorded_failure(stage: Stage) -> None:
     stage.name(2)
     denied = refusal("AccessDeniedException", "not authorized to perform lambda:PublishVersion")
     stage.fake.refusals["PublishVersion"] = [denied] * 1000
@@ -94,7 +96,7 @@ def test_a_right_that_lacks_for_half_a_minute_is_a_recorded_failure(stage: Stage
     assert stage.release(trigger=Trigger.SCHEDULE).outcome == "released"
 
 
-def test_a_function_role_that_cannot_be_assumed_yet_is_waited_for(stage: Stage) -> None:
+def test_the_release_waits_for_a_function_role_that_cannot_be_assumed_yet(stage: Stage) -> None:
     stage.name(2)
     message = "The role defined for the function cannot be assumed by Lambda."
     fresh = refusal("InvalidParameterValueException", message)
@@ -102,7 +104,9 @@ def test_a_function_role_that_cannot_be_assumed_yet_is_waited_for(stage: Stage) 
     assert stage.release().outcome == "released"
 
 
-def test_a_move_that_lambda_forbids_is_recorded_and_left_alone_by_sweeps(stage: Stage) -> None:
+def test_a_move_that_lambda_forbids_is_recorded_and_not_retried_by_the_schedule(
+    stage: Stage,
+) -> None:
     stage.name(1, canary={"version": 2, "percent": 10})
     forbidden = refusal("InvalidParameterValueException", "provisioned concurrency and weights")
     stage.fake.refusals["UpdateAlias"] = [forbidden] * 1000
@@ -111,7 +115,7 @@ def test_a_move_that_lambda_forbids_is_recorded_and_left_alone_by_sweeps(stage: 
     assert len(stage.fake.checked) == 2
 
 
-def test_the_weights_of_provisioned_concurrency_under_way_are_left_alone(stage: Stage) -> None:
+def test_the_weights_of_provisioned_concurrency_in_transition_are_not_changed(stage: Stage) -> None:
     stage.name(1)
     stage.release()
     stage.fake.provisioned["prod"] = 5
@@ -125,7 +129,7 @@ def test_the_weights_of_provisioned_concurrency_under_way_are_left_alone(stage: 
     assert [record.outcome for record in stage.records()] == ["released", "released"]
 
 
-def test_a_move_while_provisioned_concurrency_moves_comes_after_it(stage: Stage) -> None:
+def test_a_move_waits_for_provisioned_concurrency_in_transition(stage: Stage) -> None:
     stage.name(1)
     stage.release()
     stage.fake.provisioned["prod"] = 5
@@ -148,7 +152,7 @@ def test_a_move_of_provisioned_concurrency_whose_record_was_lost_is_recorded(
     assert [record.outcome for record in stage.records()] == ["released"]
 
 
-def test_weights_to_what_the_log_never_named_are_removed(stage: Stage) -> None:
+def test_weights_of_a_version_that_the_log_never_named_are_removed(stage: Stage) -> None:
     stage.name(3, "staging")
     stage.release("staging")
     stage.name(1)
@@ -158,7 +162,7 @@ def test_weights_to_what_the_log_never_named_are_removed(stage: Stage) -> None:
     assert stage.fake.weights("prod") == {}
 
 
-def test_a_canary_of_ours_ends_even_if_the_version_stays(stage: Stage) -> None:
+def test_a_canary_ends_even_if_the_version_stays(stage: Stage) -> None:
     stage.name(1, canary={"version": 2, "percent": 10})
     stage.release()
     stage.name(1)
@@ -166,7 +170,7 @@ def test_a_canary_of_ours_ends_even_if_the_version_stays(stage: Stage) -> None:
     assert stage.fake.weights("prod") == {}
 
 
-def test_a_connection_that_breaks_is_made_again(stage: Stage) -> None:
+def test_a_broken_connection_is_retried(stage: Stage) -> None:
     stage.name(2)
     stage.fake.refusals["GetAlias"] = [EndpointConnectionError(endpoint_url="http://x")] * 3
     assert stage.release().outcome == "released"
@@ -181,13 +185,13 @@ def test_an_alias_that_does_not_exist_yet_is_undecided(stage: Stage) -> None:
     assert stage.records() == []
 
 
-def test_our_own_mistakes_are_not_taken_for_refusals(stage: Stage) -> None:
+def test_a_programming_error_is_not_taken_for_an_error_of_lambda(stage: Stage) -> None:
     stage.fake.before = lambda _: 1 / 0
     with pytest.raises(ZeroDivisionError):
         stage.release()
 
 
-# Others at work
+# Concurrent releasers and Terraform
 
 
 def test_an_entry_written_while_releasing_is_released_before_returning(stage: Stage) -> None:
@@ -198,7 +202,7 @@ def test_an_entry_written_while_releasing_is_released_before_returning(stage: St
     assert [record.version for record in stage.records()] == [2, 3]
 
 
-def test_an_entry_written_while_its_forerunner_fails_is_released(stage: Stage) -> None:
+def test_an_entry_written_while_the_previous_one_fails_is_released(stage: Stage) -> None:
     stage.name(2)
     stage.fake.check = lambda it: {
         **passing(it),
@@ -220,7 +224,7 @@ def test_an_entry_written_while_its_forerunner_fails_is_released(stage: Stage) -
         "UpdateAlias",
     ],
 )
-def test_an_older_wish_never_overtakes_a_newer_one(stage: Stage, operation: str) -> None:
+def test_an_older_desired_state_never_overtakes_a_newer_one(stage: Stage, operation: str) -> None:
     stage.name(2)
 
     def another_releaser() -> None:
@@ -230,11 +234,11 @@ def test_an_older_wish_never_overtakes_a_newer_one(stage: Stage, operation: str)
 
     stage.fake.before = once(operation, another_releaser)
     stage.release()
-    # Not once back: the first releaser's desired is older than the alias's revision.
+    # The alias never moves back, because the first releaser's desired state is stale.
     assert [move.pins for move in stage.fake.moves] == [(pin(3),)]
 
 
-def test_a_failure_that_another_releaser_has_disproved_is_not_recorded(stage: Stage) -> None:
+def test_a_failure_is_not_recorded_after_another_releaser_s_success(stage: Stage) -> None:
     stage.name(2)
 
     def fail_while_another_passes(configuration: dict[str, Any]) -> dict[str, Any]:
@@ -248,7 +252,7 @@ def test_a_failure_that_another_releaser_has_disproved_is_not_recorded(stage: St
     assert [record.outcome for record in stage.records()] == ["released"]
 
 
-def test_a_release_that_is_superseded_before_its_record_has_none(stage: Stage) -> None:
+def test_a_release_that_is_superseded_before_its_record_is_not_recorded(stage: Stage) -> None:
     stage.name(2)
 
     def another_releaser(_: Move) -> None:
@@ -263,7 +267,7 @@ def test_a_release_that_is_superseded_before_its_record_has_none(stage: Stage) -
 
 
 @pytest.mark.parametrize("is_lenient", [False, True])
-def test_a_pin_that_terraform_writes_back_meanwhile_is_not_published_for_ours(
+def test_a_pin_that_terraform_writes_back_concurrently_is_not_published(
     stage: Stage, *, is_lenient: bool
 ) -> None:
     stage.fake.is_lenient = is_lenient
@@ -281,7 +285,7 @@ def test_a_pin_that_terraform_writes_back_meanwhile_is_not_published_for_ours(
         assert stage.fake.published == ["1", "2", "3"]
 
 
-def test_variables_that_terraform_adds_meanwhile_are_kept(stage: Stage) -> None:
+def test_variables_that_terraform_adds_concurrently_are_kept(stage: Stage) -> None:
     stage.name(2)
     variables = {"SHEARLING_REGISTRY": "memory://x", "COLOUR": "blue"}
     stage.fake.before = once(
@@ -292,17 +296,17 @@ def test_variables_that_terraform_adds_meanwhile_are_kept(stage: Stage) -> None:
     assert stage.fake.latest["Environment"]["Variables"] == {**variables, PIN: pin(2)}
 
 
-def test_a_version_deleted_under_way_is_published_again(stage: Stage) -> None:
+def test_a_version_deleted_during_the_release_is_published_again(stage: Stage) -> None:
     stage.name(2)
     stage.fake.before = once("Invoke", partial(stage.fake.functions.pop, "2"))
     assert stage.release().outcome == "released"
     assert stage.fake.aliases["prod"]["FunctionVersion"] == "3"
 
 
-# Cleaning up
+# Deleting old versions
 
 
-def test_old_versions_that_nobody_goes_back_to_are_deleted_after_an_hour(stage: Stage) -> None:
+def test_old_versions_that_no_rollback_needs_are_deleted_after_an_hour(stage: Stage) -> None:
     stage = Stage(registry=memory_registry(6))
     for version in (1, 2, 3, 4):
         stage.name(version)
@@ -310,11 +314,11 @@ def test_old_versions_that_nobody_goes_back_to_are_deleted_after_an_hour(stage: 
     assert stage.fake.deleted == []
     stage.fake.time.seconds += 3700
     stage.release(trigger=Trigger.SCHEDULE)
-    # 1 is staging's; 5 is served, and 4 was before.
+    # Alias staging serves 1; prod serves 5, and served 4 before.
     assert stage.fake.published == ["1", "4", "5"]
 
 
-def test_the_version_of_a_failed_check_does_not_stay_for_ever(stage: Stage) -> None:
+def test_the_version_of_a_failed_check_is_deleted_in_the_end(stage: Stage) -> None:
     stage.name(1)
     stage.release()
     stage.name(2)
@@ -351,7 +355,7 @@ def test_the_newest_version_is_not_deleted_since_terraform_starts_aliases_there(
     assert stage.fake.published == ["1", "2"]
 
 
-def test_a_version_that_is_named_under_way_is_left_alone() -> None:
+def test_a_version_that_an_alias_names_meanwhile_is_not_deleted() -> None:
     stage = Stage(registry=memory_registry(6))
     for version in (1, 2, 3, 4, 5):
         stage.name(version)

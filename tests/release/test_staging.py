@@ -36,7 +36,7 @@ MIB = 2**20
 
 @pytest.fixture
 def stage() -> Stage:
-    """A function with a file system on which nothing lies yet."""
+    """A function with an empty file system."""
     stage = Stage()
     stage.change_latest(FileSystemConfigs=[MOUNT])
     stage.deployment = deploy(stage.registry, stager="acme_stager", file_system=MOUNT["Arn"])
@@ -45,7 +45,7 @@ def stage() -> Stage:
 
 
 def over(started: dict[str, Any], answer: object) -> Staging:
-    """Read what Lambda tells the releaser when a stager is over."""
+    """Read Lambda's event about a finished invocation of the stager."""
     event = {
         "version": "1.0",
         "requestContext": {"condition": "Success"},
@@ -79,7 +79,7 @@ def test_a_bundle_that_is_not_on_the_file_system_is_staged_and_nothing_is_publis
     assert stage.fake.moves == []
 
 
-def test_when_the_stager_is_done_the_release_goes_on(stage: Stage) -> None:
+def test_when_the_stager_is_done_the_release_continues(stage: Stage) -> None:
     stage.name(2)
     stage.release()
     stage.fake.stager = lambda _: {"staged": True}
@@ -88,14 +88,14 @@ def test_when_the_stager_is_done_the_release_goes_on(stage: Stage) -> None:
     assert stage.fake.shown("prod") == pin(2)
 
 
-def test_when_the_stagers_word_is_lost_the_next_sweep_goes_on(stage: Stage) -> None:
+def test_when_the_stagers_result_is_lost_the_next_scheduled_run_continues(stage: Stage) -> None:
     stage.name(2)
     stage.release()
     stage.fake.stager = lambda _: {"staged": True}
     assert stage.release(trigger=Trigger.SCHEDULE).outcome == "released"
 
 
-def test_when_the_stager_was_cut_off_the_next_sweep_starts_it_again(stage: Stage) -> None:
+def test_when_the_stager_was_stopped_the_next_scheduled_run_starts_it_again(stage: Stage) -> None:
     stage.name(2)
     stage.release()
     staging = over(stage.fake.started[0], {"outcome": "unfinished", "reason": "no time"})
@@ -105,7 +105,7 @@ def test_when_the_stager_was_cut_off_the_next_sweep_starts_it_again(stage: Stage
     assert len(stage.fake.started) == 2
 
 
-def test_a_stager_that_fails_fails_the_release_and_the_old_version_goes_on_serving(
+def test_a_stager_that_fails_fails_the_release_and_the_old_version_stays_served(
     stage: Stage,
 ) -> None:
     stage.fake.stager = lambda _: {"staged": True}
@@ -123,7 +123,9 @@ def test_a_stager_that_fails_fails_the_release_and_the_old_version_goes_on_servi
     assert stage.records()[-1].reason == "the file system is full"
 
 
-def test_what_may_pass_is_tried_by_every_sweep_and_recorded_once(stage: Stage) -> None:
+def test_a_failure_that_may_pass_is_retried_by_every_scheduled_run_and_recorded_once(
+    stage: Stage,
+) -> None:
     stage.name(2)
     stage.release()
     failed = {"outcome": "failed", "reason": "the file system is full"}
@@ -138,7 +140,7 @@ def test_what_may_pass_is_tried_by_every_sweep_and_recorded_once(stage: Stage) -
     assert len(stage.fake.started) == 4
 
 
-def test_what_cannot_pass_is_tried_again_only_when_somebody_asks(stage: Stage) -> None:
+def test_a_final_failure_is_retried_only_on_request(stage: Stage) -> None:
     stage.name(2)
     stage.release()
     changed = {"outcome": "failed", "reason": "a blob changed", "is_final": True}
@@ -157,21 +159,21 @@ def test_what_cannot_pass_is_tried_again_only_when_somebody_asks(stage: Stage) -
         (None, "failed"),
     ],
 )
-def test_a_stager_that_ends_without_an_answer_is_heard_of_too(answer: object, outcome: str) -> None:
+def test_a_stager_that_ends_without_an_answer_is_reported_too(answer: object, outcome: str) -> None:
     request = {"shearling": "stage", "pin": pin(2), "function": "acme-fraud", "alias": "prod"}
     staging = over(request, answer)
     assert (staging.outcome, staging.pin, staging.function) == (outcome, pin(2), "acme-fraud")
     assert "the stager crashed" in staging.reason
 
 
-def test_word_about_another_bundle_changes_nothing(stage: Stage) -> None:
+def test_a_result_for_another_bundle_changes_nothing(stage: Stage) -> None:
     stage.name(2)
     request = {"shearling": "stage", "pin": pin(1), "function": "acme-fraud", "alias": "prod"}
     failed = over(request, {"outcome": "failed", "reason": "of another"})
     assert stage.release(staging=failed).outcome == "staging"
 
 
-def test_a_lost_mount_fails_the_release_with_what_lambda_says(stage: Stage) -> None:
+def test_a_lost_mount_fails_the_release_with_lambda_s_message(stage: Stage) -> None:
     stage.name(2)
     stage.fake.refusals["Invoke"] = [refusal("EFSMountTimeoutException", "could not mount")]
     outcome = stage.release()
@@ -180,7 +182,7 @@ def test_a_lost_mount_fails_the_release_with_what_lambda_says(stage: Stage) -> N
     assert stage.fake.moves == []
 
 
-def test_an_alias_that_terraform_put_at_anothers_model_shows_none_while_its_own_is_staged(
+def test_an_alias_that_terraform_set_to_another_model_serves_none_while_its_own_is_staged(
     stage: Stage,
 ) -> None:
     stage.fake.stager = lambda _: {"staged": True}
@@ -193,7 +195,7 @@ def test_an_alias_that_terraform_put_at_anothers_model_shows_none_while_its_own_
     assert stage.fake.shown("staging") == ""
 
 
-def test_who_waits_goes_on_waiting_while_the_bundle_is_staged(stage: Stage) -> None:
+def test_waiting_continues_while_the_bundle_is_staged(stage: Stage) -> None:
     entry = stage.registry.set_alias("fraud", "prod", 2)
     stage.release()
     looks: Iterator[None] = iter([None])
@@ -213,7 +215,7 @@ def test_without_a_stager_nothing_is_staged(stage: Stage) -> None:
     assert stage.fake.started == []
 
 
-def test_word_of_a_stager_asks_for_its_alias_and_sweeps_the_others() -> None:
+def test_a_stager_s_result_releases_its_alias_on_request_and_the_others_on_schedule() -> None:
     request = {"shearling": "stage", "pin": pin(2), "function": "acme-fraud", "alias": "prod"}
     read = Request.read({"requestPayload": request, "responsePayload": {"outcome": "staged"}})
     assert (read.function, read.alias) == ("acme-fraud", "")
@@ -302,7 +304,7 @@ def test_mapped_weights_need_no_memory_and_a_mount_has_no_tmp_to_fit(
     assert stage.release().outcome == "released"
 
 
-def test_packed_weights_beyond_any_memory_are_refused_with_the_way_out(
+def test_packed_weights_beyond_any_memory_are_refused_with_a_remedy(
     stage: Stage, tmp_path: Path
 ) -> None:
     pinned = publish(stage, tmp_path, 12_000 * MIB, prepack=True)
@@ -314,7 +316,7 @@ def test_packed_weights_beyond_any_memory_are_refused_with_the_way_out(
 # Prune
 
 
-def test_prune_keeps_what_any_version_pins_and_the_next_one(stage: Stage, tmp_path: Path) -> None:
+def test_prune_keeps_the_blobs_of_every_version_and_of_latest(stage: Stage, tmp_path: Path) -> None:
     pins = [publish(stage, tmp_path, size) for size in (1000, 2000, 3000)]
     stage.fake.stager = lambda _: {"staged": True}
     for one in pins[:2]:
@@ -346,7 +348,7 @@ def test_prune_removes_nothing_if_a_version_cannot_be_read(stage: Stage) -> None
     assert "Invoke" not in stage.fake.calls
 
 
-def test_prune_says_so_if_there_is_no_stager(stage: Stage) -> None:
+def test_prune_fails_if_the_stager_does_not_exist(stage: Stage) -> None:
     stage.fake.refusals["Invoke"] = [refusal("ResourceNotFoundException", "gone", 404)]
     with pytest.raises(
         ReleaseError, match=r"stager .*acme_stager does not exist: run terraform apply"
@@ -361,13 +363,13 @@ def test_a_release_without_its_stager_is_undecided(stage: Stage) -> None:
     assert stage.records() == []
 
 
-def test_prune_says_why_the_stager_did_not(stage: Stage) -> None:
+def test_prune_reports_why_the_stager_failed(stage: Stage) -> None:
     stage.fake.stager = lambda _: {"reason": "a bundle is being staged: try again later"}
     with pytest.raises(ReleaseError, match="try again later"):
         prune(lambda _: stage.fake.client, stage.registry)
 
 
-def test_prune_removes_nothing_if_a_function_is_not_there(stage: Stage) -> None:
+def test_prune_removes_nothing_if_a_function_does_not_exist(stage: Stage) -> None:
     gone = refusal("ResourceNotFoundException", "no such function", 404)
     stage.fake.refusals["GetFunctionConfiguration"] = [gone]
     with pytest.raises(ReleaseError, match="the bundles that it needs are unknown"):
@@ -375,7 +377,7 @@ def test_prune_removes_nothing_if_a_function_is_not_there(stage: Stage) -> None:
     assert "Invoke" not in stage.fake.calls
 
 
-def test_the_command_shows_what_goes_and_what_waits(
+def test_the_command_shows_removed_and_waiting_blobs(
     stage: Stage, capfd: pytest.CaptureFixture[str]
 ) -> None:
     since = "2026-01-01T12:00:00+00:00"
@@ -400,7 +402,7 @@ def test_the_command_shows_what_goes_and_what_waits(
     assert [request["dry_run"] for request in asked] == [False, True]
 
 
-def test_the_command_says_so_if_all_is_needed(
+def test_the_command_reports_if_all_blobs_are_needed(
     stage: Stage, capfd: pytest.CaptureFixture[str]
 ) -> None:
     stage.fake.stager = lambda _: {"blobs": []}
@@ -409,7 +411,7 @@ def test_the_command_says_so_if_all_is_needed(
     assert "is needed" in capfd.readouterr().err
 
 
-def test_the_command_says_so_if_no_function_mounts_a_file_system(
+def test_the_command_reports_if_no_function_mounts_a_file_system(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["prune", "--dry-run", "--registry", str(tmp_path)]) == 0
