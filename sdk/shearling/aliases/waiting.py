@@ -102,7 +102,7 @@ def _timed_out(entry: AliasEntry, pending: list[Deployment], seconds: float) -> 
     deployment = pending[0]
     return ReleaseError(
         f"{_label(entry)}: no result from {deployment.function} in {deployment.region} after "
-        f"{seconds:.0f} s. The release is still under way, or its event was lost (a new bucket "
+        f"{seconds:.0f} s. The release is still in progress, or its event was lost (a new bucket "
         "sends events only after some minutes; the next scheduled reconciliation releases the "
         f"entry). Check the log /aws/lambda/{deployment.releaser} and its dead-letter queue, or "
         f"run: shearling retry-release {entry.model}:{entry.alias}"

@@ -85,8 +85,8 @@ def load_model(
     pin = source.resolve(ref)
     if allow_pickle and Ref.parse(ref).digest is None:
         raise FormatError(
-            f"ref {ref!r} is not pinned, and a pickle, which runs code, is only loaded by its "
-            f"digest: load_model({str(pin)!r}, allow_pickle=True)"
+            "allow_pickle=True needs a ref that is pinned by its digest, because a pickle runs "
+            f"code: load_model({str(pin)!r}, allow_pickle=True)"
         )
     manifest = source.manifest(pin)
     directory = cache_directory()
