@@ -1,4 +1,4 @@
-"""Shearling puts machine-learning models on AWS Lambda: `import shearling as sdk`."""
+"""Deploy machine-learning models to AWS Lambda: `import shearling as sdk`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from shearling.models.push import push_model as push_model
     from shearling.registry.registry import Registry as Registry
 
-#: The public names by the module that has them, so that a name is imported when it is first used.
+#: Module -> the public names that it defines. `__getattr__` imports a module on first use.
 _PUBLIC = {
     "aliases.rollback": ("rollback",),
     "aliases.set_alias": ("set_alias",),
@@ -74,7 +74,7 @@ __all__ = sorted(_MODULES)  # noqa: PLE0605 - type checkers read the imports abo
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used: a function's start pays for nothing else."""
+    """Import a public name on first use, so that a cold start imports only what it needs."""
     if name == "__version__":
         from importlib.metadata import version
 

@@ -1,16 +1,16 @@
-"""What can go wrong, as one tree.
+"""The exceptions that Shearling raises.
 
 ```
 ShearlingError
-+- BundleError                  not a bundle that this version can read; carries the field's path
-|  +- UnsupportedSchemaError    written by a newer shearling
-|  +- IntegrityError            not the bytes that were pushed
++- BundleError                  a bundle cannot be read; has the path of the invalid field
+|  +- UnsupportedSchemaError    a newer version of Shearling wrote the bundle
+|  +- IntegrityError            the bytes differ from the pushed ones
 +- FormatError                  a model cannot be saved or loaded
 |  +- EnvironmentMismatchError  the bundle needs another Python or package version
-+- RegistryError
++- RegistryError                the registry cannot serve the request
 |  +- ModelNotFoundError        no such model, version or alias
-|  +- InvalidRefError           not a name, or not a ref
-+- ReleaseError                 an alias could not be moved; carries the reason
+|  +- InvalidRefError           a name or ref is malformed
++- ReleaseError                 an alias could not be moved; has the reason
 +- StoreError                   the object store refused or failed
 +- PackageError                 a function package cannot be built
 +- InferenceError               status 500
@@ -20,7 +20,7 @@ ShearlingError
    +- ModelNotReadyError        503
    +- DeadlineError             504
    +- PredictionError           500
-   +- RowsFailedError           500: some rows of many; carries why, and what was answered
+   +- RowsFailedError           500: some rows failed; has the reasons and the other outputs
 ```
 """
 
@@ -34,19 +34,20 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-#: Reasons, and places for each, that a message has.
+#: How many reasons a message lists, and how many ranges of rows for each reason.
 _REASONS, _PLACES = 5, 5
 
 
 class ShearlingError(Exception):
-    """The root of every error that Shearling raises on purpose."""
+    """The base class of every error that Shearling raises on purpose."""
 
 
 class BundleError(ShearlingError):
-    """Not a bundle that this version can read.
+    """A bundle that this version of Shearling cannot read.
 
     Attributes:
-        field: where in the manifest, as in `files[0].digest`; empty if it is not about one field.
+        field: path of the invalid field, as in `files[0].digest`; empty if no single field is
+            invalid.
     """
 
     def __init__(self, message: str, *, field: str = "") -> None:
@@ -55,11 +56,16 @@ class BundleError(ShearlingError):
 
 
 class UnsupportedSchemaError(BundleError):
-    """The bundle was written by a newer version of Shearling."""
+    """A bundle that a newer version of Shearling wrote."""
 
 
 class IntegrityError(BundleError):
-    """The bytes are not the ones that were pushed."""
+    """Bytes that differ from the pushed ones.
+
+    Attributes:
+        expected: the recorded digest or size.
+        actual: the digest or size that was found.
+    """
 
     def __init__(self, what: str, *, expected: str, actual: str) -> None:
         super().__init__(f"{what} is not what was pushed: expected {expected}, got {actual}")
@@ -68,15 +74,15 @@ class IntegrityError(BundleError):
 
 
 class FormatError(ShearlingError):
-    """A model cannot be saved in, or loaded from, a format."""
+    """A model that cannot be saved in a format or loaded from it."""
 
 
 class EnvironmentMismatchError(FormatError):
-    """The bundle needs another Python, or other packages, than this process has."""
+    """A bundle that needs another Python or package version than this process has."""
 
 
 class RegistryError(ShearlingError):
-    """The registry does not hold what was asked for, or cannot."""
+    """The registry cannot serve the request, or a record in it is invalid."""
 
 
 class ModelNotFoundError(RegistryError, LookupError):
@@ -84,14 +90,14 @@ class ModelNotFoundError(RegistryError, LookupError):
 
 
 class InvalidRefError(RegistryError, ValueError):
-    """Not a name of a model, version or alias, or not a ref."""
+    """A malformed ref, or a malformed name of a model, version or alias."""
 
 
 class ReleaseError(ShearlingError):
     """An alias could not be moved.
 
     Attributes:
-        reason: why, in a sentence.
+        reason: the cause, in a sentence.
     """
 
     def __init__(self, message: str, *, reason: str = "") -> None:
@@ -103,7 +109,7 @@ class StoreError(ShearlingError):
     """The object store refused, failed or could not be reached.
 
     Attributes:
-        denied: whether it was for want of a right.
+        denied: whether the caller lacks a permission.
     """
 
     def __init__(self, message: str, *, denied: bool = False) -> None:
@@ -112,58 +118,58 @@ class StoreError(ShearlingError):
 
 
 class PackageError(ShearlingError):
-    """A function package cannot be built, or is too large for Lambda."""
+    """A function package that cannot be built or is too large for Lambda."""
 
 
 class InferenceError(ShearlingError):
-    """A request could not be answered; `status` is the HTTP status of the answer."""
+    """A request that could not be answered; `status` is the HTTP status of the response."""
 
     status: ClassVar[int] = 500
 
 
 class InvalidRequestError(InferenceError):
-    """The request is malformed, or does not fit the model's signature."""
+    """A request that is malformed or does not match the model's signature."""
 
     status: ClassVar[int] = 400
 
 
 class UnknownModelError(InferenceError):
-    """No such model, version or path here."""
+    """The function has no such model, version or path."""
 
     status: ClassVar[int] = 404
 
 
 class PayloadTooLargeError(InferenceError):
-    """The request or its answer is larger than Lambda carries."""
+    """The request or the response exceeds Lambda's size limit."""
 
     status: ClassVar[int] = 413
 
 
 class ModelNotReadyError(InferenceError):
-    """No model is released here yet, or it could not be loaded."""
+    """No model is released on the alias yet, or it could not be loaded."""
 
     status: ClassVar[int] = 503
 
 
 class DeadlineError(InferenceError):
-    """Less time is left than the request needs."""
+    """The request needs more time than is left."""
 
     status: ClassVar[int] = 504
 
 
 class PredictionError(InferenceError):
-    """The model itself failed on a valid request."""
+    """The model failed on a valid request."""
 
     status: ClassVar[int] = 500
 
 
 @dataclass(frozen=True, slots=True)
 class RowFailure:
-    """Rows that have no answer, and why.
+    """A range of rows that failed, and the error.
 
     Attributes:
-        rows: their numbers, as in `range(1000, 2000)`.
-        error: what their call raised, or that they were not sent.
+        rows: indices of the rows, as in `range(1000, 2000)`.
+        error: the exception of the request, or one that says that the rows were not sent.
     """
 
     rows: range
@@ -171,12 +177,13 @@ class RowFailure:
 
 
 class RowsFailedError(InferenceError):
-    """Some rows of many have no answer; the answers of the others are kept here.
+    """Some rows failed; the outputs of the other rows are in `outputs`.
 
     Attributes:
-        failures: what has no answer, in the order of the rows.
-        answered: the numbers of all other rows, in order.
-        outputs: their outputs by name, a row for each in `answered`; empty if there is none.
+        failures: the failed ranges, in the order of the rows.
+        answered: indices of all other rows, ascending.
+        outputs: arrays by output name, with one row for each index in `answered`; empty if all
+            rows failed.
     """
 
     def __init__(
@@ -195,13 +202,13 @@ class RowsFailedError(InferenceError):
 
 
 def _reasons(failures: Sequence[RowFailure]) -> list[str]:
-    """Return a line for each of the first reasons, with the rows that it holds for."""
+    """Return one line for each of the first distinct errors, with the rows that it affects."""
     places: dict[str, list[range]] = {}
     for failure in failures:
-        found = places.setdefault(" ".join(str(failure.error).split()), [])
-        is_adjacent = bool(found) and found[-1].stop == failure.rows.start
-        first = found.pop().start if is_adjacent else failure.rows.start
-        found.append(range(first, failure.rows.stop))
+        ranges = places.setdefault(" ".join(str(failure.error).split()), [])
+        is_adjacent = bool(ranges) and ranges[-1].stop == failure.rows.start
+        first = ranges.pop().start if is_adjacent else failure.rows.start
+        ranges.append(range(first, failure.rows.stop))
     lines = [f"{_places(rows)}: {reason}" for reason, rows in places.items()]
     more = len(lines) - _REASONS
     return lines[:_REASONS] + ([f"and {more} more reasons"] if more > 0 else [])

@@ -1,4 +1,4 @@
-"""Lambda's API: a client that waits as long as a function may run, and how failures read."""
+"""A Lambda client with a read timeout above any function's, and the text of a function's error."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
-#: A function's longest run, its start, and the way there and back.
+#: Lambda's maximum timeout, plus time for a cold start and the network.
 _READ_SECONDS = 900 + 60
 
 
 def lambda_client(
     region: str | None = None, *, attempts: int = 1, connections: int = 10
 ) -> LambdaClient:
-    """Return a client that waits longer for an invocation than any function may run.
+    """Return a Lambda client whose read timeout exceeds the maximum timeout of a function.
 
     Args:
-        region: None takes the one of the environment or the profile.
-        attempts: how often a request is sent, the first included. An invocation that is sent twice
-            runs twice.
-        connections: how many requests may be under way at once.
+        region: AWS region; None takes it from the environment or the profile.
+        attempts: number of times to send a request at most, including the first. A repeated
+            invocation runs the function twice.
+        connections: number of concurrent requests at most.
     """
     import boto3
     from botocore.config import Config
@@ -36,5 +36,9 @@ def lambda_client(
 
 
 def failure_message(answer: object) -> str:
-    """Return what an answer says that Lambda gives when the function itself failed."""
+    """Return the error message in the payload that Lambda returns for a failed function.
+
+    Args:
+        answer: the decoded payload of the invocation.
+    """
     return str(answer.get("errorMessage") if isinstance(answer, dict) else answer)

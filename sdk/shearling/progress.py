@@ -1,4 +1,4 @@
-"""A progress bar where somebody is looking: in a terminal or a notebook, and nowhere else."""
+"""A progress bar, shown in a terminal or a notebook only."""
 
 from __future__ import annotations
 
@@ -11,13 +11,22 @@ if TYPE_CHECKING:
 
 
 def is_watched() -> bool:
-    """Say whether standard error is a terminal, or the process is a notebook's."""
+    """Return whether standard error is a terminal or the process runs a notebook."""
     return sys.stderr.isatty() or "ipykernel" in sys.modules
 
 
 @contextmanager
 def progress(title: str, total: int, *, unit: str = "B") -> Iterator[Callable[[int], object]]:
-    """Yield a function to call with the number of bytes, or of other units, that are done."""
+    """Show a progress bar and yield the function that advances it.
+
+    Args:
+        title: text before the bar.
+        total: number of units to process.
+        unit: name of the unit; bytes by default.
+
+    Yields:
+        A function to call with the number of units processed since the last call.
+    """
     if not is_watched():
         yield int
         return
@@ -28,7 +37,7 @@ def progress(title: str, total: int, *, unit: str = "B") -> Iterator[Callable[[i
 
 
 def human_bytes(count: int) -> str:
-    """Return a number of bytes as a person reads it: `12.3 MB`."""
+    """Format a number of bytes, as in `12.3 MB`."""
     size = float(count)
     for unit in ("B", "kB", "MB"):
         if size < 1000:  # noqa: PLR2004 - the step between units

@@ -15,17 +15,18 @@ _MODEL = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
 _ALIAS = re.compile(r"[a-z][a-z0-9-]{0,47}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _NEWEST = "latest"
-#: What stands beside aliases in the registry, and in no policy may be taken for one.
+#: Folder names beside the aliases in the registry. An alias with such a name could match the
+#: IAM policy of another folder.
 _RESERVED = frozenset({_NEWEST, "versions", "digests"})
 _VERSION = re.compile(r"[1-9][0-9]{0,9}")
 
-#: Names that an error shows.
+#: How many names an error message lists.
 _SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """One bundle, named beyond doubt: `str(pin)` is `fraud:7@sha256:<hex>`."""
+    """The exact name of one bundle: `str(pin)` is `fraud:7@sha256:<hex>`."""
 
     model: str
     version: int
@@ -41,7 +42,11 @@ class Pin:
 
     @classmethod
     def parse(cls, text: str) -> Pin:
-        """Read `fraud:7@sha256:<hex>`; anything less is an InvalidRefError."""
+        """Parse `fraud:7@sha256:<hex>`.
+
+        Raises:
+            InvalidRefError: the text is not a pinned ref.
+        """
         ref = Ref.parse(text)
         if not isinstance(ref.selector, int) or ref.digest is None:
             raise InvalidRefError(f"{text!r} is not pinned: write <model>:<version>@sha256:<hex>")
@@ -50,10 +55,10 @@ class Pin:
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """What a person writes: a model and perhaps a version, an alias, or a pin.
+    """A model name, optionally with a version, an alias, or a version and its digest.
 
     Attributes:
-        selector: a version's number, an alias, or None for the newest version.
+        selector: a version number, an alias, or None for the newest version.
     """
 
     model: str
@@ -62,48 +67,56 @@ class Ref:
 
     @classmethod
     def parse(cls, text: str) -> Ref:
-        """Read `fraud` or `fraud:latest`, `fraud:7`, `fraud:prod` or `fraud:7@sha256:<hex>`."""
+        """Parse `fraud` or `fraud:latest`, `fraud:7`, `fraud:prod` or `fraud:7@sha256:<hex>`."""
         name, at, digest = text.partition("@")
         model, colon, selector = name.partition(":")
         check_model(model)
         if at and not (_DIGEST.fullmatch(digest) and _VERSION.fullmatch(selector)):
             raise InvalidRefError(
-                f"ref {text!r}: a pin is <model>:<version>@sha256:<64 hex digits>"
+                f"ref {text!r}: write a pin as <model>:<version>@sha256:<64 hex digits>"
             )
         if not colon or selector == _NEWEST:
             return cls(model)
         if _VERSION.fullmatch(selector):
             return cls(model, int(selector), digest or None)
         if selector[:1].isdigit():
-            raise InvalidRefError(f"ref {text!r}: versions are numbers from 1 on, as in {model}:1")
+            raise InvalidRefError(f"ref {text!r}: a version is a number from 1, as in {model}:1")
         return cls(model, check_alias(selector))
 
 
 def check_model(name: str) -> str:
-    """Return the name of a model, or raise InvalidRefError with what is allowed."""
+    """Return the name if it is valid for a model.
+
+    Raises:
+        InvalidRefError: the name is invalid; the message has the rule.
+    """
     if not _MODEL.fullmatch(name):
         raise InvalidRefError(
-            f"model {name!r}: a name has 1 to 48 of a-z, 0-9 and '-', "
+            f"model {name!r}: a name has 1 to 48 characters of a-z, 0-9 and '-', "
             "and starts with a letter or digit"
         )
     return name
 
 
 def check_alias(name: str) -> str:
-    """Return the name of an alias, or raise InvalidRefError with what is allowed."""
+    """Return the name if it is valid for an alias.
+
+    Raises:
+        InvalidRefError: the name is invalid; the message has the rule.
+    """
     if not _ALIAS.fullmatch(name) or name in _RESERVED:
         raise InvalidRefError(
-            f"alias {name!r}: a name has 1 to 48 of a-z, 0-9 and '-', starts with a letter, "
-            f"and is none of {', '.join(sorted(_RESERVED))}"
+            f"alias {name!r}: a name has 1 to 48 characters of a-z, 0-9 and '-' and starts with "
+            f"a letter; reserved names are {', '.join(sorted(_RESERVED))}"
         )
     return name
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
-    """Return known names for a message, those like a wrong one first, and not a whole page."""
+    """Return the first known names as text for a message, sorted by similarity to a wrong name."""
     from difflib import get_close_matches
 
     near = get_close_matches(name, known, n=_SHOWN)
-    ordered = near + [each for each in known if each not in near]
+    ordered = near + [candidate for candidate in known if candidate not in near]
     more = len(known) - _SHOWN
     return ", ".join(ordered[:_SHOWN]) + (f" and {more} more" if more > 0 else "") or "none"

@@ -1,4 +1,4 @@
-"""Rows and columns as aligned text."""
+"""Format rows and columns as aligned text."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a table with a line of headers; a column of numbers stands at the right.
+    """Return a table with a header line; columns of numbers are right-aligned.
 
     Args:
-        headers: of the columns; if all are empty they take no line.
-        rows: a cell for each header; an empty one shows as `-`.
+        headers: one title per column; if all are empty, the table has no header line.
+        rows: rows of cells, one cell per header; an empty cell shows as `-`.
     """
     given = [list(row) for row in rows]
     cells = [[_text(cell) for cell in row] for row in given]
