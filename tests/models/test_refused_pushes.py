@@ -154,7 +154,7 @@ def test_a_model_without_inputs_is_refused(registry: Registry) -> None:
         ),
         (scaling_graph(), "fraud", {"rtol": "x"}, InvalidRequestError, "rtol 'x' is not a finite"),
         (scaling_graph(), "fraud", {"atol": -1}, InvalidRequestError, "atol -1 is not a finite"),
-        (scaling_graph(), "fraud", {"example": None}, InvalidRequestError, "None is no rows"),
+        (scaling_graph(), "fraud", {"example": None}, InvalidRequestError, "example is None"),
         (
             scaling_graph(),
             "fraud",
@@ -174,14 +174,14 @@ def test_a_model_without_inputs_is_refused(registry: Registry) -> None:
             "fraud",
             {"example": [[1, 2, 3, 4], [1, 2]]},
             InvalidRequestError,
-            "example: rows of different lengths",
+            "example: the rows have different lengths",
         ),
         (
             classifier(LogisticRegression()),
             "fraud",
             {"example": OneHotEncoder().fit_transform(X)},
             InvalidRequestError,
-            "example: a csr_matrix is sparse, and a tensor is not: pass its .toarray()",
+            "example: sparse data is not supported (csr_matrix): pass its .toarray()",
         ),
         (
             classifier(LogisticRegression()),
@@ -195,7 +195,7 @@ def test_a_model_without_inputs_is_refused(registry: Registry) -> None:
             "fraud",
             {"example": FRAME.assign(country=np.array([None, *WORDS[1:]], object))},
             InvalidRequestError,
-            "input 'country': row 0 is nan: a string has no missing values: fill them first, as by",
+            "input 'country': row 0 is nan, but inputs of strings accept no missing values: fill",
         ),
         (
             lambda frame: frame["country"],
@@ -205,7 +205,7 @@ def test_a_model_without_inputs_is_refused(registry: Registry) -> None:
                 "example": FRAME.assign(country=np.array([*WORDS[1:], None], object)),
             },
             InvalidRequestError,
-            "example 'country': row 59 is nan: a string has no missing values: fill them",
+            "example 'country': row 59 is nan, but inputs of strings accept no missing values",
         ),
         (
             DummyClassifier().fit(X, BINARY),

@@ -157,7 +157,7 @@ def without(key: str, tensor: dict[str, Any] = X) -> dict[str, Any]:
         (
             {"inputs": [{**ID, "data": [1, None]}]},
             "inputs[0].data: None at [1] is not INT64",
-            "only floats may be missing",
+            "only inputs of floats accept missing values",
         ),
         ({"inputs": [{**COUNTRY, "data": ["de", 1]}]}, "inputs[0].data: 1 at [1]", "not BYTES"),
         ({"inputs": [{**COUNTRY, "data": [["de"], None]}]}, "inputs[0].data", "not BYTES"),

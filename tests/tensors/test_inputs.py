@@ -1,4 +1,4 @@
-"""What a person passes, as tensors: columns by their names, and what is missing by its row."""
+"""Conversion of arrays, DataFrames and dicts to the tensors of a signature."""
 
 from __future__ import annotations
 
@@ -42,9 +42,12 @@ def test_columns_are_known_by_the_text_of_their_names() -> None:
         (FRAME.rename(columns={"age": "years"}), "column 'age' is missing: the model was pushed"),
         (FRAME[["age"]], "column 'income' is missing: the model was pushed with columns age, inco"),
         (FRAME.assign(vip=True), "column 'vip' is unknown: the model was pushed with columns age"),
-        (pd.DataFrame([[1, 2, 3]], columns=["age", "age", "income"]), "'age' stands there twice"),
+        (
+            pd.DataFrame([[1, 2, 3]], columns=["age", "age", "income"]),
+            "duplicate column name 'age'",
+        ),
     ],
-    ids=["renamed", "missing", "unknown", "twice"],
+    ids=["renamed", "missing", "unknown", "duplicate"],
 )
 def test_other_columns_are_refused_by_name(frame: pd.DataFrame, message: str) -> None:
     with pytest.raises(InvalidRequestError, match=message):
@@ -64,7 +67,7 @@ def test_a_frame_is_taken_as_it_is_where_no_names_are_known() -> None:
     np.testing.assert_array_equal(to_tensors(FRAME, MATRIX)["X"], FRAME.to_numpy())
 
 
-def test_truth_beside_numbers_is_0_and_1() -> None:
+def test_booleans_beside_numbers_become_0_and_1() -> None:
     frame = pd.DataFrame({"age": [1.5], "vip": [True]})
     np.testing.assert_array_equal(to_tensors(frame, MATRIX)["X"], [[1.5, 1]])
 
@@ -73,19 +76,19 @@ def test_truth_beside_numbers_is_0_and_1() -> None:
 def test_a_missing_string_is_named_with_its_row(missing: Any) -> None:
     city = np.array(["Oslo", "Rome", missing], object)
     with pytest.raises(
-        InvalidRequestError, match=r"input 'city': row 2 is \S+: .*missing values: fill them first"
+        InvalidRequestError, match=r"input 'city': row 2 is \S+, .*missing values: fill them first"
     ):
         to_tensors({"city": city}, CITY)
 
 
-def test_what_is_no_string_is_named_with_its_row() -> None:
+def test_an_element_that_is_not_a_string_is_refused_with_its_row() -> None:
     with pytest.raises(InvalidRequestError, match="input 'city': row 1 is 5, which is not a strin"):
         to_tensors({"city": np.array(["Oslo", 5], object)}, CITY)
 
 
 @pytest.mark.parametrize("value", [[[1, 2], [3]], {"X": [[1, 2], [3]]}], ids=["list", "dict"])
 def test_rows_of_different_lengths_are_refused(value: Any) -> None:
-    with pytest.raises(InvalidRequestError, match="input 'X': rows of different lengths"):
+    with pytest.raises(InvalidRequestError, match="input 'X': the rows have different len"):
         to_tensors(value, MATRIX)
 
 
@@ -101,17 +104,17 @@ def test_rows_of_different_lengths_are_refused(value: Any) -> None:
     ],
     ids=["no-rows", "no-columns", "list", "frame", "one-input", "all-inputs"],
 )
-def test_an_example_without_rows_proves_nothing(example: Any) -> None:
+def test_an_example_without_rows_is_refused(example: Any) -> None:
     with pytest.raises(InvalidRequestError, match="example has no rows"):
         check_rows(example)
 
 
-def test_one_of_several_inputs_may_hold_nothing_yet() -> None:
+def test_one_of_several_inputs_may_be_empty() -> None:
     check_rows({"tokens": np.ones((1, 3)), "cache": np.ones((1, 8, 0, 64))})
 
 
 def deployed(directory: Path, **changes: Any) -> LambdaDoor:
-    """A function that serves a bundle whose manifest was changed."""
+    """Return a function that serves a bundle with changes to its manifest."""
     bundle = scaling_bundle(directory)
     registry = Registry(str(directory / "registry"))
     pin = registry.publish(replace(bundle.manifest, **changes), bundle.files, {}).version.pin
@@ -131,7 +134,7 @@ def test_a_deployed_model_takes_columns_by_the_names_of_the_push(tmp_path: Path)
         model.infer(frame.rename(columns={"age": "years"}))
 
 
-def test_metadata_of_the_user_cannot_stand_in_for_the_columns(tmp_path: Path) -> None:
+def test_the_users_metadata_cannot_set_the_columns(tmp_path: Path) -> None:
     door = deployed(tmp_path, metadata={"columns": ["other", "names"]})
     model = connect("acme-fraud:prod", client=door.client)
     assert "columns" not in model.metadata()["parameters"]

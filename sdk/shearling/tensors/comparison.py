@@ -1,4 +1,4 @@
-"""How far answers are from the expected ones."""
+"""Compare a model's outputs with the expected ones."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ if TYPE_CHECKING:
     Tensors = Mapping[str, NDArray[Any]]
 
 
-#: How far, relatively and absolutely, answers may be from the expected ones, unless a push says.
+#: Default relative and absolute tolerance between outputs and the expected ones.
 RTOL, ATOL = 1e-3, 1e-4
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How far answers are from what was expected.
+    """The result of a comparison.
 
     Attributes:
-        difference: the largest, as a number for numbers and as a share of all for the rest.
-        problem: empty if all are within the tolerance, else where it is worst, in words.
-        share: of the values that are not within it, in the output where it is worst.
+        difference: the largest absolute difference of a float output; for other datatypes, the
+            fraction of unequal values.
+        problem: text that describes the largest deviation; empty if all values are within the
+            tolerance.
+        share: fraction of the values outside the tolerance, in the output that `problem` names.
     """
 
     difference: float
@@ -35,15 +37,22 @@ class Comparison:
 
 
 def compare(expected: Tensors, actual: Tensors, *, rtol: float, atol: float) -> Comparison:
-    """Compare outputs with the expected ones, as numpy.allclose does; NaN equals NaN."""
+    """Compare outputs with the expected ones, as numpy.allclose does; NaN equals NaN.
+
+    Args:
+        expected: arrays by output name.
+        actual: arrays by output name; additional outputs are ignored.
+        rtol: relative tolerance.
+        atol: absolute tolerance.
+    """
     worst = Comparison(0.0)
     for name, wanted in expected.items():
         if name not in actual:
             return Comparison(float("inf"), f"output {name!r} is missing")
-        found = _compare_tensor(name, wanted, np.asarray(actual[name]), rtol, atol)
-        if found.problem:
-            return found
-        worst = max(worst, found, key=lambda one: one.difference)
+        comparison = _compare_tensor(name, wanted, np.asarray(actual[name]), rtol, atol)
+        if comparison.problem:
+            return comparison
+        worst = max(worst, comparison, key=lambda result: result.difference)
     return worst
 
 
@@ -61,7 +70,8 @@ def _compare_tensor(
     far = ~np.isclose(other, wide, rtol=rtol, atol=atol, equal_nan=True)
     with np.errstate(invalid="ignore", over="ignore"):
         difference = np.abs(other - wide)
-    # Where both are NaN or the same infinity there is no difference; where one is, it is endless.
+    # Two NaNs, or two equal infinities, differ by 0. If only one value is finite, the difference
+    # is infinite.
     difference = np.where(np.isfinite(difference), difference, np.where(far, np.inf, 0.0))
     largest = float(difference.max(initial=0.0))
     badness = np.where(far, difference, 0.0)
@@ -73,7 +83,7 @@ def _worst(name: str, wanted: NDArray[Any], given: NDArray[Any], badness: NDArra
     place = np.unravel_index(int(np.argmax(badness)), badness.shape)
     where = f"{name}[{', '.join(str(int(i)) for i in place)}]"
     count = int(np.count_nonzero(badness))
-    # As Python's own scalars: a person reads 1.0, not np.float64(1.0).
+    # Python scalars print as 1.0 instead of np.float64(1.0).
     found, expected = np.asarray(given[place]).tolist(), np.asarray(wanted[place]).tolist()
     return (
         f"output {where} is {found!r:.60}, expected {expected!r:.60} "

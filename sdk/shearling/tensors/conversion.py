@@ -1,7 +1,7 @@
-"""Tensors in memory: their datatypes, how values become them without loss, and their bytes.
+"""Convert values to tensors of a datatype and refuse values that would lose information.
 
-A tensor is a numpy array of its datatype; BYTES is an array of `str` objects, as ONNX Runtime has
-it.
+A tensor is a numpy array of the type that `DTYPES` maps its datatype to. A BYTES tensor is an
+array of `str` objects, as in ONNX Runtime.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from shearling.tensors.spec import TensorSpec
 
-#: Numbers in `struct`'s words.
+#: Datatype -> format character of `struct`.
 _CODES = {
     "UINT8": "B",
     "UINT16": "H",
@@ -37,55 +37,71 @@ _CODES = {
     "FP64": "d",
 }
 
-#: From it on a float of 64 bits may be an integer rounded.
+#: A 64-bit float of at least this magnitude may be a rounded integer.
 _EXACT = 2**53
 
-#: What a caller sent is shown short, however long or deep it is.
+#: Limits the length and depth at which messages show a caller's values.
 _REPR = reprlib.Repr()
 _REPR.maxstring = _REPR.maxother = _REPR.maxlong = 60
 _REPR.maxlevel = 3
 
 
 def shown(value: object) -> str:
-    """Return a caller's value for a message: short, however large or deep it is."""
+    """Format a caller's value for a message, cut to 80 characters."""
     return f"{_REPR.repr(value):.80}"
 
 
 def check_array(array: NDArray[Any], spec: TensorSpec, place: str) -> NDArray[Any]:
-    """Return the array in the datatype of its spec, if that loses nothing but float precision.
+    """Convert an array to the datatype of its spec; only float precision may be lost.
+
+    Args:
+        array: the values.
+        spec: the input that they are for.
+        place: field or input name that error messages begin with.
 
     Raises:
-        InvalidRequestError: datatype, shape or a value does not fit.
+        InvalidRequestError: the datatype, the shape or a value does not match the spec.
     """
     check_shape(list(array.shape), spec, place)
     return convert(array, spec, place).reshape(array.shape)
 
 
 def array_of(data: list[Any], spec: TensorSpec, place: str) -> NDArray[Any]:
-    """Return JSON's values as an array that `check_array` takes.
+    """Convert a list from JSON to an array for `check_array`.
+
+    Args:
+        data: a flat or nested list.
+        spec: the input that the values are for.
+        place: field or input name that error messages begin with.
 
     Raises:
-        InvalidRequestError: its rows have different lengths.
+        InvalidRequestError: the rows have different lengths.
     """
     try:
         array = np.array(data, object) if spec.datatype == "BYTES" else np.asarray(data)
     except ValueError as error:
-        raise InvalidRequestError(f"{place}: rows of different lengths") from error
-    reads_otherwise = (
-        # A small and a very large integer are floats to numpy,
+        raise InvalidRequestError(f"{place}: the rows have different lengths") from error
+    is_altered = (
+        # numpy converts a list with a small and a very large integer to floats,
         (spec.datatype.startswith("UINT") and array.dtype.kind == "f")
-        # and beside one string all numbers are strings.
+        # and a list with a string and numbers to strings.
         or array.dtype.kind == "U"
     )
-    return np.array(data, object) if reads_otherwise else array
+    return np.array(data, object) if is_altered else array
 
 
 def packed(data: list[Any], datatype: str, shape: list[int]) -> NDArray[Any] | None:
-    """Return a flat list of JSON's numbers as an array; None if it is not one that fits.
+    """Convert a flat list of numbers to an array; return None where that needs closer checks.
 
-    `struct` is the quickest way from a list to an array, and refuses whatever would be rounded to
-    an integer, wrapped or overflow; what it refuses, `array_of` and `convert` look at closely. An
-    integer beyond 2^53 it reads as a float of 64 bits first, and so may round it twice.
+    `struct` is the fastest way from a list to an array. It refuses values that it would have to
+    round to an integer, values out of range, and values of other types; the caller then uses
+    `array_of` and `convert`. For a float datatype, `struct` first converts an integer above 2^53
+    to a 64-bit float, which may round it twice.
+
+    Args:
+        data: the list.
+        datatype: datatype of the Open Inference Protocol.
+        shape: sizes of the array's dimensions.
     """
     code, count = _CODES.get(datatype), len(data)
     if code is None or not count or count != prod(shape):
@@ -99,7 +115,7 @@ def packed(data: list[Any], datatype: str, shape: list[int]) -> NDArray[Any] | N
 
 
 def differing_row_counts(tensors: Mapping[str, NDArray[Any]]) -> str:
-    """Return how many rows each tensor has, in words; empty if all have the same number."""
+    """Return text with the row count of each tensor; empty if all counts are equal."""
     counts = {name: len(array) for name, array in tensors.items()}
     if len(set(counts.values())) <= 1:
         return ""
@@ -107,8 +123,8 @@ def differing_row_counts(tensors: Mapping[str, NDArray[Any]]) -> str:
 
 
 def is_unicode(text: str) -> bool:
-    """Say whether a string has an encoding."""
-    # JSON can spell half of a surrogate pair, which no encoding has.
+    """Return whether a string can be encoded as UTF-8."""
+    # JSON can contain half of a surrogate pair, which UTF-8 cannot encode.
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -117,28 +133,35 @@ def is_unicode(text: str) -> bool:
 
 
 def check_shape(shape: object, spec: TensorSpec, place: str) -> list[int]:
-    """Return a shape that fits a spec.
+    """Return the shape if it matches the spec.
+
+    Args:
+        shape: the value of the request's `shape` field.
+        spec: the input that it is for.
+        place: field or input name that error messages begin with.
 
     Raises:
-        InvalidRequestError: it is none, or does not fit.
+        InvalidRequestError: it is not a list of sizes, or does not match the spec.
     """
     wanted = spec.shape
     if type(shape) is list and len(shape) == len(wanted):
-        # A generator, and `strict`, take half of a microsecond of every request.
-        for size, one in zip(shape, wanted):  # noqa: B905
-            if type(size) is not int or size < 0 or one not in (-1, size):
+        # A generator expression and `strict` would add half a microsecond to every request.
+        for size, expected in zip(shape, wanted):  # noqa: B905
+            if type(size) is not int or size < 0 or expected not in (-1, size):
                 break
         else:
             return shape
-    raise InvalidRequestError(f"{place}.shape: {_why_not(shape, spec)}")
+    raise InvalidRequestError(f"{place}.shape: {_shape_problem(shape, spec)}")
 
 
-def _why_not(shape: object, spec: TensorSpec) -> str:
+def _shape_problem(shape: object, spec: TensorSpec) -> str:
     if type(shape) is not list or any(type(size) is not int or size < 0 for size in shape):
         return f"{shown(shape)} is not a list of sizes"
     wanted = list(spec.shape)
     pairs = zip(shape, wanted[1:], strict=False)
-    is_row = len(shape) == len(wanted) - 1 and all(one in (-1, size) for size, one in pairs)
+    is_row = len(shape) == len(wanted) - 1 and all(
+        expected in (-1, size) for size, expected in pairs
+    )
     remedy = (
         f"a single row has shape {[1, *shape]}" if is_row and wanted[0] == -1 else "-1 is any size"
     )
@@ -146,7 +169,16 @@ def _why_not(shape: object, spec: TensorSpec) -> str:
 
 
 def convert(array: NDArray[Any], spec: TensorSpec, place: str) -> NDArray[Any]:
-    """Return values in the datatype of a spec, or raise InvalidRequestError with one that fails."""
+    """Convert values to the datatype of a spec.
+
+    Args:
+        array: the values.
+        spec: the input that they are for.
+        place: field or input name that error messages begin with.
+
+    Raises:
+        InvalidRequestError: a value does not fit; the message has the first invalid value.
+    """
     dtype = DTYPES[spec.datatype]
     if array.dtype == dtype and dtype.kind != "O":
         return check_missing(array, spec, place)
@@ -155,20 +187,24 @@ def convert(array: NDArray[Any], spec: TensorSpec, place: str) -> NDArray[Any]:
     match dtype.kind:
         case "O" if all(map(_is_string, array.ravel())):
             return array.astype(object)
-        case "b" if _are_truths(array):
+        case "b" if _are_booleans(array):
             return array.astype(dtype)
         case "f":
             return check_missing(_to_float(array, dtype, place), spec, place)
         case "i" | "u" if _are_integers(array) and _in_range(array, dtype):
             return array.astype(dtype)
-    raise InvalidRequestError(f"{place}: {_first_misfit(array, spec)}")
+    raise InvalidRequestError(f"{place}: {_value_problem(array, spec)}")
 
 
 def check_missing(array: NDArray[Any], spec: TensorSpec, place: str) -> NDArray[Any]:
-    """Return an input's values, or raise InvalidRequestError if one lacks that must not."""
-    if spec.nullable or array.dtype.kind != "f" or not (lacking := np.isnan(array)).any():
+    """Return the values if none is missing or the input accepts missing values.
+
+    Raises:
+        InvalidRequestError: a value is missing; the message has its position.
+    """
+    if spec.nullable or array.dtype.kind != "f" or not (missing := np.isnan(array)).any():
         return array
-    where = f" at {np.argwhere(lacking)[0].tolist()}" if array.size > 1 else ""
+    where = f" at {np.argwhere(missing)[0].tolist()}" if array.size > 1 else ""
     raise InvalidRequestError(
         f"{place}: the value{where} is missing, and the model takes no missing values in input "
         f"{spec.name!r}: fill it first, or push the model with an imputer in its pipeline"
@@ -176,14 +212,14 @@ def check_missing(array: NDArray[Any], spec: TensorSpec, place: str) -> NDArray[
 
 
 def _to_float(array: NDArray[Any], dtype: np.dtype[Any], place: str) -> NDArray[Any]:
-    # JSON knows no NaN: null stands for it, in requests as in answers.
+    # JSON has no NaN: requests and responses use null instead.
     if array.dtype.kind == "O" and all(map(_is_number, array.ravel())):
         try:
             array = array.astype(np.float64)
         except OverflowError as error:
             raise InvalidRequestError(f"{place}: {error}") from error
     if array.dtype.kind not in "fiub":
-        raise InvalidRequestError(f"{place}: {_first(array, _is_number)} is not a number")
+        raise InvalidRequestError(f"{place}: {_first_invalid(array, _is_number)} is not a number")
     try:
         with np.errstate(over="raise"):
             return array.astype(dtype)
@@ -196,34 +232,35 @@ def _is_number(element: object) -> bool:
     return element is None or type(element) in (int, float, bool)
 
 
-def _first_misfit(array: NDArray[Any], spec: TensorSpec) -> str:
-    """Say which element is the first that has no form in a datatype, and why."""
+def _value_problem(array: NDArray[Any], spec: TensorSpec) -> str:
+    """Return text with the first element that the datatype cannot represent, and the reason."""
     dtype = DTYPES[spec.datatype]
 
     def fits(element: object) -> bool:
         if dtype.kind == "O":
             return _is_string(element)
         if dtype.kind == "b":
-            return _is_truth(element)
+            return _is_boolean(element)
         return _is_integer(element) and _in_range(np.array([element]), dtype)
 
-    said = f"{_first(array, fits)} is not {spec.datatype}"
-    # NaN alone differs from itself.
+    problem = f"{_first_invalid(array, fits)} is not {spec.datatype}"
+    # Only NaN differs from itself.
     if any(element is None or element != element for element in array.ravel()):  # noqa: PLR0124
         return (
-            f"{said}; only floats may be missing: fill it first, or push the model with an example "
-            f"in which {spec.name!r} is of floats"
+            f"{problem}; only inputs of floats accept missing values: fill the value first, or "
+            f"push the model with an example in which {spec.name!r} contains floats"
         )
-    return said
+    return problem
 
 
-def _first(array: NDArray[Any], fits: Callable[[object], bool]) -> str:
-    """Show the first element that does not fit, and where it is if there are others.
+def _first_invalid(array: NDArray[Any], fits: Callable[[object], bool]) -> str:
+    """Return text with the first invalid element, and its index if there are several elements.
 
-    If each would fit, it is the kind of the array that does not: as a moment is an integer.
+    If every element is valid, the array's type is invalid: a datetime64 array, for example, has
+    integer elements. Then the text has the first element.
     """
     values = [(index, _python(element)) for index, element in np.ndenumerate(array)]
-    index, element = next((each for each in values if not fits(each[1])), values[0])
+    index, element = next((item for item in values if not fits(item[1])), values[0])
     return shown(element) if array.size == 1 else f"{shown(element)} at {list(index)}"
 
 
@@ -231,14 +268,14 @@ def _python(element: Any) -> object:
     return element.item() if isinstance(element, np.generic) else element
 
 
-def _are_truths(array: NDArray[Any]) -> bool:
+def _are_booleans(array: NDArray[Any]) -> bool:
     kind = array.dtype.kind
     if kind in "iu":
         return bool(np.isin(array, (0, 1)).all())
-    return kind == "b" or (kind == "O" and all(map(_is_truth, array.ravel())))
+    return kind == "b" or (kind == "O" and all(map(_is_boolean, array.ravel())))
 
 
-def _is_truth(element: object) -> bool:
+def _is_boolean(element: object) -> bool:
     return type(element) in (bool, int) and element in (0, 1)
 
 
@@ -247,7 +284,10 @@ def _is_string(element: object) -> bool:
 
 
 def _are_integers(array: NDArray[Any]) -> bool:
-    """Say whether all elements are integers, be it as floats: pandas and JavaScript have 2.0."""
+    """Return whether all elements are integers; floats such as 2.0 count as integers.
+
+    pandas and JavaScript store some integers as floats.
+    """
     kind = array.dtype.kind
     if kind == "f":
         doubles = array.astype(np.float64)

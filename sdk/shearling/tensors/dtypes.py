@@ -1,4 +1,4 @@
-"""The numpy type of each datatype of the protocol."""
+"""The numpy type of each datatype of the Open Inference Protocol."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _DATATYPES = {dtype: name for name, dtype in DTYPES.items()}
 
 
 def datatype_of(array: NDArray[Any]) -> str | None:
-    """Return the datatype of a numpy array, or None if the protocol has none for it."""
+    """Return the protocol's datatype of a numpy array, or None if it has none."""
     if array.dtype.kind in "UO":
         return "BYTES"
     return _DATATYPES.get(array.dtype) or _DATATYPES.get(array.dtype.newbyteorder("<"))

@@ -1,4 +1,4 @@
-"""The bytes of a tensor: little-endian and row-major, a string behind its length."""
+"""Binary encoding of tensors: little-endian, row-major, strings with a length prefix."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def to_bytes(array: NDArray[Any]) -> bytes:
-    """Return a tensor's elements, little-endian and row-major; a string has a 4-byte length."""
+    """Encode a tensor: little-endian and row-major, each string after its 4-byte length."""
     if array.dtype.kind not in "UO":
         return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
     encoded = (str(element).encode() for element in array.ravel())
@@ -24,23 +24,30 @@ def to_bytes(array: NDArray[Any]) -> bytes:
 
 
 def from_bytes(data: bytes | memoryview, datatype: str, shape: list[int]) -> NDArray[Any]:
-    """Read a tensor written by `to_bytes`.
+    """Decode a tensor that `to_bytes` encoded.
+
+    Args:
+        data: the bytes.
+        datatype: datatype of the Open Inference Protocol.
+        shape: sizes of the tensor's dimensions.
 
     Raises:
-        InvalidRequestError: there are more or fewer bytes than the shape has elements.
+        InvalidRequestError: the bytes do not match the datatype and shape.
     """
     dtype = DTYPES[datatype]
     if datatype != "BYTES":
         if len(data) != prod(shape) * dtype.itemsize:
             raise InvalidRequestError(
-                f"{len(data)} bytes, where {datatype}{shape} has {prod(shape) * dtype.itemsize}"
+                f"{len(data)} bytes, but {datatype}{shape} has {prod(shape) * dtype.itemsize} bytes"
             )
         if datatype == "BOOL" and np.frombuffer(data, np.uint8).max(initial=0) > 1:
-            raise InvalidRequestError("a byte of BOOL is neither 0 nor 1")
+            raise InvalidRequestError("a BOOL byte is neither 0 nor 1")
         return _shaped(np.frombuffer(data, dtype), shape)
     elements = _read_strings(memoryview(data))
     if len(elements) != prod(shape):
-        raise InvalidRequestError(f"{len(elements)} strings, where {shape} has {prod(shape)}")
+        raise InvalidRequestError(
+            f"{len(elements)} strings, but shape {shape} has {prod(shape)} elements"
+        )
     array = np.empty(len(elements), dtype)
     array[:] = elements
     return _shaped(array, shape)
@@ -49,7 +56,7 @@ def from_bytes(data: bytes | memoryview, datatype: str, shape: list[int]) -> NDA
 def _shaped(array: NDArray[Any], shape: list[int]) -> NDArray[Any]:
     try:
         return array.reshape(shape)
-    except ValueError as error:  # no elements, and a size that no array has
+    except ValueError as error:  # an empty tensor with a size above numpy's limit
         raise InvalidRequestError(f"shape: {error}") from error
 
 
@@ -60,7 +67,7 @@ def _read_strings(data: memoryview) -> list[str]:
         (length,) = struct.unpack_from("<I", data, position) if position + 4 <= len(data) else (0,)
         end = position + 4 + length
         if end > len(data):
-            raise InvalidRequestError("the last string is cut off")
+            raise InvalidRequestError("the last string is incomplete")
         try:
             elements.append(str(data[position + 4 : end], "utf-8"))
         except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""Arrays, DataFrames and dicts of arrays, as the named tensors of a signature."""
+"""Convert arrays, DataFrames and dicts of arrays to the named tensors of a signature."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def is_frame(value: object) -> bool:
-    """Say whether a value is a DataFrame, without importing pandas."""
+    """Return whether a value is a DataFrame, without importing pandas."""
     return hasattr(value, "columns") and hasattr(value, "to_numpy")
 
 
 def named_arrays(value: Any) -> dict[str, NDArray[Any]] | None:
-    """Return a dict's or DataFrame's arrays by name, or None for a single array.
+    """Return the arrays of a dict or DataFrame by name, or None for any other value.
 
     A column of a DataFrame becomes an array of shape [rows, 1].
     """
@@ -35,22 +35,27 @@ def named_arrays(value: Any) -> dict[str, NDArray[Any]] | None:
 
 
 def column_names(frame: Any) -> list[Any]:
-    """Return a DataFrame's columns.
+    """Return a DataFrame's column names.
 
     Raises:
-        InvalidRequestError: a name stands there twice.
+        InvalidRequestError: two columns have the same name.
     """
     names = list(frame.columns)
     seen = set[str]()
     for name in map(str, names):
         if name in seen:
-            raise InvalidRequestError(f"column {name!r} stands there twice")
+            raise InvalidRequestError(f"duplicate column name {name!r}")
         seen.add(name)
     return names
 
 
 def as_matrix(frame: Any, columns: Sequence[Any] = ()) -> NDArray[Any]:
-    """Return a DataFrame's columns side by side; truth beside numbers is 0 and 1."""
+    """Return a DataFrame as an array of shape [rows, columns]; booleans become 0 and 1.
+
+    Args:
+        frame: a DataFrame.
+        columns: names of the columns to take, in order; all columns by default.
+    """
     names = columns or column_names(frame)
     if not names:
         raise InvalidRequestError("the DataFrame has no columns")
@@ -58,9 +63,10 @@ def as_matrix(frame: Any, columns: Sequence[Any] = ()) -> NDArray[Any]:
 
 
 def columns_of(example: Any, specs: Sequence[TensorSpec]) -> list[str]:
-    """Return the names of the columns that one input is made of; empty if no names were given.
+    """Return the column names of the DataFrame that is a model's only input.
 
-    Numbers are none: pandas writes them where nobody gave names.
+    The list is empty for several inputs, for other values than a DataFrame, and if a name is not a
+    string: pandas numbers the columns of a DataFrame without names.
     """
     if len(specs) != 1 or not is_frame(example):
         return []
@@ -69,46 +75,50 @@ def columns_of(example: Any, specs: Sequence[TensorSpec]) -> list[str]:
 
 
 def check_rows(example: Any) -> None:
-    """Refuse an example that is no array, or one without rows: it would prove nothing.
+    """Refuse an example without rows, since the push verifies the model on the example.
 
     Raises:
-        InvalidRequestError: the message names the input and its shape.
+        InvalidRequestError: the example is not an array or has no rows; the message has the name
+            and the shape of the input.
     """
     if example is None:
-        raise InvalidRequestError("example: None is no rows: pass a few that the model can answer")
+        raise InvalidRequestError("example is None: pass a few rows that the model can answer")
     arrays = named_arrays(example)
     arrays = {"": as_array(example, "example")} if arrays is None else arrays
     for name, array in arrays.items():
-        # Of several inputs one may hold nothing, as the cache of a first step does.
+        # One of several inputs may be empty, as the cache of a decoder's first step is.
         if array.shape[:1] == (0,) or (array.size == 0 and len(arrays) == 1):
             where = f"input {name!r}" if name else "it"
             raise InvalidRequestError(
-                f"example has no rows: {where} has shape {list(array.shape)}, and nothing would "
-                "prove the model: pass at least one row"
+                f"example has no rows: {where} has shape {list(array.shape)}: pass at least one "
+                "row, on which the push can verify the model"
             )
     if arrays and not any(array.size for array in arrays.values()):
-        raise InvalidRequestError("example has no rows: all of its inputs are empty")
+        raise InvalidRequestError(
+            "example has no rows: all of its inputs are empty: pass at least one row"
+        )
 
 
 def to_tensors(
     value: Any, specs: Sequence[TensorSpec], columns: Sequence[str] = ()
 ) -> dict[str, NDArray[Any]]:
-    """Return a value as the tensors that the specs describe.
+    """Convert a value to the tensors that the specs describe.
 
     Args:
         value: one array, or rows as lists, for a model with one input; a dict of arrays by input
             name; or a DataFrame, whose columns are the inputs or, for a model with one input of
             rank 2, the columns of that input.
         specs: the inputs of a signature.
-        columns: of the only input, if the model was pushed with a DataFrame: another DataFrame is
-            put into their order, and refused if it has others. Arrays are taken as they are.
+        columns: column names of the only input, if the model was pushed with a DataFrame. The
+            columns of another DataFrame are put into this order and must have these names. Arrays
+            are used unchanged.
 
     Raises:
-        InvalidRequestError: it does not fit; the message names the input.
+        InvalidRequestError: the value does not match the specs; the message names the input.
     """
     names = [spec.name for spec in specs]
     if is_frame(value) and len(specs) == 1 and names != [str(name) for name in value.columns]:
-        value = _in_order(value, columns)
+        value = _ordered_matrix(value, columns)
     arrays = named_arrays(value)
     if arrays is None:
         if len(specs) > 1:
@@ -124,24 +134,24 @@ def to_tensors(
             f"inputs: {unknown[0]!r} is not an input of the model; it takes "
             f"{', '.join(map(str, specs))}"
         )
-    return {spec.name: _fit(arrays[spec.name], spec) for spec in specs}
+    return {spec.name: _to_tensor(arrays[spec.name], spec) for spec in specs}
 
 
 def as_array(value: Any, what: str) -> NDArray[Any]:
-    """Return a value as an array.
+    """Convert a value to an array.
 
     Raises:
-        InvalidRequestError: it is none; the message begins with `what`.
+        InvalidRequestError: it cannot be converted; the message begins with `what`.
     """
-    if hasattr(value, "toarray"):  # of scipy's, which numpy takes for a single object
+    if hasattr(value, "toarray"):  # scipy's sparse matrices, which numpy treats as one object
         raise InvalidRequestError(
-            f"{what}: a {type(value).__name__} is sparse, and a tensor is not: pass its .toarray()"
+            f"{what}: sparse data is not supported ({type(value).__name__}): pass its .toarray()"
         )
     try:
         return np.asarray(value)
     except ValueError as error:
         if "inhomogeneous" in str(error):
-            raise InvalidRequestError(f"{what}: rows of different lengths") from error
+            raise InvalidRequestError(f"{what}: the rows have different lengths") from error
         raise InvalidRequestError(f"{what} is not an array: {error}") from error
 
 
@@ -149,29 +159,29 @@ def check_strings(array: NDArray[Any], what: str) -> None:
     """Refuse an array of objects that are not all strings.
 
     Raises:
-        InvalidRequestError: the message has the first that is none, and its row.
+        InvalidRequestError: an element is not a string; the message has its row.
     """
-    place = next((i for i, one in enumerate(array.ravel()) if not isinstance(one, str)), None)
+    place = next((i for i, value in enumerate(array.ravel()) if not isinstance(value, str)), None)
     if place is None:
         return
-    found = array.ravel()[place]
+    element = array.ravel()[place]
     row = int(np.unravel_index(place, array.shape)[0]) if array.ndim else 0
-    if found is None or found is np.ma.masked or _is_missing(found):
+    if element is None or element is np.ma.masked or _is_missing(element):
         raise InvalidRequestError(
-            f"{what}: row {row} is {found!r}: a string has no missing values: fill them first, as "
-            "by frame.fillna('')"
+            f"{what}: row {row} is {element!r}, but inputs of strings accept no missing values: "
+            "fill them first, for example with frame.fillna('')"
         )
-    raise InvalidRequestError(f"{what}: row {row} is {found!r:.80}, which is not a string")
+    raise InvalidRequestError(f"{what}: row {row} is {element!r:.80}, which is not a string")
 
 
 def _is_missing(value: object) -> bool:
     if isinstance(value, float):
-        return value != value  # noqa: PLR0124 - as only NaN is
-    return type(value).__name__ in ("NAType", "NaTType")  # of pandas, which is not imported here
+        return value != value  # noqa: PLR0124 - true for NaN only
+    return type(value).__name__ in ("NAType", "NaTType")  # by name, so as not to import pandas
 
 
-def _in_order(frame: Any, columns: Sequence[str]) -> NDArray[Any]:
-    """Return a DataFrame as one array, its columns by name where names are known."""
+def _ordered_matrix(frame: Any, columns: Sequence[str]) -> NDArray[Any]:
+    """Return a DataFrame as one array, in the order of `columns` if there are any."""
     if not columns:
         return as_matrix(frame)
     given = {str(name): name for name in column_names(frame)}
@@ -184,13 +194,13 @@ def _in_order(frame: Any, columns: Sequence[str]) -> NDArray[Any]:
     return as_matrix(frame, [given[name] for name in columns])
 
 
-def _fit(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
+def _to_tensor(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
     if array.dtype.kind == "U":
         array = array.astype(object)
     elif array.dtype.kind == "b" and spec.datatype not in ("BOOL", "BYTES"):
-        array = array.astype(np.uint8)  # as every numeric library reads it
+        array = array.astype(np.uint8)  # numeric libraries read booleans as 0 and 1
     elif array.dtype.kind == "O" and spec.datatype == "BYTES":
         check_strings(array, f"input {spec.name!r}")
     if array.ndim == len(spec.shape) - 1 and array.ndim == 1 and spec.shape[-1] == 1:
-        array = array.reshape(-1, 1)  # a column
+        array = array.reshape(-1, 1)  # one column
     return check_array(array, spec, f"input {spec.name!r}")

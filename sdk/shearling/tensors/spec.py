@@ -1,4 +1,4 @@
-"""What a model takes and gives: the name, datatype and shape of each tensor."""
+"""The signature of a model: name, datatype and shape of each input and output."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-#: Datatypes of the Open Inference Protocol v2 that a tensor may have.
+#: The datatypes of the Open Inference Protocol v2.
 DATATYPES = frozenset(
     ["BOOL", "BYTES", "FP16", "FP32", "FP64"]
     + [f"{sign}INT{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)]
@@ -18,13 +18,13 @@ DATATYPES = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorSpec:
-    """One input or output.
+    """Name, datatype and shape of one input or output.
 
     Attributes:
-        name: of the tensor.
-        datatype: of the protocol.
-        shape: with -1 for any size.
-        nullable: whether values of an input of floats may be missing: NaN, in JSON null.
+        name: name of the input or output.
+        datatype: datatype of the Open Inference Protocol, as in `FP32`.
+        shape: size of each dimension; -1 accepts any size.
+        nullable: whether an input of floats accepts missing values: NaN, or null in JSON.
     """
 
     name: str
@@ -38,11 +38,13 @@ class TensorSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signature:
-    """The tensors that a model takes and gives, in the model's order.
+    """The inputs and outputs of a model, in the model's order.
 
     Attributes:
-        by_name: the inputs by name.
-        output_names: the outputs' names.
+        inputs: specs of the inputs.
+        outputs: specs of the outputs.
+        by_name: input specs by name.
+        output_names: names of the outputs.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -51,6 +53,6 @@ class Signature:
     output_names: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # Once, and not for every request.
+        # Computed once here instead of for every request.
         object.__setattr__(self, "by_name", {spec.name: spec for spec in self.inputs})
         object.__setattr__(self, "output_names", tuple(spec.name for spec in self.outputs))

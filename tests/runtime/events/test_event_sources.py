@@ -272,7 +272,7 @@ def _with_size(size: object, **more: object) -> dict[str, Any]:
     [
         (_with_size(16), 12, "inputs[0].parameters.binary_data_size: 16 bytes, but 12 are left"),
         (_with_size(16), 20, "body: 4 bytes more than the inputs take"),
-        (_with_size(12), 12, "inputs[0]: 12 bytes, where FP32[2, 2] has 16"),
+        (_with_size(12), 12, "inputs[0]: 12 bytes, but FP32[2, 2] has 16"),
         (_with_size("16"), 16, "inputs[0].parameters.binary_data_size: '16' is not a number"),
         (_with_size(-1), 16, "inputs[0].parameters.binary_data_size: -1 is not a number"),
         (_with_size(16, data=[1]), 16, "inputs[0].data: not beside binary_data_size"),
