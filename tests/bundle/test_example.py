@@ -1,4 +1,4 @@
-"""The example's file, and how far an answer is from it."""
+"""The file of the example, and the comparison of outputs with it."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_the_file_of_an_example_is_little_endian_whatever_the_array_is() -> None
     ],
 )
 def test_a_broken_example_is_a_bundle_error(data: bytes) -> None:
-    with pytest.raises(BundleError, match="the example is broken"):
+    with pytest.raises(BundleError, match="the example cannot be read"):
         Example.from_bytes(data)
 
 
@@ -107,7 +107,7 @@ def test_equal_answers_have_no_problem_and_no_difference(wanted: Any, given: Any
         (np.empty((0, 2)), np.empty((0, 3)), INF, "has shape [0, 3], expected [0, 2]"),
     ],
 )
-def test_a_difference_is_told_with_its_worst_place(
+def test_a_difference_is_reported_with_its_worst_place(
     wanted: Any, given: Any, difference: float, problem: str
 ) -> None:
     found = compared(wanted, given)
@@ -127,7 +127,7 @@ def test_the_tolerance_is_relative_to_the_expected_value_or_absolute(
     assert found.difference == pytest.approx(0.0999)
 
 
-def test_what_is_within_the_tolerance_is_not_named_as_the_worst() -> None:
+def test_the_worst_place_is_outside_the_tolerance() -> None:
     found = compared([1000.0, 1.0], [1005.0, 1.5], rtol=0.01)
     assert "Y[1]" in found.problem
     assert found.difference == 5.0
@@ -138,7 +138,7 @@ def test_a_missing_output_is_named() -> None:
     assert found == Comparison(INF, "output 'Y' is missing")
 
 
-def test_an_output_more_than_expected_is_no_problem() -> None:
+def test_additional_outputs_are_ignored() -> None:
     assert not compare({}, {"Z": np.ones(1)}, rtol=0.0, atol=0.0).problem
 
 

@@ -1,4 +1,4 @@
-"""What a bundle is: canonical, read strictly, and complained about by field."""
+"""Manifests: canonical JSON, strict reading, and errors with the path of the field."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_canonical_json_is_utf_8_and_not_escapes() -> None:
 
 
 @pytest.mark.parametrize("number", [0.5, float("nan"), 2**53, -(2**53)])
-def test_a_number_that_readers_may_take_for_another_is_refused(number: float) -> None:
+def test_a_number_that_json_readers_may_round_is_refused(number: float) -> None:
     with pytest.raises(BundleError, match=r"must be kept as a string in 'a\.b\[1\]'"):
         canonical_json({"a": {"b": [0, number]}})
 
@@ -251,7 +251,7 @@ def test_a_malformed_field_is_named_by_its_path(path: str, value: object, field:
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"\xff", b"[" * 100_000, b"[]", b"null"])
-def test_what_is_not_a_json_object_is_not_a_manifest(data: bytes) -> None:
+def test_a_manifest_must_be_a_json_object(data: bytes) -> None:
     with pytest.raises(BundleError):
         Manifest.from_bytes(data)
 
@@ -391,7 +391,7 @@ def test_the_ranges_of_a_file_cover_it_and_have_the_digests_of_their_bytes() -> 
     assert [digest_of(data[start:end]) for start, end, _ in ranges] == [d for _, _, d in ranges]
 
 
-def test_describing_tells_of_every_byte_read() -> None:
+def test_describe_reports_every_byte_read() -> None:
     told: list[int] = []
     describe("a", io.BytesIO(bytes(CHUNK_BYTES + 5)), told.append)
     assert told == [CHUNK_BYTES, 5]
@@ -417,7 +417,7 @@ def test_the_golden_bundle_of_schema_1_is_found_and_read() -> None:
     assert registry.versions(pin.model)[0].details["pushed_by"] == "golden"
 
 
-def test_the_golden_bundle_is_proven_in_chunks(tmp_path: Path) -> None:
+def test_the_golden_bundle_is_verified_in_chunks(tmp_path: Path) -> None:
     registry, pin = golden()
     manifest = registry.manifest(pin)
     assert len(manifest.file(manifest.entry).chunks) > 1
@@ -443,6 +443,6 @@ def test_the_golden_bundle_of_schema_1_answers_its_example(tmp_path: Path) -> No
     assert answers["doubled"][0, 0] == 2.5
 
 
-def test_the_golden_manifest_is_written_today_as_it_was_then() -> None:
+def test_the_golden_manifest_still_has_the_same_bytes() -> None:
     registry, pin = golden()
     assert digest_of(registry.manifest(pin).to_bytes()) == pin.digest

@@ -1,4 +1,4 @@
-"""JSON that is written in one way only, so that equal values have equal bytes."""
+"""Canonical JSON: equal values are always encoded as the same bytes."""
 
 from __future__ import annotations
 
@@ -13,17 +13,23 @@ if TYPE_CHECKING:
 
 
 def canonical_json(value: object) -> bytes:
-    """Encode as canonical JSON; floats are refused, since two writers print them differently."""
+    """Encode a value as canonical JSON: UTF-8, sorted keys, no spaces.
+
+    Raises:
+        BundleError: the value contains a float, which writers format differently, or an integer of
+            2^53 or more.
+    """
     _refuse_unsafe_numbers(value, "")
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return text.encode()
 
 
 def plain_metadata(metadata: Mapping[str, object]) -> dict[str, Any]:
-    """Return metadata as a manifest may hold it: other numbers than integers become strings.
+    """Convert metadata for a manifest: floats and integers of 2^53 or more become strings.
 
     Raises:
-        BundleError: a key is not a string, or a value has no JSON; the message names the field.
+        BundleError: a key is not a string, or a value cannot be written as JSON; the message names
+            the field.
     """
     return {
         _key(key, "metadata"): _plain(value, f"metadata.{key}") for key, value in metadata.items()
@@ -42,9 +48,9 @@ def _plain(value: object, path: str) -> Any:
             return {_key(k, path): _plain(v, f"{path}.{k}") for k, v in value.items()}
         case list() | tuple():
             return [_plain(v, f"{path}[{i}]") for i, v in enumerate(value)]
-    if hasattr(value, "item"):  # a scalar of numpy's
+    if hasattr(value, "item"):  # numpy scalars
         return _plain(value.item(), path)
-    raise BundleError(f"a {type(value).__name__} cannot be kept as JSON", field=path)
+    raise BundleError(f"a {type(value).__name__} cannot be written as JSON", field=path)
 
 
 def _key(key: object, path: str) -> str:

@@ -1,4 +1,4 @@
-"""Digests of bytes, and the descriptor of a file: its path, digest, size and chunks."""
+"""SHA-256 digests, and descriptors of files: path, digest, size and chunk digests."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 
-#: A file larger than this is fetched in parallel ranges, each proven by a digest of its own.
+#: A larger file is fetched in parallel ranges of this size, each verified by its own digest.
 CHUNK_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Descriptor:
-    """A file of a bundle: where it stands in the bundle, and which bytes it has.
+    """Path, size and digests of one file of a bundle.
 
     Attributes:
-        path: relative, with `/` between its parts.
+        path: path relative to the bundle, with `/` as separator.
         digest: `sha256:<hex>` of the whole file.
-        size: bytes.
-        chunk_bytes: size of every chunk but the last, if the file has more than one; else 0.
-        chunks: the digest of each chunk, in order.
+        size: size in bytes.
+        chunk_bytes: size in bytes of every chunk except the last; 0 for a file of one chunk.
+        chunks: digest of each chunk, in order; empty for a file of one chunk.
     """
 
     path: str
@@ -35,11 +35,11 @@ class Descriptor:
 
     @property
     def hex(self) -> str:
-        """The digest without its algorithm: the blob's name."""
+        """The digest without its algorithm, which is the blob's name."""
         return self.digest.removeprefix("sha256:")
 
     def ranges(self) -> Iterator[tuple[int, int, str]]:
-        """Yield (start, end, digest) of each part that can be proven alone."""
+        """Yield (start, end, digest) of each part of the file that has its own digest."""
         if not self.chunks:
             yield 0, self.size, self.digest
         for i, digest in enumerate(self.chunks):
@@ -48,17 +48,17 @@ class Descriptor:
 
 
 def digest_of(data: bytes | memoryview) -> str:
-    """Return the digest of bytes: `sha256:<hex>`."""
+    """Return the digest of bytes as `sha256:<hex>`."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def describe(path: str, stream: BinaryIO, advance: Callable[[int], object] = int) -> Descriptor:
-    """Read a file once and describe it, chunk digests included, for the bundle path `path`.
+    """Read a file once and return its descriptor, with chunk digests.
 
     Args:
-        path: where the file stands in the bundle.
-        stream: the file, opened for reading in binary.
-        advance: told the number of bytes of every chunk read.
+        path: path of the file in the bundle.
+        stream: the file, opened in binary mode.
+        advance: called with the number of bytes of each chunk after it is read.
     """
     whole = hashlib.sha256()
     chunks = []
@@ -69,7 +69,7 @@ def describe(path: str, stream: BinaryIO, advance: Callable[[int], object] = int
         size += len(chunk)
         advance(len(chunk))
     digest = f"sha256:{whole.hexdigest()}"
-    if len(chunks) < 2:  # noqa: PLR2004 - one chunk is the file
+    if len(chunks) < 2:  # noqa: PLR2004 - a single chunk has the file's own digest
         return Descriptor(path=path, digest=digest, size=size)
     return Descriptor(
         path=path, digest=digest, size=size, chunk_bytes=CHUNK_BYTES, chunks=tuple(chunks)

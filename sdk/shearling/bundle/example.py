@@ -1,8 +1,8 @@
-"""The example of a bundle: input tensors, and the outputs that the model must give for them.
+"""The example of a bundle: input tensors and the model's outputs for them.
 
-It is one file: a length (8 bytes, little-endian), that many bytes of canonical JSON with the names,
-datatypes, shapes and sizes, then the tensors' bytes in order, as in the protocol. JSON alone will
-not do: it knows no NaN.
+The file starts with a length (8 bytes, little-endian) and that many bytes of canonical JSON, which
+has the name, datatype, shape and size of each tensor. The tensors' bytes follow in order, encoded
+as in the protocol. The tensors are not JSON, because JSON has no NaN.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
     Tensors = Mapping[str, NDArray[Any]]
 
 
-#: The example is answered at every start: a few rows, not a data set.
+#: Limits the example to a few rows, since every cold start runs the model on it.
 EXAMPLE_LIMIT_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """Input tensors, and the outputs that the model gave for them when it was pushed."""
+    """Input tensors, and the outputs that the model returned for them at push."""
 
     inputs: Tensors
     outputs: Tensors
 
     def to_bytes(self) -> bytes:
-        """Write the example as a file of a bundle."""
+        """Encode the example as a file of a bundle."""
         header: dict[str, list[dict[str, Any]]] = {}
         body = []
         for group, tensors in (("inputs", self.inputs), ("outputs", self.outputs)):
@@ -58,10 +58,10 @@ class Example:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Example:
-        """Read the example of a bundle, whose bytes are proven already.
+        """Decode the example of a bundle, whose digest was verified before.
 
         Raises:
-            BundleError: it is not an example.
+            BundleError: the bytes are not an example.
         """
         try:
             (length,) = struct.unpack_from("<Q", data)
@@ -77,5 +77,5 @@ class Example:
                         part, tensor["datatype"], tensor["shape"]
                     )
         except (struct.error, ValueError, LookupError, TypeError, InvalidRequestError) as error:
-            raise BundleError(f"the example is broken: {error}") from error
+            raise BundleError(f"the example cannot be read: {error}") from error
         return cls(*groups)

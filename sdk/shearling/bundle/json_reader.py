@@ -1,4 +1,4 @@
-"""JSON that is written in one way only, and read with the path of whatever is wrong in it."""
+"""Read fields of a JSON document strictly; an error has the path of the invalid field."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ _T = TypeVar("_T")
 
 
 class Field:
-    """A value of the document and the path to it, so that every complaint can name its place."""
+    """A value of a JSON document, and its path for error messages.
+
+    Args:
+        value: the decoded value.
+        path: path in the document, as in `files[0].digest`; empty for the document itself.
+    """
 
     __slots__ = ("path", "value")
 
@@ -26,7 +31,11 @@ class Field:
         self.path = path
 
     def __getitem__(self, key: str) -> Field:
-        """Return a required field of an object."""
+        """Return a required field of an object.
+
+        Raises:
+            BundleError: the value is not an object or lacks the field.
+        """
         path = f"{self.path}.{key}".lstrip(".")
         document = self.expect(dict, "an object")
         if key not in document:
@@ -34,7 +43,7 @@ class Field:
         return Field(document[key], path)
 
     def get(self, key: str, default: object) -> Field:
-        """Return a field of an object, or a default."""
+        """Return a field of an object, or one with the default value if it is missing."""
         document = self.expect(dict, "an object")
         return Field(document.get(key, default), f"{self.path}.{key}".lstrip("."))
 
@@ -44,7 +53,15 @@ class Field:
             yield Field(item, f"{self.path}[{i}]")
 
     def expect(self, kind: type[_T], what: str) -> _T:
-        """Return the value if it is of a kind."""
+        """Return the value if it has the given type.
+
+        Args:
+            kind: the expected type.
+            what: the type in words for the message, as in "a list".
+
+        Raises:
+            BundleError: the value has another type.
+        """
         if not isinstance(self.value, kind) or (kind is int and isinstance(self.value, bool)):
             raise BundleError(f"{self.value!r:.80} is not {what}", field=self.path)
         return self.value
@@ -54,20 +71,22 @@ class Field:
         return self.expect(str, "a string")
 
     def count(self) -> int:
-        """Return a size: an integer of at least 0."""
+        """Return a size: an integer from 0 to 2^53 - 1."""
         number = self.expect(int, "an integer")
         if not 0 <= number < INTEGER_LIMIT:
-            raise BundleError(f"{number} is not a size", field=self.path)
+            raise BundleError(f"{number} is not an integer from 0 to 2^53 - 1", field=self.path)
         return number
 
     def digest(self) -> str:
-        """Return a digest."""
+        """Return a digest: `sha256:<64 hex digits>`."""
         if not _DIGEST.fullmatch(self.text()):
-            raise BundleError(f"{self.value!r:.80} is not a digest", field=self.path)
+            raise BundleError(
+                f"{self.value!r:.80} is not a digest (sha256:<64 hex digits>)", field=self.path
+            )
         return self.text()
 
     def relative_path(self) -> str:
-        """Return a path that stays below where it is put."""
+        """Return a relative path without `.`, `..`, NUL, backslash or drive."""
         text = self.text()
         parts = text.split("/")
         if (
@@ -79,11 +98,14 @@ class Field:
         return text
 
     def tolerance(self) -> float:
-        """Return a finite number of at least 0, which is kept as a string."""
+        """Return a tolerance: a finite number of at least 0, stored as a string."""
         try:
             number = float(self.text())
         except ValueError:
             number = -1.0
         if not 0 <= number < float("inf"):
-            raise BundleError(f"{self.value!r:.80} is not a tolerance", field=self.path)
+            raise BundleError(
+                f"{self.value!r:.80} is not a tolerance (a number of at least 0, as a string)",
+                field=self.path,
+            )
         return number

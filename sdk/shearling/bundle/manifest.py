@@ -1,8 +1,8 @@
-"""What a bundle is: a manifest, read strictly and written canonically, and the files it describes.
+"""The manifest of a bundle, which describes the model and lists the files.
 
 A manifest is canonical JSON: UTF-8, sorted keys, no spaces, integers below 2^53, every other number
-as a string. Its digest is over the stored bytes. Readers ignore fields that they don't know; what
-must be understood raises `schema`.
+as a string. Its digest is computed over the stored bytes. Readers ignore unknown fields, so a field
+that readers must understand requires a higher `schema`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,13 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExampleFile:
-    """Which file holds the example, and how far an answer may be from it (as numpy.allclose)."""
+    """The file of the example, and the tolerance of the check.
+
+    Attributes:
+        path: path of the file in the bundle.
+        rtol: relative tolerance, as in numpy.allclose.
+        atol: absolute tolerance, as in numpy.allclose.
+    """
 
     path: str
     rtol: float
@@ -36,7 +42,12 @@ class ExampleFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """What a format that runs code needs: a Python minor version and pinned requirements."""
+    """The Python environment that a bundle with code needs.
+
+    Attributes:
+        python: major and minor version, as in `3.13`.
+        requirements: pinned packages, as in `scikit-learn==1.6.1`.
+    """
 
     python: str
     requirements: tuple[str, ...]
@@ -44,16 +55,18 @@ class Environment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """All that is known of a bundle without reading its files.
+    """The description of a bundle.
 
     Attributes:
-        model: the model's name.
-        format: how `entry` is loaded, as in `onnx`.
+        model: name of the model.
+        format: format that loads the model, as in `onnx`.
         entry: path of the file that the format opens.
-        files: every file of the bundle, the entry and the example among them.
-        options: what the format recorded for loading; its meaning is the format's.
-        metadata: what the user said of the model.
-        environment: None for a format that does not depend on one.
+        files: descriptors of all files, including the entry and the example.
+        signature: inputs and outputs of the model.
+        example: the file of the example, and the tolerance of the check.
+        options: settings for loading, which the format defines.
+        metadata: the user's metadata.
+        environment: Python version and packages; None for a format that needs neither.
     """
 
     model: str
@@ -68,15 +81,15 @@ class Manifest:
 
     @property
     def size(self) -> int:
-        """Bytes of all files together."""
+        """Total size of the files in bytes."""
         return sum(file.size for file in self.files)
 
     def file(self, path: str) -> Descriptor:
-        """Return the descriptor of a path that the manifest is known to hold."""
+        """Return the descriptor of a path, which must be in the manifest."""
         return next(file for file in self.files if file.path == path)
 
     def to_bytes(self) -> bytes:
-        """Write the manifest as canonical JSON: the same manifest is always the same bytes."""
+        """Encode the manifest as canonical JSON; equal manifests have equal bytes."""
         return canonical_json(
             {
                 "schema": SCHEMA,
@@ -105,11 +118,11 @@ class Manifest:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Manifest:
-        """Read a manifest.
+        """Decode a manifest.
 
         Raises:
-            UnsupportedSchemaError: a newer Shearling wrote it.
-            BundleError: it is broken; the message names the field.
+            UnsupportedSchemaError: a newer version of Shearling wrote it.
+            BundleError: it is invalid; the message names the field.
         """
         try:
             document = json.loads(data)
@@ -151,7 +164,7 @@ def _read_manifest(root: Field) -> Manifest:
     files = tuple(_read_descriptor(item) for item in root["files"].items())
     paths = [file.path for file in files]
     if len(set(paths)) < len(paths):
-        raise BundleError("a path stands there twice", field="files")
+        raise BundleError("two files have the same path", field="files")
     return Manifest(
         model=model,
         format=root["format"].text(),
@@ -175,7 +188,7 @@ def _read_manifest(root: Field) -> Manifest:
 def _known_path(place: Field, paths: list[str]) -> str:
     path = place.relative_path()
     if path not in paths:
-        raise BundleError(f"{path!r} is not among the files", field=place.path)
+        raise BundleError(f"{path!r} is not in the list of files", field=place.path)
     return path
 
 
@@ -190,7 +203,8 @@ def _read_descriptor(place: Field) -> Descriptor:
     needed = -(-file.size // file.chunk_bytes) if file.chunk_bytes else 0
     if len(file.chunks) != needed:
         raise BundleError(
-            f"{len(file.chunks)} chunks where {file.size} bytes need {needed}",
+            f"{len(file.chunks)} chunks, expected {needed} for {file.size} bytes in chunks of "
+            f"{file.chunk_bytes} bytes",
             field=f"{place.path}.chunks",
         )
     return file
@@ -199,19 +213,24 @@ def _read_descriptor(place: Field) -> Descriptor:
 def _read_specs(place: Field) -> tuple[TensorSpec, ...]:
     specs = tuple(_read_spec(item) for item in place.items())
     if not specs:
-        raise BundleError("a model has at least one tensor", field=place.path)
+        raise BundleError("a signature needs at least one tensor", field=place.path)
     if len({spec.name for spec in specs}) < len(specs):
-        raise BundleError("a name stands there twice", field=place.path)
+        raise BundleError("two tensors have the same name", field=place.path)
     return specs
 
 
 def _read_spec(place: Field) -> TensorSpec:
     datatype = place["datatype"].text()
     if datatype not in DATATYPES:
-        raise BundleError(f"{datatype!r:.80} is not a datatype", field=f"{place.path}.datatype")
+        raise BundleError(
+            f"{datatype!r:.80} is not one of {', '.join(sorted(DATATYPES))}",
+            field=f"{place.path}.datatype",
+        )
     shape = tuple(item.expect(int, "an integer") for item in place["shape"].items())
     if any(size < -1 for size in shape):
-        raise BundleError(f"{list(shape)} is not a shape", field=f"{place.path}.shape")
+        raise BundleError(
+            f"{list(shape)} has a size below -1 (-1 is any size)", field=f"{place.path}.shape"
+        )
     return TensorSpec(
         name=place["name"].text(),
         datatype=datatype,
