@@ -388,7 +388,7 @@ def test_a_store_that_was_out_of_reach_is_tried_again(served: Served) -> None:
     server = served.server(scratch=served.settings.scratch / "later")
     served.settings.scratch.mkdir(exist_ok=True)
     (served.settings.scratch / "later").write_text("in the way")
-    assert "cannot make" in server.problem()
+    assert "cannot create" in server.problem()
     (served.settings.scratch / "later").unlink()
     assert server.ready()
 

@@ -1,4 +1,4 @@
-"""The verbs of a store over memory, a directory and S3; and S3 that answers wrongly."""
+"""The operations of a store in memory, in a directory and in S3, and faults of S3."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def store(registry_uri: str) -> Store:
 def faulty(
     embedded_aws: EmbeddedAws, s3_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[FaultyS3, Store]]:
-    """A store whose S3 misbehaves when told to."""
+    """A store whose S3 fails on demand."""
     with FaultyS3(embedded_aws.url) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         yield proxy, open_store(s3_uri)
@@ -45,7 +45,7 @@ def faulty(
 # Verbs
 
 
-def test_what_was_written_is_read_and_has_its_size(store: Store) -> None:
+def test_a_written_key_is_read_back_and_has_its_size(store: Store) -> None:
     store.write("a/b.bin", b"\0\xff")
     assert store.read("a/b.bin") == b"\0\xff"
     assert store.size("a/b.bin") == 2
@@ -56,25 +56,25 @@ def test_a_key_that_does_not_exist_has_no_bytes_and_no_size(store: Store) -> Non
     assert store.size("nothing") is None
 
 
-def test_an_empty_value_is_not_an_absent_one(store: Store) -> None:
+def test_an_empty_object_exists(store: Store) -> None:
     store.write("empty", b"")
     assert store.read("empty") == b""
     assert store.size("empty") == 0
 
 
-def test_a_write_replaces_what_is_there(store: Store) -> None:
+def test_a_write_replaces_an_existing_object(store: Store) -> None:
     store.write("a", b"first")
     store.write("a", b"second")
     assert store.read("a") == b"second"
 
 
-def test_a_create_is_refused_where_something_is_and_changes_nothing(store: Store) -> None:
+def test_a_create_of_an_existing_key_is_refused_and_changes_nothing(store: Store) -> None:
     assert store.create("a", b"first")
     assert not store.create("a", b"second")
     assert store.read("a") == b"first"
 
 
-def test_of_many_creates_at_once_one_wins(store: Store) -> None:
+def test_one_of_many_concurrent_creates_succeeds(store: Store) -> None:
     barrier = threading.Barrier(8)
     won: list[bytes] = []
 
@@ -96,7 +96,7 @@ def test_a_range_has_the_bytes_from_start_to_before_end(store: Store) -> None:
     assert bytes(store.read_range("a", 10, 13)) == bytes([10, 11, 12])
 
 
-def test_a_range_of_a_key_that_does_not_exist_says_so(store: Store) -> None:
+def test_a_range_of_a_missing_key_is_an_error(store: Store) -> None:
     with pytest.raises(StoreError, match=r"cannot read nothing in .*: it does not exist$"):
         store.read_range("nothing", 0, 1)
 
@@ -139,7 +139,7 @@ def test_two_prefixes_of_one_bucket_are_two_registries(bucket: str, s3_uri: str)
 
 
 @pytest.mark.parametrize("size", [0, 10, CHUNK_BYTES, 2 * CHUNK_BYTES + 3])
-def test_an_uploaded_file_is_there_as_it_was(store: Store, tmp_path: Path, size: int) -> None:
+def test_an_uploaded_file_is_read_back(store: Store, tmp_path: Path, size: int) -> None:
     data = os.urandom(size)
     file = tmp_path / "file"
     file.write_bytes(data)
@@ -189,7 +189,7 @@ def digest(file: Path) -> str:
 
 @pytest.mark.parametrize("landed", [True, False], ids=["landed", "not-landed"])
 @pytest.mark.parametrize("fault", ALL_FAULTS)
-def test_a_record_whose_put_met_a_fault_is_ours_and_there_once(
+def test_a_record_whose_put_met_a_fault_is_ours_and_exists_once(
     faulty: tuple[FaultyS3, Store], fault: Fault, *, landed: bool
 ) -> None:
     proxy, store = faulty
@@ -200,7 +200,7 @@ def test_a_record_whose_put_met_a_fault_is_ours_and_there_once(
 
 
 @pytest.mark.parametrize("fault", ALL_FAULTS)
-def test_faults_again_and_again_do_not_make_two_records(
+def test_repeated_faults_do_not_make_two_records(
     faulty: tuple[FaultyS3, Store], fault: Fault
 ) -> None:
     proxy, store = faulty
@@ -211,7 +211,7 @@ def test_faults_again_and_again_do_not_make_two_records(
 
 
 @pytest.mark.parametrize("fault", ALL_FAULTS)
-def test_a_fault_over_a_number_that_another_has_does_not_make_it_ours(
+def test_a_fault_on_a_number_of_another_writer_does_not_make_it_ours(
     faulty: tuple[FaultyS3, Store], fault: Fault
 ) -> None:
     proxy, store = faulty
@@ -223,15 +223,15 @@ def test_a_fault_over_a_number_that_another_has_does_not_make_it_ours(
     assert taken["who"] == "other"
 
 
-def test_a_store_that_refuses_without_end_is_given_up(faulty: tuple[FaultyS3, Store]) -> None:
+def test_a_store_that_always_refuses_is_an_error(faulty: tuple[FaultyS3, Store]) -> None:
     proxy, store = faulty
     conflicts: list[Fault] = [409] * 1000
     proxy.fail(*conflicts, landed=False)
-    with pytest.raises(StoreError, match=r"0000000001\.json in s3://.* is refused, though nothing"):
+    with pytest.raises(StoreError, match=r"0000000001\.json in s3://.* refused 20 attempts"):
         Log(store, "log").append({})
 
 
-def test_a_connection_that_always_breaks_is_an_error_that_says_so(
+def test_a_connection_that_always_breaks_is_an_error(
     faulty: tuple[FaultyS3, Store],
 ) -> None:
     proxy, store = faulty
@@ -243,7 +243,7 @@ def test_a_connection_that_always_breaks_is_an_error_that_says_so(
 
 
 @pytest.mark.parametrize("fault", ALL_FAULTS)
-def test_a_record_without_an_id_is_what_is_there_in_the_end(
+def test_a_record_without_an_id_is_returned_as_stored(
     faulty: tuple[FaultyS3, Store], fault: Fault
 ) -> None:
     proxy, store = faulty
@@ -281,7 +281,7 @@ def no_other_aws(aws_environment: dict[str, str]) -> None:
 
 
 @pytest.mark.usefixtures("no_other_aws")
-def test_an_endpoint_that_is_not_there_is_quickly_said_to_be_so(
+def test_an_unreachable_endpoint_fails_quickly(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with socket.socket() as unused:
@@ -313,7 +313,7 @@ def test_a_bucket_that_does_not_exist_is_named(attempt: Callable[[Store], object
         attempt(store)
 
 
-def test_what_s3_says_is_passed_on_in_one_line(faulty: tuple[FaultyS3, Store]) -> None:
+def test_an_error_message_of_s3_is_passed_on_in_one_line(faulty: tuple[FaultyS3, Store]) -> None:
     proxy, store = faulty
     proxy.fail(409, landed=False)
     with pytest.raises(StoreError, match=r"cannot write a in .*: Wrong: asked for by a test$"):
@@ -323,19 +323,19 @@ def test_what_s3_says_is_passed_on_in_one_line(faulty: tuple[FaultyS3, Store]) -
 @pytest.mark.parametrize(
     "uri", ["s3://", "s3:///prefix", "gs://bucket", "https://bucket.s3.amazonaws.com", "file://"]
 )
-def test_a_uri_that_is_no_registry_says_what_is(uri: str) -> None:
+def test_an_invalid_uri_lists_the_valid_forms(uri: str) -> None:
     with pytest.raises(StoreError, match="expected s3://bucket/prefix, a directory, or memory://"):
         open_store(uri)
 
 
-def test_a_directory_that_cannot_be_made_is_an_error_of_one_line(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_created_is_an_error_of_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreError, match=r"cannot use .*/file/registry as a registry") as caught:
         open_store(str(tmp_path / "file" / "registry"))
     assert "\n" not in str(caught.value)
 
 
-def test_without_credentials_it_is_said_where_to_put_them(
+def test_missing_credentials_name_the_places_to_set_them(
     monkeypatch: pytest.MonkeyPatch, aws_environment: dict[str, str]
 ) -> None:
     for variable in aws_environment:
@@ -345,14 +345,14 @@ def test_without_credentials_it_is_said_where_to_put_them(
         open_store("s3://some-bucket")
 
 
-def test_a_memory_is_found_again_by_its_name() -> None:
+def test_a_memory_store_is_found_again_by_its_name() -> None:
     name = uuid.uuid4().hex
     open_store(f"memory://{name}").write("a", b"kept")
     assert open_store(f"memory://{name}").read("a") == b"kept"
     assert open_store(f"memory://{name}-other").read("a") is None
 
 
-def test_a_user_without_rights_is_told_that_access_is_denied(
+def test_a_user_without_permissions_gets_access_denied(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with EmbeddedAws(auth=True) as aws:

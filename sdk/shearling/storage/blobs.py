@@ -1,4 +1,4 @@
-"""Copy blobs into a flat directory, in parallel ranges, each proven before it is written."""
+"""Fetch blobs into a flat directory in parallel ranges, verifying each range before writing it."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ if TYPE_CHECKING:
     from shearling.refs import Pin
     from shearling.storage.store import Store
 
-#: Where blobs lie below the root of a registry, of a cache and of a mounted file system.
+#: Folder of the blobs below the root of a registry, a cache and a mounted file system.
 BLOBS = "blobs/sha256"
 
-#: Ranges under way at once; eight of 8 MiB reach a function's network limit.
+#: Number of parallel requests; eight of 8 MiB each reach a function's network limit.
 _PARALLEL = 8
 
-#: EFBIG too: an account's limit on the size of one file.
+#: Error numbers of a full directory. EFBIG is the file system's limit on the size of one file.
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class NoRoomError(StoreError):
-    """The directory has no room for a blob, and what was written of it is gone again."""
+    """The directory has no space for a blob; the partly written file was deleted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What a fetch did.
+    """The result of a fetch.
 
     Attributes:
-        size_bytes: that came over the network; what was there already did not.
-        verify_seconds: spent on hashing, summed over the threads.
+        size_bytes: number of bytes that were downloaded, without those that were present before.
+        verify_seconds: seconds spent on hashing, summed over the threads.
     """
 
     size_bytes: int
@@ -65,52 +65,58 @@ def fetch_blobs(
     *,
     durable: bool = True,
 ) -> Fetched:
-    """Bring every file's blob to `directory/<hex>`; what is there already is not fetched.
+    """Fetch the blob of every file to `directory/<hex>`, except blobs that are present.
 
-    A blob appears under its name only once all of its bytes are proven and on disk, so that a name
-    is a promise to every process that shares the directory. A fetch that was cut off is resumed:
-    the chunks that it left, and that are proven, are kept.
+    A blob gets its name only after all of its bytes are verified and on disk, so every process
+    that shares the directory can trust the name. An interrupted fetch is resumed: chunks of an
+    earlier fetch are kept if they pass verification.
 
     Args:
-        store: where the blobs are.
-        files: what to bring.
-        directory: created if missing.
-        advance: told the number of bytes of each range as it is done.
-        durable: whether the directory outlives the machine. A function's /tmp does not, and
-            flushing it to disk would cost a large part of the start.
+        store: store to fetch from.
+        files: descriptors of the files to fetch.
+        directory: target directory; it is created if it is missing.
+        advance: called with the number of bytes of each range after it is written.
+        durable: whether to flush the files to disk. A function's /tmp is lost with the function,
+            and flushing it would take a large part of the cold start.
 
     Raises:
-        IntegrityError: a blob is not the bytes that were pushed.
-        StoreError: a blob is missing, or the directory has no room.
+        IntegrityError: the bytes of a blob differ from the pushed ones.
+        StoreError: a blob is missing, or the directory cannot be written or has no space.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreError(f"cannot make {directory}: {error.strerror}") from error
-    missing = {file.hex: file for file in files if not _is_there(directory, file)}
+        raise StoreError(f"cannot create {directory}: {error.strerror}") from error
+    missing = {file.hex: file for file in files if not _is_present(directory, file)}
     with ExitStack() as stack:
         targets = [
-            stack.enter_context(_whole_or_nothing(directory / name, file, durable=durable))
+            stack.enter_context(_atomic_file(directory / name, file, durable=durable))
             for name, file in missing.items()
         ]
         parts = [_Part(store, target, *part) for target in targets for part in target.file.ranges()]
-        # The threads end before the targets are closed.
+        # The inner `with` ends the threads before the outer one closes the files.
         with ThreadPoolExecutor(min(_PARALLEL, len(parts) or 1), "fetch") as pool:
-            done = [pool.submit(part.bring, advance) for part in parts]
+            futures = [pool.submit(part.fetch, advance) for part in parts]
             try:
-                fetched = [future.result() for future in done]
+                results = [future.result() for future in futures]
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
     return Fetched(
-        sum(one.size_bytes for one in fetched), sum(one.verify_seconds for one in fetched)
+        sum(result.size_bytes for result in results),
+        sum(result.verify_seconds for result in results),
     )
 
 
 def staged_manifest(directory: Path, pin: Pin) -> Manifest | None:
-    """Return the manifest of a bundle that lies whole in a directory, or None.
+    """Return the manifest of a bundle if all of its blobs are in a directory, else None.
 
-    Its bytes were proven when they were put there; its sizes are checked now.
+    The digest of the manifest and the sizes of the files are checked. The files' digests were
+    verified when they were written.
+
+    Args:
+        directory: directory of blobs.
+        pin: the bundle to look for.
     """
     try:
         data = (directory / pin.hex).read_bytes()
@@ -119,11 +125,11 @@ def staged_manifest(directory: Path, pin: Pin) -> Manifest | None:
     if digest_of(data) != pin.digest:
         return None
     manifest = Manifest.from_bytes(data)
-    is_whole = all(_is_there(directory, file) for file in manifest.files)
-    return manifest if is_whole else None
+    is_complete = all(_is_present(directory, file) for file in manifest.files)
+    return manifest if is_complete else None
 
 
-def _is_there(directory: Path, file: Descriptor) -> bool:
+def _is_present(directory: Path, file: Descriptor) -> bool:
     try:
         return (directory / file.hex).stat().st_size == file.size
     except OSError:
@@ -132,10 +138,12 @@ def _is_there(directory: Path, file: Descriptor) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """The file that a blob is written to, until it is whole.
+    """The partial file that a blob is written to.
 
     Attributes:
-        is_resumed: whether an earlier fetch may have left chunks in it.
+        file: descriptor of the blob.
+        descriptor: file descriptor of the partial file.
+        is_resumed: whether the file may contain chunks of an earlier fetch.
     """
 
     file: Descriptor
@@ -145,7 +153,7 @@ class _Target:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A range of a blob that can be proven alone."""
+    """A range of a blob that has its own digest."""
 
     store: Store
     target: _Target
@@ -153,10 +161,10 @@ class _Part:
     end: int
     digest: str
 
-    def bring(self, advance: Callable[[int], object]) -> Fetched:
-        """Fetch, prove and write the range, unless a proven one is there."""
+    def fetch(self, advance: Callable[[int], object]) -> Fetched:
+        """Fetch, verify and write the range, unless the file already has its bytes."""
         size = self.end - self.start
-        if self.target.is_resumed and self._is_proven(os.pread(*self._place())):
+        if self.target.is_resumed and self._is_valid(os.pread(*self._place())):
             advance(size)
             return Fetched(0, 0.0)
         data = memoryview(b"")
@@ -164,7 +172,7 @@ class _Part:
             key = blob_key(self.target.file.hex)
             data = self.store.read_range(key, self.start, self.end)
         started = time.perf_counter()
-        self._prove(data)
+        self._verify(data)
         seconds = time.perf_counter() - started
         _write_at(self.target.descriptor, data, self.start)
         advance(size)
@@ -173,10 +181,10 @@ class _Part:
     def _place(self) -> tuple[int, int, int]:
         return self.target.descriptor, self.end - self.start, self.start
 
-    def _is_proven(self, data: bytes) -> bool:
+    def _is_valid(self, data: bytes) -> bool:
         return len(data) == self.end - self.start and digest_of(data) == self.digest
 
-    def _prove(self, data: memoryview) -> None:
+    def _verify(self, data: memoryview) -> None:
         file = self.target.file
         what = f"{file.path} ({blob_key(file.hex)} in {self.store.uri}), from byte {self.start},"
         if len(data) != self.end - self.start:
@@ -188,23 +196,23 @@ class _Part:
 
 
 @contextmanager
-def _whole_or_nothing(path: Path, file: Descriptor, *, durable: bool) -> Iterator[_Target]:
-    """Yield a file of the full size that takes the name `path` only if the block succeeds."""
-    partial, descriptor = _abandoned(path) or _new(path)
+def _atomic_file(path: Path, file: Descriptor, *, durable: bool) -> Iterator[_Target]:
+    """Yield a partial file of the full size; rename it to `path` if the block succeeds."""
+    # The writer holds a lock on the partial file, so an abandoned file is one without a lock.
+    partial, descriptor = _open_abandoned(path) or _open_new(path)
     try:
-        # Locked as long as somebody writes it: an abandoned one can be told from a busy one.
         is_resumed = os.fstat(descriptor).st_size == file.size > 0
         if not is_resumed:
             os.ftruncate(descriptor, 0)
             _check_room(path.parent, file.size)
-            # Not posix_fallocate: a network file system emulates it, by writing every block.
+            # posix_fallocate would be slow: network file systems emulate it by writing each block.
             os.ftruncate(descriptor, file.size)
         yield _Target(file, descriptor, is_resumed)
         if durable:
             os.fsync(descriptor)
         partial.rename(path)
     except (IntegrityError, NoRoomError):
-        # Kept, it could not be resumed, or would take the room that everybody lacks.
+        # Corrupt bytes cannot be resumed, and a full file system needs the space.
         partial.unlink(missing_ok=True)
         raise
     except OSError as error:
@@ -216,23 +224,23 @@ def _whole_or_nothing(path: Path, file: Descriptor, *, durable: bool) -> Iterato
         os.close(descriptor)
 
 
-def _new(path: Path) -> tuple[Path, int]:
+def _open_new(path: Path) -> tuple[Path, int]:
     while True:
-        # A name of its own: two processes never write one file, whatever locks are worth here.
+        # The name is unique, so two processes never write one file, even where locks do not work.
         name = f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.partial"
         descriptor = os.open(path.with_name(name), os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:  # taken for abandoned before it was locked: it is theirs now
+        except BlockingIOError:  # another process took it over before the lock
             os.close(descriptor)
             continue
         except OSError:
-            pass  # no locks here: nobody will take it for abandoned
+            pass  # no locks on this file system, so no process takes over partial files
         return path.with_name(name), descriptor
 
 
-def _abandoned(path: Path) -> tuple[Path, int] | None:
-    """Take over what a process that is gone has left of a blob."""
+def _open_abandoned(path: Path) -> tuple[Path, int] | None:
+    """Lock and open a partial file of the blob whose writer has ended, if there is one."""
     for partial in path.parent.glob(f"{path.name}.*.partial"):
         try:
             descriptor = os.open(partial, os.O_RDWR)
@@ -240,7 +248,7 @@ def _abandoned(path: Path) -> tuple[Path, int] | None:
             continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Its writer may have finished, and renamed it, between the listing and the lock.
+            # The writer may have renamed the file between the listing and the lock.
             if os.fstat(descriptor).st_ino == partial.stat().st_ino:
                 return partial, descriptor
         except OSError:
@@ -260,6 +268,6 @@ def _check_room(directory: Path, needed: int) -> None:
     free = shutil.disk_usage(directory).free
     if needed > free:
         raise NoRoomError(
-            f"{directory} has {free / 1e6:,.0f} MB free, and a file of the bundle needs "
+            f"{directory} has {free / 1e6:,.0f} MB free, but a file of the bundle needs "
             f"{needed / 1e6:,.0f} MB"
         )

@@ -1,4 +1,4 @@
-"""Where the configuration of S3 comes from: the environment, Lambda's endpoint, or boto3."""
+"""Find region, endpoint and credentials for S3: in the environment, from Lambda, or with boto3."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _DEFAULT_REGION = "us-east-1"
 
 
 def s3_configuration() -> tuple[S3Config, Callable[[], S3Credential] | None]:
-    """Return obstore's configuration and credential provider, as boto3 would find them.
+    """Return the configuration and credential provider for obstore, with boto3's search order.
 
-    Keys in the environment, which a Lambda function always has, are used without importing boto3:
-    its import and first client cost ten times what the rest of a start costs.
+    Access keys in the environment, which every Lambda function has, are used without importing
+    boto3: the import and the first client take ten times as long as the rest of a cold start.
 
     Raises:
-        StoreError: there are no credentials; the message says where to put them.
+        StoreError: there are no credentials, or boto3 cannot load them.
     """
     environment = os.environ
     if "AWS_CONTAINER_AUTHORIZATION_TOKEN" in environment:  # SnapStart
@@ -47,7 +47,7 @@ def _configuration(region: str | None = None, endpoint: str | None = None) -> S3
     )
     config: S3Config = {"region": region or _DEFAULT_REGION}
     if endpoint:
-        # Path style: a custom endpoint seldom has a host name for every bucket.
+        # Path style, since few custom endpoints have a host name for each bucket.
         config["endpoint"] = endpoint
         config["virtual_hosted_style_request"] = False
     return config
@@ -75,16 +75,16 @@ def _boto3_configuration() -> tuple[S3Config, Callable[[], S3Credential]]:
 
 
 def _container_credentials() -> S3Credential:
-    # After a restore from a snapshot Lambda gives credentials here, not in variables. No
-    # other start pays for this import, which takes longer than all else it needs of the store.
+    # After a restore from a SnapStart snapshot, Lambda serves credentials at this URL instead of
+    # in variables. The import is slow, so only functions with SnapStart pay for it.
     import urllib.request
 
-    request = urllib.request.Request(  # noqa: S310 - the URL is Lambda's own
+    request = urllib.request.Request(  # noqa: S310 - Lambda sets the URL
         os.environ["AWS_CONTAINER_CREDENTIALS_FULL_URI"],
         headers={"Authorization": os.environ["AWS_CONTAINER_AUTHORIZATION_TOKEN"]},
     )
-    with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
-        document = json.load(answer)
+    with urllib.request.urlopen(request, timeout=5) as response:  # noqa: S310
+        document = json.load(response)
     return {
         "access_key_id": document["AccessKeyId"],
         "secret_access_key": document["SecretAccessKey"],

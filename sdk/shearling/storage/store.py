@@ -1,4 +1,4 @@
-"""Bytes by key under a registry's URI: an S3 bucket, a local directory, or memory."""
+"""An object store below a URI: an S3 bucket, a local directory, or memory."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
 
     from obstore.store import ObjectStore
 
-#: Parts of an upload under way at once: each must be through before a request times out, on the
-#: slowest uplink that a notebook has.
+#: Number of parallel parts of an upload. Parallel parts share the uplink, and each must be sent
+#: before its request times out, even on a slow connection.
 _PARALLEL_PARTS = 4
 
 _MEMORIES: dict[str, MemoryStore] = {}
 
-_DENIED = "access denied; the policy that is needed is in the README"
+_DENIED = "access denied: compare the caller's policy with docs/operations/permissions.md"
 _UNAUTHENTICATED = "the credentials are not valid, or have expired"
 _NO_BUCKET = "the bucket does not exist"
 
-#: What a foreign error means to a person, and what to do next.
+#: Class of obstore's or Python's error -> text for the user.
 _MEANINGS: tuple[tuple[type[Exception], str], ...] = (
     (exceptions.PermissionDeniedError, _DENIED),
     (exceptions.UnauthenticatedError, _UNAUTHENTICATED),
     (PermissionError, "access denied by the file system"),
 )
 
-#: The same for what is only told as a status, as in a listing.
+#: HTTP status -> text for the user; a listing reports its errors by status only.
 _STATUS_MEANINGS = {"401": _UNAUTHENTICATED, "403": _DENIED, "404": _NO_BUCKET}
 _STATUS = re.compile(r"status code: (\d{3})")
 _S3_CODE = re.compile(r"<Code>(.*?)</Code>")
@@ -48,11 +48,11 @@ _S3_MESSAGE = re.compile(r"<Message>(.*?)</Message>")
 
 
 class Store:
-    """The verbs of an object store that the registry is built of.
+    """The operations of an object store that the registry uses.
 
     Args:
-        backend: an obstore store, already at the registry's prefix.
-        uri: how a person names it, for messages.
+        backend: obstore store with the registry's prefix applied.
+        uri: URI of the registry for error messages.
     """
 
     def __init__(self, backend: ObjectStore, uri: str) -> None:
@@ -63,7 +63,7 @@ class Store:
         return f"Store({self.uri!r})"
 
     def read(self, key: str) -> bytes | None:
-        """Return the bytes under a key, or None if there are none."""
+        """Return the bytes under a key, or None if the key does not exist."""
         try:
             with self._translated("read", key, missing_is_absent=True):
                 return bytes(obstore.get(self._backend, key).bytes())
@@ -71,16 +71,16 @@ class Store:
             return None
 
     def read_range(self, key: str, start: int, end: int) -> memoryview:
-        """Return the bytes of a key from `start` to before `end`.
+        """Return the bytes of a key from offset `start` up to, but excluding, `end`.
 
         Raises:
-            StoreError: there is no such key.
+            StoreError: the key does not exist.
         """
         with self._translated("read", key):
             return memoryview(obstore.get_range(self._backend, key, start=start, end=end))
 
     def size(self, key: str) -> int | None:
-        """Return how many bytes a key has, or None if it does not exist."""
+        """Return the size of a key in bytes, or None if the key does not exist."""
         try:
             with self._translated("read", key, missing_is_absent=True):
                 return int(obstore.head(self._backend, key)["size"])
@@ -90,8 +90,10 @@ class Store:
     def create(self, key: str, data: bytes) -> bool:
         """Put bytes under a key that does not exist.
 
-        False means refused, which is not an answer: this very put may have landed at an earlier
-        try, or nothing may have been decided. Read the key to know.
+        Returns:
+            True if the key was created. False if the store refused the put, which does not prove
+            that another writer created the key: an earlier attempt of this put may have succeeded,
+            or a conflict may have left the key absent. Read the key to find out.
         """
         with self._translated("write", key):
             try:
@@ -101,32 +103,36 @@ class Store:
             return True
 
     def write(self, key: str, data: bytes) -> None:
-        """Put bytes under a key, whatever is there."""
+        """Put bytes under a key; an existing object is overwritten."""
         with self._translated("write", key):
             obstore.put(self._backend, key, data, use_multipart=False)
 
     def upload(
         self, key: str, path: Path, digest: str, advance: Callable[[int], object] = int
     ) -> None:
-        """Stream a file to a key, in parts, if its bytes have the digest.
+        """Upload a file to a key in parts, and complete the upload only if the digest matches.
+
+        Args:
+            key: key of the object.
+            path: the file.
+            digest: expected digest of the file, as `sha256:<hex>`.
+            advance: called with the number of bytes of each part that was read.
 
         Raises:
-            IntegrityError: the file has changed since it was described; nothing is stored.
+            IntegrityError: the file has changed since its digest was computed; nothing is stored.
         """
         changed: list[IntegrityError] = []
 
         def parts() -> Iterator[bytes]:
-            proof = hashlib.sha256()
+            sha256 = hashlib.sha256()
             with path.open("rb") as stream:
                 while part := stream.read(CHUNK_BYTES):
-                    proof.update(part)
+                    sha256.update(part)
                     yield part
                     advance(len(part))
-            if f"sha256:{proof.hexdigest()}" != digest:
-                # Raised before the upload is completed, so that it never is.
-                changed.append(
-                    IntegrityError(str(path), expected=digest, actual=f"sha256:{proof.hexdigest()}")
-                )
+            if (actual := f"sha256:{sha256.hexdigest()}") != digest:
+                # An error before the last part aborts the upload.
+                changed.append(IntegrityError(str(path), expected=digest, actual=actual))
                 raise changed[0]
 
         try:
@@ -147,9 +153,14 @@ class Store:
             raise
 
     def keys(self, prefix: str, *, after: str = "") -> Iterator[str]:
-        """Yield the keys below a prefix in order, `after` (a whole key) excluded."""
+        """Yield the keys below a prefix in ascending order.
+
+        Args:
+            prefix: prefix of the keys.
+            after: full key; only greater keys are listed.
+        """
         with self._translated("list", prefix):
-            # Sorted, since a directory is listed in any order.
+            # A local directory is listed in arbitrary order.
             yield from sorted(
                 entry["path"]
                 for page in obstore.list(
@@ -159,7 +170,7 @@ class Store:
             )
 
     def folders(self, prefix: str) -> list[str]:
-        """Return the names directly below a prefix that have keys below them, in order."""
+        """Return the names of the folders directly below a prefix, in ascending order."""
         with self._translated("list", prefix):
             listing = obstore.list_with_delimiter(self._backend, prefix)
         return sorted(path.rstrip("/").rsplit("/", 1)[-1] for path in listing["common_prefixes"])
@@ -183,14 +194,18 @@ class Store:
 
 
 class _KeyMissingError(Exception):
-    """The key is not there."""
+    """The key does not exist."""
 
 
 def open_store(uri: str) -> Store:
-    """Open `s3://bucket/prefix`, `file:///directory` or a plain path, or `memory://name`.
+    """Open the store at a URI.
+
+    Args:
+        uri: `s3://bucket/prefix`, `file:///directory`, a path, or `memory://name`.
 
     Raises:
-        StoreError: the URI is none of these, or there are no credentials for it.
+        StoreError: the URI has another form, the directory cannot be used, or there are no AWS
+            credentials.
     """
     parts = urlsplit(uri)
     if parts.scheme == "s3" and parts.netloc:
@@ -217,7 +232,7 @@ def _s3(bucket: str, prefix: str) -> S3Store:
         prefix=prefix or None,
         config=config,
         credential_provider=credential_provider,
-        # A function in a VPC without a route to S3 must say so long before its time is up.
+        # A function in a VPC without a route to S3 must report that well before it times out.
         client_options={
             "connect_timeout": "3s",
             "timeout": "300s",
@@ -236,7 +251,7 @@ def _s3(bucket: str, prefix: str) -> S3Store:
 
 
 def _meaning(verb: str, error: Exception) -> str:
-    """Say in one line what a foreign error means."""
+    """Return one line for the user about an error of obstore or Python."""
     if isinstance(error, exceptions.NotFoundError | FileNotFoundError):
         return "it does not exist" if verb == "read" else _NO_BUCKET
     text = str(error).strip()
