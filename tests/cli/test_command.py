@@ -78,7 +78,7 @@ def test_the_installed_command_fails_with_one_line_and_exit_code_1(tmp_path: Pat
     answer = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert answer.returncode == 1
     assert answer.stdout == ""
-    assert answer.stderr == f"shearling: no model 'nope' in file://{tmp_path}; it has none\n"
+    assert answer.stderr == f"shearling: no model 'nope' in file://{tmp_path}; its models: none\n"
 
 
 @pytest.mark.usefixtures("models")

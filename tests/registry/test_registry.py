@@ -1,4 +1,4 @@
-"""Names for bundles: what two notebooks do at once, and what a damaged registry answers."""
+"""The registry: versions, aliases and refs, concurrent writers, and damaged objects."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def memory() -> Registry:
 # Publishing
 
 
-def test_versions_are_numbered_from_one_and_kept_with_what_was_measured(
+def test_versions_are_numbered_from_one_and_have_the_details_of_the_push(
     registry: Registry, tmp_path: Path
 ) -> None:
     first = scaling_bundle(tmp_path).publish(registry)
@@ -158,7 +158,7 @@ def test_the_tenth_version_is_newer_than_the_ninth(memory: Registry) -> None:
     assert [version.pin.version for version in memory.versions("fraud")] == list(range(1, 12))
 
 
-def test_a_pin_is_taken_at_its_word(memory: Registry) -> None:
+def test_a_pin_resolves_without_reading_the_registry(memory: Registry) -> None:
     assert memory.resolve(f"fraud:7@{DIGEST}") == Pin("fraud", 7, DIGEST)
 
 
@@ -184,14 +184,14 @@ def test_a_pin_is_taken_at_its_word(memory: Registry) -> None:
         "fraud\n",
     ],
 )
-def test_what_is_no_ref_is_refused(memory: Registry, ref: str) -> None:
+def test_a_malformed_ref_is_refused(memory: Registry, ref: str) -> None:
     with pytest.raises(InvalidRefError) as caught:
         memory.resolve(ref)
     assert isinstance(caught.value, ValueError)
 
 
 @pytest.mark.parametrize("text", ["fraud", "fraud:7", "fraud:prod"])
-def test_what_is_not_pinned_is_no_pin(text: str) -> None:
+def test_a_ref_without_version_and_digest_is_not_a_pin(text: str) -> None:
     with pytest.raises(InvalidRefError, match="is not pinned"):
         Pin.parse(text)
 
@@ -203,7 +203,7 @@ def test_a_pin_reads_back_as_it_is_shown() -> None:
 
 
 @pytest.mark.parametrize("alias", ["latest", "1", "Prod", "", "a" * 49, "a/b", "-a"])
-def test_what_is_no_alias_is_refused_before_anything_is_written(
+def test_an_invalid_alias_is_refused_before_anything_is_written(
     memory: Registry, alias: str
 ) -> None:
     with pytest.raises(InvalidRefError, match="alias"):
@@ -214,26 +214,28 @@ def test_what_is_no_alias_is_refused_before_anything_is_written(
 # What is not there
 
 
-def test_of_many_models_those_like_the_one_that_was_meant_are_shown(
+def test_an_unknown_model_lists_the_most_similar_names_first(
     registry: Registry, tmp_path: Path
 ) -> None:
     for name in (*"abcdefghijkl", "fraud-eu"):
         scaling_bundle(tmp_path, model=name).publish(registry)
-    with pytest.raises(ModelNotFoundError, match=r"it has fraud-eu, a, b, .*, i and 3 more$"):
+    with pytest.raises(ModelNotFoundError, match=r"its models: fraud-eu, a, .*, i and 3 more$"):
         registry.resolve("fraud-us")
 
 
-def test_errors_say_what_there_is_instead(registry: Registry, tmp_path: Path) -> None:
-    with pytest.raises(ModelNotFoundError, match=r"no model 'fraud' in .*; it has none"):
+def test_an_unknown_model_version_or_alias_lists_the_existing_ones(
+    registry: Registry, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelNotFoundError, match=r"no model 'fraud' in .*; its models: none"):
         registry.resolve("fraud")
     scaling_bundle(tmp_path).publish(registry)
     scaling_bundle(tmp_path, factor=3.0).publish(registry)
     registry.set_alias("fraud", "prod", 1)
     for wrong, message in (
-        ("froud", r"no model 'froud' in .*; it has fraud"),
+        ("froud", r"no model 'froud' in .*; its models: fraud"),
         ("fraud:3", r"no version 3 of model 'fraud' in .*; the newest is 2"),
-        ("fraud:stage", r"no alias 'stage' of model 'fraud' in .*; it has prod"),
-        ("froud:3", r"no model 'froud' in .*; it has fraud"),
+        ("fraud:stage", r"no alias 'stage' of model 'fraud' in .*; its aliases: prod"),
+        ("froud:3", r"no model 'froud' in .*; its models: fraud"),
     ):
         with pytest.raises(ModelNotFoundError, match=message) as caught:
             registry.version(wrong)
@@ -248,7 +250,7 @@ def test_errors_say_what_there_is_instead(registry: Registry, tmp_path: Path) ->
     assert registry.history("fraud", "stage") == []
 
 
-def test_without_a_registry_it_is_said_how_to_name_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_registry_names_the_variable_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(REGISTRY_VARIABLE, raising=False)
     with pytest.raises(RegistryError, match=r"pass registry=..., or set SHEARLING_REGISTRY"):
         Registry()
@@ -279,17 +281,17 @@ def test_a_manifest_that_was_tampered_with_is_refused(registry: Registry, tmp_pa
 
 def test_a_manifest_of_another_model_is_refused(memory: Registry, tmp_path: Path) -> None:
     pin = scaling_bundle(tmp_path, model="theirs").publish(memory).pin
-    with pytest.raises(BundleError, match="names a bundle of model 'theirs'"):
+    with pytest.raises(BundleError, match="belongs to model 'theirs'"):
         memory.manifest(Pin("fraud", 1, pin.digest))
 
 
-def test_a_manifest_that_is_gone_is_named(memory: Registry) -> None:
+def test_a_missing_manifest_is_named(memory: Registry) -> None:
     with pytest.raises(ModelNotFoundError, match=r"the manifest of fraud:7@sha256:a+ is not in"):
         memory.manifest(f"fraud:7@{DIGEST}")
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b"{}", b'{"created":7}'])
-def test_a_record_that_is_none_is_named(memory: Registry, content: bytes) -> None:
+def test_an_invalid_record_is_named(memory: Registry, content: bytes) -> None:
     memory.store.write("models/fraud/versions/0000000001.json", content)
     with pytest.raises(RegistryError, match=r"models/fraud/versions/0000000001\.json in memory://"):
         memory.versions("fraud")
@@ -350,7 +352,7 @@ def test_a_blob_of_another_size_is_refused(registry: Registry, tmp_path: Path, l
     assert names(tmp_path / "cache") == set()
 
 
-def test_a_blob_that_is_gone_is_named(registry: Registry, tmp_path: Path) -> None:
+def test_a_missing_blob_is_named(registry: Registry, tmp_path: Path) -> None:
     file = Descriptor(path="weights", digest=DIGEST, size=10)
     with pytest.raises(StoreError, match=r"blobs/sha256/a+ in .*: it does not exist"):
         fetch_blobs(registry.store, [file], tmp_path / "cache")
@@ -368,9 +370,11 @@ def test_a_file_of_another_size_under_the_name_of_a_blob_is_replaced(
     assert (directory / file.hex).read_bytes() == b"0123456789"
 
 
-def test_missing_room_is_said_before_anything_is_fetched(memory: Registry, tmp_path: Path) -> None:
+def test_missing_disk_space_is_reported_before_anything_is_fetched(
+    memory: Registry, tmp_path: Path
+) -> None:
     file = Descriptor(path="weights", digest=DIGEST, size=10**17)
-    with pytest.raises(StoreError, match=r"MB free, and .* needs 100,000,000,000 MB"):
+    with pytest.raises(StoreError, match=r"MB free, but .* needs 100,000,000,000 MB"):
         fetch_blobs(memory.store, [file], tmp_path / "cache")
 
 
@@ -378,7 +382,7 @@ def test_missing_room_is_said_before_anything_is_fetched(memory: Registry, tmp_p
 
 
 class Steps:
-    """Lets one thread at a time make one call of a store, in an order that is drawn."""
+    """Lets one thread at a time make one call to a store, in a random order."""
 
     def __init__(self, order: Iterator[int], count: int) -> None:
         self._order = order
@@ -388,7 +392,7 @@ class Steps:
         self._chosen: int | None = None
 
     def step(self, who: int) -> None:
-        """Wait until this thread is the one to make a call."""
+        """Wait until it is this thread's turn."""
         with self._turn:
             self._waiting.add(who)
             self._choose()
@@ -397,7 +401,7 @@ class Steps:
             self._waiting.discard(who)
 
     def leave(self) -> None:
-        """Say that this thread makes no more calls."""
+        """Declare that this thread makes no more calls."""
         with self._turn:
             self._running -= 1
             self._choose()
@@ -411,7 +415,7 @@ class Steps:
 
 
 class SteppedStore(Store):
-    """A store whose calls wait for their turn; a create may be refused though nothing is there."""
+    """A store whose calls wait for their turn, and that may refuse a create of a missing key."""
 
     def __init__(self, backend: MemoryStore, who: int, steps: Steps, conflicts: set[int]) -> None:
         super().__init__(backend, "memory://stepped")
@@ -439,7 +443,7 @@ class SteppedStore(Store):
 def commit_together(
     digests: list[list[str]], order: list[int], conflicts: list[set[int]]
 ) -> tuple[Registry, list[list[tuple[int, bool]]]]:
-    """Let publishers commit their digests, one after the other, stepped against each other."""
+    """Let publishers commit their digests concurrently, with interleaved calls to the store."""
     backend = MemoryStore()
     steps = Steps(iter(order), len(digests))
     results: list[list[tuple[int, bool]]] = [[] for _ in digests]
@@ -469,7 +473,7 @@ def commit_together(
     order=st.lists(st.integers(0, 2), max_size=60),
     conflicts=st.lists(st.sets(st.integers(1, 6), max_size=2), min_size=3, max_size=3),
 )
-def test_whoever_publishes_when_there_is_one_version_a_digest_and_no_number_is_lost(
+def test_concurrent_publishers_make_one_version_per_digest_and_no_gap(
     plans: list[list[str]], order: list[int], conflicts: list[set[int]]
 ) -> None:
     digests = [[digest_of(name.encode()) for name in plan] for plan in plans]
@@ -485,7 +489,7 @@ def test_whoever_publishes_when_there_is_one_version_a_digest_and_no_number_is_l
 
 
 @pytest.mark.parametrize("same", [True, False], ids=["same", "different"])
-def test_two_publishers_at_once_through_every_door(
+def test_concurrent_publishers_in_every_kind_of_store(
     registry: Registry, tmp_path: Path, *, same: bool
 ) -> None:
     bundles = [scaling_bundle(tmp_path, factor=1.0 + i * (not same)) for i in range(4)]
@@ -532,7 +536,7 @@ def test_a_push_that_died_before_its_version_is_indexed_is_found_by_the_next(
 
 
 class Overtaken(Store):
-    """A store in which another takes the first number just before we do, and dies."""
+    """A store in which another writer takes the first number just before ours, and dies."""
 
     def create(self, key: str, data: bytes) -> bool:
         if key.endswith("versions/0000000001.json"):
@@ -542,7 +546,7 @@ class Overtaken(Store):
         return super().create(key, data)
 
 
-def test_a_version_whose_publisher_died_is_indexed_by_who_lost_its_number_to_it() -> None:
+def test_a_version_whose_publisher_died_is_indexed_by_the_next_publisher() -> None:
     registry = Registry(store=Overtaken(MemoryStore(), "memory://overtaken"))
     assert registry.version_log("fraud").commit(digest_of(b"ours"), {}) == (2, True)
     assert registry.version_log("fraud").commit(DIGEST, {}) == (1, False)
@@ -564,7 +568,7 @@ def test_a_push_that_died_before_its_version_is_new_when_it_is_repeated(
 
 
 @given(st.lists(st.text("abc0123456789/.json", min_size=1, max_size=24), max_size=6))
-def test_foreign_keys_below_a_log_are_no_records(names: list[str]) -> None:
+def test_other_keys_below_a_log_are_ignored(names: list[str]) -> None:
     store = Store(MemoryStore(), "memory://test")
     log = Log(store, "models/fraud/aliases/prod")
     assert log.append({"version": 1}) == 1
@@ -583,9 +587,7 @@ def test_a_pusher_cannot_make_an_alias_entry(memory: Registry, tmp_path: Path) -
     assert memory.set_alias("fraud", "prod", 1).number == 2
 
 
-def test_an_index_that_names_another_bundle_is_not_believed(
-    memory: Registry, tmp_path: Path
-) -> None:
+def test_an_index_that_names_another_bundle_is_ignored(memory: Registry, tmp_path: Path) -> None:
     first = scaling_bundle(tmp_path).publish(memory)
     other = scaling_bundle(tmp_path, factor=3.0)
     digest = digest_of(other.manifest.to_bytes()).removeprefix("sha256:")
@@ -594,12 +596,12 @@ def test_an_index_that_names_another_bundle_is_not_believed(
     assert memory.resolve("fraud:1") == first.pin
 
 
-def test_an_alias_of_a_model_that_does_not_exist_is_said_to_be_that(memory: Registry) -> None:
+def test_an_alias_of_an_unknown_model_reports_the_model(memory: Registry) -> None:
     with pytest.raises(ModelNotFoundError, match="no model 'fraud'"):
         memory.resolve("fraud:prod")
 
 
-def test_what_is_no_deployment_is_passed_over(memory: Registry) -> None:
+def test_other_keys_beside_the_deployments_are_ignored(memory: Registry) -> None:
     memory.store.write("deployments/.DS_Store", b"junk")
     memory.store.write("deployments/nested/0-eu-acme.json", b"junk")
     assert memory.release_log.deployments() == []

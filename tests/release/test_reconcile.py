@@ -79,7 +79,7 @@ def test_a_record_that_the_store_refuses_is_not_a_failure_of_the_entry(
     stage.name(2)
     refusals, create = [False] * 20, Store.create
     monkeypatch.setattr(Store, "create", lambda *it: refusals.pop() if refusals else create(*it))
-    assert "is refused, though nothing is there" in stage.release().reason
+    assert "attempts although the key does not exist" in stage.release().reason
     assert (stage.fake.shown("prod"), stage.records()) == (pin(2), [])
     assert stage.release(trigger=Trigger.SCHEDULE).outcome == "released"
     assert stage.fake.checked == ["2", "2"]

@@ -1,4 +1,4 @@
-"""What the records of a registry say: versions, alias entries, deployments and releases."""
+"""The records of a registry: versions, alias entries, deployments and releases."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version:
-    """The record of one version: its pin, and what was measured when it was pushed.
+    """The record of one model version.
 
     Attributes:
-        details: what the pusher recorded: size, load time, who, git commit.
+        pin: model, version number and digest of the manifest.
+        created: time of the push.
+        details: facts recorded at push, such as size, load time, user and git commit.
     """
 
     pin: Pin
@@ -27,11 +29,12 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What a publish did.
+    """The result of publishing a bundle.
 
     Attributes:
-        is_new: False if the registry had the very same bundle already.
-        sent_bytes: how much was uploaded; 0 also for a version whose files were all there.
+        version: the new version, or the existing version with the same bundle.
+        is_new: False if the registry already had a version with the same bundle.
+        sent_bytes: number of bytes uploaded; 0 if all files were in the registry before.
     """
 
     version: Version
@@ -44,8 +47,14 @@ class AliasEntry:
     """One entry in the log of an alias.
 
     Attributes:
-        number: its place in the log; the highest is current.
-        canary: the share of requests that another version gets: `{"version": 8, "percent": 10}`.
+        number: number of the entry in the log; the highest is current.
+        model: name of the model.
+        alias: name of the alias.
+        version: model version that the alias names.
+        created: time of the entry.
+        canary: version and share of the requests that it gets, as in
+            `{"version": 8, "percent": 10}`; None without a canary.
+        reason: reason that the user gave; may be empty.
     """
 
     number: int
@@ -58,26 +67,33 @@ class AliasEntry:
 
     @property
     def named(self) -> str:
-        """The versions that it names, for a table."""
+        """The versions that the entry names, formatted for a table."""
         return named_versions(self.version, self.canary)
 
 
 def named_versions(version: int | None, canary: Mapping[str, int] | None) -> str:
-    """Return what an alias names, for a table: `7`, `7 (10 %: 8)` with a canary, or `-`."""
+    """Format the versions of an alias for a table: `7`, `7 (10 %: 8)` with a canary, or `-`."""
     share = f" ({canary['percent']} %: {canary['version']})" if canary else ""
     return f"{'-' if version is None else version}{share}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """A function that serves a model; written by Terraform.
+    """A function that serves a model; Terraform writes the record.
 
     Attributes:
-        key: `<account>-<region>-<function>-<id>`, its name among all deployments of the registry;
-            the id is another one if the function was destroyed and made anew.
-        releaser: the function that moves its aliases.
-        stager: the function that copies bundles onto its file system; empty without one.
-        file_system: ARN of the access point that it mounts; empty without one.
+        key: `<account>-<region>-<function>-<id>`, unique among the deployments of the registry. A
+            recreated function has a new id.
+        model: name of the model.
+        function: name of the function.
+        aliases: aliases that the function serves.
+        region: AWS region of the function.
+        account: AWS account of the function.
+        releaser: name of the function that moves the aliases.
+        runtime: Lambda runtime of the function, as in `python3.13`; empty if unknown.
+        api_url: URL of the API in front of the function; None without one.
+        stager: name of the function that copies bundles to the file system; empty without one.
+        file_system: ARN of the access point that the function mounts; empty without one.
     """
 
     key: str
@@ -93,23 +109,26 @@ class Deployment:
     file_system: str = ""
 
 
-#: What became of an alias entry on one function.
+#: Outcomes of a release.
 RELEASED, STAGING, FAILED = "released", "staging", "failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
-    """What became of an alias entry on one function; written by the releaser alone.
+    """The outcome of an alias entry on one function; the releaser writes the record.
 
     Attributes:
-        number: its place in the log of the function's alias.
-        entry: number of the alias entry that it is about.
-        outcome: "released", "failed", or "staging" while its bundle is brought to a file system.
-        version: the model version that the entry names.
-        lambda_version: what the Lambda alias serves now.
-        configuration: hash of the function's configuration that it is about; empty if the outcome
-            does not depend on it.
-        timings: seconds of each step.
+        number: number of the release in the log of the function's alias.
+        entry: number of the alias entry.
+        outcome: "released", "failed", or "staging" while the bundle is copied to the file system.
+        created: time of the record.
+        version: model version that the entry names.
+        reason: cause of a failure; empty otherwise.
+        lambda_version: Lambda version that the Lambda alias serves.
+        code_sha256: hash of the function's code.
+        configuration: hash of the function's configuration; empty if the outcome does not depend
+            on it.
+        timings: seconds of each step, by name of the step.
     """
 
     number: int

@@ -1,7 +1,7 @@
-"""Names for bundles: publish, resolve and fetch them, and keep the log of every alias.
+"""The registry of models: publish, resolve and fetch bundles, and set aliases.
 
-Everything immutable is content-addressed; everything named is a record, and the highest number of
-a log is current.
+Blobs are immutable and named by their digest. Versions and aliases are numbered records, and the
+record with the highest number is current.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from shearling.registry.release_log import ReleaseLog
     from shearling.storage.store import Store
 
-#: The variable that names the registry wherever Shearling runs.
+#: Environment variable with the URI of the registry.
 REGISTRY_VARIABLE = "SHEARLING_REGISTRY"
 
 
@@ -34,13 +34,13 @@ class Registry:
     """A registry of models.
 
     Args:
-        uri: `s3://bucket/prefix`, a directory, or `memory://name`; by default what the environment
-            variable SHEARLING_REGISTRY says.
+        uri: `s3://bucket/prefix`, a directory, or `memory://name`; by default the value of the
+            environment variable SHEARLING_REGISTRY.
         store: an opened store, instead of a URI.
 
     Raises:
-        RegistryError: no registry is named.
-        StoreError: it cannot be opened.
+        RegistryError: neither a URI nor SHEARLING_REGISTRY is set.
+        StoreError: the store cannot be opened.
     """
 
     def __init__(
@@ -50,15 +50,15 @@ class Registry:
             name = os.fspath(uri or os.environ.get(REGISTRY_VARIABLE, ""))
             if not name:
                 raise RegistryError(
-                    f"no registry: pass registry=..., or set {REGISTRY_VARIABLE} to the "
-                    "`registry_uri` that Terraform printed"
+                    f"no registry: pass registry=..., or set {REGISTRY_VARIABLE} to a directory or "
+                    "to Terraform's output `registry_uri`"
                 )
             store = open_store(name)
         self.store = store
 
     @classmethod
     def at(cls, registry: str | os.PathLike[str] | Registry | None) -> Registry:
-        """Return a registry itself, or open the one that a URI or SHEARLING_REGISTRY names."""
+        """Return the given registry, or open one at a URI or at SHEARLING_REGISTRY."""
         return registry if isinstance(registry, Registry) else cls(registry)
 
     def __repr__(self) -> str:
@@ -70,7 +70,7 @@ class Registry:
 
     @property
     def release_log(self) -> ReleaseLog:
-        """The functions that serve models, and what became of each alias entry on them."""
+        """The deployed functions, and the outcome of each alias entry on them."""
         from shearling.registry.release_log import ReleaseLog
 
         return ReleaseLog(self.store)
@@ -78,14 +78,14 @@ class Registry:
     # Reading
 
     def models(self) -> list[str]:
-        """Return the names of all models that have a version."""
+        """Return the names of all models with at least one version."""
         return [name for name in self.store.folders("models") if self.version_log(name).last()]
 
     def versions(self, model: str) -> list[Version]:
         """Return all versions of a model, oldest first.
 
         Raises:
-            ModelNotFoundError: there is no such model.
+            ModelNotFoundError: the model does not exist.
         """
         numbers = list(self.version_log(check_model(model)).numbers())
         if not numbers:
@@ -96,13 +96,13 @@ class Registry:
         """Return the record of the version that a ref names.
 
         Raises:
-            ModelNotFoundError: there is no such model, version or alias.
+            ModelNotFoundError: the model, version or alias does not exist.
         """
         pin = self.resolve(ref)
         return self._version(pin.model, pin.version)
 
     def aliases(self, model: str) -> dict[str, AliasEntry]:
-        """Return the current entry of every alias of a model."""
+        """Return the current entry of every alias of a model, by alias name."""
         names = self.store.folders(f"models/{check_model(model)}/aliases")
         entries = {name: self.alias_entry(model, name) for name in names}
         return {name: entry for name, entry in entries.items() if entry}
@@ -118,11 +118,11 @@ class Registry:
         return [self._entry(model, alias, number) for number in numbers]
 
     def resolve(self, ref: str | Ref | Pin) -> Pin:
-        """Return the pin of what a ref names now.
+        """Return the pin of the version that a ref currently names.
 
         Raises:
-            InvalidRefError: it is not a ref.
-            ModelNotFoundError: it names nothing.
+            InvalidRefError: the ref is malformed.
+            ModelNotFoundError: the model, version or alias does not exist.
         """
         if isinstance(ref, Pin):
             return ref
@@ -143,10 +143,13 @@ class Registry:
         return self._version(ref.model, number).pin
 
     def manifest(self, ref: str | Ref | Pin) -> Manifest:
-        """Return the manifest of what a ref names, proven by its digest.
+        """Return the manifest of the version that a ref names, after verifying its digest.
 
         Raises:
-            IntegrityError: the stored manifest is not what was pushed.
+            ModelNotFoundError: the model, version or alias does not exist, or its manifest is
+                missing.
+            IntegrityError: the stored manifest differs from the pushed one.
+            BundleError: the manifest is invalid, or belongs to another model.
         """
         pin = self.resolve(ref)
         data = self.store.read(blob_key(pin.hex))
@@ -158,7 +161,9 @@ class Registry:
             )
         manifest = Manifest.from_bytes(data)
         if manifest.model != pin.model:
-            raise BundleError(f"{pin} names a bundle of model {manifest.model!r}", field="model")
+            raise BundleError(
+                f"the bundle of {pin} belongs to model {manifest.model!r}", field="model"
+            )
         return manifest
 
     def fetch(
@@ -169,11 +174,11 @@ class Registry:
         *,
         durable: bool = True,
     ) -> Fetched:
-        """Bring a bundle's files to `directory/<hex>`, proven; see `fetch_blobs`."""
+        """Fetch and verify the files of a bundle to `directory/<hex>`; see `fetch_blobs`."""
         return fetch_blobs(self.store, manifest.files, directory, advance, durable=durable)
 
     def manifest_descriptor(self, pin: Pin) -> Descriptor:
-        """Return the descriptor of a manifest, to fetch it like a file of its bundle."""
+        """Return the descriptor of a manifest, which `fetch_blobs` accepts like a file's."""
         size = self.store.size(blob_key(pin.hex)) or 0
         return Descriptor(path="manifest.json", digest=pin.digest, size=size)
 
@@ -186,24 +191,25 @@ class Registry:
         details: Mapping[str, Any],
         advance: Callable[[int], object] = int,
     ) -> Published:
-        """Store a bundle under the next version, or find the version that is the same bundle.
+        """Upload a bundle as the next version, or return the existing version of the same bundle.
 
         Args:
-            manifest: describes every file.
-            files: where each of the manifest's paths lies on this machine.
-            details: what was measured; goes into the version's record.
-            advance: told the number of bytes of each part sent, or found already there.
+            manifest: manifest of the bundle.
+            files: local file of each path in the manifest.
+            details: fields for the version's record.
+            advance: called with the number of bytes of each part that was uploaded, and of each
+                file that the registry already had.
 
         Raises:
-            BundleError: the manifest is none that can be read again.
-            IntegrityError: a file changed under way; nothing is visible.
-            StoreError: the store failed; nothing is visible.
+            BundleError: the manifest is invalid.
+            IntegrityError: a file changed during the upload; no version was created.
+            StoreError: the store failed; no version was created.
         """
         data = manifest.to_bytes()
-        Manifest.from_bytes(data)  # what no reader takes must not become a version
+        Manifest.from_bytes(data)  # refuses a manifest that readers could not read
         digest = digest_of(data)
-        if found := self.version_log(manifest.model).find(digest):
-            return Published(self._version(manifest.model, found), is_new=False, sent_bytes=0)
+        if number := self.version_log(manifest.model).find(digest):
+            return Published(self._version(manifest.model, number), is_new=False, sent_bytes=0)
         sent = sum(self._upload(file, files[file.path], advance) for file in manifest.files)
         key = blob_key(digest.removeprefix("sha256:"))
         if self.store.size(key) != len(data):
@@ -221,10 +227,17 @@ class Registry:
         canary: Mapping[str, int] | None = None,
         reason: str = "",
     ) -> AliasEntry:
-        """Name a version by an alias, from now on.
+        """Append an entry to the log of an alias, which makes it name a version.
+
+        Args:
+            model: name of the model.
+            alias: name of the alias.
+            version: version number that the alias names.
+            canary: version and percentage of a canary, as in `{"version": 8, "percent": 10}`.
+            reason: text for the entry.
 
         Raises:
-            ModelNotFoundError: there is no such version.
+            ModelNotFoundError: the model or version does not exist.
         """
         log = self._alias_log(model, alias)
         self._version(model, version)
@@ -234,14 +247,12 @@ class Registry:
         return self._entry(model, alias, number)
 
     def replace_entry(self, current: AliasEntry, version: int, reason: str) -> AliasEntry | None:
-        """Name a version only if `current` is still the newest entry; None if it is not."""
+        """Append an entry if `current` is still the newest one; return None if it is not."""
         fields = {"version": version, "canary": None, "reason": reason}
         number = current.number + 1
         if self._alias_log(current.model, current.alias).create(number, fields):
             return None
         return self._entry(current.model, current.alias, number)
-
-    # How it is kept
 
     def _upload(self, file: Descriptor, path: Path, advance: Callable[[int], object]) -> int:
         key = blob_key(file.hex)
@@ -275,12 +286,12 @@ class Registry:
 
     def _no_model(self, model: str) -> ModelNotFoundError:
         known = nearest(model, self.models())
-        return ModelNotFoundError(f"no model {model!r} in {self.store.uri}; it has {known}")
+        return ModelNotFoundError(f"no model {model!r} in {self.store.uri}; its models: {known}")
 
     def _no_alias(self, model: str, alias: str) -> ModelNotFoundError:
         if not self.version_log(model).last():
             return self._no_model(model)
         known = nearest(alias, self.store.folders(f"models/{model}/aliases"))
         return ModelNotFoundError(
-            f"no alias {alias!r} of model {model!r} in {self.store.uri}; it has {known}"
+            f"no alias {alias!r} of model {model!r} in {self.store.uri}; its aliases: {known}"
         )

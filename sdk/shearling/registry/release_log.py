@@ -1,4 +1,4 @@
-"""The functions that serve models, and what became of each alias entry on them."""
+"""The deployed functions, and the outcome of each alias entry on them."""
 
 from __future__ import annotations
 
@@ -19,28 +19,32 @@ _DEPLOYMENT = re.compile(r"deployments/[^/]+\.json")
 
 
 class ReleaseLog:
-    """The deployments and releases in a registry's store.
+    """The deployments and releases in a registry.
 
     Args:
-        store: of the registry.
+        store: store of the registry.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def deployments(self, model: str | None = None) -> list[Deployment]:
-        """Return the functions that serve a model, or all functions."""
+        """Return the functions that serve a model, or the functions of all models."""
         keys = [key for key in self._store.keys("deployments") if _DEPLOYMENT.fullmatch(key)]
-        found = [self._deployment(key) for key in keys]
-        return [one for one in found if one and model in (None, one.model)]
+        deployments = [self._deployment(key) for key in keys]
+        return [
+            deployment
+            for deployment in deployments
+            if deployment and model in (None, deployment.model)
+        ]
 
     def entries(self, deployment: Deployment, alias: str, *, after: int = 0) -> list[Release]:
-        """Return what became of an alias's entries on a function, oldest first.
+        """Return the releases of an alias on a function, oldest first.
 
         Args:
             deployment: the function.
-            alias: the alias.
-            after: number of the last release that is known already.
+            alias: name of the alias.
+            after: only releases with a greater number are returned.
         """
         log = self._log(deployment, alias)
         return [self._release(log, number) for number in log.numbers(after=after)]
@@ -62,16 +66,16 @@ class ReleaseLog:
     def record(
         self, deployment: Deployment, alias: str, number: int, fields: Mapping[str, Any]
     ) -> bool:
-        """Write to the log of releases; for the releaser alone.
+        """Create the record of a release; only the releaser calls this.
 
         Args:
             deployment: the function.
-            alias: the alias.
-            number: the next one after the newest that the writer knows.
-            fields: those of Release but for `number` and `created`.
+            alias: name of the alias.
+            number: number of the newest known release, plus one.
+            fields: fields of Release, except `number` and `created`.
 
         Returns:
-            Whether it is written: not if somebody else has written under this number.
+            False if another writer has created a record with this number.
         """
         return self._log(deployment, alias).create(number, fields) is None
 
@@ -80,7 +84,7 @@ class ReleaseLog:
 
     def _deployment(self, key: str) -> Deployment | None:
         record = read_json(self._store, key)
-        if record is None:  # removed by Terraform since it was listed
+        if record is None:  # Terraform deleted it after the listing
             return None
         known = {name: record[name] for name in Deployment.__slots__ if name in record}
         known["aliases"] = tuple(record["aliases"])

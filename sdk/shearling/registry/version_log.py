@@ -1,4 +1,4 @@
-"""The versions of one model: a record for each, and an index that finds one by its digest."""
+"""The versions of one model: numbered records, and an index from digest to version."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class VersionLog:
     """The versions of one model.
 
     Args:
-        store: of the registry.
-        model: the model's name.
+        store: store of the registry.
+        model: name of the model.
     """
 
     def __init__(self, store: Store, model: str) -> None:
@@ -32,7 +32,7 @@ class VersionLog:
         return self._log.last()
 
     def numbers(self) -> Iterator[int]:
-        """Yield the numbers of all versions, oldest first."""
+        """Yield the numbers of all versions, in ascending order."""
         return self._log.numbers()
 
     def read(self, number: int) -> Version | None:
@@ -45,11 +45,16 @@ class VersionLog:
         return Version(pin=pin, created=record["created"], details=details)
 
     def commit(self, digest: str, details: Mapping[str, Any]) -> tuple[int, bool]:
-        """Create the version of a digest, or find it: at most one ever exists.
+        """Create a version for a digest, or return the one that exists.
 
-        The invariant: version n+1 is created only after the digest of version n is indexed. A
-        writer that sees n as the last version, indexes it, and finds its own digest in no index
-        knows that no version up to n is the same bundle; and only one writer can create n+1.
+        A digest never gets two versions, because version n+1 is created only after the digest of
+        version n is indexed. A writer that sees n as the last version indexes it and then looks up
+        its own digest. If the index does not have the digest, no version up to n is the same
+        bundle, and only one writer can create n+1.
+
+        Args:
+            digest: digest of the manifest.
+            details: fields of the version's record.
 
         Returns:
             The number of the version, and whether it is new.
@@ -69,7 +74,10 @@ class VersionLog:
         return number, True
 
     def find(self, digest: str) -> int | None:
-        """Return the version of a digest, if the index has it and the version agrees."""
+        """Return the version of a digest, or None.
+
+        The index is trusted only if the version's record has the same digest.
+        """
         record = read_json(self._store, self._digest_key(digest))
         number = record.get("version") if record else None
         version = self._log.read(number) if isinstance(number, int) else None
@@ -78,7 +86,7 @@ class VersionLog:
     def _index(self, number: int, record: Mapping[str, Any]) -> None:
         digest = record["digest"]
         if self.find(digest) is None:
-            # Every writer's is the same.
+            # A concurrent writer would create the same object.
             create_or_read(self._store, self._digest_key(digest), {"version": number})
 
     def _digest_key(self, digest: str) -> str:
