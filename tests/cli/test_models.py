@@ -83,7 +83,7 @@ def test_strings_and_gaps_of_a_csv_file_become_inputs_of_their_own(
 @pytest.mark.parametrize(
     ("name", "text", "problem"),
     [
-        ("rows.csv", "a,b\n1\n", "rows.csv: row 2 has 1 cells, and the first one 2"),
+        ("rows.csv", "a,b\n1\n", "rows.csv: row 2 has 1 cells, but the first row has 2"),
         ("rows.csv", "a,b\n", "rows.csv has no rows"),
         ("rows.csv", "", "rows.csv has no rows"),
         ("rows.json", "{", "rows.json is not JSON: "),

@@ -1,4 +1,4 @@
-"""Rows as people have them: columns by name, and CSV in and out."""
+"""Rows with column names: instances, and CSV in requests and responses."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_a_table_has_a_column_for_each_input(columns: ModelServer) -> None:
     assert table(columns, "1,de\n")["body"].splitlines() == ["twice,name", "2.0,DE"]
 
 
-def test_names_that_the_model_does_not_know_stand_above_the_columns_of_an_array(
+def test_names_above_the_columns_of_an_array_may_be_unknown(
     server: ModelServer,
 ) -> None:
     assert table(server, "left,right\n1,2\n")["body"].splitlines() == ["Y[0],Y[1]", "2.0,4.0"]
@@ -123,7 +123,7 @@ def test_names_that_the_model_does_not_know_stand_above_the_columns_of_an_array(
         ("2024,sum\n1,2\n", None),
     ],
 )
-def test_a_line_with_a_number_or_with_nothing_in_it_is_no_line_of_names(
+def test_a_line_with_a_number_or_without_text_is_not_a_line_of_names(
     server: ModelServer, text: str, expected: list[str] | None
 ) -> None:
     answer = table(server, text)
@@ -133,7 +133,7 @@ def test_a_line_with_a_number_or_with_nothing_in_it_is_no_line_of_names(
         assert answer["body"].splitlines() == expected
 
 
-def test_columns_that_nobody_named_have_no_names(tmp_path: Path) -> None:
+def test_unnamed_columns_of_a_frame_have_no_names(tmp_path: Path) -> None:
     registry = Registry(f"memory://{uuid.uuid4().hex}")
     example = pd.DataFrame(np.ones((2, 2), np.float32))
     version = push_model(scaling_graph(2.0), "fraud", example=example, registry=registry)
@@ -141,19 +141,19 @@ def test_columns_that_nobody_named_have_no_names(tmp_path: Path) -> None:
     assert table(server, "1,0\n5,6\n")["body"].splitlines()[1:] == ["2.0,0.0", "10.0,12.0"]
 
 
-def test_names_that_are_numbers_could_as_well_be_values() -> None:
+def test_names_that_are_numbers_are_read_as_values() -> None:
     spec = TensorSpec(name="X", datatype="FP32", shape=(-1, 2))
     request = parse_csv("1,0\n", Signature(inputs=(spec,), outputs=(spec,)), ("0", "1"))
     assert request.inputs["X"].tolist() == [[1.0, 0.0]]
 
 
-def test_an_empty_line_of_one_column_is_a_row_and_at_the_end_is_none() -> None:
+def test_an_empty_line_of_one_column_is_a_row_except_at_the_end() -> None:
     spec = TensorSpec(name="x", datatype="FP32", shape=(-1, 1))
     request = parse_csv("x\n1\n\n3\n\n\n", Signature(inputs=(spec,), outputs=(spec,)))
     assert np.array_equal(request.inputs["x"].ravel(), [1, np.nan, 3], equal_nan=True)
 
 
-def test_a_misspelt_name_is_told_of_and_not_taken_for_a_value() -> None:
+def test_a_misspelt_name_is_reported_as_an_unknown_column() -> None:
     spec = TensorSpec(name="text", datatype="BYTES", shape=(-1, 1))
     with pytest.raises(InvalidRequestError, match="column 'Text' is unknown: the model takes text"):
         parse_csv("Text\nhello\n", Signature(inputs=(spec,), outputs=(spec,)))
@@ -169,7 +169,7 @@ def test_a_misspelt_name_is_told_of_and_not_taken_for_a_value() -> None:
         ("text/csv", "TEXT/CSV, application/json", True),
     ],
 )
-def test_what_is_sent_and_accepted_decides_the_form_of_the_answer(
+def test_content_type_and_accept_select_the_form_of_the_response(
     frame: ModelServer, sent: str, accepted: str, *, is_table: bool
 ) -> None:
     answer = table(frame, "1,2\n", Content_Type=sent, Accept=accepted)
@@ -180,7 +180,7 @@ def test_what_is_sent_and_accepted_decides_the_form_of_the_answer(
     ("kind", "rows"),
     [("header=present", ["10.0,12.0"]), ("header=absent", ["0.0,2.0", "10.0,12.0"])],
 )
-def test_a_line_that_counts_its_columns_is_refused_unless_the_type_says_what_it_is(
+def test_a_first_line_of_0_1_2_is_refused_unless_the_content_type_has_header(
     server: ModelServer, kind: str, rows: list[str]
 ) -> None:
     text = "0,1\n5,6\n"
@@ -189,7 +189,7 @@ def test_a_line_that_counts_its_columns_is_refused_unless_the_type_says_what_it_
     assert answer["body"].splitlines()[1:] == rows
 
 
-def test_a_table_has_no_json_whose_length_could_be_said(frame: ModelServer) -> None:
+def test_a_table_with_the_header_for_binary_data_is_refused(frame: ModelServer) -> None:
     answer = table(frame, "1,2\n", Inference_Header_Content_Length="0")
     assert answer["statusCode"] == 400
     assert content(answer)[0]["error"].startswith("inference-header-content-length: text/csv has")
@@ -201,7 +201,7 @@ def test_integers_of_any_kind_are_predictions() -> None:
     assert orjson.loads(json_bytes(answer.document))["predictions"] == [3, 4]
 
 
-def test_a_table_that_lambda_does_not_carry_is_a_413(server: ModelServer) -> None:
+def test_a_table_larger_than_lambdas_limit_is_a_413(server: ModelServer) -> None:
     # Each end of a line is two characters, and four within Lambda's JSON.
     rows = np.ones((580_000, 2), np.float32).tobytes()
     answer = post(server, rows, Inference_Header_Content_Length="0", Accept=CSV)
@@ -220,7 +220,7 @@ def test_a_table_may_be_answered_in_json_and_json_by_a_table(frame: ModelServer)
         )
 
 
-def test_a_packed_table_arrives_as_base64(frame: ModelServer) -> None:
+def test_a_gzipped_table_is_read(frame: ModelServer) -> None:
     answer = table(frame, gzip.compress(b"1,2\n"), Content_Encoding="gzip")
     assert answer["body"].splitlines() == ["Y[0],Y[1]", "2.0,4.0"]
 
@@ -229,16 +229,16 @@ def test_a_packed_table_arrives_as_base64(frame: ModelServer) -> None:
     ("text", "message"),
     [
         ("age,height\n", "body: no rows"),
-        ("age,height\n1,2\n1\n", "body: row 3 has 1 cells, and the first one 2"),
+        ("age,height\n1,2\n1\n", "body: row 3 has 1 cells, but the first row has 2"),
         ("age,height\n1,2\n1,tall\n", "body: row 3, column 'height': 'tall' is not FP32"),
         ("1,2\n1,tall\n", "body: row 2, column 'height': 'tall' is not FP32"),
         ("age,weight\n1,2\n", "body: column 'weight' is unknown: the model takes age, height"),
         ("age\n1\n", "body: column 'height' is missing: the model takes age, height"),
-        ("age,age\n1,1\n", "body: column 'age' stands there twice"),
+        ("age,age\n1,1\n", "body: duplicate column 'age'"),
         ("1,2,3\n", "body: 3 columns without names: the model takes age, height"),
         (
             "age;height\n1;2\n",
-            "body: 1 column without names: the model takes age, height; cells are separated by ','",
+            "body: 1 column without names: the model takes age, height; separate cells by ','",
         ),
         ("1_000,2\n", "body: row 1, column 'age': '1_000' is not FP32"),
         ("1e39,2\n", "body: 'X': 1e+39 is out of range for float32"),
@@ -255,13 +255,13 @@ def test_a_bad_table_is_a_400_that_names_row_and_column(
 
 
 @given(st.one_of(st.text(st.characters(codec="utf-8")), st.binary()))
-def test_whatever_comes_as_a_table_is_answered_or_refused(
+def test_any_text_as_a_table_is_answered_or_refused(
     columns: ModelServer, text: str | bytes
 ) -> None:
     assert table(columns, text)["statusCode"] in (200, 400)
 
 
-def test_a_model_whose_inputs_are_no_columns_takes_no_table() -> None:
+def test_a_model_whose_inputs_are_not_columns_refuses_a_table() -> None:
     spec = TensorSpec(name="image", datatype="UINT8", shape=(-1, 3, 8, 8))
     with pytest.raises(InvalidRequestError, match=r"send JSON for image UINT8\[-1, 3, 8, 8\]"):
         parse_csv("1,2\n", Signature(inputs=(spec,), outputs=(spec,)))
@@ -297,15 +297,15 @@ def test_a_cell_that_is_not_of_its_inputs_datatype_is_refused(datatype: str, cel
         parse_csv(f'X\n1\n"{cell}"\n', Signature(inputs=(spec,), outputs=(spec,)))
 
 
-def test_an_output_without_a_row_for_each_of_the_request_makes_no_table() -> None:
+def test_an_output_without_a_row_for_each_of_the_request_is_refused_as_a_table() -> None:
     request = InferRequest(id=None, inputs={"X": np.zeros((2, 1))}, outputs=("Y",))
-    with pytest.raises(InvalidRequestError, match="'Y' has no row for each"):
+    with pytest.raises(InvalidRequestError, match="'Y' does not have one row for each"):
         csv_of(request, {"Y": np.zeros(3)})
 
 
-def test_a_single_value_makes_no_table() -> None:
+def test_a_single_value_is_refused_as_a_table() -> None:
     request = InferRequest(id=None, inputs={"X": np.zeros(())}, outputs=("Y",))
-    with pytest.raises(InvalidRequestError, match="no rows, but a single value"):
+    with pytest.raises(InvalidRequestError, match="a single value has no rows"):
         csv_of(request, {"Y": np.zeros(1)})
 
 
@@ -324,7 +324,7 @@ def test_an_output_of_several_axes_has_a_column_for_each_place() -> None:
         min_size=1,
     )
 )
-def test_what_is_written_as_a_table_is_read_as_it_was(rows: list[tuple[float, str]]) -> None:
+def test_a_written_table_is_read_back(rows: list[tuple[float, str]]) -> None:
     specs = (
         TensorSpec(name="a", datatype="FP32", shape=(-1, 1)),
         TensorSpec(name="b", datatype="BYTES", shape=(-1, 1)),

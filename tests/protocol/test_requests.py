@@ -1,4 +1,4 @@
-"""The Open Inference Protocol v2: what fits is answered, what does not is named."""
+"""Requests of the Open Inference Protocol v2, and the fields that errors name."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_only_the_wanted_outputs_are_answered_and_in_the_wanted_order() -> None:
     assert both.outputs == ("score", "label")
 
 
-def test_no_rows_are_a_request_too() -> None:
+def test_a_request_may_have_no_rows() -> None:
     assert one("FP32", [], 0, 2).shape == (0, 2)
     assert one("BYTES", [], 0, 1).shape == (0, 1)
 
@@ -137,7 +137,7 @@ def without(key: str, tensor: dict[str, Any] = X) -> dict[str, Any]:
         ({"inputs": [{**X, "shape": [2]}]}, "inputs[0].shape: [2]", "single row has shape [1, 2]"),
         ({"inputs": [without("data")]}, "inputs[0].data", "expected a list of FP32"),
         ({"inputs": [{**X, "data": 1.5}]}, "inputs[0].data", "expected a list of FP32"),
-        ({"inputs": [{**X, "data": [1, 2]}]}, "inputs[0].data: shape [2]", "shape says [2, 2]"),
+        ({"inputs": [{**X, "data": [1, 2]}]}, "inputs[0].data: shape [2]", "shape is [2, 2]"),
         ({"inputs": [{**X, "data": [[1, 2, 3, 4]]}]}, "inputs[0].data: shape [1, 4]", "[2, 2]"),
         ({"inputs": [{**X, "data": [[1, 2], [3]]}]}, "inputs[0].data", "different lengths"),
         (
@@ -179,13 +179,13 @@ def test_an_error_names_the_field_and_what_is_expected(
 
 
 @pytest.mark.parametrize("shape", [[2**62, 0, 2**62], [0, 10**30]])
-def test_a_shape_that_no_array_has_is_the_callers_mistake(shape: list[int]) -> None:
+def test_a_shape_above_numpys_limit_is_a_400(shape: list[int]) -> None:
     with pytest.raises(InvalidRequestError, match=r"^inputs\[0\]\.shape: "):
         one("FP32", [], *shape)
 
 
 def test_half_floats_are_refused_in_json_by_name() -> None:
-    with pytest.raises(InvalidRequestError, match=r"inputs\[0\]\.data: FP16 has no form in JSON"):
+    with pytest.raises(InvalidRequestError, match=r"inputs\[0\]\.data: JSON cannot carry FP16"):
         one("FP16", [1.0], 1)
 
 
@@ -270,7 +270,7 @@ def test_a_tensor_reads_back_from_its_bytes(tensor: NDArray[Any]) -> None:
 
 
 @given(tensors().filter(lambda tensor: tensor.dtype != np.float16))
-def test_a_tensor_reads_back_from_json_with_nan_for_what_json_has_no_number_for(
+def test_a_tensor_reads_back_from_json_with_nan_for_nan_and_infinities(
     tensor: NDArray[Any],
 ) -> None:
     document = {"outputs": [orjson.loads(orjson.dumps(tensor_document("X", tensor)))]}
@@ -283,7 +283,7 @@ def test_a_tensor_reads_back_from_json_with_nan_for_what_json_has_no_number_for(
 
 
 @given(tensors().filter(lambda tensor: tensor.dtype != np.float16 and tensor.ndim > 0))
-def test_what_a_client_writes_a_server_reads(tensor: NDArray[Any]) -> None:
+def test_a_server_reads_what_a_client_writes(tensor: NDArray[Any]) -> None:
     datatype = datatype_of(tensor)
     assert datatype is not None
     signature = Signature(inputs=(spec("X", datatype, *tensor.shape),), outputs=SIGNATURE.outputs)
@@ -331,9 +331,7 @@ _NUMBERS = st.one_of(
 
 
 @given(data=st.lists(_NUMBERS, min_size=1, max_size=3), datatype=st.sampled_from(sorted(DTYPES)))
-def test_the_quick_way_takes_nothing_that_the_careful_one_refuses_or_reads_otherwise(
-    data: list[Any], datatype: str
-) -> None:
+def test_packed_agrees_with_the_full_conversion(data: list[Any], datatype: str) -> None:
     quick = packed(data, datatype, [len(data)])
     if quick is None:
         return
@@ -345,7 +343,7 @@ def test_the_quick_way_takes_nothing_that_the_careful_one_refuses_or_reads_other
     np.testing.assert_allclose(quick, careful, rtol=tolerance)
 
 
-def test_an_array_of_what_the_protocol_does_not_know_has_no_datatype() -> None:
+def test_an_array_of_a_type_that_the_protocol_does_not_have_has_no_datatype() -> None:
     assert datatype_of(np.array([1j])) is None
     assert datatype_of(np.array(["2026-01-01"], "datetime64[D]")) is None
     assert datatype_of(np.array([b"raw"])) is None

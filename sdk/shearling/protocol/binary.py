@@ -1,4 +1,4 @@
-"""The protocol's binary tensors: a body that is JSON, then bytes, or bytes alone."""
+"""Requests with binary tensors: a body of JSON followed by bytes, or of bytes only."""
 
 from __future__ import annotations
 
@@ -21,43 +21,44 @@ if TYPE_CHECKING:
 
     from shearling.tensors.spec import Signature
 
-#: How long the JSON at the beginning of a body is; 0 if there is none.
-
-#: Elements whose length as JSON stands for all, and how much bytes grow as base64.
+#: Number of elements whose JSON is measured to estimate the size of a tensor's JSON.
 _SAMPLE = 64
+
+#: Growth of bytes in base64.
 _BASE64 = 4 / 3
 
 
 def split(data: bytes, length: str) -> tuple[bytes, memoryview]:
-    """Return a body's JSON and the bytes after it.
+    """Return the JSON of a body and the bytes after it.
 
     Args:
         data: the body.
-        length: the value of `LENGTH_HEADER`.
+        length: value of the header `LENGTH_HEADER`.
 
     Raises:
-        InvalidRequestError: the body is shorter.
+        InvalidRequestError: the length is not a number, or exceeds the size of the body.
     """
     if not (length.isascii() and length.isdigit()) or int(length[:20]) > len(data):
         raise InvalidRequestError(
-            f"{LENGTH_HEADER}: {length!r:.40} is not a length within the body's {len(data)} bytes"
+            f"{LENGTH_HEADER}: {length!r:.40} is not a number from 0 to {len(data)}, the size of "
+            "the body"
         )
     end = int(length)
     return data[:end], memoryview(data)[end:]
 
 
 def raw_request(data: bytes | memoryview, signature: Signature) -> InferRequest:
-    """Read a body that is nothing but the bytes of the model's only input.
+    """Parse a body that has only the bytes of the model's single input.
 
-    As in Triton, a size that is not fixed follows from the length, the body of a BYTES input is its
-    one element, and all outputs are answered as bytes.
+    As in Triton, a variable size is computed from the length of the body, the body of a BYTES input
+    is one element, and the response has all outputs as binary data.
 
     Raises:
-        InvalidRequestError: the model has several inputs, or the bytes do not fit the one.
+        InvalidRequestError: the model has several inputs, or the bytes do not match the input.
     """
     if len(signature.inputs) != 1:
         raise InvalidRequestError(
-            f"{LENGTH_HEADER}: 0 is for models with one input, and this one takes "
+            f"{LENGTH_HEADER}: 0 is for models with one input, but this model takes "
             f"{', '.join(map(str, signature.inputs))}"
         )
     (spec,) = signature.inputs
@@ -67,25 +68,35 @@ def raw_request(data: bytes | memoryview, signature: Signature) -> InferRequest:
     else:
         known = prod(size for size in spec.shape if size != -1)
         if spec.shape.count(-1) > 1:
-            raise InvalidRequestError(f"{LENGTH_HEADER}: 0 leaves the shape of {spec} open")
+            raise InvalidRequestError(
+                f"{LENGTH_HEADER}: 0 is for inputs with at most one variable size (-1), but the "
+                f"model takes {spec}: send JSON with the shape before the bytes"
+            )
         width = known * _item_size(spec.datatype)
         rows = len(data) // width if width else 0
         shape = [rows if size == -1 else size for size in spec.shape]
     try:
         array = from_bytes(data, spec.datatype, shape).copy()
     except InvalidRequestError as error:
-        raise InvalidRequestError(f"body: as {spec}: {error}") from error
+        raise InvalidRequestError(f"body: read as {spec}: {error}") from error
     check_missing(array, spec, "body")
-    outputs = tuple(each.name for each in signature.outputs)
+    outputs = tuple(output.name for output in signature.outputs)
     return InferRequest(
         id=None, inputs={spec.name: array}, outputs=outputs, binary=frozenset(outputs)
     )
 
 
 def request_body(inputs: Mapping[str, NDArray[Any]]) -> tuple[bytes, int | None]:
-    """Return the body of a request for all outputs, and the length of its JSON if bytes follow.
+    """Encode a request for all outputs.
 
-    A tensor is bytes where that is shorter, also as base64, and where JSON would lose something.
+    A tensor is sent as binary data if that is shorter than JSON even in base64, or if JSON would
+    lose information.
+
+    Args:
+        inputs: arrays by input name.
+
+    Returns:
+        The body, and the length of its JSON in bytes if binary data follow; otherwise None.
     """
     tensors: list[dict[str, Any]] = []
     chunks: list[bytes] = []
@@ -110,7 +121,7 @@ def request_body(inputs: Mapping[str, NDArray[Any]]) -> tuple[bytes, int | None]
 
 
 def is_better_binary(array: NDArray[Any]) -> bool:
-    """Say whether a tensor is shorter as bytes than as JSON, or JSON cannot say all of it."""
+    """Return whether a tensor is shorter as binary data than as JSON, or not exact in JSON."""
     import numpy as np
 
     if array.dtype == np.float16:

@@ -1,6 +1,6 @@
-"""Words of the protocol over HTTP that the runtime and its clients share."""
+"""Constants of the protocol over HTTP that the runtime and the clients share."""
 
 from __future__ import annotations
 
-#: The header with the length of the JSON, where bytes follow it; header names have any case.
+#: Header with the length in bytes of the JSON before binary data. Compare names in lower case.
 LENGTH_HEADER = "inference-header-content-length"

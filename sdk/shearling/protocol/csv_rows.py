@@ -1,4 +1,4 @@
-"""Rows as CSV: the inputs of a request, and the outputs of an answer."""
+"""CSV tables: the inputs of a request, and the outputs of a response."""
 
 from __future__ import annotations
 
@@ -20,14 +20,21 @@ if TYPE_CHECKING:
 
     from shearling.tensors.spec import Signature
 
-_TRUTH = {"true": True, "1": True, "false": False, "0": False}
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
 def read_rows(lines: Iterable[str], place: str) -> list[list[str]]:
-    """Return the cells of a CSV table; empty lines are rows only where there is one column.
+    """Parse a CSV table; an empty line is a row only in a table of one column.
+
+    Args:
+        lines: lines of the table.
+        place: name of the table for error messages.
+
+    Returns:
+        The rows as lists of cells.
 
     Raises:
-        InvalidRequestError: it is no table; the message begins with `place`.
+        InvalidRequestError: the text is not CSV, or the rows have different lengths.
     """
     try:
         rows = list(csv.reader(lines))
@@ -40,13 +47,13 @@ def read_rows(lines: Iterable[str], place: str) -> list[list[str]]:
     for number, row in enumerate(rows, 1):
         if len(row) != len(rows[0]):
             raise InvalidRequestError(
-                f"{place}: row {number} has {len(row)} cells, and the first one {len(rows[0])}"
+                f"{place}: row {number} has {len(row)} cells, but the first row has {len(rows[0])}"
             )
     return rows
 
 
 def are_names(first: Sequence[str]) -> bool:
-    """Say whether the first line of a table is names: at least one cell, and no number."""
+    """Return whether the first line of a table has column names: text and no numbers."""
     return any(first) and not any(map(_is_number, first))
 
 
@@ -58,25 +65,25 @@ def parse_csv(
     has_names: bool | None = None,
     place: str = "body",
 ) -> InferRequest:
-    """Read a request whose rows are instances, below a line of names or without one.
+    """Parse a CSV table of rows, with or without a line of column names.
 
     Args:
-        text: the table. Below names the columns stand in any order, else in the signature's; an
-            empty cell is NaN where the input is of floats.
-        signature: what the model takes and gives: an input for each column, or one of rank 2.
-        columns: of the model's only input, if they have names.
-        has_names: whether the first line is names; None looks at it.
-        place: what messages call the table.
+        text: the table. With column names, the columns may have any order; without, they have the
+            signature's. An empty cell is NaN in an input of floats.
+        signature: signature of the model, with one input per column or one input of rank 2.
+        columns: column names of the model's only input, if it has any.
+        has_names: whether the first line has column names; None detects it.
+        place: name of the table for error messages.
 
     Raises:
-        InvalidRequestError: it does not fit; the message names the column.
+        InvalidRequestError: the table does not match the signature; the message names the column.
     """
     specs = signature.inputs
     is_matrix = len(specs) == 1 and len(specs[0].shape) == 2 and specs[0].shape[1] != 1  # noqa: PLR2004
     if not is_matrix and not all(spec.shape in ((-1,), (-1, 1)) for spec in specs):
         raise InvalidRequestError(
-            f"{place}: CSV is for inputs that are columns, or for one of rank 2; send JSON for "
-            f"{', '.join(map(str, specs))}"
+            f"{place}: CSV needs inputs of shape [-1] or [-1, 1], or a single input of rank 2; "
+            f"send JSON for {', '.join(map(str, specs))}"
         )
     rows = read_rows(io.StringIO(text.removeprefix("\ufeff"), newline=""), place)
     names = columns or (() if is_matrix else tuple(signature.by_name))
@@ -101,11 +108,15 @@ def parse_csv(
 
 
 def csv_of(request: InferRequest, outputs: Mapping[str, NDArray[Any]]) -> str:
-    """Return the outputs that a request wants as a table, a row for each of its own.
+    """Format the requested outputs as a CSV table with one row for each row of the request.
+
+    Args:
+        request: the request.
+        outputs: arrays by output name.
 
     Raises:
-        InvalidRequestError: an output has no row for each of the request's.
-        PredictionError: an output is of no datatype.
+        InvalidRequestError: an output does not have one row for each row of the request.
+        PredictionError: an output has a type that the protocol does not have.
     """
     for name in request.outputs:
         check_rows(name, outputs[name], row_count(request))
@@ -115,7 +126,7 @@ def csv_of(request: InferRequest, outputs: Mapping[str, NDArray[Any]]) -> str:
 
 
 def write_csv(stream: TextIO, outputs: Mapping[str, NDArray[Any]]) -> None:
-    """Write outputs as a table below the names of its columns; NaN is an empty cell."""
+    """Write outputs as a CSV table with a line of column names; NaN becomes an empty cell."""
     columns = dict(columns_of(outputs))
     writer = csv.writer(stream)
     writer.writerow(columns)
@@ -125,11 +136,11 @@ def write_csv(stream: TextIO, outputs: Mapping[str, NDArray[Any]]) -> None:
 def columns_of(
     outputs: Mapping[str, NDArray[Any]], most: int | None = None
 ) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Yield the columns of outputs by name: one for each value of a row, as in `scores[0]`.
+    """Yield the columns of outputs as (name, values), as in `scores[0]`.
 
     Args:
-        outputs: arrays by name; what has no dimension is one row.
-        most: how many of each output.
+        outputs: arrays by output name; an array without dimensions is one row.
+        most: number of columns of each output at most; None for all.
     """
     for name, array in outputs.items():
         rows = as_rows(array)
@@ -139,7 +150,7 @@ def columns_of(
 
 
 def as_rows(array: NDArray[Any]) -> NDArray[Any]:
-    """Return an array as rows of values; what has no dimension is one."""
+    """Reshape an array to [rows, values]; an array without dimensions is one row."""
     return array.reshape(-1 if array.size else 0, prod(array.shape[1:]))
 
 
@@ -152,18 +163,19 @@ def _is_number(cell: str) -> bool:
 
 
 def _has_names(first: Sequence[str], names: Sequence[str], datatype: str, place: str) -> bool:
-    """Say whether the first line of a table is names.
+    """Return whether the first line of a table has column names.
 
-    One of the model's is enough, however it is written: the others are then told of. Names that
-    are numbers could as well be values.
+    One known name in any case is enough, so that an error can then name the unknown columns. Names
+    that are numbers do not count, since they could be values.
 
     Raises:
-        InvalidRequestError: it counts its columns, as pandas does where nobody gave names.
+        InvalidRequestError: the line is 0, 1, 2 ..., which pandas writes for columns without names.
     """
     if len(first) > 1 and list(first) == [str(i) for i in range(len(first))]:
         raise InvalidRequestError(
-            f"{place}: the first line, {', '.join(first[:3])} ..., may be names or values: say "
-            "which, by the type `text/csv; header=present` or `header=absent` (--header)"
+            f"{place}: the first line, {', '.join(first[:3])} ..., may be names or values: set the "
+            "content type `text/csv; header=present` or `text/csv; header=absent` (in the command: "
+            "--header)"
         )
     if not names:
         return datatype != "BYTES" and are_names(first)
@@ -174,15 +186,15 @@ def _has_names(first: Sequence[str], names: Sequence[str], datatype: str, place:
 def _order(
     first: Sequence[str], names: Sequence[str], place: str, *, has_names: bool
 ) -> Sequence[int]:
-    """Return where in a row the model's columns stand, in the model's order."""
+    """Return the index of each of the model's columns in the table, in the model's order."""
     if not names:
         return range(len(first))
     takes = f"the model takes {', '.join(names)}"
     if not has_names:
         if len(first) != len(names):
-            found = "1 column" if len(first) == 1 else f"{len(first)} columns"
-            hint = "; cells are separated by ',', and not by ';'" if ";" in "".join(first) else ""
-            raise InvalidRequestError(f"{place}: {found} without names: {takes}{hint}")
+            count = "1 column" if len(first) == 1 else f"{len(first)} columns"
+            hint = "; separate cells by ',' instead of ';'" if ";" in "".join(first) else ""
+            raise InvalidRequestError(f"{place}: {count} without names: {takes}{hint}")
         return range(len(first))
     known = set(names)
     places: dict[str, int] = {}
@@ -190,7 +202,7 @@ def _order(
         if name not in known:
             raise InvalidRequestError(f"{place}: column {shown(name)} is unknown: {takes}")
         if name in places:
-            raise InvalidRequestError(f"{place}: column {shown(name)} stands there twice")
+            raise InvalidRequestError(f"{place}: duplicate column {shown(name)}")
         places[name] = i
     if missing := [name for name in names if name not in places]:
         raise InvalidRequestError(f"{place}: column {missing[0]!r} is missing: {takes}")
@@ -200,7 +212,7 @@ def _order(
 def _values(
     column: Sequence[str], datatype: str, name: str, place: str, *, has_names: bool
 ) -> list[Any]:
-    """Return the cells of a column as values, without the name that stands above them."""
+    """Convert the cells of a column to values, without the column's name."""
     convert = _READERS.get(datatype, _integer)
     values = []
     for row, cell in enumerate(column[has_names:], 1 + has_names):
@@ -214,40 +226,40 @@ def _values(
 
 
 def _integer(cell: str) -> float:
-    number = _plain(cell)
+    number = _without_underscores(cell)
     try:
         return int(number)
-    except ValueError:  # pandas writes a column of integers as 2.0 if a value ever was missing
+    except ValueError:  # pandas writes integers as 2.0 if the column ever had a missing value
         if not float(number).is_integer():
             raise
         return float(number)
 
 
 def _float(cell: str) -> float:
-    return float(_plain(cell) or "nan")
+    return float(_without_underscores(cell) or "nan")
 
 
-def _plain(cell: str) -> str:
-    if "_" in cell:  # which Python's own numbers may have
+def _without_underscores(cell: str) -> str:
+    if "_" in cell:  # Python accepts 1_000 as a number
         raise ValueError(cell)
     return cell
 
 
-def _truth(cell: str) -> bool:
-    return _TRUTH[cell.strip().lower()]
+def _boolean(cell: str) -> bool:
+    return _BOOLEANS[cell.strip().lower()]
 
 
-#: How a cell becomes a value; all that is not here is an integer.
+#: Datatype -> function that converts a cell; all other datatypes are integers.
 _READERS: Mapping[str, Callable[[str], Any]] = {
     "BYTES": str,
-    "BOOL": _truth,
+    "BOOL": _boolean,
     **dict.fromkeys(("FP16", "FP32", "FP64"), _float),
 }
 
 
 def _cells(column: NDArray[Any]) -> list[Any]:
     match column.dtype.kind:
-        case "f":  # as short as it can be read again
+        case "f":  # the shortest text that reads back as the same float
             text: list[str] = column.astype(str).tolist()
             return ["" if cell == "nan" else cell for cell in text]
         case "b":

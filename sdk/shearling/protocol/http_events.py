@@ -1,4 +1,4 @@
-"""The event that an HTTP API makes of a request (payload 2.0), and the answer that it takes."""
+"""Lambda events of HTTP APIs (payload format 2.0), and the responses to them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def http_event(
     *,
     stage: str = "$default",
 ) -> dict[str, Any]:
-    """Return the event of a request.
+    """Return the event that an HTTP API sends for a request.
 
     Args:
-        method: in upper case.
-        path: without a query.
-        headers: by name, in lower case.
-        body: the fields that carry it, as `base64_body` returns them.
-        stage: of the API.
+        method: HTTP method in upper case.
+        path: path without a query string.
+        headers: headers by lower-case name.
+        body: fields of the event with the body, as `base64_body` returns them.
+        stage: stage of the API.
     """
     return {
         "version": "2.0",
@@ -36,12 +36,12 @@ def http_event(
 
 
 def base64_body(body: bytes) -> dict[str, Any]:
-    """Return the fields of an event that carry a body as base64."""
+    """Return the fields of an event for a body in base64."""
     return {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}
 
 
 def read_http_answer(answer: Mapping[str, Any]) -> tuple[int, dict[str, str], bytes]:
-    """Return status, headers (names in lower case) and body of a function's answer."""
+    """Return status, headers (by lower-case name) and body of a function's response."""
     text = answer.get("body") or ""
     body = base64.b64decode(text) if answer.get("isBase64Encoded") else text.encode()
     headers = {name.lower(): value for name, value in (answer.get("headers") or {}).items()}

@@ -1,8 +1,8 @@
-"""Plain JSON for people: `{"instances": [...]}`, answered as `{"predictions": [...]}`.
+"""Requests and responses by row: `{"instances": [...]}` and `{"predictions": [...]}`.
 
-An instance is an object with a value for each input, or a list of such values in the signature's
-order; of a model with one input it is that input's row, or an object with a value for each of the
-columns that the model was pushed with.
+An instance is an object with a value for each input, or a list of the values in the signature's
+order. For a model with one input, an instance is a row of that input, or an object with a value for
+each column that the model was pushed with.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ _EXPECTED = 'expected a list of rows, as in {"instances": [{"age": 40}, {"age": 
 def parse_instances(
     document: Mapping[str, Any], signature: Signature, columns: Sequence[str] = ()
 ) -> InferRequest:
-    """Check a request of instances against a signature.
+    """Parse a request of instances and check it against a signature.
 
     Args:
-        document: its JSON.
-        signature: what the model takes and gives.
-        columns: of the model's only input, if they have names.
+        document: decoded JSON of the request.
+        signature: signature of the model.
+        columns: column names of the model's only input, if it has any.
 
     Raises:
-        InvalidRequestError: it does not fit; the message names the row.
+        InvalidRequestError: the request does not match the signature; the message names the row.
     """
     instances = document["instances"]
     if not isinstance(instances, list) or not instances:
@@ -50,7 +50,10 @@ def parse_instances(
         values = _by_place(instances, signature)
     outputs, binary = wanted_outputs(document, signature)
     if binary:
-        raise InvalidRequestError("outputs: predictions are JSON; ask for bytes with `inputs`")
+        raise InvalidRequestError(
+            "outputs: predictions are always JSON; to get binary data, send `inputs` instead of "
+            "`instances`"
+        )
     return InferRequest(
         id=id_of(document),
         inputs={spec.name: _tensor(values[spec.name], spec) for spec in signature.inputs},
@@ -62,10 +65,21 @@ def parse_instances(
 def predictions(
     model: str, version: str, request: InferRequest, outputs: Mapping[str, NDArray[Any]]
 ) -> InferResponse:
-    """Return the answer in kind: objects for objects; values if there is one output, else objects.
+    """Return the response to a request of instances.
+
+    A prediction is a value if the instances were values and there is one output. Otherwise it is an
+    object with a value for each output.
+
+    Args:
+        model: name of the model.
+        version: version of the model.
+        request: the request.
+        outputs: arrays by output name.
 
     Raises:
-        InvalidRequestError: an output has no form in JSON, or no row for each instance.
+        InvalidRequestError: an output cannot be written as JSON, or does not have one row for each
+            instance.
+        PredictionError: an output has a type that the protocol does not have.
     """
     count = row_count(request)
     columns = {name: _rows(name, outputs[name], count) for name in request.outputs}
@@ -83,7 +97,7 @@ def predictions(
 def _by_name(
     instances: list[Any], signature: Signature, columns: Sequence[str]
 ) -> dict[str, list[Any]]:
-    """Return the values of each input; rows of columns, if it is these that the objects name."""
+    """Return the values of each input; objects may have the inputs' or the columns' names."""
     inputs = signature.by_name
     if not columns or instances[0].keys() == inputs.keys():
         _check_names(instances, {name: str(spec) for name, spec in inputs.items()}, "an input")
@@ -94,14 +108,23 @@ def _by_name(
 
 
 def _check_names(instances: list[Any], known: Mapping[str, str], kind: str) -> None:
-    """Refuse an instance that is not an object with just these names, which are shown as said."""
+    """Refuse an instance that is not an object with exactly these names.
+
+    Args:
+        instances: instances of the request.
+        known: name -> text for error messages.
+        kind: kind of the names for error messages, as in "a column".
+    """
     names = set(known)
     for i, instance in enumerate(instances):
         if not isinstance(instance, dict):
-            raise InvalidRequestError(f"instances[{i}]: not an object, as the first one is")
+            raise InvalidRequestError(
+                f"instances[{i}]: not an object, although instances[0] is one; all instances must "
+                "be objects, or none"
+            )
         if instance.keys() == names:
             continue
-        if missing := [said for name, said in known.items() if name not in instance]:
+        if missing := [text for name, text in known.items() if name not in instance]:
             raise InvalidRequestError(f"instances[{i}]: missing {', '.join(missing)}")
         unknown = next(name for name in instance if name not in names)
         raise InvalidRequestError(
@@ -127,55 +150,76 @@ def _by_place(instances: list[Any], signature: Signature) -> dict[str, list[Any]
 def _tensor(values: list[Any], spec: TensorSpec) -> NDArray[Any]:
     place = f"instances: {spec.name!r}"
     if spec.datatype == "FP16":
-        raise InvalidRequestError(f"{place}: FP16 has no form in JSON; send bytes, with `inputs`")
+        raise InvalidRequestError(
+            f"{place}: JSON cannot carry FP16; send binary data, with `inputs` instead of "
+            "`instances`"
+        )
     return tensor_of(values, spec, place)
 
 
 def tensor_of(values: list[Any], spec: TensorSpec, place: str) -> NDArray[Any]:
-    """Return values, one a row, as the tensor of an input.
+    """Convert values to the tensor of an input.
+
+    Args:
+        values: one value per row.
+        spec: the input.
+        place: field that error messages begin with.
 
     Raises:
-        InvalidRequestError: they do not fit.
+        InvalidRequestError: the values do not match the input.
     """
     array = array_of(values, spec, place)
     if array.ndim == 1 and spec.shape[1:] == (1,):
-        array = array.reshape(-1, 1)  # a column
+        array = array.reshape(-1, 1)  # one column
     return check_array(array, spec, place)
 
 
 def row_count(request: InferRequest) -> int:
-    """Return how many rows a request has.
+    """Return the number of rows of a request.
 
     Raises:
-        InvalidRequestError: it has none to count, for its inputs have no dimension.
+        InvalidRequestError: the inputs have no dimensions, and so no rows.
     """
     array = next(iter(request.inputs.values()))
     if array.ndim == 0:
-        raise InvalidRequestError("inputs: no rows, but a single value: ask for tensors, in JSON")
+        raise InvalidRequestError(
+            "inputs: a single value has no rows: request the outputs as JSON tensors"
+        )
     return len(array)
 
 
 def check_rows(name: str, array: NDArray[Any], count: int) -> None:
-    """Refuse an output that cannot be told row by row.
+    """Refuse an output that cannot be returned row by row.
+
+    Args:
+        name: name of the output.
+        array: values of the output.
+        count: number of rows of the request.
 
     Raises:
-        InvalidRequestError: it has no row for each of the request's.
-        PredictionError: it is of no datatype.
+        InvalidRequestError: the output does not have one row for each row of the request.
+        PredictionError: the output has a type that the protocol does not have.
     """
     if array.ndim == 0 or len(array) != count:
         raise InvalidRequestError(
-            f"outputs: {name!r} has no row for each instance: choose other `outputs`, or ask with "
-            "`inputs`"
+            f"outputs: {name!r} does not have one row for each of the {count} rows of the request: "
+            "select other `outputs`, or send `inputs` and request JSON"
         )
     if datatype_of(array) is None:
-        raise PredictionError(f"the model gave {array.dtype} for {name!r}, which no datatype is")
+        raise PredictionError(
+            f"the model returned {array.dtype} for output {name!r}, which is not a datatype of the "
+            "protocol"
+        )
 
 
 def _rows(name: str, array: NDArray[Any], count: int) -> Sequence[Any]:
     check_rows(name, array, count)
     if array.dtype == np.float16:
-        raise InvalidRequestError(f"outputs: {name!r} is FP16, which has no form in JSON")
+        raise InvalidRequestError(
+            f"outputs: {name!r} is FP16, which JSON cannot carry: select other `outputs`, or send "
+            "`inputs` and request binary data"
+        )
     if array.shape[1:] == (1,):
         array = array.ravel()
-    # Floats are written by orjson, as short as they can be read again; it knows not all integers.
+    # orjson writes numpy's floats with the fewest digits, but does not support all integers.
     return list(np.ascontiguousarray(array)) if array.dtype.kind == "f" else array.tolist()

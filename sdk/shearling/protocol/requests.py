@@ -1,4 +1,4 @@
-"""The Open Inference Protocol v2: requests checked against a signature, and answers."""
+"""Requests of the Open Inference Protocol v2, parsed and checked against a signature."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _REQUEST_EXAMPLE = '{"inputs": [{"name": ..., "shape": [...], "datatype": ..., "
 
 @dataclass(slots=True)
 class InferRequest:
-    """A request that fits the signature.
+    """A request that matches the signature.
 
     Attributes:
-        id: echoed in the answer, if given.
-        inputs: an array for every input of the signature.
-        outputs: names of the wanted outputs, in the wanted order.
-        binary: names of the outputs that are wanted as bytes.
-        rows: how instances were given, and predictions are answered; None for tensors.
+        id: the caller's id, which the response repeats; None without one.
+        inputs: an array for every input of the signature, by name.
+        outputs: names of the requested outputs, in the requested order.
+        binary: names of the outputs to return as binary data.
+        rows: form of the instances, and so of the predictions; None for a request of tensors.
     """
 
     id: str | None
@@ -52,7 +52,7 @@ class InferRequest:
 
 
 class _Tail:
-    """The bytes after a request's JSON, from which its binary tensors are taken in order."""
+    """The binary data after the JSON of a body; its tensors are taken in order."""
 
     def __init__(self, data: bytes | memoryview) -> None:
         self._data = memoryview(data)
@@ -71,22 +71,23 @@ class _Tail:
         return taken
 
 
-#: What most requests have after their JSON.
+#: Shared by requests without binary data, which most are.
 _NO_TAIL = _Tail(b"")
 
 
 def parse_request(
     document: object, signature: Signature, tail: bytes | memoryview = b""
 ) -> InferRequest:
-    """Check a request against a signature.
+    """Parse a request of tensors and check it against a signature.
 
     Args:
-        document: its JSON.
-        signature: what the model takes and gives.
-        tail: the bytes after the JSON, with the inputs that have a `binary_data_size`.
+        document: decoded JSON of the request.
+        signature: signature of the model.
+        tail: the bytes after the JSON, with the data of inputs that have a `binary_data_size`.
 
     Raises:
-        InvalidRequestError: it is malformed or does not fit; the message names the field.
+        InvalidRequestError: the request is malformed or does not match the signature; the message
+            names the field.
     """
     if not isinstance(document, dict):
         raise InvalidRequestError(f"the request is not an object: expected {_REQUEST_EXAMPLE}")
@@ -101,10 +102,10 @@ def parse_request(
         place = f"inputs[{i}]"
         spec = _spec_of(tensor, place, specs)
         if spec.name in inputs:
-            raise InvalidRequestError(f"{place}.name: {spec.name!r} stands there twice")
+            raise InvalidRequestError(f"{place}.name: {spec.name!r} is used twice")
         inputs[spec.name] = _read_tensor(tensor, spec, place, left)
     if tail and len(left):
-        raise InvalidRequestError(f"body: {len(left)} bytes more than the inputs take")
+        raise InvalidRequestError(f"body: {len(left)} bytes too many after the last input")
     if len(inputs) < len(specs):
         missing = ", ".join(str(spec) for name, spec in specs.items() if name not in inputs)
         raise InvalidRequestError(f"inputs: missing {missing}")
@@ -113,10 +114,10 @@ def parse_request(
 
 
 def id_of(document: Mapping[str, Any]) -> str | None:
-    """Return the id of a request.
+    """Return the id of a request, or None without one.
 
     Raises:
-        InvalidRequestError: it is not a string.
+        InvalidRequestError: the id is not a string.
     """
     request_id = document.get("id")
     if request_id is None or (isinstance(request_id, str) and is_unicode(request_id)):
@@ -125,15 +126,15 @@ def id_of(document: Mapping[str, Any]) -> str | None:
 
 
 def request_document(inputs: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-    """Return the document of a request for all outputs."""
+    """Return the JSON document of a request for all outputs, without binary data."""
     return {"inputs": [tensor_document(name, array) for name, array in inputs.items()]}
 
 
 def tensor_document(name: str, array: NDArray[Any]) -> dict[str, Any]:
-    """Return a tensor as a document with flat data, NaN and infinities as null.
+    """Return the JSON document of a tensor, with flat data; NaN and infinities become null.
 
     Raises:
-        InvalidRequestError: the datatype cannot be written as JSON.
+        InvalidRequestError: JSON cannot carry the datatype.
     """
     data = array.ravel().tolist()
     if array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -144,13 +145,13 @@ def tensor_document(name: str, array: NDArray[Any]) -> dict[str, Any]:
 def _head(name: str, array: NDArray[Any]) -> dict[str, Any]:
     datatype = datatype_of(array)
     if datatype in (None, "FP16"):
-        raise _no_json(name, array)
+        raise _json_error(name, array)
     return {"name": name, "datatype": datatype, "shape": list(array.shape)}
 
 
-def _no_json(name: str, array: NDArray[Any]) -> InvalidRequestError:
+def _json_error(name: str, array: NDArray[Any]) -> InvalidRequestError:
     return InvalidRequestError(
-        f"tensor {name!r}: {array.dtype} has no form in JSON; ask for it as bytes, by the "
+        f"tensor {name!r}: JSON cannot carry {array.dtype}; request binary data with the "
         'parameter {"binary_data": true}'
     )
 
@@ -192,27 +193,31 @@ def _read_tensor(
 
 
 def _read_closely(data: list[Any], spec: TensorSpec, shape: list[int], place: str) -> NDArray[Any]:
-    """Return data that is not simply numbers in a row, or say what is wrong with it."""
+    """Convert data that `packed` refused, such as strings, nulls and nested lists.
+
+    Raises:
+        InvalidRequestError: the data do not match the input.
+    """
     if spec.datatype == "FP16":
         raise InvalidRequestError(
-            f"{place}.data: FP16 has no form in JSON; send bytes, with `binary_data_size`"
+            f"{place}.data: JSON cannot carry FP16; send binary data, with `binary_data_size`"
         )
     array = array_of(data, spec, f"{place}.data")
     if array.size != prod(shape) or (array.ndim > 1 and list(array.shape) != shape):
         raise InvalidRequestError(
-            f"{place}.data: shape {list(array.shape)}, where {place}.shape says {shape}"
+            f"{place}.data: shape {list(array.shape)}, but {place}.shape is {shape}"
         )
     try:
         return convert(array, spec, f"{place}.data").reshape(shape)
-    except ValueError as error:  # no elements, and a size that no array has
+    except ValueError as error:  # an empty tensor with a size above numpy's limit
         raise InvalidRequestError(f"{place}.shape: {error}") from error
 
 
 def _read_binary(tensor: Mapping[str, Any], data: memoryview, place: str) -> NDArray[Any]:
     if "data" in tensor:
-        raise InvalidRequestError(f"{place}.data: not beside binary_data_size")
+        raise InvalidRequestError(f"{place}.data: not allowed together with binary_data_size")
     try:
-        # A copy is aligned, and the model's own.
+        # The copy is aligned, and the model may write to it.
         return from_bytes(data, tensor["datatype"], tensor["shape"]).copy()
     except InvalidRequestError as error:
         raise InvalidRequestError(f"{place}: {error}") from error
@@ -237,10 +242,10 @@ def _flag(holder: Mapping[str, Any], place: str, name: str, *, default: bool) ->
 def wanted_outputs(
     document: Mapping[str, Any], signature: Signature
 ) -> tuple[tuple[str, ...], frozenset[str]]:
-    """Return the names of the outputs that a request wants, and which of them as bytes.
+    """Return the names of the requested outputs, and of those to return as binary data.
 
     Raises:
-        InvalidRequestError: the model does not give one of them.
+        InvalidRequestError: `outputs` is malformed, or the model does not have one of the outputs.
     """
     names = signature.output_names
     wanted = document.get("outputs")
@@ -260,6 +265,6 @@ def wanted_outputs(
                 f"{', '.join(names)}"
             )
         if name in chosen:
-            raise InvalidRequestError(f"outputs[{i}].name: {name!r} stands there twice")
+            raise InvalidRequestError(f"outputs[{i}].name: {name!r} is used twice")
         chosen[name] = _flag(output, f"outputs[{i}].", "binary_data", default=all_binary)
     return tuple(chosen), frozenset(name for name, binary in chosen.items() if binary)

@@ -1,4 +1,4 @@
-"""Answers of the Open Inference Protocol v2: written by the runtime, read by clients."""
+"""Responses of the Open Inference Protocol v2, which the runtime writes and clients read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shearling.errors import PredictionError
-from shearling.protocol.requests import InferRequest, _no_json, _Tail
+from shearling.protocol.requests import InferRequest, _json_error, _Tail
 from shearling.tensors.dtypes import DTYPES, datatype_of
 from shearling.tensors.encoding import from_bytes, to_bytes
 
@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class InferResponse:
-    """An answer's document, and the bytes of its binary tensors, in order; or a table alone."""
+    """A response of tensors, predictions, or a CSV table.
+
+    Attributes:
+        document: JSON document of the response.
+        tail: binary data of the tensors, in order; empty without binary tensors.
+        csv: the table, if the response is CSV; None otherwise.
+    """
 
     document: dict[str, Any]
     tail: bytes = b""
@@ -30,13 +36,20 @@ class InferResponse:
 def answer(
     model: str, version: str, request: InferRequest, outputs: Mapping[str, NDArray[Any]]
 ) -> InferResponse:
-    """Return the answer to a request for tensors.
+    """Return the response to a request of tensors.
 
-    Data of numbers stay arrays: orjson writes them, NaN as null, without a list in between.
+    Numbers stay arrays in the document, because orjson writes arrays without converting them to
+    lists first; it writes NaN as null.
+
+    Args:
+        model: name of the model.
+        version: version of the model.
+        request: the request.
+        outputs: arrays by output name.
 
     Raises:
-        InvalidRequestError: an output cannot be written as JSON.
-        PredictionError: an output is of no datatype.
+        InvalidRequestError: JSON cannot carry an output.
+        PredictionError: an output has a type that the protocol does not have.
     """
     document: dict[str, Any] = {"model_name": model, "model_version": version}
     if request.id is not None:
@@ -47,7 +60,10 @@ def answer(
         array = outputs[name]
         datatype = datatype_of(array)
         if datatype is None:
-            raise PredictionError(f"the model gave {array.dtype} for {name!r}: no datatype is that")
+            raise PredictionError(
+                f"the model returned {array.dtype} for output {name!r}, which is not a datatype of "
+                "the protocol"
+            )
         tensor: dict[str, Any] = {
             "name": name,
             "datatype": datatype,
@@ -59,7 +75,7 @@ def answer(
             tensor["parameters"] = {"binary_data_size": len(chunks[-1])}
             continue
         if datatype == "FP16":
-            raise _no_json(name, array)
+            raise _json_error(name, array)
         flat = array.ravel()
         tensor["data"] = flat.tolist() if datatype == "BYTES" else flat
     return InferResponse(document, b"".join(chunks) if chunks else b"")
@@ -68,11 +84,11 @@ def answer(
 def read_answer(
     document: Mapping[str, Any], tail: bytes | memoryview = b""
 ) -> dict[str, NDArray[Any]]:
-    """Return the outputs of an answer as arrays by name.
+    """Return the outputs of a response as arrays by name.
 
     Args:
-        document: its JSON.
-        tail: the bytes after it.
+        document: decoded JSON of the response.
+        tail: the bytes after the JSON.
     """
     left = _Tail(tail)
     outputs = {}

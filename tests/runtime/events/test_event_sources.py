@@ -271,11 +271,11 @@ def _with_size(size: object, **more: object) -> dict[str, Any]:
     ("document", "tail", "message"),
     [
         (_with_size(16), 12, "inputs[0].parameters.binary_data_size: 16 bytes, but 12 are left"),
-        (_with_size(16), 20, "body: 4 bytes more than the inputs take"),
+        (_with_size(16), 20, "body: 4 bytes too many after the last input"),
         (_with_size(12), 12, "inputs[0]: 12 bytes, but FP32[2, 2] has 16"),
         (_with_size("16"), 16, "inputs[0].parameters.binary_data_size: '16' is not a number"),
         (_with_size(-1), 16, "inputs[0].parameters.binary_data_size: -1 is not a number"),
-        (_with_size(16, data=[1]), 16, "inputs[0].data: not beside binary_data_size"),
+        (_with_size(16, data=[1]), 16, "inputs[0].data: not allowed together with"),
         (_with_size(16) | {"parameters": 3}, 16, "parameters: 3 is not an object"),
         (
             _with_size(16) | {"parameters": {"binary_data_output": 1}},
@@ -316,8 +316,8 @@ def test_a_raw_string_is_one_element() -> None:
 @pytest.mark.parametrize(
     ("data", "signature", "message"),
     [
-        (b"\0" * 9, _signature(_spec("FP32", -1, 2)), "body: as X FP32[-1, 2]: 9 bytes"),
-        (b"", _signature(_spec("FP32", -1, -1)), "leaves the shape of X FP32[-1, -1] open"),
+        (b"\0" * 9, _signature(_spec("FP32", -1, 2)), "body: read as X FP32[-1, 2]: 9 bytes"),
+        (b"", _signature(_spec("FP32", -1, -1)), "but the model takes X FP32[-1, -1]: send"),
         (b"", _signature(_spec("FP32"), _spec("FP32", name="Z")), "for models with one input"),
         (b"\xff", _signature(_spec("BYTES", 1)), "not UTF-8"),
     ],
@@ -345,7 +345,7 @@ def test_half_floats_go_both_ways_as_bytes_only(tmp_path: Path) -> None:
     text = body[: length or 0].replace(b"true", b"false")
     answer = post(server, text + body[length:], inference_header_content_length=str(len(text)))
     assert answer["statusCode"] == 400
-    assert "float16 has no form in JSON" in content(answer)[0]["error"]
+    assert "JSON cannot carry float16" in content(answer)[0]["error"]
 
 
 def _itself(rows: Any) -> Any:
@@ -432,7 +432,7 @@ def test_columns_are_values_by_name_or_in_order(columns: ModelServer, instances:
         ({"instances": [[1, "a"]], "outputs": [{"name": "x"}]}, "outputs[0].name: 'x'"),
         (
             {"instances": [[1, "a"]], "parameters": {"binary_data_output": True}},
-            "outputs: predictions are JSON",
+            "outputs: predictions are always JSON",
         ),
     ],
 )
