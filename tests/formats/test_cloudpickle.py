@@ -1,4 +1,4 @@
-"""A pickle is loaded only where that is allowed, in its environment."""
+"""Pickles are loaded only if that is allowed and the environment matches."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ def test_a_refused_pickle_has_run_no_code(registry: Registry, tmp_path: Path) ->
         (Environment(python="3.7", requirements=()), r"needs Python 3\.7 \(this is 3\.\d+\)"),
         (
             Environment(python="", requirements=("numpy==1.0.0",)),
-            r"numpy==1\.0\.0 \(here: \d.*\).*: build its function package with `shearling package",
+            r"numpy==1\.0\.0 \(installed: \d.*\): install .* `shearling package runtime --for",
         ),
         (
             Environment(python="", requirements=("no-such-package==1",)),
-            r"no-such-package==1 \(here: not installed\)",
+            r"no-such-package==1 \(installed: none\)",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""A graph is loaded, or refused with the reason."""
+"""Graphs that an older ONNX Runtime can load, and errors for those that it cannot."""
 
 from __future__ import annotations
 
@@ -56,5 +56,5 @@ def test_a_graph_that_an_older_onnx_runtime_cannot_run_is_refused_with_the_reaso
     with pytest.raises(FormatError, match=reason) as caught:
         load_bundle(replace(bundle.manifest, options=options), tmp_path, LoadSettings())
     assert f"this is ONNX Runtime {onnxruntime.__version__}" in str(caught.value)
-    assert "package with 99.1.0 or newer" in str(caught.value)
+    assert "install 99.1.0 or newer, or rebuild the function's package" in str(caught.value)
     assert "onnxruntime_src" not in str(caught.value)

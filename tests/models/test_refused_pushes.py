@@ -275,14 +275,14 @@ def test_a_model_without_inputs_is_refused(registry: Registry) -> None:
             "fraud",
             {"format": "cloudpickle"},
             FormatError,
-            "output 'output' is object, which is no tensor",
+            "output 'output' has type object: expected numbers",
         ),
         (
             lambda rows: np.array([b"raw"]),  # noqa: ARG005
             "fraud",
             {"format": "cloudpickle"},
             FormatError,
-            "output 'output' is |S3, which is no tensor",
+            "output 'output' has type |S3: expected numbers",
         ),
         (
             lambda rows: rows.nothing,
@@ -303,7 +303,7 @@ def test_a_model_without_inputs_is_refused(registry: Registry) -> None:
             "fraud",
             {"format": "cloudpickle", "example": np.array([1 + 2j])},
             FormatError,
-            "example 'X' is complex128, which is no tensor",
+            "example 'X' has type complex128: expected numbers",
         ),
     ],
 )

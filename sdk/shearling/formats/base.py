@@ -1,4 +1,4 @@
-"""Ways of keeping a model: each is saved and loaded in one module, found here by name."""
+"""Load the model of a bundle with the module of its format."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Tensors = Mapping[str, NDArray[Any]]
 
 
-#: format -> the module that has its `load(manifest, directory, settings)`
+#: Format -> module with its function `load(manifest, directory, settings)`.
 _LOADERS = {"onnx": "shearling.formats.onnx", "cloudpickle": "shearling.formats.cloudpickle"}
 
 
@@ -27,17 +27,17 @@ class Predictor(Protocol):
     """A loaded model."""
 
     def predict(self, inputs: Tensors, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
-        """Return the named outputs for inputs that fit the signature."""
+        """Return the named outputs for inputs that match the signature."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadSettings:
-    """What the loading side decides.
+    """Settings of the process that loads a model.
 
     Attributes:
-        allow_pickle: whether a format that runs code from the bundle may be loaded.
-        threads: of one prediction; None leaves it to the format.
+        allow_pickle: whether to load formats that run code from the bundle.
+        threads: number of threads for one prediction; None takes the format's default.
     """
 
     allow_pickle: bool = False
@@ -45,11 +45,16 @@ class LoadSettings:
 
 
 def load_bundle(manifest: Manifest, directory: Path, settings: LoadSettings) -> Predictor:
-    """Load a bundle whose blobs lie, proven, in a flat directory.
+    """Load the model of a bundle.
+
+    Args:
+        manifest: manifest of the bundle.
+        directory: flat directory with the verified blobs of the bundle.
+        settings: settings for loading.
 
     Raises:
-        FormatError: the format is unknown here, or refuses the bundle.
-        EnvironmentMismatchError: the bundle needs another Python or other packages.
+        FormatError: the format is unknown or cannot load the model.
+        EnvironmentMismatchError: the bundle needs another Python or package version.
     """
     module = _LOADERS.get(manifest.format)
     if module is None:

@@ -1,4 +1,4 @@
-"""Format `cloudpickle`: any Python object, as the last resort, since loading it runs its code."""
+"""Format `cloudpickle`: any Python object; the last resort, since loading runs its code."""
 
 from __future__ import annotations
 
@@ -29,11 +29,12 @@ PINNED = re.compile(r"([A-Za-z0-9._-]+)==([^\s;]+)")
 
 
 class PythonPredictor:
-    """An object with `predict`, or a callable, as a predictor.
+    """A predictor for an object with `predict`, or for a callable.
 
     Args:
-        model: the object.
-        takes: how it takes its inputs: as one "array", a "frame", or a dict of "tensors".
+        model: the object or callable.
+        takes: form of its argument: "array" (a single array), "frame" (a DataFrame) or "tensors" (a
+            dict of arrays).
     """
 
     def __init__(self, model: Any, takes: str) -> None:
@@ -41,12 +42,12 @@ class PythonPredictor:
         self._takes = takes
 
     def predict(self, inputs: Tensors, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
-        """Return the named outputs for inputs that fit the signature."""
+        """Return the named outputs for inputs that match the signature."""
         answers = self.answers(inputs)
         return {name: answers[name] for name in outputs}
 
     def answers(self, inputs: Tensors) -> dict[str, NDArray[Any]]:
-        """Return all outputs."""
+        """Return all outputs by name."""
         value: Any = dict(inputs)
         if self._takes == "array":
             value = inputs[ARRAY_INPUT]
@@ -62,26 +63,28 @@ class PythonPredictor:
 
 
 def load(manifest: Manifest, directory: Path, settings: LoadSettings) -> PythonPredictor:
-    """Unpickle the bundle's object, if the loading side allows that.
+    """Unpickle the object of a bundle if the settings allow it.
 
     Raises:
-        FormatError: it is not allowed here.
-        EnvironmentMismatchError: Python or a package is not the one it was pushed with.
+        FormatError: the settings do not allow pickles, or the pickle cannot be loaded.
+        EnvironmentMismatchError: Python or a package has another version than at push.
     """
     if not settings.allow_pickle:
         raise FormatError(
-            f"a bundle of model {manifest.model!r} is a pickle, which runs code when it is loaded: "
-            "allow it on the loading side, by `allow_pickle = true` of the model in Terraform, or "
-            "by load_model(<pinned ref>, allow_pickle=True)"
+            f"the bundle of model {manifest.model!r} is a pickle, which runs code when it is "
+            "loaded: allow it with `allow_pickle = true` for the model in Terraform, or with "
+            "load_model(<pinned ref>, allow_pickle=True)"
         )
     if manifest.environment:
         _check_environment(manifest.environment)
     path = directory / manifest.file(manifest.entry).hex
     try:
         with path.open("rb") as stream:
-            model = pickle.load(stream)  # noqa: S301 - allowed above, and its digest is proven
-    except Exception as error:  # a pickle runs any code
-        raise FormatError(f"the pickle does not load: {type(error).__name__}: {error}") from error
+            model = pickle.load(stream)  # noqa: S301 - allowed above, and its digest is verified
+    except Exception as error:  # the code of a pickle can raise anything
+        raise FormatError(
+            f"the pickle cannot be loaded: {type(error).__name__}: {error}"
+        ) from error
     return PythonPredictor(model, str(manifest.options.get("takes", "array")))
 
 
@@ -93,34 +96,37 @@ def _named(result: Any) -> dict[str, NDArray[Any]]:
 
 
 def as_tensor(array: NDArray[Any], what: str) -> NDArray[Any]:
-    """Return an array that a datatype of the protocol has, of at least one dimension.
+    """Convert an array to a type of the protocol and to at least one dimension.
 
     Raises:
-        FormatError: no datatype has it; the message begins with `what`.
+        FormatError: the protocol does not have the array's type; the message begins with `what`.
     """
     if array.dtype.kind == "U":
         array = array.astype(object)
     if array.ndim == 0:
         array = array.reshape(1)
-    strings = array.dtype.kind != "O" or all(isinstance(one, str) for one in array.ravel())
-    if datatype_of(array) is None or not strings:
-        raise FormatError(f"{what} is {array.dtype}, which is no tensor of the protocol")
+    are_strings = array.dtype.kind != "O" or all(isinstance(value, str) for value in array.ravel())
+    if datatype_of(array) is None or not are_strings:
+        raise FormatError(
+            f"{what} has type {array.dtype}: expected numbers, booleans or strings that the Open "
+            "Inference Protocol has a datatype for"
+        )
     return array
 
 
 def _check_environment(environment: Environment) -> None:
-    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
     problems = []
-    if environment.python != here:
-        problems.append(f"Python {environment.python} (this is {here})")
+    if environment.python != python:
+        problems.append(f"Python {environment.python} (this is {python})")
     for requirement in environment.requirements:
         pin = PINNED.fullmatch(requirement)
         if pin and (installed := _installed(pin[1])) != pin[2]:
-            problems.append(f"{requirement} (here: {installed or 'not installed'})")
+            problems.append(f"{requirement} (installed: {installed or 'none'})")
     if problems:
         raise EnvironmentMismatchError(
-            f"the pickle needs {', '.join(problems)}: build its function package with "
-            "`shearling package --for <ref>`, on the Python that it was pushed with"
+            f"the pickle needs {', '.join(problems)}: install these versions, or build the "
+            "package of its function with `shearling package runtime --for <ref>`"
         )
 
 

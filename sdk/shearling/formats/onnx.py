@@ -1,7 +1,7 @@
-"""Format `onnx`: a graph that ONNX Runtime optimised once, its weights beside it.
+"""Format `onnx`: a graph that ONNX Runtime optimised at push, and its weights.
 
-Large weights are an external data file whose location is the blob's own hex digest: so the files of
-a bundle load from any flat directory of blobs, without links, which ONNX Runtime refuses.
+Large weights are in an external data file whose location is the hex digest of its blob. So a bundle
+loads from any flat directory of blobs, without symbolic links, which ONNX Runtime refuses.
 """
 
 from __future__ import annotations
@@ -23,56 +23,56 @@ if TYPE_CHECKING:
 
 
 class OnnxPredictor:
-    """An ONNX Runtime session as a predictor."""
+    """A predictor for an ONNX Runtime session."""
 
     def __init__(self, session: onnxruntime.InferenceSession) -> None:
         self._session = session
 
     def predict(self, inputs: Tensors, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
-        """Return the named outputs for inputs that fit the signature."""
-        return dict(zip(outputs, self._session.run(outputs, inputs)))  # noqa: B905 - takes time
+        """Return the named outputs for inputs that match the signature."""
+        return dict(zip(outputs, self._session.run(outputs, inputs)))  # noqa: B905 - costs time
 
 
 def load(manifest: Manifest, directory: Path, settings: LoadSettings) -> OnnxPredictor:
-    """Make a session of the bundle's graph.
+    """Create an ONNX Runtime session for the graph of a bundle.
 
     Raises:
-        FormatError: ONNX Runtime refuses the graph, as for an IR version or operators newer than
-            its own.
+        FormatError: ONNX Runtime cannot load the graph, for example because its IR version or an
+            operator is newer than the installed ONNX Runtime.
     """
     path = directory / manifest.file(manifest.entry).hex
     entries = {} if manifest.options.get("prepack", True) else {"disable_prepacking": "1"}
     try:
         return OnnxPredictor(open_session(path, settings.threads, **entries))
     except FormatError as error:
-        raise FormatError(f"{error}{_if_older(manifest)}") from error
+        raise FormatError(f"{error}{_version_hint(manifest)}") from error
 
 
-def _if_older(manifest: Manifest) -> str:
-    """Say that this ONNX Runtime is older than the one that a bundle was written by, if it is.
+def _version_hint(manifest: Manifest) -> str:
+    """Return a hint for the error if the bundle was written by a newer ONNX Runtime.
 
-    That alone is no reason to refuse it: what a graph needs is its IR version and operators, and
-    whether they are answered alike is proven by the example.
+    An older version alone does not refuse a bundle: the graph may use only operators that the older
+    version has, and the check on the example verifies the outputs.
     """
     import onnxruntime
 
-    here, writer = onnxruntime.__version__, str(manifest.options.get("onnxruntime", "0.0"))
-    if _release(here) >= _release(writer):
+    installed, writer = onnxruntime.__version__, str(manifest.options.get("onnxruntime", "0.0"))
+    if _release(installed) >= _release(writer):
         return ""
     return (
-        f" - this is ONNX Runtime {here}, and the bundle was written by {writer}: rebuild the "
-        f"function's package with {writer} or newer"
+        f" - this is ONNX Runtime {installed}, and the bundle was written by {writer}: install "
+        f"{writer} or newer, or rebuild the function's package with it"
     )
 
 
 def open_session(path: Path, threads: int | None, **entries: str) -> onnxruntime.InferenceSession:
-    """Open a graph as a session on the processor.
+    """Create an ONNX Runtime session on the CPU.
 
     Args:
-        path: of the graph.
-        threads: of one prediction; None leaves the number to ONNX Runtime.
-        **entries: ONNX Runtime's session options, without `session.`; `optimized` is the path to
-            which the optimised graph is written.
+        path: path of the graph.
+        threads: number of threads for one prediction; None takes ONNX Runtime's default.
+        **entries: session options of ONNX Runtime without the prefix `session.`. The additional
+            option `optimized` is a path to write the optimised graph to.
 
     Raises:
         FormatError: ONNX Runtime cannot load the graph.
@@ -80,9 +80,9 @@ def open_session(path: Path, threads: int | None, **entries: str) -> onnxruntime
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what fails is raised
+    options.log_severity_level = 4  # failures raise an exception, so logging them is redundant
     options.inter_op_num_threads = 1
-    # A spinning thread burns the fraction of a core that a small function has.
+    # Spinning threads would use up the fraction of a core that a small function has.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if threads is not None:
         options.intra_op_num_threads = threads
@@ -93,12 +93,12 @@ def open_session(path: Path, threads: int | None, **entries: str) -> onnxruntime
         options.add_session_config_entry(f"session.{key}", value)
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's errors share no class of their own
+    except Exception as error:  # the errors of ONNX Runtime have no common class
         raise FormatError(f"ONNX Runtime cannot load the model: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:
-    """Return what ONNX Runtime says, without the place in its own source."""
+    """Return the message of ONNX Runtime without the location in its source code."""
     return re.sub(r"/onnxruntime_src/\S+:\d+ .*\) (?=[A-Z])", "", str(error).strip())
 
 
