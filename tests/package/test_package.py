@@ -54,7 +54,7 @@ def control(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_isolated(package: Path, code: str, *arguments: str) -> str:
-    """Run code where nothing but the standard library and the package can be imported."""
+    """Run code in a process that can import only the standard library and the package."""
     interpreter = find_python(PYTHON)
     assert interpreter is not None
     program = f"import sys\nsys.path.insert(0, sys.argv[1])\n{code}"
@@ -69,7 +69,7 @@ def run_isolated(package: Path, code: str, *arguments: str) -> str:
     return done.stdout
 
 
-# What a package is for
+# Targets
 
 
 @pytest.mark.parametrize(
@@ -82,15 +82,13 @@ def run_isolated(package: Path, code: str, *arguments: str) -> str:
         ("runtime", "3.13.1", "x86_64", "as in 3.13"),
     ],
 )
-def test_impossible_target_is_refused(
-    kind: str, python: str, architecture: str, message: str
-) -> None:
+def test_invalid_target_is_refused(kind: str, python: str, architecture: str, message: str) -> None:
     with pytest.raises(PackageError, match=message):
         Target(kind=kind, python=python, architecture=architecture)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("architecture", "machine"), [("x86_64", "x86_64"), ("arm64", "aarch64")])
-def test_every_glibc_up_to_lambdas_is_named_to_pip(architecture: str, machine: str) -> None:
+def test_pips_options_list_every_glibc_up_to_lambdas(architecture: str, machine: str) -> None:
     target = Target(kind="runtime", python="3.13", architecture=architecture)  # type: ignore[arg-type]
     arguments = target.pip_arguments
     for tag in ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014"):
@@ -122,7 +120,7 @@ def test_only_python_3_11_is_not_for_aws(python: str, *, runs: bool) -> None:
         "bin/f2py",
     ],
 )
-def test_what_never_runs_is_pruned(path: str) -> None:
+def test_files_that_functions_do_not_need_are_pruned(path: str) -> None:
     assert is_pruned(PurePosixPath(path), "runtime")
 
 
@@ -139,7 +137,7 @@ def test_what_never_runs_is_pruned(path: str) -> None:
         "onnxruntime/capi/onnxruntime_pybind11_state.cpython-313-x86_64-linux-gnu.so",
     ],
 )
-def test_what_runs_is_kept(path: str) -> None:
+def test_files_that_functions_need_are_kept(path: str) -> None:
     assert not is_pruned(PurePosixPath(path), "runtime")
 
 
@@ -217,7 +215,7 @@ def test_models_own_pin_wins_and_is_reported() -> None:
     assert any("NumPy==2.3.0, as the model requires" in note for note in wheels.notes)
 
 
-def test_only_what_has_an_exact_version_counts_as_pinned() -> None:
+def test_only_an_exact_version_counts_as_pinned() -> None:
     wheels = choose_wheels("runtime", ["pandas>=2", "xgboost==3.0"])
     assert {"numpy", "xgboost", "cloudpickle"} <= wheels.pinned
     assert "pandas" not in wheels.pinned
@@ -254,7 +252,7 @@ def test_names_versions_extras_and_markers_are_understood(requirement: str) -> N
     assert requirement in choose_wheels("runtime", [requirement]).requirements
 
 
-def test_what_is_required_but_never_imported_is_dropped() -> None:
+def test_required_distributions_that_are_never_imported_are_dropped() -> None:
     found = [
         installed("onnxruntime", "numpy", "protobuf", "packaging"),
         installed("numpy"),
@@ -284,8 +282,8 @@ def test_requirement_without_a_wheel_is_named_in_one_clear_error(tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_requirements_that_exclude_each_other_are_named(tmp_path: Path) -> None:
-    with pytest.raises(PackageError, match=r"exclude each other: .*python-dateutil==2\.7\.0"):
+def test_conflicting_requirements_are_named(tmp_path: Path) -> None:
+    with pytest.raises(PackageError, match=r"conflicting requirements: .*python-dateutil==2"):
         build_package(
             "runtime",
             output=tmp_path / "r.zip",
@@ -293,7 +291,7 @@ def test_requirements_that_exclude_each_other_are_named(tmp_path: Path) -> None:
         )
 
 
-def test_missing_pip_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_pip_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     without_pip = tmp_path / "python"
     without_pip.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "$@"\n')
     without_pip.chmod(0o755)
@@ -312,11 +310,11 @@ def test_running_python_is_found() -> None:
     assert (python_release(found) or "").startswith(f"{version}.")
 
 
-def test_python_that_is_not_here_is_none() -> None:
+def test_missing_python_is_none() -> None:
     assert find_python("3.99") is None
 
 
-def test_shim_that_does_not_start_is_passed_over(
+def test_shim_that_does_not_start_is_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shim = tmp_path / "python3.98"
@@ -401,7 +399,7 @@ def test_package_over_the_limit_is_refused_with_the_report(tmp_path: Path) -> No
     with pytest.raises(PackageError) as refused:
         build_package("control", python=PYTHON, output=output, unzipped_limit=1_000_000)
     message = str(refused.value)
-    assert "Lambda takes 1,000,000" in message
+    assert "Lambda's limit is 1,000,000" in message
     assert "botocore 1." in message
     assert "total" in message
     assert [path.name for path in tmp_path.iterdir()] == ["control.zip"]
@@ -443,7 +441,7 @@ def test_package_without_a_python_to_compile_says_so(
     steps: list[str] = []
     report = build_package("control", output=tmp_path / "c.zip", progress=steps.append)
     assert report.compiled_by is None
-    assert "not compiled: no Python 3.13 here" in str(report)
+    assert "not compiled, since Python 3.13 was not found" in str(report)
     assert steps[0] == "Getting wheels for Python 3.13 on x86_64"
 
 

@@ -1,4 +1,4 @@
-"""Function packages: the zips that Lambda runs, from wheels only and byte for byte reproducible."""
+"""Build function packages: reproducible zips for Lambda, made from wheels only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes a zip whose bytes depend on nothing but the names and contents of its files."""
+"""Write reproducible zips: the bytes depend only on the names and contents of the files."""
 
 from __future__ import annotations
 
@@ -10,13 +10,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-_LEVEL = 6  # level 9 takes twice as long for half a per cent
+_LEVEL = 6  # level 9 takes twice as long and saves half a per cent
 _UNIX = 3
 _REGULAR = 0o100000
 
 
 def write_zip(path: Path, root: Path, names: Iterable[PurePosixPath]) -> dict[PurePosixPath, int]:
-    """Write the files under `root`, in order of their names; return the zipped size of each."""
+    """Write files to a zip, in order of their names, and return the zipped size of each.
+
+    Args:
+        path: the zip to write.
+        root: directory of the files.
+        names: paths of the files relative to `root`.
+    """
     sizes = {}
     with zipfile.ZipFile(path, "w") as archive:
         for name in sorted(names, key=PurePosixPath.as_posix):

@@ -1,4 +1,4 @@
-"""Builds a package: wheels and our own modules, pruned, compiled, zipped, measured."""
+"""Build a function package from wheels and our own modules: prune, compile, zip and measure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from collections.abc import Set as AbstractSet
 
-#: What Lambda takes: code and layers together, unzipped.
+#: Lambda's limit in bytes for code and layers together, unzipped.
 UNZIPPED_LIMIT = 262_144_000
 _DIRECT_UPLOAD_LIMIT = 50 * 1024 * 1024
 _OWN_PACKAGES = ("shearling", "shearling_runtime")
@@ -43,30 +43,34 @@ def build_package(
 ) -> PackageReport:
     """Build the zip of a function and write it to `output`.
 
-    The same inputs give the same bytes, on any machine that has the same Python to compile with.
+    Equal arguments give equal bytes on every machine that compiles with the same Python release.
 
     Args:
-        kind: `runtime` (the inference function) or `control` (the releaser).
-        python: major and minor version of the Lambda runtime.
-        architecture: of the Lambda function.
-        output: the zip; replaced only by one that is complete and within the limits.
-        requirements: of a model that is kept as a pickle: names and versions.
-        progress: called with a sentence at each step.
-        unzipped_limit: what is refused, in bytes.
+        kind: "runtime" (the function that serves a model) or "control" (releaser, stager and
+            catalog).
+        python: major and minor version of the Lambda runtime, as in `3.13`.
+        architecture: architecture of the Lambda function.
+        output: path of the zip; an existing file is replaced only if the new one is complete and
+            within the limit.
+        requirements: packages of a pickled model, as in `scikit-learn==1.6.1`.
+        progress: called with a sentence before each step.
+        unzipped_limit: maximum total size of the files in bytes.
 
     Raises:
-        PackageError: no wheel for that Python and architecture, conflicting requirements, or
-            larger than Lambda takes; then the message has the itemised report.
+        PackageError: a package has no wheel for the Python and architecture, requirements
+            conflict, or the files exceed the limit; then the message has the sizes.
     """
     target = Target(kind=kind, python=python, architecture=architecture)
     if requirements and kind != "runtime":
-        raise PackageError("a model's requirements belong into a runtime package")
+        raise PackageError(
+            f"a {kind} package takes no requirements of a model: build a runtime package"
+        )
     wheels = choose_wheels(kind, requirements)
     with tempfile.TemporaryDirectory(prefix="shearling-package-") as directory:
         content = _Content(Path(directory, "content"), target)
         progress(f"Getting wheels for Python {python} on {architecture}")
         install_wheels(wheels, target, content.root)
-        progress("Leaving out what never runs")
+        progress("Removing files that functions do not need")
         found = installed(content.root)
         content.claim(found)
         kept = needed(found, wheels)
@@ -75,18 +79,24 @@ def build_package(
         compiled_by, notes = _compile(content.root, python, progress)
         notes = [*_notes(target, kept - wheels.pinned), *wheels.notes, *notes]
         if content.size > unzipped_limit and content.leave_out_sources():
-            notes.append("sources left out, to fit: tracebacks have line numbers, but no lines.")
+            notes.append(
+                "sources left out to meet the size limit: tracebacks have line numbers, but no "
+                "source lines."
+            )
         progress(f"Zipping {output.name}")
         return _write(content, output, compiled_by, notes, unzipped_limit)
 
 
 def own_files(kind: Kind) -> dict[PurePosixPath, Path]:
-    """Return our own modules of a package: where each goes, and where it is here."""
+    """Return our own modules for a package: path in the package -> local file."""
     found = {}
     for package in _OWN_PACKAGES:
         spec = find_spec(package)
         if spec is None or not spec.submodule_search_locations:
-            raise PackageError(f"{package} is not installed: a function package needs it")
+            raise PackageError(
+                f"module {package} is not installed, but function packages contain it: install "
+                "shearling in this environment"
+            )
         for source in spec.submodule_search_locations:
             for path in Path(source).rglob("*"):
                 name = PurePosixPath(package, *path.relative_to(source).parts)
@@ -97,7 +107,15 @@ def own_files(kind: Kind) -> dict[PurePosixPath, Path]:
 
 @dataclass(slots=True)
 class _Content:
-    """The files of a package, and to which distribution each belongs."""
+    """The files of a package while it is built.
+
+    Attributes:
+        root: directory of the files.
+        target: kind, Python and architecture of the package.
+        versions: version of each distribution.
+        owners: distribution of each file.
+        pruned: bytes removed from each distribution.
+    """
 
     root: Path
     target: Target
@@ -115,13 +133,13 @@ class _Content:
         return sum((self.root / name).stat().st_size for name in self.files)
 
     def claim(self, found: Iterable[Installed]) -> None:
-        """Note to which distribution each file belongs."""
+        """Record the version and the files of each distribution."""
         for distribution in found:
             self.versions[distribution.name] = distribution.version
             self.owners.update(dict.fromkeys(distribution.files, distribution.name))
 
     def prune(self, *, keep: AbstractSet[str]) -> None:
-        """Delete what is not of the distributions to keep, and of those what never runs."""
+        """Delete other distributions than those to keep, and files that functions do not need."""
         tests = unimported_tests(self.root)
         for name in self.files:
             owner = self.owners.setdefault(name, name.parts[0])
@@ -138,13 +156,13 @@ class _Content:
             path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, path)
             self.owners[name] = name.parts[0]
-        self._name_own_version()
+        self._write_own_metadata()
 
-    def _name_own_version(self) -> None:
-        """Say which Shearling it is where `importlib.metadata` looks for it."""
+    def _write_own_metadata(self) -> None:
+        """Write Shearling's version to a METADATA file for `importlib.metadata`."""
         try:
             version = metadata.version("shearling")
-        except metadata.PackageNotFoundError:  # sources on a path, not installed
+        except metadata.PackageNotFoundError:  # the sources are on the path without installation
             return
         name = PurePosixPath(f"shearling-{version}.dist-info", "METADATA")
         (self.root / name).parent.mkdir(exist_ok=True)
@@ -154,7 +172,7 @@ class _Content:
         self.versions["shearling"] = version
 
     def leave_out_sources(self) -> bool:
-        """Keep of each compiled module only that, where Python finds it without its source."""
+        """Replace each source by its compiled module; return whether there were any."""
         compiled = [name for name in self.files if name.suffix == ".pyc"]
         for name in compiled:
             source = _source_of(name)
@@ -163,7 +181,7 @@ class _Content:
         return bool(compiled)
 
     def items(self, zipped: dict[PurePosixPath, int]) -> tuple[PackageItem, ...]:
-        """Return each distribution's share, the largest first."""
+        """Return the sizes of each distribution, the largest first."""
         sizes: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
         for name, zipped_bytes in zipped.items():
             share = sizes[self.owners[_source_of(name)]]
@@ -188,7 +206,7 @@ class _Content:
 
 
 def _source_of(name: PurePosixPath) -> PurePosixPath:
-    """Return the module that a compiled one was made from; any other file is its own source."""
+    """Return the source path of a compiled module, or the path of any other file itself."""
     if name.suffix != ".pyc":
         return name
     directory = name.parent.parent if name.parent.name == "__pycache__" else name.parent
@@ -200,24 +218,26 @@ def _compile(
 ) -> tuple[str | None, list[str]]:
     interpreter = find_python(python)
     if interpreter is None:
-        return None, [f"not compiled: no Python {python} here; the function starts slower."]
+        return None, [
+            f"not compiled, since Python {python} was not found: the function starts more slowly."
+        ]
     progress(f"Compiling with {interpreter}")
     failed = compile_tree(root, interpreter)
     release = python_release(interpreter)
     return release, [
         f"compiled by Python {release}.",
-        *([f"not compilable, and left as they are: {', '.join(failed)}."] if failed else []),
+        *([f"modules that could not be compiled: {', '.join(failed)}."] if failed else []),
     ]
 
 
 def _notes(target: Target, unpinned: AbstractSet[str]) -> Iterator[str]:
     if not target.runs_on_aws:
         yield (
-            f"for the emulator only: Lambda's python{target.python} is Amazon Linux 2, where "
-            "current wheels do not run."
+            f"for the emulator only: Lambda's runtime python{target.python} is Amazon Linux 2, "
+            "where current wheels do not run."
         )
     if unpinned:
-        yield f"not pinned, so another day's package may differ: {', '.join(sorted(unpinned))}."
+        yield f"not pinned, so a later build may differ: {', '.join(sorted(unpinned))}."
 
 
 def _write(
@@ -225,12 +245,14 @@ def _write(
 ) -> PackageReport:
     unzipped = content.size
     output.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the output, so that replacing it is atomic: Terraform may be reading it.
+    # In the same directory, so that the rename is atomic: Terraform may be reading the output.
     partial = output.with_name(f".{output.name}.{os.getpid()}")
     try:
         zipped = write_zip(partial, content.root, content.files)
         if partial.stat().st_size > _DIRECT_UPLOAD_LIMIT:
-            notes.append("over 50 MB zipped: only by way of S3, as our Terraform module does it.")
+            notes.append(
+                "over 50 MB zipped: deploy it from S3, as Shearling's Terraform module does."
+            )
         report = PackageReport(
             target=content.target,
             path=output,
@@ -243,8 +265,8 @@ def _write(
         )
         if unzipped > limit:
             raise PackageError(
-                f"{output.name} would be {unzipped:,} bytes unzipped and Lambda takes {limit:,}: "
-                f"push the model as ONNX, or with fewer requirements\n{report}"
+                f"{output.name} would have {unzipped:,} bytes unzipped, but Lambda's limit is "
+                f"{limit:,}: push the model as ONNX, or with fewer requirements\n{report}"
             )
         partial.replace(output)
     finally:

@@ -1,4 +1,4 @@
-"""What a package is for: its kind, Python and architecture, as pip and Lambda name them."""
+"""The target of a package: kind, Python version and architecture, and pip's options for it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from shearling.python_versions import OLDEST, OLDEST_ON_AWS
 Kind = Literal["runtime", "control"]
 Architecture = Literal["x86_64", "arm64"]
 
-# Amazon Linux 2023 has glibc 2.34. pip takes each tag literally: a wheel for an older glibc is
-# found only if that older tag is named too.
+# Amazon Linux 2023 has glibc 2.34. pip matches platform tags exactly, so a wheel for an older glibc
+# is found only if the older tag is listed too.
 _NEWEST_GLIBC = 34
 _OLDEST_GLIBC = {"x86_64": 5, "aarch64": 17}
 _LEGACY_TAGS = {
@@ -24,7 +24,13 @@ _LEGACY_TAGS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A validated kind, Python (`3.13`) and architecture."""
+    """What a package is built for; invalid values raise PackageError.
+
+    Attributes:
+        kind: "runtime" or "control".
+        python: major and minor version, as in `3.13`.
+        architecture: "x86_64" or "arm64".
+    """
 
     kind: Kind
     python: str
@@ -32,22 +38,26 @@ class Target:
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
-            raise PackageError(f"kind {self.kind!r}: a package is 'runtime' or 'control'")
+            raise PackageError(f"kind {self.kind!r}: expected 'runtime' or 'control'")
         if self.architecture not in get_args(Architecture):
-            raise PackageError(f"architecture {self.architecture!r}: Lambda has x86_64 and arm64")
+            raise PackageError(
+                f"architecture {self.architecture!r}: Lambda supports x86_64 and arm64"
+            )
         if not re.fullmatch(r"3\.[0-9]{1,2}", self.python):
-            raise PackageError(f"python {self.python!r}: write major and minor, as in 3.13")
+            raise PackageError(
+                f"python {self.python!r}: write the major and minor version, as in 3.13"
+            )
         if self._version < OLDEST:
-            raise PackageError(f"python {self.python}: Shearling runs on 3.11 and newer")
+            raise PackageError(f"python {self.python}: Shearling supports 3.11 and newer")
 
     @property
     def runs_on_aws(self) -> bool:
-        """False where the Lambda runtime is Amazon Linux 2, too old for current wheels."""
+        """Whether current wheels run on the Lambda runtime; False for those on Amazon Linux 2."""
         return self._version >= OLDEST_ON_AWS
 
     @property
     def pip_arguments(self) -> list[str]:
-        """The options that make pip choose wheels for this target instead of for this machine."""
+        """Options of pip that select wheels for the target instead of for this machine."""
         machine = "aarch64" if self.architecture == "arm64" else "x86_64"
         glibcs = range(_NEWEST_GLIBC, _OLDEST_GLIBC[machine] - 1, -1)
         tags = [f"manylinux_2_{glibc}_{machine}" for glibc in glibcs]

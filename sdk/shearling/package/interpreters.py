@@ -1,4 +1,4 @@
-"""Finds a Python of a given version on this machine, and compiles a package with it."""
+"""Find a Python interpreter of a given version on this machine, and compile a package with it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,18 @@ from shearling.errors import PackageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Where Lambda unpacks a package: compiled in, so that tracebacks name the file that ran.
+# Lambda's directory for packages. Compiled modules contain it, so that tracebacks have the paths
+# of the files on Lambda.
 _CODE_DIRECTORY = "/var/task"
 _PROBE_SECONDS = 10
 
 
 def find_python(version: str) -> Path | None:
-    """Return an interpreter of that version, as in `3.13`: this one, pyenv's newest, or PATH's."""
+    """Return an interpreter: the running one, the newest of pyenv, or one on the PATH.
+
+    Args:
+        version: major and minor version, as in `3.13`.
+    """
     for candidate in _candidates(version):
         release = python_release(candidate)
         if release is not None and release.rpartition(".")[0] == version:
@@ -30,9 +35,12 @@ def find_python(version: str) -> Path | None:
 
 
 def python_release(python: Path) -> str | None:
-    """Return what runs there, as in `3.13.0`; None if it is no standard CPython that starts."""
-    # Run, not only looked at: pyenv's shims exist for versions that are not selected. A
-    # free-threaded build ("t") has another ABI than the one on Lambda.
+    """Return the release of an interpreter, as in `3.13.0`.
+
+    None means that it does not start, or is not a standard build of CPython.
+    """
+    # The interpreter must be run, because pyenv has shims for versions that are not selected. A
+    # free-threaded build ("t") has another ABI than the Python on Lambda.
     probe = (
         "import sys; assert sys.implementation.name == 'cpython' and 't' not in sys.abiflags; "
         "print('.'.join(map(str, sys.version_info[:3])))"
@@ -51,11 +59,15 @@ def python_release(python: Path) -> str | None:
 
 
 def compile_tree(root: Path, python: Path) -> list[str]:
-    """Compile every module beside its source, and return those that could not be, sorted.
+    """Compile every module beside its source; return the paths of those that failed, sorted.
 
-    The same tree and Python give the same bytes: compileall goes through the files in order, one
-    process does it all (what is interned, and so how it is written, depends on what came
-    before), and hashing is not randomised.
+    The same tree and Python give the same bytes: compileall visits the files in order, hashing is
+    not randomised, and a single process compiles all files, because the bytes of a module depend on
+    the strings that were interned before.
+
+    Args:
+        root: directory of the modules.
+        python: interpreter to compile with.
     """
     quietly = ("-S", "-m", "compileall", "-q", "-q", "--invalidation-mode=unchecked-hash")
     done = subprocess.run(  # noqa: S603 - an interpreter of this machine
@@ -75,10 +87,10 @@ def compile_tree(root: Path, python: Path) -> list[str]:
 
 
 def _candidates(version: str) -> Iterator[Path]:
-    # The one below a virtual environment: what is found may be used to make others.
+    # The base interpreter of a virtual environment, since callers may create others from it.
     yield Path(getattr(sys, "_base_executable", sys.executable))
     for root in (os.environ.get("PYENV_ROOT"), Path("~/.pyenv").expanduser()):
-        # Not free-threaded (3.13t), not a pre-release (3.14.0rc1): plain releases only.
+        # Only plain releases: no free-threaded builds (3.13t) and no pre-releases (3.14.0rc1).
         releases = Path(root, "versions").glob(f"{version}.*") if root else ()
         plain = [path for path in releases if re.fullmatch(r"[0-9.]+", path.name)]
         for release in sorted(plain, key=lambda path: int(path.name.rpartition(".")[2]))[::-1]:

@@ -1,4 +1,4 @@
-"""What of a distribution never runs in a function, and so stays out of its package."""
+"""Select the files that functions never use, which packages leave out."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _SUFFIXES = frozenset({".a", ".h", ".pxd", ".pyc", ".pyi", ".pyx"})
 _DIRECTORIES = frozenset({"__pycache__", ".ipynb_checkpoints"})
 
 # importlib.metadata and vulnerability scanners read METADATA, plug-ins are found by their entry
-# points, and licences ask to travel along.
+# points, and licences must be distributed with the code.
 _METADATA_KEPT = ("METADATA", "entry_points.txt", "LICEN[CS]E*", "NOTICE*", "COPYING*")
 
-# `*` matches across directories. numpy.f2py is no tool in this sense: `from numpy import *`, as
-# scipy does it, imports it.
+# `*` matches across directories. numpy.f2py must stay, because `from numpy import *`, which scipy
+# uses, imports it.
 _NEVER_RUN = (
     "bin/*",
     "share/man/*",
@@ -35,12 +35,12 @@ _NEVER_RUN = (
     "onnxruntime/quantization/*",
     "onnxruntime/tools/*",
     "onnxruntime/transformers/*",
-    # The library for C and C++: the Python module has all of it linked in and never opens it.
+    # The library for C and C++. The Python module has the same code linked in.
     "onnxruntime/capi/libonnxruntime.so*",
     "boto3/examples/*",
 )
 
-# The data of what the control functions call, and of what boto3 calls to get credentials.
+# Services that the control functions call, and those that boto3 calls to get credentials.
 _BOTOCORE_SERVICES = frozenset(
     {
         "cloudwatch",
@@ -58,13 +58,13 @@ _BOTOCORE_SERVICES = frozenset(
 )
 _BOTOCORE_DATA = ("botocore", "data")
 
-#: Packages and modules of ours that no function imports: they are a notebook's or a terminal's.
+#: Our packages and modules for notebooks and the command line, which no function imports.
 LEFT_OUT_OF_FUNCTIONS = {
     "shearling": ("aliases", "cli", "client", "converters", "models", "package", "progress"),
     "shearling_runtime": ("local",),
 }
 
-#: The same, of each kind of package: its functions import all else.
+#: Additional packages and modules that the functions of each kind of package do not import.
 _LEFT_OUT_OF_KIND: dict[Kind, dict[str, tuple[str, ...]]] = {
     "runtime": {
         "shearling": ("release",),
@@ -77,19 +77,24 @@ _IMPORTS_TESTS = re.compile(r"^\s*(?:from|import)\s+[\w.]*\btests?\b", re.MULTIL
 
 
 def is_pruned(path: PurePosixPath, kind: Kind) -> bool:
-    """Tell whether a file of a wheel, relative to where wheels are installed, stays out."""
+    """Return whether to leave out a file of a wheel.
+
+    Args:
+        path: path relative to the directory that wheels are installed in.
+        kind: kind of the package.
+    """
     if path.suffix in _SUFFIXES or _DIRECTORIES.intersection(path.parts):
         return True
     if path.parts[0].endswith(".dist-info"):
         return not any(fnmatchcase(path.name, kept) for kept in _METADATA_KEPT)
     if any(fnmatchcase(path.as_posix(), pattern) for pattern in _NEVER_RUN):
         return True
-    # A model may need any service of boto3; of the control functions we know what they call.
+    # A pickled model may use any service of boto3. The control functions use a known list.
     return kind == "control" and _is_other_service(path)
 
 
 def is_own_left_out(path: PurePosixPath, kind: Kind) -> bool:
-    """Tell whether a file of shearling's own packages (`shearling/cli/output.py`) stays out."""
+    """Return whether to leave out a file of our own packages, as in `shearling/cli/output.py`."""
     package, module = path.parts[0], path.parts[1].partition(".")[0]
     left_out = (
         *LEFT_OUT_OF_FUNCTIONS.get(package, ()),
@@ -97,12 +102,12 @@ def is_own_left_out(path: PurePosixPath, kind: Kind) -> bool:
     )
     if module in left_out or path.suffix in _SUFFIXES:
         return True
-    # A checkout has what editors and tools leave in it.
+    # A checkout can contain files of editors and tools.
     return any(part == "__pycache__" or part.startswith(".") for part in path.parts)
 
 
 def unimported_tests(root: Path) -> set[PurePosixPath]:
-    """Return the directories of tests under `root`, but for those of packages that import them."""
+    """Return the test directories under `root`, except those that their own package imports."""
     found: set[PurePosixPath] = set()
     for package in (path for path in root.iterdir() if path.is_dir()):
         tests = [path for name in ("tests", "test") for path in package.rglob(name)]
@@ -113,7 +118,7 @@ def unimported_tests(root: Path) -> set[PurePosixPath]:
 
 
 def _imports_tests(package: Path, tests: Iterable[Path]) -> bool:
-    # Some libraries import their tests with themselves (astropy): they keep all of them.
+    # Some libraries, such as astropy, import their tests: they keep them all.
     inside = set(tests)
     return any(
         _IMPORTS_TESTS.search(source.read_text("utf-8", errors="replace"))

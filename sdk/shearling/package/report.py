@@ -1,4 +1,4 @@
-"""What a package is made of, item by item, as text."""
+"""The report of a package: the sizes of its distributions, as a table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,15 @@ _MB = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackageItem:
-    """One distribution in a package; `pruned_bytes` is what of it was left out."""
+    """The size of one distribution in a package.
+
+    Attributes:
+        name: normalised name of the distribution.
+        version: its version; empty if unknown.
+        unzipped_bytes: total size of its files in the package.
+        zipped_bytes: total compressed size of its files.
+        pruned_bytes: total size of its files that were left out.
+    """
 
     name: str
     version: str
@@ -26,11 +34,17 @@ class PackageItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackageReport:
-    """A built package: where it is, its digest, its sizes, and what a person should know of it.
+    """A built package: its path, digest, sizes and notes.
 
     Attributes:
-        compiled_by: the Python that compiled it, as in `3.13.0`; None if it was not compiled.
-        notes: sentences: what was not done, or was done differently from what was asked.
+        target: kind, Python and architecture of the package.
+        path: path of the zip.
+        sha256: SHA-256 of the zip, in hex.
+        unzipped_bytes: total size of the files.
+        zipped_bytes: size of the zip.
+        compiled_by: Python release that compiled it, as in `3.13.0`; None if it was not compiled.
+        items: sizes of the distributions, the largest first.
+        notes: sentences about deviations, such as replaced pins or missing compilation.
     """
 
     target: Target
@@ -44,7 +58,7 @@ class PackageReport:
 
     @property
     def pruned_bytes(self) -> int:
-        """What the distributions hold beyond what the function needs."""
+        """Total size in bytes of the files that were left out."""
         return sum(item.pruned_bytes for item in self.items)
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Installs wheels for another machine into a directory, at the versions that are pinned."""
+"""Install wheels of pinned versions for a target machine into a directory."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ _ROOTS: dict[Kind, tuple[str, ...]] = {
     "runtime": ("numpy", "obstore", "onnxruntime", "orjson"),
     "control": ("boto3", "obstore", "orjson"),
 }
-# Required by metadata, imported by nothing that a function runs (a test imports without them).
+# Required by the metadata, but not imported by any code that functions run. A test imports
+# without them.
 _UNUSED: dict[str, frozenset[str]] = {
     "obstore": frozenset({"typing-extensions"}),
     "onnxruntime": frozenset({"flatbuffers", "packaging", "protobuf"}),
 }
 _OWN = "shearling"
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
-# A name with versions and markers. No options and no addresses: requirements come from a bundle,
-# and what they name is to come from the index that this machine's pip is set up with.
+# A name with versions and markers, without options and addresses: requirements come from a bundle,
+# and their packages must come from the index that pip is configured with.
 _REQUIREMENT = re.compile(
     _NAME.pattern + r" *(?:\[[\w ,.-]*\])? *(?:[<>=!~][\w .,*+!<>=~-]*)?(?:;[^\n/]*)?"
 )
@@ -42,12 +43,12 @@ _ADDRESS = re.compile(r"\w+://\S+")
 
 @dataclass(frozen=True, slots=True)
 class WheelSet:
-    """What goes into a package from the index.
+    """The packages that pip installs.
 
     Attributes:
-        requirements: what pip is asked for.
-        constraints: lines `name==version` for everything else that may come along.
-        notes: how a model's own requirements changed what is used.
+        requirements: requirements to install.
+        constraints: lines `name==version` that pin their dependencies.
+        notes: sentences about pins that a model's requirements replace.
     """
 
     requirements: tuple[str, ...]
@@ -61,13 +62,20 @@ class WheelSet:
 
     @property
     def pinned(self) -> set[str]:
-        """The normalised names of what is the same on every day."""
+        """The normalised names of the packages with an exact version."""
         return {name_of(line) for line in (*self.constraints, *self.requirements) if "==" in line}
 
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """A distribution under a directory: its normalised name and what its metadata says."""
+    """An installed distribution.
+
+    Attributes:
+        name: normalised name.
+        version: version.
+        requires: normalised names of its requirements, including those of extras.
+        files: paths of its files, relative to the directory that it is installed in.
+    """
 
     name: str
     version: str
@@ -76,20 +84,31 @@ class Installed:
 
 
 def name_of(requirement: str) -> str:
-    """Return the normalised name of the distribution that a requirement names."""
+    """Return the normalised name of the distribution in a requirement."""
     match = _NAME.match(requirement)
     if match is None:
-        raise PackageError(f"requirement {requirement!r}: not a name and a version")
+        raise PackageError(
+            f"requirement {requirement!r}: expected a name and a version, as in "
+            "'scikit-learn==1.6.1'"
+        )
     return re.sub(r"[-_.]+", "-", match[0]).lower()
 
 
 def choose_wheels(kind: Kind, model_requirements: Sequence[str]) -> WheelSet:
-    """Join our pins and a model's requirements; where both name a distribution, the model wins."""
-    wanted = {name_of(line): line for line in map(_checked, model_requirements)}
+    """Merge our pins with a model's requirements, which take precedence.
+
+    Args:
+        kind: kind of the package.
+        model_requirements: requirements of a pickled model.
+
+    Raises:
+        PackageError: a requirement has an address, a path or an option.
+    """
+    wanted = {name_of(line): line for line in map(_checked_requirement, model_requirements)}
     notes = []
     if wanted.pop(_OWN, None) is not None:
-        notes.append("shearling itself is copied from the installed one, whatever the model pins.")
-    # Objects pickled by value are rebuilt by cloudpickle, whether or not the model names it.
+        notes.append("shearling is copied from this environment; the model's pin is ignored.")
+    # Objects that were pickled by value need cloudpickle, even if the model does not list it.
     roots = (*_ROOTS[kind], "cloudpickle") if wanted else _ROOTS[kind]
     constraints = []
     for pin in _pins():
@@ -106,7 +125,11 @@ def choose_wheels(kind: Kind, model_requirements: Sequence[str]) -> WheelSet:
 
 
 def install_wheels(wheels: WheelSet, target: Target, root: Path) -> None:
-    """Install them under `root`; one clear error if the index has no such wheels."""
+    """Install wheels for a target under `root`.
+
+    Raises:
+        PackageError: pip fails, for example because a package has no wheel for the target.
+    """
     constraints = root.with_name("constraints.txt")
     constraints.write_text("".join(f"{line}\n" for line in wheels.constraints))
     options = ["--quiet", "--no-input", "--no-compile", "--disable-pip-version-check"]
@@ -120,11 +143,11 @@ def install_wheels(wheels: WheelSet, target: Target, root: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        # A user's or a Makefile's own constraints are no input of a package; indexes are.
+        # Constraints of the user or a Makefile must not change a package. Index settings are kept.
         env={**os.environ, "PIP_CONSTRAINT": "", "PIP_USER": "0"},
     )
     if done.returncode != 0:
-        raise PackageError(_explain(done.stderr, target))
+        raise PackageError(_pip_problem(done.stderr, target))
 
 
 def installed(root: Path) -> list[Installed]:
@@ -133,9 +156,9 @@ def installed(root: Path) -> list[Installed]:
         Installed(
             name=name_of(found.metadata["Name"]),
             version=found.version,
-            # Markers and extras are not evaluated: pip has, and only what it installed is there.
+            # Markers and extras are not evaluated here: pip installed only what they select.
             requires=frozenset(map(name_of, found.requires or ())),
-            # Scripts are recorded as `../../bin/x`, where a plain installation would have them.
+            # pip records scripts as `../../bin/x`, relative to a regular installation.
             files=frozenset(
                 PurePosixPath(*(part for part in path.parts if part != ".."))
                 for path in found.files or ()
@@ -146,7 +169,7 @@ def installed(root: Path) -> list[Installed]:
 
 
 def needed(installed: Sequence[Installed], wheels: WheelSet) -> set[str]:
-    """Return the names of those distributions that are reached from the requirements."""
+    """Return the names of the distributions that the requirements need, directly or indirectly."""
     required = {found.name: found.requires for found in installed}
     pending, reached = set(wheels.names), set[str]()
     while pending:
@@ -157,12 +180,12 @@ def needed(installed: Sequence[Installed], wheels: WheelSet) -> set[str]:
     return reached
 
 
-def _checked(requirement: str) -> str:
+def _checked_requirement(requirement: str) -> str:
     line = requirement.strip()
     if not _REQUIREMENT.fullmatch(line):
         raise PackageError(
             f"requirement {requirement!r}: a function package takes names and versions only, "
-            "as in 'scikit-learn==1.6.1'; no addresses, paths or options"
+            "as in 'scikit-learn==1.6.1', and no addresses, paths or options"
         )
     return line
 
@@ -172,18 +195,21 @@ def _pins() -> Iterable[str]:
     return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 
-def _explain(output: str, target: Target) -> str:
+def _pip_problem(output: str, target: Target) -> str:
     where = f"Python {target.python} on {target.architecture}"
     if "No module named pip" in output:
         return f"pip is missing: run `{Path(sys.executable).name} -m ensurepip` in this environment"
     if unsatisfied := _UNSATISFIED.search(output):
         return (
-            f"no wheel of {unsatisfied[1].strip()} for {where}, and packages are made from wheels "
-            "only: require a version that has one, choose another Python or architecture, and "
-            "check that pip reaches its index"
+            f"no wheel of {unsatisfied[1].strip()} for {where}, and packages are built from wheels "
+            "only: require a version that has one, choose another Python or architecture, or "
+            "check that pip can reach its index"
         )
     if conflict := _CONFLICT.search(output):
-        return f"these requirements exclude each other: {conflict[1]}. Push the model with others"
+        return (
+            f"conflicting requirements: {conflict[1]}. Push the model with versions that are "
+            "compatible"
+        )
     errors = [line for line in output.splitlines() if line.startswith("ERROR:")]
     reason = _ADDRESS.sub("<address>", " ".join(errors) or output.strip()[-500:])
     return f"pip could not install the wheels for {where}: {reason}"
