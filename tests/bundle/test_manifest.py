@@ -90,7 +90,7 @@ def test_canonical_json_is_utf_8_and_not_escapes() -> None:
 
 @pytest.mark.parametrize("number", [0.5, float("nan"), 2**53, -(2**53)])
 def test_a_number_that_json_readers_may_round_is_refused(number: float) -> None:
-    with pytest.raises(BundleError, match=r"must be kept as a string in 'a\.b\[1\]'"):
+    with pytest.raises(BundleError, match=r"must be written as a string in 'a\.b\[1\]'"):
         canonical_json({"a": {"b": [0, number]}})
 
 

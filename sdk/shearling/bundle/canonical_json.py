@@ -63,7 +63,7 @@ def _refuse_unsafe_numbers(value: object, path: str) -> None:
     if isinstance(value, float) or (
         isinstance(value, int) and not isinstance(value, bool) and abs(value) >= INTEGER_LIMIT
     ):
-        raise BundleError(f"number {value!r} must be kept as a string", field=path)
+        raise BundleError(f"number {value!r} must be written as a string", field=path)
     if isinstance(value, dict):
         for key, item in value.items():
             _refuse_unsafe_numbers(item, f"{path}.{key}".lstrip("."))

@@ -71,13 +71,13 @@ def build_package(
         progress(f"Getting wheels for Python {python} on {architecture}")
         install_wheels(wheels, target, content.root)
         progress("Removing files that functions do not need")
-        found = installed(content.root)
-        content.claim(found)
-        kept = needed(found, wheels)
-        content.prune(keep=kept)
+        distributions = installed(content.root)
+        content.claim(distributions)
+        required = needed(distributions, wheels)
+        content.prune(keep=required)
         content.add_own_modules()
         compiled_by, notes = _compile(content.root, python, progress)
-        notes = [*_notes(target, kept - wheels.pinned), *wheels.notes, *notes]
+        notes = [*_notes(target, required - wheels.pinned), *wheels.notes, *notes]
         if content.size > unzipped_limit and content.leave_out_sources():
             notes.append(
                 "sources left out to meet the size limit: tracebacks have line numbers, but no "
@@ -89,7 +89,7 @@ def build_package(
 
 def own_files(kind: Kind) -> dict[PurePosixPath, Path]:
     """Return our own modules for a package: path in the package -> local file."""
-    found = {}
+    files = {}
     for package in _OWN_PACKAGES:
         spec = find_spec(package)
         if spec is None or not spec.submodule_search_locations:
@@ -101,8 +101,8 @@ def own_files(kind: Kind) -> dict[PurePosixPath, Path]:
             for path in Path(source).rglob("*"):
                 name = PurePosixPath(package, *path.relative_to(source).parts)
                 if path.is_file() and not is_own_left_out(name, kind):
-                    found[name] = path
-    return found
+                    files[name] = path
+    return files
 
 
 @dataclass(slots=True)
@@ -132,9 +132,9 @@ class _Content:
     def size(self) -> int:
         return sum((self.root / name).stat().st_size for name in self.files)
 
-    def claim(self, found: Iterable[Installed]) -> None:
+    def claim(self, distributions: Iterable[Installed]) -> None:
         """Record the version and the files of each distribution."""
-        for distribution in found:
+        for distribution in distributions:
             self.versions[distribution.name] = distribution.version
             self.owners.update(dict.fromkeys(distribution.files, distribution.name))
 

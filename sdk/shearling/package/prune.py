@@ -108,13 +108,13 @@ def is_own_left_out(path: PurePosixPath, kind: Kind) -> bool:
 
 def unimported_tests(root: Path) -> set[PurePosixPath]:
     """Return the test directories under `root`, except those that their own package imports."""
-    found: set[PurePosixPath] = set()
+    directories: set[PurePosixPath] = set()
     for package in (path for path in root.iterdir() if path.is_dir()):
         tests = [path for name in ("tests", "test") for path in package.rglob(name)]
         tests = [path for path in tests if path.is_dir()]
         if tests and not _imports_tests(package, tests):
-            found.update(PurePosixPath(path.relative_to(root)) for path in tests)
-    return found
+            directories.update(PurePosixPath(path.relative_to(root)) for path in tests)
+    return directories
 
 
 def _imports_tests(package: Path, tests: Iterable[Path]) -> bool:

@@ -62,8 +62,8 @@ class VersionLog:
         last = self.last()
         if last:
             self._index(last, self._log.read(last) or {})
-        if found := self.find(digest):
-            return found, False
+        if existing := self.find(digest):
+            return existing, False
         number = last + 1
         while taken := self._log.create(number, {"digest": digest, **details}):
             self._index(number, taken)
