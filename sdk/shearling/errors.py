@@ -68,7 +68,7 @@ class IntegrityError(BundleError):
     """
 
     def __init__(self, what: str, *, expected: str, actual: str) -> None:
-        super().__init__(f"{what} is not what was pushed: expected {expected}, got {actual}")
+        super().__init__(f"{what} is corrupt or was changed: expected {expected}, got {actual}")
         self.expected = expected
         self.actual = actual
 

@@ -95,7 +95,7 @@ def test_a_model_that_accepts_no_missing_values_refuses_them_and_names_the_place
         model.predict(HOLES)
     row, column = np.argwhere(np.isnan(HOLES))[0]
     assert str(caught.value) == (
-        f"input 'X': the value at [{row}, {column}] is missing, and the model takes no missing "
+        f"input 'X': the value at [{row}, {column}] is missing, but the model accepts no missing "
         "values in input 'X': fill it first, or push the model with an imputer in its pipeline"
     )
 
@@ -124,7 +124,7 @@ def tensor(**fields: Any) -> dict[str, Any]:
 def test_a_missing_value_in_any_encoding_is_refused_by_inputs_that_do_not_accept_it(
     ask: Callable[[], object],
 ) -> None:
-    with pytest.raises(InvalidRequestError, match="is missing, and the model takes no"):
+    with pytest.raises(InvalidRequestError, match="is missing, but the model accepts no"):
         ask()
 
 

@@ -368,7 +368,7 @@ def test_a_corrupted_blob_is_never_served(served: Served) -> None:
     assert data is not None
     served.registry.store.write(key, data[:-1] + b"!")
     server = served.server()
-    assert "is not what was pushed" in server.problem()
+    assert "is corrupt or was changed" in server.problem()
     answer = respond(event("http-infer"), Call(), server)
     assert answer["statusCode"] == 503
     served.registry.store.write(key, data)

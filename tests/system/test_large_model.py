@@ -118,7 +118,7 @@ def test_a_blob_changed_in_s3_fails_the_release_and_the_old_version_goes_on_serv
     file = bundle.manifest.file("model.onnx")
     key = f"blobs/sha256/{file.hex}"
     stack.aws.client("s3").put_object(Bucket=bucket, Key=key, Body=b"0" * file.size)
-    with pytest.raises(sdk.ReleaseError, match="is not what was pushed"):
+    with pytest.raises(sdk.ReleaseError, match="is corrupt or was changed"):
         sdk.set_alias("embed", "prod", version, wait=True, timeout_seconds=120)
     outputs = sdk.connect(f"{stack.function}:prod").infer(ROWS)
     np.testing.assert_array_equal(outputs["Y"], ROWS * 3)

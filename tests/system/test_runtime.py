@@ -211,7 +211,7 @@ def test_a_corrupted_blob_is_never_loaded(
         answer = function.invoke(request())
         verdict = function.invoke({"shearling": "check"})
     assert answer["status"] == 503
-    assert "not what was pushed" in answer["error"]
+    assert "is corrupt or was changed" in answer["error"]
     assert verdict["passed"] is False
 
 

@@ -94,7 +94,10 @@ class Field:
             or any(character in text for character in "\0\\")
             or ":" in parts[0]
         ):
-            raise BundleError(f"{text!r:.80} is not a relative path", field=self.path)
+            raise BundleError(
+                f"{text!r:.80} is not a relative path without '.', '..', backslash or drive",
+                field=self.path,
+            )
         return text
 
     def tolerance(self) -> float:

@@ -206,7 +206,7 @@ def check_missing(array: NDArray[Any], spec: TensorSpec, place: str) -> NDArray[
         return array
     where = f" at {np.argwhere(missing)[0].tolist()}" if array.size > 1 else ""
     raise InvalidRequestError(
-        f"{place}: the value{where} is missing, and the model takes no missing values in input "
+        f"{place}: the value{where} is missing, but the model accepts no missing values in input "
         f"{spec.name!r}: fill it first, or push the model with an imputer in its pipeline"
     )
 

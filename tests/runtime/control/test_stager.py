@@ -169,7 +169,7 @@ def test_a_blob_changed_in_the_registry_is_a_final_failure_that_leaves_nothing(
     assert answer["outcome"] == "failed"
     assert answer["is_final"] is True
     assert "ballast" in answer["reason"]
-    assert "is not what was pushed" in answer["reason"]
+    assert "is corrupt or was changed" in answer["reason"]
     assert not list((staged.mount / BLOBS).glob(f"{ballast.hex}*"))
     assert not stager.ensure_staged(staged.mount, staged.pin)
 
