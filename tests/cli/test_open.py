@@ -15,8 +15,8 @@ from shearling.cli.proxy import HttpUpstream, LambdaUpstream, serving
 from shearling.client.auth import Auth, Authorization
 from shearling.client.transport import Answer
 from tests.support.bundles import scaling_bundle
-from tests.support.http_server import http_door
-from tests.support.lambda_server import Handler, LambdaDoor, served
+from tests.support.http_server import http_api
+from tests.support.lambda_server import Handler, LocalLambda, served
 from tests.support.webdriver import chromium
 from tests.system.test_page import SCREENSHOTS, in_a_browser
 
@@ -40,9 +40,9 @@ def function(tmp_path_factory: pytest.TempPathFactory) -> Handler:
 
 @pytest.fixture
 def url(function: Handler) -> Iterator[str]:
-    client = LambdaDoor({"acme-fraud:prod": function}).client
-    door = {"function": "acme-fraud:prod"}
-    with serving(LambdaUpstream("acme-fraud:prod", client), PAGE, door) as served_at:
+    client = LocalLambda({"acme-fraud:prod": function}).client
+    connection = {"function": "acme-fraud:prod"}
+    with serving(LambdaUpstream("acme-fraud:prod", client), PAGE, connection) as served_at:
         yield served_at
 
 
@@ -62,7 +62,7 @@ def test_the_page_is_the_models_own_and_knows_how_it_is_reached(url: str) -> Non
     status, policy, page = ask(url)
     assert status == 200
     assert "default-src 'none'" in policy
-    assert b'id="door">{"function": "acme-fraud:prod"}</script>' in page
+    assert b'id="connection">{"function": "acme-fraud:prod"}</script>' in page
 
 
 def test_what_the_page_sends_is_answered_by_the_alias(url: str) -> None:
@@ -103,7 +103,7 @@ def test_a_body_that_lambda_does_not_take_is_not_read(url: str) -> None:
 
 
 def test_a_function_that_cannot_be_invoked_is_an_error_with_a_sentence(function: Handler) -> None:
-    client = LambdaDoor({"acme-fraud:prod": function}).client
+    client = LocalLambda({"acme-fraud:prod": function}).client
     with serving(LambdaUpstream("acme-fraud:gone", client), PAGE, {}) as url:
         status, _, body = ask(url)
     assert status == 502
@@ -145,7 +145,7 @@ def _sent_headers(
         seen.append(event["headers"])
         return {"statusCode": 200, "headers": {}, "body": "{}", "isBase64Encoded": False}
 
-    with http_door(api) as there:
+    with http_api(api) as there:
         auth: Auth = "iam" if region else "auto"
         authorization = Authorization.choose("", auth, region=region, token=token, api_key=api_key)
         upstream = HttpUpstream(there, authorization)
@@ -164,8 +164,8 @@ def test_the_command_opens_the_page_and_ends_by_ctrl_c(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("webbrowser.open", browser)
-    door = LambdaDoor({"acme-fraud:prod": function})
-    assert shearling(["open", "acme-fraud:prod"], lambda_client=door.in_region) == 0
+    local_lambda = LocalLambda({"acme-fraud:prod": function})
+    assert shearling(["open", "acme-fraud:prod"], lambda_client=local_lambda.in_region) == 0
     assert opened == [200]
     assert re.search(r"http://127\.0\.0\.1:\d+/\S+/docs", capsys.readouterr().out)
 
@@ -186,7 +186,7 @@ def test_the_command_sends_the_key_of_the_environment(
 
     monkeypatch.setattr("webbrowser.open", browser)
     monkeypatch.setenv("SHEARLING_API_KEY", "k")
-    with http_door(api) as there:
+    with http_api(api) as there:
         assert shearling(["open", there, "--model", "fraud"]) == 0
     assert seen == ["k", "k"]  # once to see whether it is there, once for the page
 
@@ -212,13 +212,13 @@ def test_a_key_at_a_host_of_aws_is_signed_for_only_when_asked_and_a_token_never(
 def test_a_wrong_target_is_said_at_once(
     function: Handler, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    door = LambdaDoor({})
-    assert shearling(["open", "acme-fraud:prod"], lambda_client=door.in_region) == 1
+    local_lambda = LocalLambda({})
+    assert shearling(["open", "acme-fraud:prod"], lambda_client=local_lambda.in_region) == 1
     assert "acme-fraud:prod" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         shearling(["open", "https://api.example"])
     assert "--model" in capsys.readouterr().err
-    with http_door(function) as there:
+    with http_api(function) as there:
         assert shearling(["open", there, "--model", "nope"]) == 1
     assert "model 'nope' is not served here; 'fraud' is" in capsys.readouterr().err
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.cli import error, output, run
-from tests.support.lambda_server import FunctionError, LambdaDoor
+from tests.support.lambda_server import FunctionError, LocalLambda
 from tests.support.releases import deploy
 
 if TYPE_CHECKING:
@@ -32,10 +32,10 @@ def test_a_release_asks_the_releaser_of_each_region_and_shows_what_it_did(
     deploy(models)
     deploy(models, "acme-fraud-2")
     deploy(models, "acme-fraud-3", region="us-east-1", aliases=["prod"])
-    door = LambdaDoor({"acme_releaser": lambda _: {"results": [result()]}})
-    assert run("retry-release", "fraud", "prod", door=door) == 0
-    assert door.calls == [("acme_releaser", {"model": "fraud", "alias": "prod"})] * 2
-    assert door.regions == ["eu-west-1", "us-east-1"]
+    local_lambda = LocalLambda({"acme_releaser": lambda _: {"results": [result()]}})
+    assert run("retry-release", "fraud", "prod", local_lambda=local_lambda) == 0
+    assert local_lambda.calls == [("acme_releaser", {"model": "fraud", "alias": "prod"})] * 2
+    assert local_lambda.regions == ["eu-west-1", "us-east-1"]
     lines = output(capsys).splitlines()
     assert lines[1] == "acme-fraud  prod   released        1  4               -"
 
@@ -45,9 +45,9 @@ def test_a_release_may_name_the_alias_in_a_ref_or_none(
     models: Registry, capsys: pytest.CaptureFixture[str], arguments: str, alias: str | None
 ) -> None:
     deploy(models)
-    door = LambdaDoor({"acme_releaser": lambda _: {"results": [result()]}})
-    assert run("retry-release", arguments, "--json", door=door) == 0
-    assert door.calls == [("acme_releaser", {"model": "fraud", "alias": alias})]
+    local_lambda = LocalLambda({"acme_releaser": lambda _: {"results": [result()]}})
+    assert run("retry-release", arguments, "--json", local_lambda=local_lambda) == 0
+    assert local_lambda.calls == [("acme_releaser", {"model": "fraud", "alias": alias})]
     assert json.loads(output(capsys)) == [result()]
 
 
@@ -56,13 +56,13 @@ def test_a_failed_release_is_one_line_and_the_other_regions_are_asked_all_the_sa
 ) -> None:
     deploy(models)
     deploy(models, "acme-fraud-2", releaser="other_releaser")
-    door = LambdaDoor(
+    local_lambda = LocalLambda(
         {
             "acme_releaser": lambda _: FunctionError("acme-fraud:prod: it answers otherwise"),
             "other_releaser": lambda _: {"results": [result(function="acme-fraud-2")]},
         }
     )
-    assert run("retry-release", "fraud", door=door) == 1
+    assert run("retry-release", "fraud", local_lambda=local_lambda) == 1
     captured = capsys.readouterr()
     assert "acme-fraud-2" in captured.out
     assert captured.err.splitlines()[-1] == (
@@ -74,7 +74,7 @@ def test_a_releaser_that_is_gone_is_one_line(
     models: Registry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     deploy(models)
-    assert run("retry-release", "fraud", door=LambdaDoor({})) == 1
+    assert run("retry-release", "fraud", local_lambda=LocalLambda({})) == 1
     assert error(capsys).splitlines()[-1].startswith("shearling: An error occurred (ResourceNotF")
 
 
@@ -83,7 +83,10 @@ def test_a_function_that_is_no_releaser_is_told(
     models: Registry, capsys: pytest.CaptureFixture[str], answer: object
 ) -> None:
     deploy(models)
-    assert run("retry-release", "fraud", door=LambdaDoor({"acme_releaser": lambda _: answer})) == 1
+    assert (
+        run("retry-release", "fraud", local_lambda=LocalLambda({"acme_releaser": lambda _: answer}))
+        == 1
+    )
     assert "acme_releaser is no releaser: it answered" in error(capsys)
 
 

@@ -20,7 +20,7 @@ from shearling_runtime.serving.model_server import ModelServer
 from tests.protocol.test_csv_rows import frame_server
 from tests.runtime.test_runtime import Call, settings_of
 from tests.support.bundles import scaling_bundle
-from tests.support.http_server import http_door
+from tests.support.http_server import http_api
 from tests.support.lambda_server import served
 from tests.support.terraform_cli import TOOLS
 from tests.support.webdriver import Browser, chromium, why_not
@@ -88,7 +88,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     directory = tmp_path_factory.mktemp("page")
     registry = str(directory / "registry")
     version = scaling_bundle(directory).publish(registry)
-    with http_door(served(registry, str(version.pin), directory)) as url:
+    with http_api(served(registry, str(version.pin), directory)) as url:
         yield url
 
 
@@ -121,7 +121,7 @@ def test_the_fields_have_the_names_of_the_columns(
     window: Browser, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     server = frame_server(tmp_path_factory.mktemp("frame"))
-    with http_door(lambda event: respond(event, Call(), server)) as url:
+    with http_api(lambda event: respond(event, Call(), server)) as url:
         window.open(f"{url}/v2/models/fraud/docs")
         names = (
             "return [...document.querySelectorAll('#fields th[scope=row]')].map(x => x.textContent)"
@@ -145,7 +145,7 @@ def test_half_floats_are_sent_and_shown_though_json_has_no_form_for_them(
     )
     settings = replace(settings_of(registry, version.pin, directory), allow_pickle=True)
     server = ModelServer(settings)
-    with http_door(lambda event: respond(event, Call(), server)) as url:
+    with http_api(lambda event: respond(event, Call(), server)) as url:
         window.open(f"{url}/v2/models/halves/docs")
         window.type("[aria-label='X[0], row 1']", "2049")  # between two: the even one
         window.type("[aria-label='X[1], row 1']", "1e-7")  # below the smallest normal one
@@ -290,7 +290,7 @@ def test_inputs_of_every_kind_are_sent_as_they_are(window: Browser) -> None:
             sent.append(json.loads(event["body"]))
         return answer(json.dumps(document), kind)
 
-    with http_door(function) as url:
+    with http_api(function) as url:
         window.open(f"{url}/v2/models/mixed/docs")
         aliases = "[...document.querySelectorAll('#versions a')].map(x => x.textContent)"
         window.wait_for("return document.querySelector('#versions a')")
@@ -326,7 +326,7 @@ def ask_the_page(
             sent.append(json.loads(event["body"]))
         return answer(json.dumps(answered), {"content-type": "application/json"})
 
-    with http_door(function) as url:
+    with http_api(function) as url:
         window.open(f"{url}/v2/models/fraud/docs")
         window.click("#send")
         window.wait_for("return document.querySelector('#state').textContent.startsWith('Answ')")
@@ -372,7 +372,7 @@ def test_a_model_with_markup_in_its_names_is_shown_and_not_run(
     example = Example({ATTACK: np.array([[ATTACK]], object)}, {})
     html, headers = docs_page(metadata(ATTACK, tensor), example, ATTACK)
     headers |= {"content-type": "text/html; charset=utf-8"}
-    with http_door(lambda _: answer(html, headers)) as url:
+    with http_api(lambda _: answer(html, headers)) as url:
         window.open(f"{url}/v2/models/x/docs")
         assert window.text("h1") == ATTACK
         assert window.run("return document.title") == ATTACK

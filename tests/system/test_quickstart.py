@@ -22,13 +22,13 @@ import pytest
 import tritonclient.http as triton
 
 import shearling as sdk
-from examples.quickstart.demo import look_around
+from examples.quickstart.demo import inspection_commands
 from examples.quickstart.train_and_push import data, train
 from shearling.cli import main as shearling
 from shearling.protocol.requests import request_document
 from shearling.protocol.responses import read_answer
 from tests.embedded_aws import REGION, EmbeddedAws
-from tests.support.event_sources import Doors
+from tests.support.deployed_model import DeployedModel
 from tests.support.packages import built_package, function_python
 from tests.support.terraform_cli import (
     REPOSITORY,
@@ -66,13 +66,16 @@ class Quickstart:
         self.terraform.apply()
         self.outputs = self.terraform.outputs()
         self.function = self.outputs["function_name"]
-        self.doors = Doors(aws, self.function, self.outputs["api_id"], "cancer")
+        self.deployed = DeployedModel(aws, self.function, self.outputs["api_id"], "cancer")
 
     def served(self, *aliases: str) -> dict[str, str]:
-        """The version that answers at each alias, at both doors; an error's status if none does."""
+        """The version that answers at each alias, at both APIs; an error's status if none does."""
         answers = {}
         for alias in aliases:
-            both = [self.doors.by_alias(alias, ROWS[:1]), self.doors.over_http(alias, ROWS[:1])]
+            both = [
+                self.deployed.by_alias(alias, ROWS[:1]),
+                self.deployed.over_http(alias, ROWS[:1]),
+            ]
             versions = {answer.version or str(answer.status) for answer in both}
             assert len(versions) == 1, versions
             answers[alias] = versions.pop()
@@ -104,7 +107,9 @@ def registry_variable(stack: Quickstart, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_before_a_push_every_alias_says_what_to_do(stack: Quickstart) -> None:
     assert stack.served("prod", "staging") == {"prod": "503", "staging": "503"}
-    assert "push one and set the alias" in stack.doors.by_alias("prod", ROWS[:1]).document["error"]
+    assert (
+        "push one and set the alias" in stack.deployed.by_alias("prod", ROWS[:1]).document["error"]
+    )
 
 
 def test_waiting_for_an_alias_that_nothing_serves_fails_at_once() -> None:
@@ -112,15 +117,15 @@ def test_waiting_for_an_alias_that_nothing_serves_fails_at_once() -> None:
         sdk.push_model(train("logistic"), "other", example=ROWS, alias="prod", wait=True)
 
 
-def test_a_pushed_model_answers_as_the_local_one_at_both_doors(stack: Quickstart) -> None:
+def test_a_pushed_model_answers_as_the_local_one_at_both_apis(stack: Quickstart) -> None:
     model = train("logistic")
     version = sdk.push_model(model, "cancer", example=ROWS, alias="prod", wait=True)
     assert version.version == 1
     local = model.predict_proba(ROWS)
     for answer in (
-        stack.doors.by_alias("prod", ROWS),
-        stack.doors.over_http("prod", ROWS),
-        stack.doors.over_http(None, ROWS),
+        stack.deployed.by_alias("prod", ROWS),
+        stack.deployed.over_http("prod", ROWS),
+        stack.deployed.over_http(None, ROWS),
     ):
         assert (answer.status, answer.version) == (200, "1")
         np.testing.assert_allclose(answer.outputs["probabilities"], local, atol=1e-5)
@@ -132,10 +137,10 @@ def test_a_client_connects_by_alias_and_gets_arrays(stack: Quickstart) -> None:
     np.testing.assert_array_equal(model.infer(ROWS)["label"], train("logistic").predict(ROWS))
 
 
-def test_more_rows_than_a_call_has_are_answered_in_order_at_both_doors(stack: Quickstart) -> None:
+def test_more_rows_than_a_call_has_are_answered_in_order_at_both_apis(stack: Quickstart) -> None:
     rows = np.random.default_rng(0).permutation(np.tile(ROWS, (20, 1)))
     by_alias = sdk.connect(f"{stack.function}:prod")
-    over_http = sdk.connect(stack.doors.api, model="cancer", alias="prod", auth="iam")
+    over_http = sdk.connect(stack.deployed.api, model="cancer", alias="prod", auth="iam")
     for model in (by_alias, over_http):
         outputs = model.infer_many(rows, rows_per_call=len(rows) // 7, max_concurrency=3)
         np.testing.assert_array_equal(outputs["label"], train("logistic").predict(rows))
@@ -143,7 +148,7 @@ def test_more_rows_than_a_call_has_are_answered_in_order_at_both_doors(stack: Qu
 
 def test_a_person_opens_the_page_and_asks_with_their_own_credentials(stack: Quickstart) -> None:
     body = json.dumps(request_document({"X": ROWS[:3]})).encode()
-    api = [stack.doors.api, "--model", "cancer", "--alias", "prod", "--region", REGION]
+    api = [stack.deployed.api, "--model", "cancer", "--alias", "prod", "--region", REGION]
     for target in ([f"{stack.function}:prod"], api):
         with opened(stack, *target) as page:
             with urllib.request.urlopen(page, timeout=60) as answer:
@@ -174,7 +179,7 @@ def test_the_commands_that_the_demo_prints_work_as_printed(
 ) -> None:
     request = tmp_path / "request.json"
     request.write_text(json.dumps(request_document({"X": ROWS[:1]})))
-    command = look_around(stack.aws, stack.outputs, request)[number]
+    command = inspection_commands(stack.aws, stack.outputs, request)[number]
     if shutil.which(command.split()[0]) is None:
         pytest.skip(f"{command.split()[0]} is not installed here")
     environment = stack.aws.process_environment(SHEARLING_REGISTRY=stack.outputs["registry_uri"])
@@ -191,9 +196,9 @@ def test_staging_serves_version_2_while_prod_stays(stack: Quickstart) -> None:
 
 
 def test_the_api_answers_for_the_number_that_is_served_and_for_no_other(stack: Quickstart) -> None:
-    assert stack.doors.request("GET", "/v2/models/cancer/versions/1").status == 200
-    assert stack.doors.request("GET", "/v2/models/cancer/versions/2").status == 404
-    assert stack.doors.request("GET", "/v2/models/cancer/ready").document["ready"] is True
+    assert stack.deployed.request("GET", "/v2/models/cancer/versions/1").status == 200
+    assert stack.deployed.request("GET", "/v2/models/cancer/versions/2").status == 404
+    assert stack.deployed.request("GET", "/v2/models/cancer/ready").document["ready"] is True
 
 
 def test_promoting_moves_prod_and_a_rollback_moves_it_back(stack: Quickstart) -> None:
@@ -267,7 +272,7 @@ def test_a_client_that_is_not_ours_gets_the_local_models_answers(stack: Quicksta
     stack.terraform.set_variables(**stack.variables)
     stack.terraform.apply()
     model = train("logistic")
-    with triton.InferenceServerClient(stack.doors.api.removeprefix("http://")) as client:
+    with triton.InferenceServerClient(stack.deployed.api.removeprefix("http://")) as client:
         assert client.is_server_ready()
         assert client.is_model_ready("cancer", "prod")
         assert client.get_model_metadata("cancer")["versions"] == ["1"]
@@ -288,7 +293,7 @@ def test_curl_gets_the_local_models_answers_in_json_and_as_csv(
     stack: Quickstart, tmp_path: Path
 ) -> None:
     expected = train("logistic").predict(ROWS)
-    url = f"{stack.doors.api}/v2/models/cancer/infer"
+    url = f"{stack.deployed.api}/v2/models/cancer/infer"
     request, rows = tmp_path / "request.json", tmp_path / "rows.csv"
     request.write_text(json.dumps(request_document({"X": ROWS})))
     np.savetxt(rows, ROWS, delimiter=",", fmt="%.9g")

@@ -3,7 +3,7 @@
   const parsed = (id) => JSON.parse(document.getElementById(id).textContent);
   const byId = (id) => document.getElementById(id);
   const { metadata, example } = parsed("data");
-  const door = parsed("door");
+  const connection = parsed("connection");
   const SHOWN_COLUMNS = 24, SHOWN_ROWS = 100, FIELDS = 64;
   const here = location.pathname.replace(/\/docs\/?$/, "");
   const models = here.slice(0, here.indexOf("/v2/models/") + "/v2/models/".length);
@@ -215,20 +215,20 @@
       return;
     }
     const body = requestText(parts);
-    const invoked = door && door.function;
-    const url = door && door.api ? `${door.api}${here.slice(here.indexOf("/v2/models/"))}` : `${location.origin}${here}`;
+    const invoked = connection && connection.function;
+    const url = connection && connection.api ? `${connection.api}${here.slice(here.indexOf("/v2/models/"))}` : `${location.origin}${here}`;
     if (hasHalves) {
       byId("shell").textContent = "# JSON has no form for half floats (FP16), and a shell none for their bytes: use Python";
     } else if (invoked) {
-      byId("shell").textContent = `aws lambda invoke --function-name ${quoted(door.function)} --cli-binary-format raw-in-base64-out --payload ${quoted(body)} /dev/stdout`;
+      byId("shell").textContent = `aws lambda invoke --function-name ${quoted(connection.function)} --cli-binary-format raw-in-base64-out --payload ${quoted(body)} /dev/stdout`;
     } else {
-      const signed = door && door.region
-        ? ` \\\n  --aws-sigv4 "aws:amz:${door.region}:execute-api" --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" \\\n  \${AWS_SESSION_TOKEN:+-H "x-amz-security-token: $AWS_SESSION_TOKEN"}` : "";
+      const signed = connection && connection.region
+        ? ` \\\n  --aws-sigv4 "aws:amz:${connection.region}:execute-api" --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" \\\n  \${AWS_SESSION_TOKEN:+-H "x-amz-security-token: $AWS_SESSION_TOKEN"}` : "";
       byId("shell").textContent = `curl -sS ${quoted(`${url}/infer`)}${signed} \\\n  -H 'content-type: application/json' -d ${quoted(body)}`;
     }
     const version = /\/versions\/([^/]+)$/.exec(here);
     const base = url.slice(0, url.indexOf("/v2/models/"));
-    const target = invoked ? JSON.stringify(door.function)
+    const target = invoked ? JSON.stringify(connection.function)
       : `${JSON.stringify(base)}, model=${JSON.stringify(metadata.name)}${version ? `, alias=${JSON.stringify(decodeURIComponent(version[1]))}` : ""}`;
     const arrays = parts.map(({ spec, shape, text }) =>
       `    ${JSON.stringify(spec.name)}: np.array(${python(text)}, "${dtypes[spec.datatype] || spec.datatype.toLowerCase()}").reshape(${JSON.stringify(shape)}),`);
@@ -332,7 +332,7 @@
 
   // What else is served is known by the index; where there is none, the page does without.
   async function askIndex() {
-    if (door && door.function) return;
+    if (connection && connection.function) return;
     try {
       const response = await fetch(`${models.replace(/models\/$/, "")}repository/index`, { method: "POST", headers: { "content-type": "application/json" }, body: "{}" });
       if (response.ok) drawVersions((await response.json()).filter((entry) => entry.name === metadata.name));

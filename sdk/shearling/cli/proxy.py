@@ -37,7 +37,7 @@ _PASSED_BACK = (
     "referrer-policy",
 )
 #: Where the page looks for who serves it; the model's own data can hold no such text.
-_DOOR = b'id="door">null<'
+_CONNECTION_PLACEHOLDER = b'id="connection">null<'
 
 
 class Upstream(Protocol):
@@ -100,7 +100,7 @@ class HttpUpstream:
 
 
 @contextmanager
-def serving(upstream: Upstream, page: str, door: Mapping[str, str | None]) -> Iterator[str]:
+def serving(upstream: Upstream, page: str, connection: Mapping[str, str | None]) -> Iterator[str]:
     """Serve a model's page on loopback, and yield its URL.
 
     The URL begins with a secret: other users of this machine, and pages of other sites that are
@@ -109,14 +109,14 @@ def serving(upstream: Upstream, page: str, door: Mapping[str, str | None]) -> It
     Args:
         upstream: the way to the model.
         page: the page's path there.
-        door: what the page shows of the way: `function`, or `api` and `region`.
+        connection: what the page shows of the way: `function`, or `api` and `region`.
     """
     secret = secrets.token_urlsafe(24)
 
     class Handler(_Handler):
         _upstream = staticmethod(upstream)
         _secret = secret
-        _door = json.dumps(door).replace("<", "\\u003c").encode()
+        _connection = json.dumps(connection).replace("<", "\\u003c").encode()
 
     with ThreadingHTTPServer((_HOST, 0), Handler) as server:
         server.daemon_threads = True
@@ -138,7 +138,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     _upstream: Upstream
     _secret: str
-    _door: bytes
+    _connection: bytes
 
     def do_GET(self) -> None:
         self._serve()
@@ -154,7 +154,9 @@ class _Handler(BaseHTTPRequestHandler):
             answer = self._answer()
         except InferenceError as error:
             answer = _said(502, str(error))
-        body = answer.body.replace(_DOOR, b'id="door">' + self._door + b"<", 1)
+        body = answer.body.replace(
+            _CONNECTION_PLACEHOLDER, b'id="connection">' + self._connection + b"<", 1
+        )
         self.send_response(answer.status)
         for name in _PASSED_BACK:
             if name in answer.headers:

@@ -65,8 +65,8 @@ def _open(arguments: argparse.Namespace) -> None:
 
     from shearling.cli.proxy import serving
 
-    upstream, page, door = (_by_url if "://" in arguments.target else _by_alias)(arguments)
-    with serving(upstream, page, door) as url:
+    upstream, page, connection = (_by_url if "://" in arguments.target else _by_alias)(arguments)
+    with serving(upstream, page, connection) as url:
         say(url)
         note("serving until Ctrl-C")
         try:
@@ -151,5 +151,5 @@ def _by_url(arguments: argparse.Namespace) -> tuple[Upstream, str, Mapping[str, 
     page = f"/v2/models/{quote(arguments.model)}{alias}/docs"
     api = arguments.target.rstrip("/")
     authorization = Authorization.choose(parts.hostname, auth, **options)
-    door = {"api": api, "region": authorization.signed_region}
-    return HttpUpstream(api, authorization), page, door
+    connection = {"api": api, "region": authorization.signed_region}
+    return HttpUpstream(api, authorization), page, connection

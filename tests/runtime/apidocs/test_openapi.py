@@ -28,7 +28,7 @@ from shearling_runtime.serving.model_server import ModelServer
 from tests.protocol.test_csv_rows import frame_server
 from tests.runtime.events.test_event_sources import columns_model
 from tests.runtime.test_runtime import Call, serve, settings_of
-from tests.support.http_server import http_door
+from tests.support.http_server import http_api
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,15 +38,15 @@ if TYPE_CHECKING:
 _BEYOND_A_SCHEMA = [positive_data_acceptance]
 
 
-def _door(server: ModelServer) -> Any:
-    return http_door(lambda event: respond(event, Call(), server))
+def _api(server: ModelServer) -> Any:
+    return http_api(lambda event: respond(event, Call(), server))
 
 
 @pytest.fixture(scope="module")
 def rows_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     directory = tmp_path_factory.mktemp("rows")
     server = serve(Registry(f"memory://{uuid.uuid4().hex}"), directory).server()
-    with _door(server) as url:
+    with _api(server) as url:
         yield url
 
 
@@ -62,13 +62,13 @@ def columns_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         columns_model, "fraud", example=example, format="cloudpickle", registry=registry
     )
     settings = replace(settings_of(registry, version.pin, directory), allow_pickle=True)
-    with _door(ModelServer(settings)) as url:
+    with _api(ModelServer(settings)) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
 def frame_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with _door(frame_server(tmp_path_factory.mktemp("frame"))) as url:
+    with _api(frame_server(tmp_path_factory.mktemp("frame"))) as url:
         yield url
 
 
