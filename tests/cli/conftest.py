@@ -1,4 +1,4 @@
-"""Fixtures of the command's tests: a registry that the environment names, and what serves it."""
+"""Fixtures of the command's tests: a registry, models in it, and a function that serves one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
-    """An empty registry in a directory, which the environment names."""
+    """An empty registry in a directory; SHEARLING_REGISTRY names it."""
     uri = str(tmp_path / "registry")
     monkeypatch.setenv("SHEARLING_REGISTRY", uri)
     monkeypatch.delenv("SHEARLING_DEBUG", raising=False)

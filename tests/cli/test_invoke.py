@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_without_data_it_says_what_to_pass_and_runs_nothing(
+def test_without_data_the_signature_is_shown_and_nothing_is_run(
     local_lambda: LocalLambda, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert invoke(local_lambda) == 0
@@ -34,7 +34,7 @@ def test_without_data_it_says_what_to_pass_and_runs_nothing(
     assert json.loads(output(capsys))["inputs"][0]["name"] == "X"
 
 
-def test_rows_of_a_file_are_answered_in_a_table(
+def test_outputs_for_the_rows_of_a_file_are_shown_in_a_table(
     local_lambda: LocalLambda, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     np.save(tmp_path / "rows.npy", ROWS)
@@ -53,12 +53,18 @@ def test_rows_of_a_file_are_answered_in_a_table(
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ('[{"age": 1, "height": 2}, {"age": 3}]', "row 2 lacks column 'height', unlike the first"),
-        ('[{"age": 1}, {"age": 3, "height": 2}]', "row 2 has column 'height', unlike the first"),
-        ('[{"age": 1}, [3]]', "row 2 is no object, as the first is"),
+        (
+            '[{"age": 1, "height": 2}, {"age": 3}]',
+            "row 2 lacks column 'height', unlike the first row",
+        ),
+        (
+            '[{"age": 1}, {"age": 3, "height": 2}]',
+            "row 2 has column 'height', unlike the first row",
+        ),
+        ('[{"age": 1}, [3]]', "row 2 is not an object, but the first row is"),
     ],
 )
-def test_rows_of_other_columns_than_the_first_are_refused_before_they_are_sent(
+def test_rows_with_different_columns_are_refused_before_they_are_sent(
     local_lambda: LocalLambda,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -74,7 +80,7 @@ def piped(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(data)))
 
 
-def test_a_table_may_be_piped_in(
+def test_csv_may_be_piped_in(
     local_lambda: LocalLambda, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     piped(b"age,height\n1,2\n", monkeypatch)
@@ -85,7 +91,7 @@ def test_a_table_may_be_piped_in(
     assert error(capsys).startswith("shearling: standard input: row 2 has 1 cells")
 
 
-def test_a_request_is_sent_as_it_is(
+def test_a_request_of_the_protocol_is_sent_unchanged(
     local_lambda: LocalLambda, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tensor = {"name": "X", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}
@@ -105,7 +111,7 @@ def test_a_request_is_sent_as_it_is(
         (b'{"inputs": []}', "shearling: inputs: missing X FP32[-1, 2]"),
     ],
 )
-def test_data_that_does_not_fit_is_one_line(
+def test_invalid_data_is_reported_in_one_line(
     local_lambda: LocalLambda,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -118,7 +124,7 @@ def test_data_that_does_not_fit_is_one_line(
 
 
 @pytest.mark.usefixtures("registry")
-def test_a_function_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_function_is_reported_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(LocalLambda({})) == 1
     assert error(capsys).startswith("shearling: cannot invoke acme-fraud:prod: ")
 
@@ -134,7 +140,7 @@ def answer_of(**outputs: tuple[str, Sequence[int], list[Any]]) -> dict[str, Any]
     return {"model_name": "fraud", "model_version": "1", "outputs": tensors}
 
 
-def test_outputs_stand_side_by_side_and_large_ones_are_cut(
+def test_outputs_are_columns_of_one_table_and_large_ones_are_cut(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     answer = answer_of(
@@ -150,10 +156,10 @@ def test_outputs_stand_side_by_side_and_large_ones_are_cut(
     assert header.split() == ["label", *(f"scores[{i}]" for i in range(12)), "mean"]
     assert first.split() == ["good", *["0.25"] * 12, "0.5"]
     assert second.split() == ["bad", *["0.25"] * 12, "-"]
-    assert "scores is 2 rows of 20: --raw prints all of it" in captured.err
+    assert "scores has 2 rows of 20 values; only the first are shown." in captured.err
 
 
-def test_an_answer_without_rows_is_a_table_without_rows(
+def test_outputs_without_rows_are_an_empty_table(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     request = write(tmp_path / "request.json", '{"inputs": []}')
@@ -167,7 +173,7 @@ def inferred(local_lambda: LocalLambda) -> list[Any]:
     return [event for _, event in local_lambda.calls if "shearling" not in event]
 
 
-def test_a_table_is_read_as_the_functions_read_it(
+def test_csv_is_read_as_the_runtime_reads_it(
     local_lambda: LocalLambda, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     counted = write(tmp_path / "rows.csv", "0,1\n5,6\n")
@@ -177,7 +183,7 @@ def test_a_table_is_read_as_the_functions_read_it(
     assert output(capsys).splitlines() == ["Y[0]  Y[1]", "  10    12"]
 
 
-def test_instances_are_rows_too(
+def test_instances_are_accepted_as_rows(
     local_lambda: LocalLambda, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = write(tmp_path / "rows.json", json.dumps({"instances": ROWS.tolist()}))
@@ -185,7 +191,7 @@ def test_instances_are_rows_too(
     assert len(output(capsys).splitlines()) == 1 + len(ROWS)
 
 
-def test_rows_are_answered_in_order_by_as_many_calls_as_they_need(
+def test_rows_are_split_into_calls_and_answered_in_order(
     local_lambda: LocalLambda, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = write(tmp_path / "rows.csv", "age,height\n" + "".join(f"{i},0\n" for i in range(7)))
@@ -200,7 +206,7 @@ def test_rows_are_answered_in_order_by_as_many_calls_as_they_need(
     assert (tensor["shape"], tensor["data"][::2]) == ([7, 2], [2.0 * i for i in range(7)])
 
 
-def test_a_file_that_is_too_large_for_a_call_just_works(
+def test_a_file_that_is_too_large_for_a_call_is_split(
     local_lambda: LocalLambda, tmp_path: Path
 ) -> None:
     rows = np.random.default_rng(0).random((300_000, 2), np.float32)
@@ -211,7 +217,7 @@ def test_a_file_that_is_too_large_for_a_call_just_works(
     assert len(inferred(local_lambda)) > 1
 
 
-def test_what_is_too_large_and_cannot_be_cut_says_that_it_is_too_large(
+def test_a_fixed_number_of_rows_that_is_too_large_is_an_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     takes = {"name": "X", "datatype": "FP64", "shape": [2, 2]}
@@ -222,7 +228,7 @@ def test_what_is_too_large_and_cannot_be_cut_says_that_it_is_too_large(
     assert error(capsys) == "shearling: the answer is too large\n"
 
 
-def test_rows_without_an_answer_are_told_and_the_other_answers_are_written(
+def test_failed_rows_are_reported_and_other_outputs_are_written(
     local_lambda: LocalLambda, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     runtime = local_lambda.functions[TARGET]
@@ -245,7 +251,7 @@ def test_rows_without_an_answer_are_told_and_the_other_answers_are_written(
     assert answers.read_text().splitlines() == ["Y[0],Y[1]", "2.0,4.0", "10.0,12.0"]
 
 
-def test_an_answer_is_written_as_the_files_name_says(tmp_path: Path) -> None:
+def test_the_file_type_of_the_output_is_that_of_its_name(tmp_path: Path) -> None:
     answer = answer_of(label=("BYTES", [2], ["good", "b,d"]), score=("FP32", [2, 1], [0.1, 7]))
     local_lambda = LocalLambda(
         {TARGET: lambda event: answer if "inputs" in event else METADATA | {"outputs": []}}
@@ -267,12 +273,15 @@ def test_an_answer_is_written_as_the_files_name_says(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("answers.txt", "answers.txt: expected one of .csv, .npy, .npz, .json"),
-        ("none/answers.csv", "none/answers.csv: there is no directory none"),
-        ("answers.npy", "answers.npy: one array, and the model gives a FP32[-1], b FP32[-1]: "),
+        ("answers.txt", "answers.txt: unknown file type; expected one of .csv, .npy, .npz, .json"),
+        ("none/answers.csv", "none/answers.csv: the directory none does not exist"),
+        (
+            "answers.npy",
+            "answers.npy: a .npy file holds one array, and the model has 2 outputs (a FP32[-1]",
+        ),
     ],
 )
-def test_a_file_that_cannot_be_written_is_told_before_a_call(
+def test_an_unusable_output_file_is_reported_before_a_call(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, message: str
 ) -> None:
     gives = [{"name": each, "datatype": "FP32", "shape": [-1]} for each in "ab"]
@@ -283,10 +292,10 @@ def test_a_file_that_cannot_be_written_is_told_before_a_call(
     assert inferred(local_lambda) == []
 
 
-def test_a_request_is_not_cut(
+def test_a_request_of_the_protocol_is_not_split(
     local_lambda: LocalLambda, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     request = write(tmp_path / "request.json", '{"inputs": []}')
     assert invoke(local_lambda, "--json", request, "--rows-per-call", "1") == 1
-    assert "are for rows: a request is sent as it is" in error(capsys)
+    assert "need rows; a request of the protocol is sent as one call" in error(capsys)
     assert inferred(local_lambda) == []

@@ -91,8 +91,12 @@ def test_strings_and_gaps_of_a_csv_file_become_inputs_of_their_own(
         ("rows.json", "[[1], [2, 3]]", "rows.json: ValueError: "),
         ("rows.json", '[{"a": 1}, {"b": 1}]', "rows.json: row 2 lacks column 'a'"),
         ("rows.json", '{"inputs": [{"name": "X"}]}', "rows.json: KeyError: 'data'"),
-        ("rows.npy", "text", "rows.npy is not a file of arrays: "),
-        ("rows.parquet", "", "rows.parquet: expected one of .npy, .npz, .json, .csv"),
+        ("rows.npy", "text", "rows.npy is not a file of NumPy arrays: "),
+        (
+            "rows.parquet",
+            "",
+            "rows.parquet: unknown file type; expected one of .npy, .npz, .json, .csv",
+        ),
     ],
 )
 @pytest.mark.usefixtures("registry")
@@ -174,7 +178,7 @@ def test_a_version_is_shown_whole(models: Registry, capsys: pytest.CaptureFixtur
         "aliases    -",
         "metadata   auc: 0.93",
         "tolerance  relative 0.001, absolute 0.0001",
-        "input   X     FP32      [-1, 2]  taken",
+        "input   X     FP32      [-1, 2]  accepted",
         "output  Y     FP32      [-1, 2]  -",
     ):
         assert line in shown.splitlines()
@@ -222,7 +226,7 @@ def test_a_directory_with_something_in_it_is_left_alone_unless_forced(
     mine.parent.mkdir()
     mine.write_text("mine")
     assert run("pull", "fraud", str(mine.parent)) == 1
-    assert "is not empty; --force" in error(capsys)
+    assert "is not empty. To write to it anyway, pass --force" in error(capsys)
     assert mine.read_text() == "mine"
     assert run("pull", "fraud", str(mine.parent), "--force") == 0
     assert digest_of(mine.read_bytes()) == models.manifest("fraud").file("model.onnx").digest

@@ -26,7 +26,7 @@ def result(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def test_a_release_asks_the_releaser_of_each_region_and_shows_what_it_did(
+def test_a_release_invokes_the_releaser_of_each_region_and_shows_the_results(
     models: Registry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     deploy(models)
@@ -41,7 +41,7 @@ def test_a_release_asks_the_releaser_of_each_region_and_shows_what_it_did(
 
 
 @pytest.mark.parametrize(("arguments", "alias"), [("fraud:staging", "staging"), ("fraud", None)])
-def test_a_release_may_name_the_alias_in_a_ref_or_none(
+def test_the_alias_may_be_part_of_the_ref_or_left_out(
     models: Registry, capsys: pytest.CaptureFixture[str], arguments: str, alias: str | None
 ) -> None:
     deploy(models)
@@ -51,7 +51,7 @@ def test_a_release_may_name_the_alias_in_a_ref_or_none(
     assert json.loads(output(capsys)) == [result()]
 
 
-def test_a_failed_release_is_one_line_and_the_other_regions_are_asked_all_the_same(
+def test_a_failed_release_is_one_line_and_other_regions_are_still_released(
     models: Registry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     deploy(models)
@@ -79,7 +79,7 @@ def test_a_releaser_that_is_gone_is_one_line(
 
 
 @pytest.mark.parametrize("answer", [{"results": 1}, {}, [], b"no JSON"])
-def test_a_function_that_is_no_releaser_is_told(
+def test_a_function_that_is_not_a_releaser_is_reported(
     models: Registry, capsys: pytest.CaptureFixture[str], answer: object
 ) -> None:
     deploy(models)
@@ -87,10 +87,10 @@ def test_a_function_that_is_no_releaser_is_told(
         run("retry-release", "fraud", local_lambda=LocalLambda({"acme_releaser": lambda _: answer}))
         == 1
     )
-    assert "acme_releaser is no releaser: it answered" in error(capsys)
+    assert "the response of acme_releaser is not a releaser's" in error(capsys)
 
 
-def test_the_verb_that_was_renamed_is_refused_by_its_new_name(
+def test_a_renamed_command_is_refused_with_its_new_name(
     models: Registry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert models.models() == ["fraud"]

@@ -1,4 +1,4 @@
-"""What tests of the command share."""
+"""Helpers of the command's tests."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def output(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def error(capsys: pytest.CaptureFixture[str]) -> str:
-    """What stands on standard error, and nothing on standard output."""
+    """Return standard error; asserts that standard output is empty."""
     captured = capsys.readouterr()
     assert captured.out == ""
     return captured.err
