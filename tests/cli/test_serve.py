@@ -87,7 +87,7 @@ def test_a_port_in_use_is_reported(registry: str) -> None:
         with serving(registry, "fraud", "--port", port) as process:
             assert process.wait(60) == 1
             line(process)
-            assert line(process) == f"port {port}: Address already in use: pass another --port"
+            assert line(process) == f"port {port}: Address already in use. Pass another --port"
 
 
 def test_a_pickle_is_served_only_where_it_is_allowed_and_pinned(registry: str) -> None:

@@ -191,7 +191,7 @@ def test_metadata_of_the_user_cannot_stand_in_for_the_digest(tmp_path: Path) -> 
 def test_a_refused_method_names_the_allowed_one(server: ModelServer) -> None:
     answer = respond(http("/v2/models/fraud/infer"), Call(), server)
     assert answer["headers"]["allow"] == "POST, OPTIONS"
-    assert document(answer)["error"] == "method GET is not allowed here: POST, OPTIONS"
+    assert document(answer)["error"] == "method GET is not allowed for this path; use POST, OPTIONS"
 
 
 def test_head_is_get_without_a_body(server: ModelServer) -> None:
@@ -293,7 +293,7 @@ def test_an_error_of_ours_is_a_500_with_the_number_under_which_the_log_has_it(
     answer = respond(event("http-infer"), Call(), server)
     assert answer["statusCode"] == 500
     assert document(answer)["error"] == (
-        "internal error; the function's log has it under request-1"
+        "internal error; see request request-1 in the function's log"
     )
     (failure, _) = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert failure["request_id"] == "request-1"
@@ -305,7 +305,7 @@ def test_no_released_model_is_a_503_that_says_what_to_do(tmp_path: Path) -> None
     server.start()
     answer = respond(event("http-infer"), Call(), server)
     assert answer["statusCode"] == 503
-    assert "no model is released on acme-fraud yet: push one" in document(answer)["error"]
+    assert "no model is released on acme-fraud yet. Push one" in document(answer)["error"]
     assert respond(event("direct-infer"), Call(), server)["status"] == 503
     ready = respond(http("/v2/health/ready"), Call(), server)
     assert ready["statusCode"] == 503
@@ -318,7 +318,7 @@ def test_no_released_model_is_a_503_that_says_what_to_do(tmp_path: Path) -> None
 def test_less_time_than_a_request_needs_is_a_504(server: ModelServer) -> None:
     answer = respond(event("http-infer"), Call(seconds_left=0.0), server)
     assert answer["statusCode"] == 504
-    assert "0.00 s are left, and a request needs" in document(answer)["error"]
+    assert "0.00 s are left, but a request needs" in document(answer)["error"]
 
 
 def failing_model(rows: Any) -> Any:
@@ -339,10 +339,7 @@ def test_a_model_that_fails_is_a_500_without_its_secrets(
     answer = respond(http("/v2/models/fraud/infer", "POST", json.dumps(request)), Call(), server)
     assert answer["statusCode"] == 500
     error = document(answer)["error"]
-    assert (
-        error
-        == "the model failed with ValueError; the function's log has the cause under request-1"
-    )
+    assert error == "the model failed with ValueError; see request request-1 in the function's log"
     assert "secret" not in error
     assert "Traceback" not in answer["body"]
     logged = [json.loads(line) for line in capfd.readouterr().out.splitlines()]

@@ -108,7 +108,7 @@ def registry_variable(stack: Quickstart, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_before_a_push_every_alias_says_what_to_do(stack: Quickstart) -> None:
     assert stack.served("prod", "staging") == {"prod": "503", "staging": "503"}
     assert (
-        "push one and set the alias" in stack.deployed.by_alias("prod", ROWS[:1]).document["error"]
+        "Push one and set the alias" in stack.deployed.by_alias("prod", ROWS[:1]).document["error"]
     )
 
 

@@ -188,7 +188,7 @@ def test_without_a_released_model_the_answer_says_what_to_do(start: Start) -> No
     with start(None) as function:
         answer = function.invoke(request())
     assert answer["status"] == 503
-    assert "push one and set the alias" in answer["error"]
+    assert "Push one and set the alias" in answer["error"]
 
 
 def corrupt(aws: EmbeddedAws, uri: str, digest: str) -> None:

@@ -169,7 +169,7 @@ def test_terraform_and_people_name_a_function_or_a_model_and_perhaps_an_alias(
 def test_to_ask_for_what_is_not_there_is_an_error(
     releases: Releases, event: dict[str, Any]
 ) -> None:
-    with pytest.raises(ReleaseError, match="nothing deployed here answers to"):
+    with pytest.raises(ReleaseError, match="no deployed function and alias match"):
         releaser.handler(event, Context())
     assert releases.asked == []
 
@@ -225,9 +225,11 @@ def test_one_failure_does_not_keep_the_others_waiting_and_is_raised_at_the_end(
 
 def test_an_apply_that_fails_says_to_mend_what_was_changed(releases: Releases) -> None:
     releases.outcomes = {"acme-fraud:prod": "failed"}
-    with pytest.raises(ReleaseError, match="served on: mend what was changed and apply again, or"):
+    with pytest.raises(
+        ReleaseError, match=r"previous versions\. To recover, fix the change and apply again"
+    ):
         releaser.handler({"function": "acme-fraud"}, Context())
-    with pytest.raises(ReleaseError, match=r"served on: roll back"):
+    with pytest.raises(ReleaseError, match=r"previous versions\. To recover, roll back"):
         releaser.handler({"function": "acme-fraud", "alias": "prod"}, Context())
 
 

@@ -142,7 +142,7 @@ def test_what_two_versions_share_is_copied_once(
 def test_without_time_nothing_is_begun_and_the_next_one_finishes(staged: Staged) -> None:
     answer = staged.stage(end=1.0, now=lambda: 2.0)
     assert answer["outcome"] == "unfinished"
-    assert "the next sweep resumes it" in answer["reason"]
+    assert "the next scheduled reconciliation resumes" in answer["reason"]
     assert staged.stage() == {"outcome": "staged"}
     assert staged.is_whole()
 
@@ -206,7 +206,10 @@ def test_of_two_stagers_with_the_same_bundle_one_copies(staged: Staged) -> None:
     with stager.locked(staged.mount, hex_of(staged.pin)) as is_ours:
         assert is_ours
         answer = staged.stage()
-    assert (answer["outcome"], answer["reason"]) == ("unfinished", "another stager is at it")
+    assert (answer["outcome"], answer["reason"]) == (
+        "unfinished",
+        "another stager is staging this bundle",
+    )
     assert staged.stage() == {"outcome": "staged"}
 
 
@@ -343,7 +346,7 @@ def test_the_function_looks_stages_and_prunes(
     assert ask("stage", pin=str(staged.pin), function="f") == {"outcome": "staged"}
     assert ask("look", pin=str(staged.pin)) == {"staged": True}
     assert ask("prune", keep=sorted(staged.names())) == {"blobs": []}
-    with pytest.raises(ReleaseError, match="look, stage or prune"):
+    with pytest.raises(ReleaseError, match="expected 'look', 'stage' or 'prune'"):
         ask("sweep")
 
 
@@ -401,7 +404,7 @@ def test_the_day_begins_anew_when_somebody_needs_the_bundle(staged: Staged, use:
 def test_nothing_is_removed_while_a_bundle_is_staged(staged: Staged) -> None:
     with stager.locked(staged.mount, "blobs-sha256", shared=True):
         answer = stager.prune(staged.mount, set())
-    assert answer == {"reason": "a bundle is being staged: try again later"}
+    assert answer == {"reason": "a bundle is being staged; try again later"}
 
 
 def test_what_a_killed_stager_left_goes_too_and_what_is_being_written_stays(
