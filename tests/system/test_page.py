@@ -200,7 +200,7 @@ def test_what_the_server_refuses_is_shown_with_what_to_do(page: Browser) -> None
     page.type("[aria-label='X[0], row 1']", "1e300")
     page.click("#send")
     page.wait_for("return document.querySelector('#error strong')")
-    assert page.text("#error strong") == "The input does not fit (400)"
+    assert page.text("#error strong") == "Invalid input (400)"
     assert "inputs[0]" in page.text("#error")
 
 
@@ -360,8 +360,8 @@ def test_a_table_that_is_cut_says_of_how_much(window: Browser) -> None:
     wide = {"name": "Y", "datatype": "FP32", "shape": [123, 40], "data": [0.5] * 4920}
     answered = {"model_version": "7", "outputs": [wide]}
     ask_the_page(window, metadata(), answered, Example({"X": np.ones((1, 2), np.float32)}, {}))
-    said = "Shown are the first 100 of 123 rows and the first 24 of 40 columns; "
-    assert window.text("#answer p") == f"{said}the raw answer has all."
+    shown = "Showing the first 100 of 123 rows and the first 24 of 40 columns. "
+    assert window.text("#answer p") == f"{shown}The raw response has all values."
 
 
 @in_a_browser
