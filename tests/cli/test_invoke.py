@@ -169,7 +169,7 @@ def test_outputs_without_rows_are_an_empty_table(
 
 
 def inferred(local_lambda: LocalLambda) -> list[Any]:
-    """The requests of a local_lambda that ask for more than metadata."""
+    """Return the inference requests that a local Lambda received."""
     return [event for _, event in local_lambda.calls if "shearling" not in event]
 
 

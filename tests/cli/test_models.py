@@ -109,7 +109,7 @@ def test_a_broken_example_is_refused_by_name(
     assert Registry().models() == []
 
 
-def test_an_example_that_is_not_there_is_refused_by_name(
+def test_a_missing_example_is_refused_by_name(
     registry: Registry, graph: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("push", graph, "--name", "fraud", "--example", "rows.csv") == 1
@@ -117,7 +117,7 @@ def test_an_example_that_is_not_there_is_refused_by_name(
     assert registry.models() == []
 
 
-def test_an_empty_registry_lists_nothing_and_says_so(
+def test_an_empty_registry_prints_a_hint(
     registry: Registry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("list") == 0
@@ -167,7 +167,9 @@ def test_the_registry_may_be_an_option(
     assert len(output(capsys).splitlines()) == 1 + len(models.versions("fraud"))
 
 
-def test_a_version_is_shown_whole(models: Registry, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_version_is_shown_with_all_details(
+    models: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
     pushed = push_model(
         scaling_graph(5.0), "fraud", example=ROWS, metadata={"auc": 0.93}, registry=models
     )
@@ -193,9 +195,7 @@ def test_an_environment_is_shown(registry: Registry, capsys: pytest.CaptureFixtu
     assert "numpy==" in line
 
 
-def test_a_version_is_shown_to_a_machine(
-    models: Registry, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_version_is_shown_as_json(models: Registry, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("show", "fraud:prod", "--json") == 0
     document = json.loads(output(capsys))
     assert (document["version"], document["aliases"]) == (1, ["prod"])
@@ -219,7 +219,7 @@ def test_a_pulled_version_is_its_manifest_and_its_files(
         assert digest_of((copy / file.path).read_bytes()) == file.digest
 
 
-def test_a_directory_with_something_in_it_is_left_alone_unless_forced(
+def test_a_directory_that_is_not_empty_is_refused_without_force(
     models: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mine = tmp_path / "copy" / "model.onnx"

@@ -1,4 +1,4 @@
-"""The document that a model serves about itself: valid, and true of what the server does."""
+"""The OpenAPI document of a model is valid and matches the server."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from tests.support.http_server import http_api
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Whether `data` has as many elements as `shape` says is beyond JSON Schema: a request may be
-#: valid by the document and refused all the same. The examples below are accepted.
+#: JSON Schema cannot express that `data` has as many elements as `shape` says, so the server may
+#: refuse a request that is valid by the document. The examples below are accepted.
 _BEYOND_A_SCHEMA = [positive_data_acceptance]
 
 
@@ -80,13 +80,13 @@ def _fetched(url: str, path: str = "/v2/models/fraud") -> Any:
 @pytest.mark.parametrize("fixture", ["rows_url", "columns_url", "frame_url"])
 @pytest.mark.parametrize("mode", list(GenerationMode))
 @pytest.mark.parametrize("path", ["", "/ready", "/infer"])
-def test_schemathesis_finds_nothing(
+def test_schemathesis_finds_no_error(
     request: pytest.FixtureRequest, fixture: str, mode: GenerationMode, path: str
 ) -> None:
     url = request.getfixturevalue(fixture)
     api = schemathesis.openapi.from_dict(_fetched(url))
     api.config.update(base_url=url)
-    # One by one, not by its pytest plugin, which does not know pytest 9.1 and later.
+    # Without its pytest plugin, which does not support pytest 9.1 and later.
     operation = api[f"/v2/models/fraud{path}"]["POST" if path == "/infer" else "GET"]
 
     @settings(
@@ -104,7 +104,7 @@ def test_schemathesis_finds_nothing(
 
 @pytest.mark.parametrize("fixture", ["rows_url", "columns_url", "frame_url"])
 @pytest.mark.parametrize("path", ["/v2/models/fraud", "/v2/models/fraud/versions/prod"])
-def test_the_document_is_valid_and_its_examples_are_answered(
+def test_the_document_is_valid_and_its_examples_are_accepted(
     request: pytest.FixtureRequest, fixture: str, path: str
 ) -> None:
     url = request.getfixturevalue(fixture)
