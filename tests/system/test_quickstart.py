@@ -105,7 +105,7 @@ def registry_variable(stack: Quickstart, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("SHEARLING_REGISTRY", stack.outputs["registry_uri"])
 
 
-def test_before_a_push_every_alias_says_what_to_do(stack: Quickstart) -> None:
+def test_before_a_push_every_alias_returns_the_next_step(stack: Quickstart) -> None:
     assert stack.served("prod", "staging") == {"prod": "503", "staging": "503"}
     assert (
         "Push one and set the alias" in stack.deployed.by_alias("prod", ROWS[:1]).document["error"]
@@ -146,7 +146,7 @@ def test_more_rows_than_a_call_has_are_answered_in_order_at_both_apis(stack: Qui
         np.testing.assert_array_equal(outputs["label"], train("logistic").predict(rows))
 
 
-def test_a_person_opens_the_page_and_asks_with_their_own_credentials(stack: Quickstart) -> None:
+def test_shearling_open_serves_the_page_with_the_users_credentials(stack: Quickstart) -> None:
     body = json.dumps(request_document({"X": ROWS[:3]})).encode()
     api = [stack.deployed.api, "--model", "cancer", "--alias", "prod", "--region", REGION]
     for target in ([f"{stack.function}:prod"], api):
@@ -195,7 +195,7 @@ def test_staging_serves_version_2_while_prod_stays(stack: Quickstart) -> None:
     assert stack.served("prod", "staging") == {"prod": "1", "staging": "2"}
 
 
-def test_the_api_answers_for_the_number_that_is_served_and_for_no_other(stack: Quickstart) -> None:
+def test_the_api_accepts_only_the_version_number_that_is_served(stack: Quickstart) -> None:
     assert stack.deployed.request("GET", "/v2/models/cancer/versions/1").status == 200
     assert stack.deployed.request("GET", "/v2/models/cancer/versions/2").status == 404
     assert stack.deployed.request("GET", "/v2/models/cancer/ready").document["ready"] is True
@@ -225,14 +225,14 @@ def test_a_model_that_fails_its_check_leaves_the_alias_where_it_is(stack: Quicks
     sdk.set_alias("cancer", "prod", 1, wait=True)
 
 
-def test_a_person_can_ask_for_a_release(
+def test_retry_release_invokes_the_releaser(
     stack: Quickstart, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert shearling(["retry-release", "cancer", "prod"]) == 0
     assert stack.function in capsys.readouterr().out
 
 
-def test_a_sweep_that_finds_all_in_order_writes_nothing(stack: Quickstart) -> None:
+def test_a_scheduled_reconciliation_without_changes_writes_nothing(stack: Quickstart) -> None:
     registry = sdk.Registry()
     (deployment,) = registry.release_log.deployments("cancer")
     before = registry.release_log.entries(deployment, "prod")
@@ -243,11 +243,11 @@ def test_a_sweep_that_finds_all_in_order_writes_nothing(stack: Quickstart) -> No
     assert registry.release_log.entries(deployment, "prod") == before
 
 
-def test_after_all_that_terraform_has_nothing_to_change(stack: Quickstart) -> None:
+def test_terraform_has_nothing_to_change_after_these_steps(stack: Quickstart) -> None:
     assert stack.terraform.changes() == {}
 
 
-def test_new_code_serves_the_models_that_were_served(stack: Quickstart, tmp_path: Path) -> None:
+def test_new_code_serves_the_same_models(stack: Quickstart, tmp_path: Path) -> None:
     old = stack.lambda_version("prod")
     package = tmp_path / "runtime.zip"
     shutil.copy(stack.variables["packages"]["runtime"], package)
@@ -266,7 +266,7 @@ def test_new_code_serves_the_models_that_were_served(stack: Quickstart, tmp_path
     assert stack.served("prod", "staging") == {"prod": "1", "staging": "2"}
 
 
-def test_a_client_that_is_not_ours_gets_the_local_models_answers(stack: Quickstart) -> None:
+def test_tritons_client_gets_the_local_models_answers(stack: Quickstart) -> None:
     # Triton's client cannot sign: this one API says NONE for it, which has to be typed.
     stack.variables["authorization"] = "NONE"
     stack.terraform.set_variables(**stack.variables)
@@ -358,7 +358,7 @@ def act_as(
     return become
 
 
-def test_who_may_push_cannot_move_an_alias(
+def test_push_policy_does_not_allow_to_move_an_alias(
     stack: Quickstart, act_as: Callable[[str], None]
 ) -> None:
     act_as(stack.outputs["push_policy"])
@@ -367,7 +367,7 @@ def test_who_may_push_cannot_move_an_alias(
         sdk.set_alias("cancer", "prod", 1)
 
 
-def test_who_may_promote_moves_that_alias_and_no_other(
+def test_promote_policy_allows_to_move_one_alias_only(
     stack: Quickstart, act_as: Callable[[str], None]
 ) -> None:
     act_as(stack.outputs["promote_policies"]["cancer:prod"])
@@ -378,7 +378,7 @@ def test_who_may_promote_moves_that_alias_and_no_other(
         sdk.push_model(train("forest"), "cancer", example=ROWS)
 
 
-def test_a_destroy_that_would_take_models_is_refused_before_anything_has_gone(
+def test_a_destroy_with_models_in_the_registry_is_refused_before_any_change(
     stack: Quickstart,
 ) -> None:
     kept = stack.directory / "kept_override.tf"

@@ -1,4 +1,4 @@
-"""A client that is not ours, over a real socket: Triton's own."""
+"""Triton's client against the runtime, over a real socket."""
 
 from __future__ import annotations
 
