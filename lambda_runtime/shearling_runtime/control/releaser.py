@@ -104,7 +104,7 @@ class Request:
 
     @property
     def _is_in_background(self) -> bool:
-        """Whether no caller waits for the outcome, so that no match is not an error."""
+        """Whether no caller waits for the outcome; then it is no error that no alias matches."""
         staged_by_schedule = self.staging is not None and self.staging.trigger is Trigger.SCHEDULE
         return self.is_scheduled or staged_by_schedule
 
@@ -161,7 +161,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     request = Request.read(event)
     # The first apply, and one that adds a model, invoke this before new permissions are effective.
     registry = Registry(store=RetryingStore(_store(os.environ.get(REGISTRY_VARIABLE, "")), end))
-    own = [
+    deployments = [
         deployment
         for deployment in registry.release_log.deployments()
         if _is_ours(deployment, context)
@@ -175,7 +175,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
             trigger=request.trigger_of(alias),
             staging=request.staging,
         )
-        for deployment, alias in request.aliases(own)
+        for deployment, alias in request.aliases(deployments)
     ]
     failures = [
         f"{outcome.function}:{outcome.alias}: {outcome.reason}"

@@ -181,11 +181,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True  # or the unread body would be parsed as the next request
             return _error(413, "the request is too large; Lambda accepts 6 MB at most")
         body = self.rfile.read(int(length))
-        own = f"{_HOST}:{self.server.server_port}"  # type: ignore[attr-defined] # of HTTPServer
+        host = f"{_HOST}:{self.server.server_port}"  # type: ignore[attr-defined] # of HTTPServer
         # DNS rebinding: a page whose host name resolves to this address sends that name.
-        if self.headers.get("host") != own:
-            return _error(403, f"requests to this page must use the host {own}")
-        if self.headers.get("origin") not in (None, f"http://{own}"):
+        if self.headers.get("host") != host:
+            return _error(403, f"requests to this page must use the host {host}")
+        if self.headers.get("origin") not in (None, f"http://{host}"):
             return _error(403, "pages of other sites are not allowed to send requests here")
         _, secret, *rest = self.path.split("/")
         path = "/" + "/".join(rest)

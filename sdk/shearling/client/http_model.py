@@ -133,11 +133,11 @@ class HttpModel(RemoteModel):
         headers = {"Content-Type": "application/json"}
         if length is not None:
             headers = {"Content-Type": "application/octet-stream", LENGTH_HEADER: str(length)}
-        status, answered, data = self._send("POST", "/infer", body, headers)
-        end = answered.get(LENGTH_HEADER)
+        status, returned, data = self._send("POST", "/infer", body, headers)
+        end = returned.get(LENGTH_HEADER)
         if end is None:
-            return self._document((status, answered, data), "outputs"), b""
-        return self._document((status, answered, data[: int(end)]), "outputs"), data[int(end) :]
+            return self._document((status, returned, data), "outputs"), b""
+        return self._document((status, returned, data[: int(end)]), "outputs"), data[int(end) :]
 
     def _document(
         self, answer: tuple[int, Mapping[str, str], bytes], expected: str
@@ -166,7 +166,7 @@ class HttpModel(RemoteModel):
         for attempt in range(1_000):
             left = ends - time.monotonic()
             try:
-                status, answered, data = self._try(method, path, body, headers, left)
+                status, returned, data = self._try(method, path, body, headers, left)
             except _NotSentError as error:
                 problem = InferenceError(f"cannot reach {self.target}: {error}")
                 ends = min(ends, started + (0 if error.is_final else _CONNECT_SECONDS))
@@ -174,7 +174,7 @@ class HttpModel(RemoteModel):
                 if status != _THROTTLED or _sentence(status, data) == _QUOTA_EXCEEDED:
                     if refuses and status >= _ERROR:
                         _refuse(self.target, status, data)
-                    return status, answered, data
+                    return status, returned, data
                 problem = InferenceError(f"{self.target} is throttled: {_sentence(status, data)}")
             # Jitter, so that callers refused at the same time do not retry at the same time.
             seconds = random.uniform(0.5, 1) * min(5.0, 0.1 * 2**attempt)  # noqa: S311
@@ -187,8 +187,8 @@ class HttpModel(RemoteModel):
         self, method: str, path: str, body: bytes, headers: Mapping[str, str], seconds: float
     ) -> tuple[int, Mapping[str, str], bytes]:
         url = f"{self.target}{path}"
-        wanted = {"Accept": "application/json, */*", **headers}
-        sent = self._authorization.headers(method, url, wanted, body)
+        headers = {"Accept": "application/json, */*", **headers}
+        sent = self._authorization.headers(method, url, headers, body)
         try:
             return self._connections.send(method, url, body, sent, max(seconds, 0.001))
         except NewConnectionError as error:
