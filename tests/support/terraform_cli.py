@@ -76,7 +76,7 @@ class TerraformStack:
         self.run("init", input=False)
 
     def plan(self) -> dict[str, Any]:
-        """Return the plan in the form of `terraform show -json`."""
+        """What would change, in the form of `terraform show -json`."""
         plan = str(self._files / "plan")
         self.run("plan", input=False, out=plan)
         shown: dict[str, Any] = json.loads(self.run("show", plan, json=IsFlagged))

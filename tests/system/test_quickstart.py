@@ -1,6 +1,6 @@
-"""The quickstart, applied once and used as its users would, from the first push to the destroy.
+"""The quickstart, applied once and used as its users do, from the first push to the destroy.
 
-The tests run in order: each leaves the stack as the next one expects it, and says so by its name.
+The tests run in order; each expects the state that the one before leaves.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Quickstart:
         return answers
 
     def lambda_version(self, alias: str) -> dict[str, Any]:
-        """The configuration that an alias shows."""
+        """Return the configuration of the version that an alias names."""
         client = self.aws.client("lambda")
         configuration: dict[str, Any] = client.get_function_configuration(
             FunctionName=self.function, Qualifier=alias
@@ -161,7 +161,7 @@ def test_shearling_open_serves_the_page_with_the_users_credentials(stack: Quicks
 
 @contextmanager
 def opened(stack: Quickstart, *target: str) -> Iterator[str]:
-    """Run `shearling open`, and yield the address of the page."""
+    """Run `shearling open`, and yield the URL of the page."""
     command = [str(Path(sys.executable).with_name("shearling")), "open", *target, "--no-browser"]
     with subprocess.Popen(
         command, env=stack.aws.process_environment(), stdout=subprocess.PIPE, text=True
@@ -267,7 +267,7 @@ def test_new_code_serves_the_same_models(stack: Quickstart, tmp_path: Path) -> N
 
 
 def test_tritons_client_gets_the_local_models_answers(stack: Quickstart) -> None:
-    # Triton's client cannot sign: this one API says NONE for it, which has to be typed.
+    # Triton's client cannot sign, so this API has no authorization for this test.
     stack.variables["authorization"] = "NONE"
     stack.terraform.set_variables(**stack.variables)
     stack.terraform.apply()
@@ -304,7 +304,7 @@ def test_curl_gets_the_local_models_answers_in_json_and_as_csv(
 
 
 def curl(url: str, body: Path, kind: str) -> str:
-    """POST a file as a shell would."""
+    """POST a file with curl."""
     command = ["curl", "-sSf", "-H", f"content-type: {kind}", "--data-binary", f"@{body}", url]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
 
@@ -335,10 +335,10 @@ def enforcing_aws() -> Iterator[EmbeddedAws]:
 def act_as(
     stack: Quickstart, enforcing_aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str], None]:
-    """Become a user who has one of the stack's policies and no other right, where it counts.
+    """Become a user who has one of the stack's policies and no other permissions.
 
-    The registry there is a bucket of the same name; its bucket policy is left out, since the
-    emulator does not know its condition `s3:if-none-match`.
+    The registry is a bucket of the same name in an embedded AWS that enforces permissions. It has
+    no bucket policy, since the emulator does not support the condition `s3:if-none-match`.
     """
     bucket = stack.outputs["registry_uri"].removeprefix("s3://")
     s3, iam = enforcing_aws.client("s3"), enforcing_aws.client("iam")

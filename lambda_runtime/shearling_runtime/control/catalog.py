@@ -1,4 +1,4 @@
-"""The index function: lists the models of a stack, from the registry's release log."""
+"""The catalog function: lists the models of a stack, from the registry's release log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The index function, which lists the models of a stack."""
+"""The catalog function, which lists the models of a stack."""
 
 from __future__ import annotations
 
