@@ -1,4 +1,4 @@
-"""Train a classifier of iris flowers and push it to the registry that SHEARLING_REGISTRY names."""
+"""Train a classifier of iris flowers and push it to the registry at SHEARLING_REGISTRY."""
 
 from __future__ import annotations
 

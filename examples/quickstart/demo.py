@@ -1,7 +1,7 @@
-"""The whole of Shearling on an embedded AWS: `make demo`.
+"""Run all of Shearling on an embedded AWS: `make demo`.
 
-Every step is what its user would do: a platform engineer's `terraform apply`, a data scientist's
-push from Python, an application's request.
+The steps are those of the users: a platform engineer runs `terraform apply`, a data scientist
+pushes a model from Python, an application sends requests.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import shearling as sdk
 from examples.quickstart.train_and_push import data, train
 from shearling.protocol.requests import request_document
 from tests.embedded_aws import REGION, EmbeddedAws, EmbeddedAwsError
-from tests.support.event_sources import Answer, Doors
+from tests.support.deployed_model import Answer, DeployedModel
 from tests.support.packages import built_package, function_python
 from tests.support.terraform_cli import (
     TerraformError,
@@ -41,20 +41,21 @@ REPOSITORY = Path(__file__).parents[2]
 WORK = REPOSITORY / ".tools" / "demo"
 QUICKSTART = REPOSITORY / "examples" / "quickstart"
 
-
-#: How far a probability in 32 bits may be from one in 64.
-CLOSE = 1e-4
+#: Maximum difference between probabilities computed in 32 bits and in 64 bits.
+TOLERANCE = 1e-4
 
 
 class DemoError(Exception):
-    """Something answered otherwise than it must."""
+    """A step had an unexpected result."""
 
 
 def main() -> int:
-    """Run the demo, or end one that was left running."""
-    parser = argparse.ArgumentParser(description="Run the main job on an embedded AWS.")
-    parser.add_argument("--keep", action="store_true", help="leave everything running")
-    parser.add_argument("--down", action="store_true", help="end what --keep left running")
+    """Run the demo, or stop one that `--keep` left running."""
+    parser = argparse.ArgumentParser(description="Run all of Shearling on an embedded AWS.")
+    parser.add_argument("--keep", action="store_true", help="leave the stack running at the end")
+    parser.add_argument(
+        "--down", action="store_true", help="stop the stack that --keep left running"
+    )
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if arguments.down:
@@ -63,7 +64,7 @@ def main() -> int:
     try:
         run(keep=arguments.keep)
     except KeyboardInterrupt:
-        say("interrupted; everything that was started is stopped")
+        say("interrupted; all processes of the demo are stopped")
         return 130
     except (DemoError, TerraformError, sdk.ShearlingError, subprocess.CalledProcessError) as error:
         say(f"FAILED: {error}")
@@ -73,20 +74,20 @@ def main() -> int:
 
 
 def down() -> int:
-    """End what `--keep` left running."""
+    """Stop the stack that `--keep` left running."""
     try:
         EmbeddedAws.attach(WORK / "aws").stop()
     except EmbeddedAwsError:
-        say("nothing was left running")
+        say("no demo is running")
     else:
         say("stopped")
     return 0
 
 
 def run(*, keep: bool) -> None:
-    """Run every step, and clean up whatever happens."""
-    kept = False
-    # What an earlier run left behind is not this one's.
+    """Run all steps, and stop the embedded AWS at the end, also after an error."""
+    is_kept = False
+    # Start without the state of an earlier run.
     shutil.rmtree(WORK / "terraform", ignore_errors=True)
     aws = EmbeddedAws(directory=WORK / "aws", detached=keep)
     try:
@@ -114,27 +115,27 @@ def run(*, keep: bool) -> None:
             outputs = terraform.outputs()
             say(f"   registry {outputs['registry_uri']}, function {outputs['function_name']}")
         Tour(aws, outputs).walk()
-        with step("7. terraform plan: nothing to change, after all that"):
+        with step("7. terraform plan: no changes after these steps"):
             if changes := terraform.changes():
-                raise DemoError(f"terraform would change {', '.join(changes)}")
+                raise DemoError(f"terraform plan shows changes of {', '.join(changes)}")
             say("   no changes")
         if keep:
             explain(aws, outputs)
-            kept = True
+            is_kept = True
             return
         with step("8. terraform destroy, and stop everything"):
             terraform.destroy()
     finally:
-        if not kept:
+        if not is_kept:
             aws.stop()
 
 
 class Tour:
-    """Steps 3 to 6: what a data scientist and an application do."""
+    """Steps 3 to 6: the work of a data scientist and of an application."""
 
     def __init__(self, aws: EmbeddedAws, outputs: dict[str, Any]) -> None:
         os.environ["SHEARLING_REGISTRY"] = outputs["registry_uri"]
-        self._doors = Doors(aws, outputs["function_name"], outputs["api_id"], "cancer")
+        self._deployed = DeployedModel(aws, outputs["function_name"], outputs["api_id"], "cancer")
         _, self._rows, _, self._labels = data()
 
     def walk(self) -> None:
@@ -146,7 +147,7 @@ class Tour:
             self._compare("logistic", "1")
         with step("5. Version 2: try it on staging, promote it to prod, roll back"):
             self._promote()
-        with step("6. Push the same again; push one that the function must refuse"):
+        with step("6. Push the same model again; push one that the function must refuse"):
             self._push_again()
             self._push_refused()
 
@@ -157,22 +158,23 @@ class Tour:
             "probabilities": model.predict_proba(self._rows),
         }
         print(
-            f"   {'door':<14}{'rows':>6}{'agreement':>12}{'largest difference':>21}{'latency':>12}"
+            f"   {'API':<14}{'rows':>6}{'agreement':>12}{'largest difference':>21}{'latency':>12}"
         )
-        doors = {"Lambda API": self._doors.by_alias, "HTTP API": self._doors.over_http}
-        for door, ask in doors.items():
-            ask("prod", self._rows[:1])  # not the start
+        apis = {"Lambda API": self._deployed.by_alias, "HTTP API": self._deployed.over_http}
+        for api, call in apis.items():
+            call("prod", self._rows[:1])  # so that the cold start is not measured
             began = time.perf_counter()
-            answer = _answered(ask("prod", self._rows))
+            answer = _checked(call("prod", self._rows))
             latency = (time.perf_counter() - began) * 1000
             answers = answer.outputs
             agreement = float(np.mean(answers["label"] == local["label"]))
             difference = float(np.abs(answers["probabilities"] - local["probabilities"]).max())
             rows = len(self._rows)
-            print(f"   {door:<14}{rows:>6}{agreement:>12.1%}{difference:>21.2e}{latency:>9.0f} ms")
-            if agreement < 1 or difference > CLOSE or answer.version != version:
+            print(f"   {api:<14}{rows:>6}{agreement:>12.1%}{difference:>21.2e}{latency:>9.0f} ms")
+            if agreement < 1 or difference > TOLERANCE or answer.version != version:
                 raise DemoError(
-                    f"{door}: version {answer.version} does not answer as the local model"
+                    f"{api}: the answers of version {answer.version} differ from the local model's "
+                    f"version {version}"
                 )
 
     def _promote(self) -> None:
@@ -190,10 +192,10 @@ class Tour:
         version = sdk.push_model(train("forest"), "cancer", example=self._rows)
         say(f"   pushed {version}")
         if version.is_new:
-            raise DemoError("the same model became another version")
+            raise DemoError("pushing the same model created a new version")
 
     def _push_refused(self) -> None:
-        # A pickle runs code when it is loaded. This function does not allow it: its gate says so.
+        # Loading a pickle runs code. This function does not allow pickles, so its check fails.
         try:
             sdk.push_model(
                 lambda rows: rows.sum(axis=1),
@@ -204,43 +206,43 @@ class Tour:
                 wait=True,
             )
         except sdk.ReleaseError as error:
-            say(f"   refused, as it must be: {error}")
+            say(f"   refused, as expected: {error}")
         else:
             raise DemoError("a pickle was released on a function that does not allow it")
         self._expect(prod="1", staging="2")
         print(sdk.status("cancer"))
 
-    def _expect(self, **wanted: str) -> None:
+    def _expect(self, **expected: str) -> None:
         served = {
-            alias: _answered(self._doors.by_alias(alias, self._rows[:1])).version
-            for alias in wanted
+            alias: _checked(self._deployed.by_alias(alias, self._rows[:1])).version
+            for alias in expected
         }
         say("   " + ", ".join(f"{alias} answers with version {v}" for alias, v in served.items()))
-        if served != wanted:
-            raise DemoError(f"expected {wanted}, got {served}")
+        if served != expected:
+            raise DemoError(f"expected versions {expected} of the aliases, got {served}")
 
 
-def _answered(answer: Answer) -> Answer:
+def _checked(answer: Answer) -> Answer:
     if answer.status != HTTPStatus.OK:
-        raise DemoError(f"no answer but {answer.document}")
+        raise DemoError(f"status {answer.status}: {answer.document}")
     return answer
 
 
 def explain(aws: EmbeddedAws, outputs: dict[str, Any]) -> None:
-    """Say how to look around."""
+    """Print commands that inspect the stack."""
     request = WORK / "request.json"
     request.write_text(json.dumps(request_document({"X": data()[1][:1]})))
     variables = aws.environment() | {"SHEARLING_REGISTRY": outputs["registry_uri"]}
     exports = "\n".join(f"  export {name}={value}" for name, value in variables.items())
-    commands = "\n".join(f"  {command}" for command in look_around(aws, outputs, request))
+    commands = "\n".join(f"  {command}" for command in inspection_commands(aws, outputs, request))
     say(
         f"\nLeft running. In another terminal:\n\n{exports}\n\n{commands}\n\n"
-        "`make demo-down` ends it."
+        "Stop it with `make demo-down`."
     )
 
 
-def look_around(aws: EmbeddedAws, outputs: dict[str, Any], request: Path) -> list[str]:
-    """Return commands that show the stack from outside; each ends with something to read."""
+def inspection_commands(aws: EmbeddedAws, outputs: dict[str, Any], request: Path) -> list[str]:
+    """Return shell commands that read the status and call the model."""
     shearling = Path(sys.executable).with_name("shearling")
     answer = request.with_name("answer.json")
     target = f"{outputs['function_name']}:prod"
@@ -260,7 +262,7 @@ def look_around(aws: EmbeddedAws, outputs: dict[str, Any], request: Path) -> lis
 
 @contextmanager
 def step(title: str) -> Iterator[None]:
-    """Say what happens, and how long it took."""
+    """Print the title of a step, and then the time that it took."""
     say(f"\n{title}")
     started = time.monotonic()
     yield
@@ -268,7 +270,7 @@ def step(title: str) -> Iterator[None]:
 
 
 def say(text: str) -> None:
-    """Print at once, also into a pipe."""
+    """Print a line without buffering, so that a pipe shows it at once."""
     print(text, flush=True)
 
 

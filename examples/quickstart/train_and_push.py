@@ -22,7 +22,7 @@ Rows = NDArray[np.float32]
 def data() -> tuple[Rows, Rows, NDArray[np.int64], NDArray[np.int64]]:
     """Return train rows, test rows, train labels, test labels; rows are [n, 30]."""
     rows, labels = load_breast_cancer(return_X_y=True)
-    # ONNX computes in 32 bits: train on what the function will see.
+    # The ONNX model computes in 32 bits, so train on 32-bit values too.
     split: Any = train_test_split(rows.astype(np.float32), labels, random_state=0)
     return tuple(split)
 
@@ -36,16 +36,18 @@ def train(kind: str) -> Any:
 
 
 def main() -> None:
-    """Train, push, and wait until the alias serves it."""
+    """Train a model, push it, and wait until the alias serves it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kind", choices=["logistic", "forest"], default="logistic")
-    parser.add_argument("--alias", default="prod", help="the alias that shall serve it")
+    parser.add_argument(
+        "--alias", default="prod", help="alias to release the model to (default: prod)"
+    )
     arguments = parser.parse_args()
 
     model = train(arguments.kind)
     _, test_rows, _, test_labels = data()
     accuracy = float(model.score(test_rows, test_labels))
-    print(f"trained a {arguments.kind} model: {accuracy:.1%} of the test rows are right")
+    print(f"trained a {arguments.kind} model: {accuracy:.1%} accuracy on the test rows")
 
     version = sdk.push_model(
         model,

@@ -1,1 +1,1 @@
-"""The one generic handler: it discovers its bundle at start-up and answers every kind of event."""
+"""The generic Lambda handler: locates its bundle at start-up and answers all kinds of events."""

@@ -1,4 +1,4 @@
-"""The composition root: the only module with effects at import."""
+"""Create the model server and handle events; the only module with side effects at import."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shearling_runtime.settings import Settings
 _SETTINGS = Settings.from_environment(os.environ)
 _SETTINGS.prepare(os.environ)
 _SERVER = ModelServer(_SETTINGS)
-# Imports make many objects and no garbage: nobody looks for any now, nor in them later.
+# Imports create many objects and no garbage, so the collector skips them now and later.
 gc.disable()
 _SERVER.start()
 gc.freeze()
@@ -21,5 +21,5 @@ gc.enable()
 
 
 def handler(event: Any, context: Context) -> Any:
-    """Answer an event; Lambda calls this."""
+    """Answer an event; the entry point that Lambda calls."""
     return respond(event, context, _SERVER)

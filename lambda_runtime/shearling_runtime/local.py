@@ -1,7 +1,7 @@
-"""The runtime on this machine: a server on loopback, each of whose requests is an event.
+"""Run the runtime on this machine, behind an HTTP server on loopback.
 
-`python -m shearling_runtime.local` serves what the same variables name as in a function; `shearling
-serve` sets them.
+`python -m shearling_runtime.local` reads the same environment variables as a function. The command
+`shearling serve` sets them.
 """
 
 from __future__ import annotations
@@ -32,32 +32,33 @@ if TYPE_CHECKING:
 
 _HOST = "127.0.0.1"
 
-#: What API Gateway hands over as text; everything else, and what has no type, arrives as base64.
-_TEXT = ("text/", "application/json", "application/xml", "application/javascript")
+#: Content types that API Gateway passes on as text; it encodes all others as base64.
+_TEXT_TYPES = ("text/", "application/json", "application/xml", "application/javascript")
 
-#: A request may take as long as behind an HTTP API.
+#: Time limit of a request, as behind an HTTP API.
 _TIMEOUT_SECONDS = 30.0
 
 
 def event_of(
     method: str, target: str, headers: Headers, body: bytes, stage: str = "$default"
 ) -> dict[str, Any]:
-    """Return the event that an HTTP API makes of a request (payload 2.0).
+    """Return the event that an HTTP API creates for a request (payload 2.0).
 
     Args:
-        method: of the request.
+        method: HTTP method.
         target: path and query.
-        headers: as they were sent: their names become lower case, several values are joined.
-        body: of the request.
-        stage: of the API.
+        headers: pairs of name and value as sent. Names become lower case; several values of a name
+            are joined.
+        body: bytes of the body, empty for none.
+        stage: stage of the API.
     """
     url = urlsplit(target)
     joined: dict[str, str] = {}
     for name, value in headers:
         key = name.lower()
         joined[key] = f"{joined[key]},{value}" if key in joined else value
-    carried = body_of(body, joined.get("content-type", ""), absent={"isBase64Encoded": False})
-    event = http_event(method, url.path, joined, carried, stage=stage)
+    fields = body_of(body, joined.get("content-type", ""), absent={"isBase64Encoded": False})
+    event = http_event(method, url.path, joined, fields, stage=stage)
     event["requestContext"] |= {
         "accountId": "123456789012",
         "apiId": "local",
@@ -74,10 +75,10 @@ def event_of(
 
 
 def body_of(body: bytes, content_type: str, *, absent: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of an event that carry a request's body; `absent` if it has none."""
+    """Return the fields of an event for a request's body; `absent` if the body is empty."""
     if not body:
         return absent
-    if content_type.startswith(_TEXT):
+    if content_type.startswith(_TEXT_TYPES):
         with suppress(UnicodeDecodeError):
             return {"body": body.decode(), "isBase64Encoded": False}
     return base64_body(body)
@@ -86,15 +87,15 @@ def body_of(body: bytes, content_type: str, *, absent: dict[str, Any]) -> dict[s
 def serving(
     function: Function, make_event: Callable[..., dict[str, Any]], port: int
 ) -> ThreadingHTTPServer:
-    """Return a server on loopback that answers requests by a function of events.
+    """Return a server on loopback that turns requests into events for a function.
 
     Args:
-        function: takes an event, and returns its answer.
-        make_event: as `event_of`.
-        port: 0 takes a free one.
+        function: takes an event and returns the response.
+        make_event: creates the event of a request, like `event_of`.
+        port: port to listen on; 0 selects a free port.
 
     Raises:
-        OSError: the port is taken.
+        OSError: the port is in use.
     """
 
     class Handler(_Handler):
@@ -109,7 +110,7 @@ def serving(
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 10
-    #: Head and body go at once: of two small packets the second waits for the first's receipt.
+    #: Send headers and body at once: Nagle's algorithm delays the second of two small packets.
     disable_nagle_algorithm = True
     wbufsize = -1
 
@@ -119,7 +120,7 @@ class _Handler(BaseHTTPRequestHandler):
     def answer(self) -> None:
         length = self.headers.get("content-length") or "0"
         if not (length.isascii() and length.isdigit()) or int(length) > REQUEST_LIMIT:
-            self.close_connection = True  # what is not read must not be taken for a request
+            self.close_connection = True  # or the unread body would be parsed as the next request
             self._send(413, {}, b'{"message":"Request Entity Too Large"}')
             return
         body = self.rfile.read(int(length))
@@ -135,19 +136,19 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
-        if status != 204:  # noqa: PLR2004 - no content, and no length of it
+        if status != 204:  # noqa: PLR2004 - No Content
             self.send_header("content-length", str(len(data)))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(data)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing: the runtime writes a line for each request."""
+        """Log nothing, because the runtime writes a line for each request."""
 
 
 @dataclass(slots=True)
 class _Context:
-    """What Lambda would say of an invocation."""
+    """The context object that Lambda passes with an event."""
 
     function_name: str
     invoked_function_arn: str
@@ -155,15 +156,15 @@ class _Context:
     started: float = field(default_factory=time.monotonic)
 
     def get_remaining_time_in_millis(self) -> int:
-        """Return how much is left of the time that an API waits."""
+        """Return the milliseconds until the time limit of a request."""
         return int(1000 * (_TIMEOUT_SECONDS - (time.monotonic() - self.started)))
 
 
 def main() -> int:
-    """Serve the model that the environment names, until the process is interrupted."""
+    """Serve the model at SHEARLING_MODEL until the process is interrupted; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m shearling_runtime.local", description=__doc__)
-    parser.add_argument("--port", type=int, default=8080)
-    parser.add_argument("--alias", default="", help="by which requests shall have come")
+    parser.add_argument("--port", type=int, default=8080, help="port to listen on; 0: a free one")
+    parser.add_argument("--alias", default="", help="alias of the requests")
     arguments = parser.parse_args()
     settings = Settings.from_environment(os.environ)
     model = ModelServer(settings)
@@ -183,7 +184,7 @@ def main() -> int:
             sys.stderr.write(f"{url}/v2/models/{name}\n{url}/v2/models/{name}/docs\n")
             server.serve_forever()
     except OSError as error:
-        sys.stderr.write(f"port {arguments.port}: {error.strerror}: pass another --port\n")
+        sys.stderr.write(f"port {arguments.port}: {error.strerror}. Pass another --port\n")
         return 1
     except KeyboardInterrupt:
         return 0

@@ -1,4 +1,4 @@
-"""What the function's environment says."""
+"""Read the function's configuration from its environment variables."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from shearling.refs import Pin
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
 
-#: MB of memory that come with one whole processor.
+#: MB of memory for which Lambda gives one full processor.
 _MEMORY_PER_CORE = 1769
 
-#: Where libraries write caches, mostly below $HOME, which is read-only on Lambda.
+#: Cache directories of libraries, by default below $HOME, which is read-only on Lambda.
 _CACHE_VARIABLES = (
     "HOME",
     "XDG_CACHE_HOME",
@@ -31,14 +31,14 @@ class Settings:
     """The configuration of one function version.
 
     Attributes:
-        registry: the registry's URI.
-        pin: the bundle to serve; None if no model is released here yet.
-        allow_pickle: whether a bundle may be one that runs code.
-        mount: where a file system with staged bundles is mounted, if one is.
-        package: the directory of the function's code.
-        scratch: the directory that may be written.
-        memory_mb: of the function.
-        function: the function's name.
+        registry: URI of the registry.
+        pin: bundle to serve; None if no model is released yet.
+        allow_pickle: whether to load pickles, which run code.
+        mount: mount path of the file system with staged bundles; None if there is none.
+        package: directory of the function's code.
+        scratch: writable directory.
+        memory_mb: memory of the function in MB.
+        function: name of the function.
     """
 
     registry: str
@@ -65,21 +65,25 @@ class Settings:
             allow_pickle=environment.get("SHEARLING_ALLOW_PICKLE", "").lower() == "true",
             mount=Path(mount) if mount else None,
             package=Path(environment.get("LAMBDA_TASK_ROOT", ".")),
-            scratch=Path(environment.get("SHEARLING_SCRATCH", "/tmp")),  # noqa: S108 - Lambda's own
+            scratch=Path(environment.get("SHEARLING_SCRATCH", "/tmp")),  # noqa: S108 - Lambda's
             memory_mb=int(environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", _MEMORY_PER_CORE)),
             function=environment.get("AWS_LAMBDA_FUNCTION_NAME", "local"),
         )
 
     @property
     def threads(self) -> int:
-        """How many threads one prediction gets: as many as the memory has whole processors."""
+        """Number of threads for one prediction: the full processors of the memory size."""
         return max(1, round(self.memory_mb / _MEMORY_PER_CORE))
 
     def prepare(self, environment: MutableMapping[str, str]) -> None:
         """Set the variables that libraries read when they are imported.
 
-        Caches go where writing is possible. NumPy's linear algebra gets one thread unless a pickle
-        may need more: ONNX Runtime has its own, and to make them takes a tenth of the start.
+        Moves caches to the writable directory. Limits NumPy's linear algebra to one thread, unless
+        a pickle may need more: ONNX Runtime has its own threads, and creating NumPy's takes a tenth
+        of the start-up time.
+
+        Args:
+            environment: environment variables to change.
         """
         for variable in _CACHE_VARIABLES:
             environment[variable] = str(self.scratch)

@@ -1,4 +1,4 @@
-"""The handler's name before 0.2, for functions that are not updated yet; 0.3 removes it."""
+"""The handler's module before 0.2, for functions that are not yet updated; removed in 0.3."""
 
 from shearling_runtime.control.stager import handler
 

@@ -1,4 +1,4 @@
-"""One structured log line an invocation, which is its metrics too, and a start-up startup."""
+"""Write structured log lines with embedded metrics, and time the steps of the start-up."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 NAMESPACE = "Shearling"
 
-#: What Lambda logs, by its number: no layer of Python's in between, of which each takes time.
+#: File descriptor that Lambda logs. Writing to it directly is faster than Python's streams.
 _STDOUT = 1
 
-#: Every dimension set is a metric of its own to pay for: one by function and alias is enough.
+#: CloudWatch bills each set of dimensions as its own metric, so there is only one set.
 _DIMENSIONS = ["function_name", "alias"]
 
 
 class StartupTimings:
-    """How long each step of the start took; steps may overlap."""
+    """Durations of the steps of the start-up; steps may overlap."""
 
     def __init__(self) -> None:
         self._started = time.perf_counter()
@@ -33,7 +33,7 @@ class StartupTimings:
 
     @contextmanager
     def step(self, name: str) -> Iterator[dict[str, Any]]:
-        """Time a step; what is put into the yielded dict is logged with it."""
+        """Time a step, and log the values that the caller puts into the yielded dict."""
         details: dict[str, Any] = {}
         started = time.perf_counter()
         try:
@@ -46,28 +46,28 @@ class StartupTimings:
             self._steps[name] = details
 
     def note(self, **facts: Any) -> None:
-        """Keep facts about the start as a whole."""
+        """Add fields about the whole start-up."""
         self._notes |= facts
 
     def summary(self) -> dict[str, Any]:
-        """Return all steps, and the time since the startup was opened."""
+        """Return all steps, and the milliseconds since this object was created."""
         total = round((time.perf_counter() - self._started) * 1000, 1)
         return {"total_ms": total, "steps": self._steps, **self._notes}
 
     def timings(self) -> dict[str, float]:
-        """Return the milliseconds of each step by name."""
+        """Return the milliseconds of each finished step by name."""
         return {name: details["ms"] for name, details in self._steps.items()}
 
 
 class Metrics:
-    """The metrics of one kind of log line, which is both: a record, and embedded metric format.
+    """Writes one kind of log line, with its metrics in CloudWatch's embedded metric format.
 
     Args:
-        units: of each metric, by name; CloudWatch's words.
+        units: unit of each metric by name, in CloudWatch's terms.
     """
 
     def __init__(self, units: Mapping[str, str]) -> None:
-        # What no two lines differ in is encoded once.
+        # The declaration is the same in each line, so it is encoded once.
         metrics = [{"Name": name, "Unit": unit} for name, unit in units.items()]
         declared = {"Namespace": NAMESPACE, "Dimensions": [_DIMENSIONS], "Metrics": metrics}
         self._declared = orjson.Fragment(orjson.dumps([declared]))
@@ -76,8 +76,8 @@ class Metrics:
         """Write one line of JSON.
 
         Args:
-            line: what happened (`event`), the metrics' values by name, `function_name` and `alias`,
-                which are the dimensions, and what else to log.
+            line: `event` (what happened), the value of each metric by name, the dimensions
+                `function_name` and `alias`, and any other fields.
         """
         now = time.time_ns() // 1_000_000
         line["_aws"] = {"Timestamp": now, "CloudWatchMetrics": self._declared}
@@ -91,19 +91,19 @@ def log(event: str, **fields: Any) -> None:
 
 def _write(document: Mapping[str, Any]) -> None:
     line = orjson.dumps(document, default=str, option=orjson.OPT_APPEND_NEWLINE)
-    # One write, so that lines of several threads do not mix; a pipe may take less of a long one.
+    # One write for each line, so that threads do not mix lines; a pipe may accept only a part.
     while line:
         line = line[os.write(_STDOUT, line) :]
 
 
 def log_error(event: str, error: BaseException, **fields: Any) -> None:
-    """Write one line of JSON with the error and its traceback, which no caller ever sees."""
+    """Write one line of JSON with an error and its traceback, which responses never contain."""
     stack = "".join(traceback.format_exception(error))
     log(event, error=f"{type(error).__name__}: {error}", traceback=stack, **fields)
 
 
 def peak_memory_mb() -> int:
-    """Return the most memory that this process ever held."""
+    """Return the peak memory of this process in MB."""
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

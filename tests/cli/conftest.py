@@ -1,4 +1,4 @@
-"""Fixtures of the command's tests: a registry that the environment names, and what serves it."""
+"""Fixtures of the command's tests: a registry, models in it, and a function that serves one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shearling.models.push import push_model
 from shearling.registry.registry import Registry
 from tests.support.bundles import ROWS, scaling_graph
 from tests.support.cli import TARGET
-from tests.support.lambda_server import LambdaDoor, served
+from tests.support.lambda_server import LocalLambda, served
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
-    """An empty registry in a directory, which the environment names."""
+    """An empty registry in a directory; SHEARLING_REGISTRY names it."""
     uri = str(tmp_path / "registry")
     monkeypatch.setenv("SHEARLING_REGISTRY", uri)
     monkeypatch.delenv("SHEARLING_DEBUG", raising=False)
@@ -37,10 +37,10 @@ def models(registry: Registry) -> Registry:
 
 
 @pytest.fixture
-def door(models: Registry, tmp_path: Path) -> LambdaDoor:
+def local_lambda(models: Registry, tmp_path: Path) -> LocalLambda:
     """`acme-fraud:prod`, which serves version 1."""
     pin = str(models.resolve("fraud:prod"))
-    return LambdaDoor({TARGET: served(str(tmp_path / "registry"), pin, tmp_path / "scratch")})
+    return LocalLambda({TARGET: served(str(tmp_path / "registry"), pin, tmp_path / "scratch")})
 
 
 @pytest.fixture

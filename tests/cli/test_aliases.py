@@ -35,9 +35,7 @@ def test_an_alias_is_set_listed_and_rolled_back(
     assert models.resolve("fraud:prod").version == 2
 
 
-def test_aliases_are_told_to_a_machine(
-    models: Registry, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_aliases_are_printed_as_json(models: Registry, capsys: pytest.CaptureFixture[str]) -> None:
     models.set_alias("fraud", "prod", 2, canary={"version": 3, "percent": 10}, reason="try")
     expected = {"model": "fraud", "alias": "prod", "entry": 2, "version": 2, "reason": "try"}
     expected_canary = {"version": 3, "percent": 10}
@@ -49,7 +47,7 @@ def test_aliases_are_told_to_a_machine(
         assert newest == expected
 
 
-def test_a_model_without_aliases_says_so(
+def test_a_model_without_aliases_prints_a_hint(
     registry: Registry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     push_model(scaling_graph(), "fraud", example=ROWS, registry=registry)
@@ -73,20 +71,20 @@ def test_a_model_without_aliases_says_so(
         ("retry-release fraud", "no function serves 'fraud'"),
         ("retry-release nope", "no model 'nope'"),
         ("invoke acme-fraud", "target 'acme-fraud'"),
-        ("package runtime --for fraud", "fraud is kept as onnx"),
+        ("package runtime --for fraud", "fraud is stored as onnx"),
     ],
 )
-def test_what_is_not_there_is_one_line(
+def test_a_missing_model_version_or_alias_is_reported_in_one_line(
     models: Registry, capsys: pytest.CaptureFixture[str], arguments: str, problem: str
 ) -> None:
     assert run(*arguments.split()) == 1
-    told = error(capsys)
-    assert told.startswith(f"shearling: {problem}")
-    assert told.count("\n") == 1
+    message = error(capsys)
+    assert message.startswith(f"shearling: {problem}")
+    assert message.count("\n") == 1
     assert models.resolve("fraud:prod").version == 1
 
 
-def test_waiting_returns_when_the_function_has_released_it(
+def test_wait_returns_after_the_function_released_the_version(
     models: Registry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     deployment = deploy(models)
@@ -95,7 +93,7 @@ def test_waiting_returns_when_the_function_has_released_it(
     assert output(capsys) == "fraud:prod -> 3, and every function that serves it has released it\n"
 
 
-def test_the_status_is_told(models: Registry, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_status_is_printed(models: Registry, capsys: pytest.CaptureFixture[str]) -> None:
     deployment = deploy(models, aliases=["prod"])
     record(models, deployment, "prod", 1, 1)
     assert run("status", "fraud") == 0

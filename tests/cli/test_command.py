@@ -19,7 +19,7 @@ COMMAND = str(Path(sys.executable).with_name("shearling"))
 
 
 def imported_by(*arguments: str, registry: str) -> set[str]:
-    """Return the packages, but for the standard library's, that a command imports."""
+    """Return the packages that a command imports, without the standard library's."""
     script = (
         "import sys\n"
         "before = set(sys.modules)\n"
@@ -82,7 +82,7 @@ def test_the_installed_command_fails_with_one_line_and_exit_code_1(tmp_path: Pat
 
 
 @pytest.mark.usefixtures("models")
-def test_a_closed_pipe_is_quiet(tmp_path: Path) -> None:
+def test_a_closed_pipe_prints_no_error(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [COMMAND, "show", "fraud", "--json"],
         env={"SHEARLING_REGISTRY": str(tmp_path / "registry")},
@@ -176,18 +176,18 @@ def failing(problem: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("registry")
-def test_an_unforeseen_error_is_one_line_too(
+def test_an_unexpected_error_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     failing(ZeroDivisionError("by\nzero"), monkeypatch)
     assert main(["list"]) == 1
     assert error(capsys) == (
-        "shearling: unexpected ZeroDivisionError: by zero (SHEARLING_DEBUG=1 shows where)\n"
+        "shearling: unexpected ZeroDivisionError: by zero (SHEARLING_DEBUG=1 shows the traceback)\n"
     )
 
 
 @pytest.mark.usefixtures("registry")
-def test_an_error_shows_where_it_is_from_when_debugging(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_has_its_traceback_when_debugging(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHEARLING_DEBUG", "1")
     failing(ZeroDivisionError(), monkeypatch)
     with pytest.raises(ZeroDivisionError):

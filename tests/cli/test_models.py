@@ -91,8 +91,12 @@ def test_strings_and_gaps_of_a_csv_file_become_inputs_of_their_own(
         ("rows.json", "[[1], [2, 3]]", "rows.json: ValueError: "),
         ("rows.json", '[{"a": 1}, {"b": 1}]', "rows.json: row 2 lacks column 'a'"),
         ("rows.json", '{"inputs": [{"name": "X"}]}', "rows.json: KeyError: 'data'"),
-        ("rows.npy", "text", "rows.npy is not a file of arrays: "),
-        ("rows.parquet", "", "rows.parquet: expected one of .npy, .npz, .json, .csv"),
+        ("rows.npy", "text", "rows.npy is not a file of NumPy arrays: "),
+        (
+            "rows.parquet",
+            "",
+            "rows.parquet: unknown file type; expected one of .npy, .npz, .json, .csv",
+        ),
     ],
 )
 @pytest.mark.usefixtures("registry")
@@ -105,7 +109,7 @@ def test_a_broken_example_is_refused_by_name(
     assert Registry().models() == []
 
 
-def test_an_example_that_is_not_there_is_refused_by_name(
+def test_a_missing_example_is_refused_by_name(
     registry: Registry, graph: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("push", graph, "--name", "fraud", "--example", "rows.csv") == 1
@@ -113,7 +117,7 @@ def test_an_example_that_is_not_there_is_refused_by_name(
     assert registry.models() == []
 
 
-def test_an_empty_registry_lists_nothing_and_says_so(
+def test_an_empty_registry_prints_a_hint(
     registry: Registry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("list") == 0
@@ -163,7 +167,9 @@ def test_the_registry_may_be_an_option(
     assert len(output(capsys).splitlines()) == 1 + len(models.versions("fraud"))
 
 
-def test_a_version_is_shown_whole(models: Registry, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_version_is_shown_with_all_details(
+    models: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
     pushed = push_model(
         scaling_graph(5.0), "fraud", example=ROWS, metadata={"auc": 0.93}, registry=models
     )
@@ -174,7 +180,7 @@ def test_a_version_is_shown_whole(models: Registry, capsys: pytest.CaptureFixtur
         "aliases    -",
         "metadata   auc: 0.93",
         "tolerance  relative 0.001, absolute 0.0001",
-        "input   X     FP32      [-1, 2]  taken",
+        "input   X     FP32      [-1, 2]  accepted",
         "output  Y     FP32      [-1, 2]  -",
     ):
         assert line in shown.splitlines()
@@ -189,9 +195,7 @@ def test_an_environment_is_shown(registry: Registry, capsys: pytest.CaptureFixtu
     assert "numpy==" in line
 
 
-def test_a_version_is_shown_to_a_machine(
-    models: Registry, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_version_is_shown_as_json(models: Registry, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("show", "fraud:prod", "--json") == 0
     document = json.loads(output(capsys))
     assert (document["version"], document["aliases"]) == (1, ["prod"])
@@ -215,14 +219,14 @@ def test_a_pulled_version_is_its_manifest_and_its_files(
         assert digest_of((copy / file.path).read_bytes()) == file.digest
 
 
-def test_a_directory_with_something_in_it_is_left_alone_unless_forced(
+def test_a_directory_that_is_not_empty_is_refused_without_force(
     models: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mine = tmp_path / "copy" / "model.onnx"
     mine.parent.mkdir()
     mine.write_text("mine")
     assert run("pull", "fraud", str(mine.parent)) == 1
-    assert "is not empty; --force" in error(capsys)
+    assert "is not empty. To write to it anyway, pass --force" in error(capsys)
     assert mine.read_text() == "mine"
     assert run("pull", "fraud", str(mine.parent), "--force") == 0
     assert digest_of(mine.read_bytes()) == models.manifest("fraud").file("model.onnx").digest

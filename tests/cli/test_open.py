@@ -15,8 +15,8 @@ from shearling.cli.proxy import HttpUpstream, LambdaUpstream, serving
 from shearling.client.auth import Auth, Authorization
 from shearling.client.transport import Answer
 from tests.support.bundles import scaling_bundle
-from tests.support.http_server import http_door
-from tests.support.lambda_server import Handler, LambdaDoor, served
+from tests.support.http_server import http_api
+from tests.support.lambda_server import Handler, LocalLambda, served
 from tests.support.webdriver import chromium
 from tests.system.test_page import SCREENSHOTS, in_a_browser
 
@@ -40,9 +40,9 @@ def function(tmp_path_factory: pytest.TempPathFactory) -> Handler:
 
 @pytest.fixture
 def url(function: Handler) -> Iterator[str]:
-    client = LambdaDoor({"acme-fraud:prod": function}).client
-    door = {"function": "acme-fraud:prod"}
-    with serving(LambdaUpstream("acme-fraud:prod", client), PAGE, door) as served_at:
+    client = LocalLambda({"acme-fraud:prod": function}).client
+    connection = {"function": "acme-fraud:prod"}
+    with serving(LambdaUpstream("acme-fraud:prod", client), PAGE, connection) as served_at:
         yield served_at
 
 
@@ -58,20 +58,20 @@ def ask(url: str, method: str = "GET", body: bytes = b"", **headers: str) -> tup
         connection.close()
 
 
-def test_the_page_is_the_models_own_and_knows_how_it_is_reached(url: str) -> None:
+def test_the_page_is_the_models_own_and_holds_the_connection(url: str) -> None:
     status, policy, page = ask(url)
     assert status == 200
     assert "default-src 'none'" in policy
-    assert b'id="door">{"function": "acme-fraud:prod"}</script>' in page
+    assert b'id="connection">{"function": "acme-fraud:prod"}</script>' in page
 
 
-def test_what_the_page_sends_is_answered_by_the_alias(url: str) -> None:
+def test_requests_of_the_page_are_answered_by_the_alias(url: str) -> None:
     status, _, body = ask(url.replace("/docs", "/infer"), "POST", BODY)
     assert status == 200
     assert json.loads(body)["outputs"][0]["data"] == [2.0, 4.0]
 
 
-def test_a_refusal_keeps_its_status_and_sentence(url: str) -> None:
+def test_an_error_keeps_its_status_and_message(url: str) -> None:
     status, _, body = ask(url.replace("/docs", "/infer"), "POST", b"{}")
     assert status == 400
     assert "error" in json.loads(body)
@@ -86,31 +86,31 @@ def test_without_the_secret_nothing_is_served(url: str) -> None:
     assert ask(url.replace(secret, secret[:-1]))[0] == 404
 
 
-def test_another_name_for_this_address_is_refused(url: str) -> None:
+def test_a_request_with_another_host_name_is_refused(url: str) -> None:
     for name in ("evil.example", f"evil.example:{urlsplit(url).port}", "127.0.0.1"):
         assert ask(url, Host=name)[0] == 403
 
 
-def test_a_page_of_another_site_is_refused(url: str) -> None:
+def test_a_request_of_another_sites_page_is_refused(url: str) -> None:
     infer = url.replace("/docs", "/infer")
     assert ask(infer, "POST", BODY, Origin="https://evil.example")[0] == 403
     assert ask(infer, "POST", BODY, Origin="null")[0] == 403
     assert ask(infer, "POST", BODY, Origin=f"http://{urlsplit(url).netloc}")[0] == 200
 
 
-def test_a_body_that_lambda_does_not_take_is_not_read(url: str) -> None:
+def test_a_body_above_lambdas_limit_is_not_read(url: str) -> None:
     assert ask(url, "POST", Content_Length=str(7 * 1024 * 1024))[0] == 413
 
 
-def test_a_function_that_cannot_be_invoked_is_an_error_with_a_sentence(function: Handler) -> None:
-    client = LambdaDoor({"acme-fraud:prod": function}).client
+def test_a_function_that_cannot_be_invoked_is_a_502_with_a_message(function: Handler) -> None:
+    client = LocalLambda({"acme-fraud:prod": function}).client
     with serving(LambdaUpstream("acme-fraud:gone", client), PAGE, {}) as url:
         status, _, body = ask(url)
     assert status == 502
     assert "acme-fraud:gone" in json.loads(body)["error"]
 
 
-def test_an_api_that_is_down_is_an_error_with_a_sentence() -> None:
+def test_an_api_that_is_down_is_a_502_with_a_message() -> None:
     with serving(HttpUpstream("http://127.0.0.1:1", Authorization()), PAGE, {}) as url:
         status, _, body = ask(url)
     assert status == 502
@@ -127,11 +127,11 @@ def test_requests_to_an_api_are_signed_with_the_callers_credentials(
     )
 
 
-def test_requests_to_an_api_bear_the_callers_token() -> None:
+def test_requests_to_an_api_have_the_callers_token() -> None:
     assert _sent_headers(token="abc")["authorization"] == "Bearer abc"
 
 
-def test_requests_to_an_api_bear_the_callers_key() -> None:
+def test_requests_to_an_api_have_the_callers_key() -> None:
     assert _sent_headers(api_key="k")["x-api-key"] == "k"
     assert "authorization" not in _sent_headers(api_key="k")
 
@@ -145,7 +145,7 @@ def _sent_headers(
         seen.append(event["headers"])
         return {"statusCode": 200, "headers": {}, "body": "{}", "isBase64Encoded": False}
 
-    with http_door(api) as there:
+    with http_api(api) as there:
         auth: Auth = "iam" if region else "auto"
         authorization = Authorization.choose("", auth, region=region, token=token, api_key=api_key)
         upstream = HttpUpstream(there, authorization)
@@ -154,7 +154,7 @@ def _sent_headers(
     return seen[0]
 
 
-def test_the_command_opens_the_page_and_ends_by_ctrl_c(
+def test_the_command_opens_the_page_and_ends_with_ctrl_c(
     function: Handler, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     opened: list[int] = []
@@ -164,8 +164,8 @@ def test_the_command_opens_the_page_and_ends_by_ctrl_c(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("webbrowser.open", browser)
-    door = LambdaDoor({"acme-fraud:prod": function})
-    assert shearling(["open", "acme-fraud:prod"], lambda_client=door.in_region) == 0
+    local_lambda = LocalLambda({"acme-fraud:prod": function})
+    assert shearling(["open", "acme-fraud:prod"], lambda_client=local_lambda.in_region) == 0
     assert opened == [200]
     assert re.search(r"http://127\.0\.0\.1:\d+/\S+/docs", capsys.readouterr().out)
 
@@ -186,9 +186,9 @@ def test_the_command_sends_the_key_of_the_environment(
 
     monkeypatch.setattr("webbrowser.open", browser)
     monkeypatch.setenv("SHEARLING_API_KEY", "k")
-    with http_door(api) as there:
+    with http_api(api) as there:
         assert shearling(["open", there, "--model", "fraud"]) == 0
-    assert seen == ["k", "k"]  # once to see whether it is there, once for the page
+    assert seen == ["k", "k"]  # once to check the target, once for the page
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_the_command_sends_the_key_of_the_environment(
         ("t", None, "eu-west-3", None),
     ],
 )
-def test_a_key_at_a_host_of_aws_is_signed_for_only_when_asked_and_a_token_never(
+def test_requests_with_a_key_are_signed_only_for_a_given_region_and_with_a_token_never(
     token: str | None, api_key: str | None, region: str | None, signed_for: str | None
 ) -> None:
     host = "abc.execute-api.eu-west-3.amazonaws.com"
@@ -209,16 +209,16 @@ def test_a_key_at_a_host_of_aws_is_signed_for_only_when_asked_and_a_token_never(
     assert authorization.signed_region == signed_for
 
 
-def test_a_wrong_target_is_said_at_once(
+def test_a_wrong_target_is_reported_before_the_page_opens(
     function: Handler, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    door = LambdaDoor({})
-    assert shearling(["open", "acme-fraud:prod"], lambda_client=door.in_region) == 1
+    local_lambda = LocalLambda({})
+    assert shearling(["open", "acme-fraud:prod"], lambda_client=local_lambda.in_region) == 1
     assert "acme-fraud:prod" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         shearling(["open", "https://api.example"])
     assert "--model" in capsys.readouterr().err
-    with http_door(function) as there:
+    with http_api(function) as there:
         assert shearling(["open", there, "--model", "nope"]) == 1
     assert "model 'nope' is not served here; 'fraud' is" in capsys.readouterr().err
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def builds(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What is asked of the builder, which takes its time elsewhere."""
+    """Records the calls of the builder, which other tests run for real."""
     asked: list[dict[str, Any]] = []
 
     def build(kind: str, **options: Any) -> str:
@@ -29,7 +29,7 @@ def builds(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return asked
 
 
-def test_a_package_is_built_with_what_was_asked_for(
+def test_a_package_is_built_with_the_given_options(
     builds: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ["--python", "3.12", "--architecture", "arm64", "--output", "x.zip"]
@@ -67,7 +67,7 @@ def test_the_package_of_a_pickle_has_its_requirements_and_its_python(
     assert builds[0]["output"] == Path("build/runtime-guess-1.zip")
 
 
-def test_the_package_of_a_pickle_has_no_other_python(
+def test_the_package_of_a_pickle_refuses_another_python(
     registry: Registry, builds: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     push_pickle(registry)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.cli import error, output, run
-from tests.support.lambda_server import FunctionError, LambdaDoor
+from tests.support.lambda_server import FunctionError, LocalLambda
 from tests.support.releases import deploy
 
 if TYPE_CHECKING:
@@ -26,43 +26,43 @@ def result(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def test_a_release_asks_the_releaser_of_each_region_and_shows_what_it_did(
+def test_a_release_invokes_the_releaser_of_each_region_and_shows_the_results(
     models: Registry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     deploy(models)
     deploy(models, "acme-fraud-2")
     deploy(models, "acme-fraud-3", region="us-east-1", aliases=["prod"])
-    door = LambdaDoor({"acme_releaser": lambda _: {"results": [result()]}})
-    assert run("retry-release", "fraud", "prod", door=door) == 0
-    assert door.calls == [("acme_releaser", {"model": "fraud", "alias": "prod"})] * 2
-    assert door.regions == ["eu-west-1", "us-east-1"]
+    local_lambda = LocalLambda({"acme_releaser": lambda _: {"results": [result()]}})
+    assert run("retry-release", "fraud", "prod", local_lambda=local_lambda) == 0
+    assert local_lambda.calls == [("acme_releaser", {"model": "fraud", "alias": "prod"})] * 2
+    assert local_lambda.regions == ["eu-west-1", "us-east-1"]
     lines = output(capsys).splitlines()
     assert lines[1] == "acme-fraud  prod   released        1  4               -"
 
 
 @pytest.mark.parametrize(("arguments", "alias"), [("fraud:staging", "staging"), ("fraud", None)])
-def test_a_release_may_name_the_alias_in_a_ref_or_none(
+def test_the_alias_may_be_part_of_the_ref_or_left_out(
     models: Registry, capsys: pytest.CaptureFixture[str], arguments: str, alias: str | None
 ) -> None:
     deploy(models)
-    door = LambdaDoor({"acme_releaser": lambda _: {"results": [result()]}})
-    assert run("retry-release", arguments, "--json", door=door) == 0
-    assert door.calls == [("acme_releaser", {"model": "fraud", "alias": alias})]
+    local_lambda = LocalLambda({"acme_releaser": lambda _: {"results": [result()]}})
+    assert run("retry-release", arguments, "--json", local_lambda=local_lambda) == 0
+    assert local_lambda.calls == [("acme_releaser", {"model": "fraud", "alias": alias})]
     assert json.loads(output(capsys)) == [result()]
 
 
-def test_a_failed_release_is_one_line_and_the_other_regions_are_asked_all_the_same(
+def test_a_failed_release_is_one_line_and_other_regions_are_still_released(
     models: Registry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     deploy(models)
     deploy(models, "acme-fraud-2", releaser="other_releaser")
-    door = LambdaDoor(
+    local_lambda = LocalLambda(
         {
             "acme_releaser": lambda _: FunctionError("acme-fraud:prod: it answers otherwise"),
             "other_releaser": lambda _: {"results": [result(function="acme-fraud-2")]},
         }
     )
-    assert run("retry-release", "fraud", door=door) == 1
+    assert run("retry-release", "fraud", local_lambda=local_lambda) == 1
     captured = capsys.readouterr()
     assert "acme-fraud-2" in captured.out
     assert captured.err.splitlines()[-1] == (
@@ -74,20 +74,23 @@ def test_a_releaser_that_is_gone_is_one_line(
     models: Registry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     deploy(models)
-    assert run("retry-release", "fraud", door=LambdaDoor({})) == 1
+    assert run("retry-release", "fraud", local_lambda=LocalLambda({})) == 1
     assert error(capsys).splitlines()[-1].startswith("shearling: An error occurred (ResourceNotF")
 
 
 @pytest.mark.parametrize("answer", [{"results": 1}, {}, [], b"no JSON"])
-def test_a_function_that_is_no_releaser_is_told(
+def test_a_function_that_is_not_a_releaser_is_reported(
     models: Registry, capsys: pytest.CaptureFixture[str], answer: object
 ) -> None:
     deploy(models)
-    assert run("retry-release", "fraud", door=LambdaDoor({"acme_releaser": lambda _: answer})) == 1
-    assert "acme_releaser is no releaser: it answered" in error(capsys)
+    assert (
+        run("retry-release", "fraud", local_lambda=LocalLambda({"acme_releaser": lambda _: answer}))
+        == 1
+    )
+    assert "the response of acme_releaser is not a releaser's" in error(capsys)
 
 
-def test_the_verb_that_was_renamed_is_refused_by_its_new_name(
+def test_a_renamed_command_is_refused_with_its_new_name(
     models: Registry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert models.models() == ["fraud"]

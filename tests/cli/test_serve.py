@@ -37,7 +37,7 @@ def registry(tmp_path: Path) -> str:
 
 @contextmanager
 def serving(registry: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Run the command in a process group of its own, and end that."""
+    """Run the command in its own process group, and end the group."""
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, "serve", *arguments, "--registry", registry],
         stdout=subprocess.DEVNULL,
@@ -81,13 +81,13 @@ def test_a_version_is_served_with_its_page_under_its_alias(registry: str) -> Non
         assert process.wait(20) == 130
 
 
-def test_a_port_that_is_taken_is_said(registry: str) -> None:
+def test_a_port_in_use_is_reported(registry: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         with serving(registry, "fraud", "--port", port) as process:
             assert process.wait(60) == 1
             line(process)
-            assert line(process) == f"port {port}: Address already in use: pass another --port"
+            assert line(process) == f"port {port}: Address already in use. Pass another --port"
 
 
 def test_a_pickle_is_served_only_where_it_is_allowed_and_pinned(registry: str) -> None:
@@ -102,7 +102,8 @@ def test_a_pickle_is_served_only_where_it_is_allowed_and_pinned(registry: str) -
         with serving(registry, *refused) as process:
             assert process.wait(60) == 1
             assert line(process).endswith(
-                f"to allow it: shearling serve {pushed.pin} --allow-pickle"
+                f" is a pickle, which runs code when it is loaded. To allow it, run: "
+                f"shearling serve {pushed.pin} --allow-pickle"
             )
     with serving(registry, str(pushed.pin), "--allow-pickle", "--port", "0") as process:
         line(process)

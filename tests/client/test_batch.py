@@ -1,4 +1,4 @@
-"""Many rows by several calls: their order, what fails, and how much is under way at once."""
+"""Many rows by several calls: order, failures and concurrency."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from shearling.tensors.encoding import from_bytes
 from shearling.tensors.spec import Signature, TensorSpec
 from tests.support.bundles import scaling_bundle
 from tests.support.fake_lambda import refusal
-from tests.support.http_server import http_door
-from tests.support.lambda_server import FunctionError, LambdaDoor, served
+from tests.support.http_server import http_api
+from tests.support.lambda_server import FunctionError, LocalLambda, served
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from tests.support.lambda_server import Handler
 
 TARGET = "acme-fraud:prod"
-ASKED = {"shearling": "metadata"}
+METADATA_REQUEST = {"shearling": "metadata"}
 
 
 def numbered(count: int) -> NDArray[Any]:
@@ -64,15 +64,15 @@ def sent(event: Any) -> list[int]:
 
 
 def is_metadata(event: Any) -> bool:
-    return bool(event == ASKED or event.get("rawPath", "").endswith("/fraud"))
+    return bool(event == METADATA_REQUEST or event.get("rawPath", "").endswith("/fraud"))
 
 
 def where(function: Handler, instead: Callable[[list[int]], Any]) -> Handler:
-    """A function that answers some rows otherwise: where `instead` does not give None."""
+    """Return a function that answers with `instead(rows)`, unless that is None."""
 
     def answer(event: Any) -> Any:
-        other = None if is_metadata(event) else instead(sent(event))
-        return function(event) if other is None else other
+        replaced = None if is_metadata(event) else instead(sent(event))
+        return function(event) if replaced is None else replaced
 
     return answer
 
@@ -85,14 +85,14 @@ def function(tmp_path_factory: pytest.TempPathFactory) -> Handler:
     return served(str(directory / "registry"), str(pin), directory / "scratch")
 
 
-def calls(door: LambdaDoor) -> list[list[int]]:
+def calls(local_lambda: LocalLambda) -> list[list[int]]:
     """The numbers of the rows of each call."""
-    return [sent(event) for _, event in door.calls if not is_metadata(event)]
+    return [sent(event) for _, event in local_lambda.calls if not is_metadata(event)]
 
 
-def model_of(function: Handler) -> tuple[RemoteModel, LambdaDoor]:
-    door = LambdaDoor({TARGET: function})
-    return connect(TARGET, client=door.client), door
+def model_of(function: Handler) -> tuple[RemoteModel, LocalLambda]:
+    local_lambda = LocalLambda({TARGET: function})
+    return connect(TARGET, client=local_lambda.client), local_lambda
 
 
 def refused(status: int, message: str = "so it is") -> dict[str, Any]:
@@ -105,16 +105,16 @@ def refused(status: int, message: str = "so it is") -> dict[str, Any]:
     rows_per_call=st.none() | st.integers(1, 170),
     max_concurrency=st.integers(1, 5),
 )
-def test_however_rows_are_cut_the_answer_is_that_of_one_call(
+def test_the_outputs_do_not_depend_on_how_rows_are_split(
     function: Handler, count: int, rows_per_call: int | None, max_concurrency: int
 ) -> None:
     model, _ = model_of(function)
     rows = numbered(count)
-    one = model.infer(rows)
-    found = model.infer_many(rows, rows_per_call=rows_per_call, max_concurrency=max_concurrency)
-    assert list(found) == list(one)
-    assert found["Y"].dtype == one["Y"].dtype
-    np.testing.assert_array_equal(found["Y"], one["Y"])
+    expected = model.infer(rows)
+    outputs = model.infer_many(rows, rows_per_call=rows_per_call, max_concurrency=max_concurrency)
+    assert list(outputs) == list(expected)
+    assert outputs["Y"].dtype == expected["Y"].dtype
+    np.testing.assert_array_equal(outputs["Y"], expected["Y"])
 
 
 @contextmanager
@@ -124,12 +124,12 @@ def by_lambda(function: Handler) -> Iterator[RemoteModel]:
 
 @contextmanager
 def by_url(function: Handler) -> Iterator[RemoteModel]:
-    with http_door(function) as url:
+    with http_api(function) as url:
         yield connect(url, model="fraud")
 
 
-@pytest.mark.parametrize("door", [by_lambda, by_url])
-def test_rows_stay_in_order_though_calls_end_in_another(function: Handler, door: Any) -> None:
+@pytest.mark.parametrize("connected", [by_lambda, by_url])
+def test_rows_stay_in_order_when_calls_end_out_of_order(function: Handler, connected: Any) -> None:
     ended: list[int] = []
 
     def slowly(event: Any) -> Any:
@@ -140,7 +140,7 @@ def test_rows_stay_in_order_though_calls_end_in_another(function: Handler, door:
         return answer
 
     rows = numbered(330)
-    with door(slowly) as model:
+    with connected(slowly) as model:
         found = model.infer_many(rows, rows_per_call=11, max_concurrency=6)
     np.testing.assert_array_equal(found["Y"], rows * 2)
     assert sorted(ended) == list(range(0, 330, 11))
@@ -154,14 +154,14 @@ def test_a_frame_is_answered_row_by_row_whatever_its_index(function: Handler) ->
     np.testing.assert_array_equal(found["Y"], frame.to_numpy() * 2)
 
 
-def test_what_fails_is_told_by_row_when_all_else_is_answered(function: Handler) -> None:
+def test_failed_rows_are_reported_after_all_calls(function: Handler) -> None:
     def instead(rows: list[int]) -> Any:
         if 10 in rows or 20 in rows:
             time.sleep(0.1 if 10 in rows else 0)  # it fails after the next ones
             return FunctionError("out of memory")
         return refused(500, "the model failed on 99") if 99 in rows else None
 
-    model, door = model_of(where(function, instead))
+    model, local_lambda = model_of(where(function, instead))
     with pytest.raises(RowsFailedError) as raised:
         model.infer_many(numbered(100), rows_per_call=10, max_concurrency=3)
     error = raised.value
@@ -170,19 +170,20 @@ def test_what_fails_is_told_by_row_when_all_else_is_answered(function: Handler) 
         "  rows 10 to 29: acme-fraud:prod failed: out of memory",
         "  rows 90 to 99: the model failed on 99",
     ]
-    assert [one.rows for one in error.failures] == [
+    assert [failure.rows for failure in error.failures] == [
         range(10, 20),
         range(20, 30),
         range(90, 100),
     ]
-    assert [type(one.error) for one in error.failures] == [InferenceError] * 2 + [PredictionError]
+    kinds = [type(failure.error) for failure in error.failures]
+    assert kinds == [InferenceError] * 2 + [PredictionError]
     assert error.__cause__ is error.failures[0].error
     np.testing.assert_array_equal(error.outputs["Y"], numbered(100)[error.answered] * 2)
     assert len(error.answered) == 70
-    assert len(calls(door)) == 10
+    assert len(calls(local_lambda)) == 10
 
 
-def test_what_failed_holds_no_request(function: Handler) -> None:
+def test_an_error_holds_no_request(function: Handler) -> None:
     def refuse(_: list[int]) -> Any:
         raise refusal("AccessDeniedException")
 
@@ -198,12 +199,12 @@ def test_what_failed_holds_no_request(function: Handler) -> None:
         error = error.__cause__
 
 
-def test_a_call_that_is_too_large_is_made_again_as_two(function: Handler) -> None:
+def test_a_call_that_is_too_large_is_split_in_two(function: Handler) -> None:
     def instead(rows: list[int]) -> Any:
         is_too_large = len(rows) > 16 or 40 in rows
         return refused(413, "the answer is too large") if is_too_large else None
 
-    model, door = model_of(where(function, instead))
+    model, local_lambda = model_of(where(function, instead))
     with pytest.raises(RowsFailedError) as raised:
         model.infer_many(numbered(64), rows_per_call=64, max_concurrency=2)
     assert str(raised.value).splitlines() == [
@@ -211,48 +212,50 @@ def test_a_call_that_is_too_large_is_made_again_as_two(function: Handler) -> Non
         "  row 40: the answer is too large",
     ]
     np.testing.assert_array_equal(raised.value.outputs["Y"][:, 0] / 2, raised.value.answered)
-    assert sorted(map(len, calls(door)), reverse=True)[:3] == [64, 32, 32]
+    assert sorted(map(len, calls(local_lambda)), reverse=True)[:3] == [64, 32, 32]
 
 
-def test_a_request_that_lambda_would_not_take_is_cut_before_it_is_sent(function: Handler) -> None:
-    model, door = model_of(function)
+def test_a_request_above_lambdas_limit_is_split_before_it_is_sent(function: Handler) -> None:
+    model, local_lambda = model_of(function)
     rows = np.random.default_rng(0).random((1_000_000, 2), np.float32)
     found = model.infer_many(rows, rows_per_call=len(rows))
     np.testing.assert_array_equal(found["Y"], rows * 2)
-    assert [len(rows) for rows in calls(door)] == [500_000] * 2
+    assert [len(rows) for rows in calls(local_lambda)] == [500_000] * 2
 
 
-def test_rows_are_not_sent_for_ever_where_no_call_can_succeed(function: Handler) -> None:
-    model, door = model_of(
+def test_sending_stops_after_ten_failures_in_succession(function: Handler) -> None:
+    model, local_lambda = model_of(
         where(function, lambda rows: None if rows[-1] < 20 else refused(404, "no such model"))
     )
     with pytest.raises(RowsFailedError) as raised:
         model.infer_many(numbered(1000), rows_per_call=5, max_concurrency=1)
-    assert len(calls(door)) == 4 + 10
+    assert len(calls(local_lambda)) == 4 + 10
     assert str(raised.value).splitlines() == [
         "980 of 1000 rows have no answer:",
         "  rows 20 to 69: no such model",
-        "  rows 70 to 999: not sent: 10 calls in succession failed",
+        "  rows 70 to 999: not sent, because 10 calls in succession failed",
     ]
     assert raised.value.answered.tolist() == list(range(20))
 
 
 @pytest.mark.parametrize("status", [400, 500])
-def test_rows_that_are_refused_for_themselves_stop_no_other(function: Handler, status: int) -> None:
-    model, door = model_of(where(function, lambda rows: None if rows[0] == 39 else refused(status)))
+def test_invalid_rows_do_not_stop_other_rows(function: Handler, status: int) -> None:
+    model, local_lambda = model_of(
+        where(function, lambda rows: None if rows[0] == 39 else refused(status))
+    )
     with pytest.raises(RowsFailedError) as raised:
         model.infer_many(numbered(40), rows_per_call=1)
-    assert len(calls(door)) == 40
+    assert len(calls(local_lambda)) == 40
     assert raised.value.answered.tolist() == [39]
 
 
-def test_an_answer_in_between_gives_new_hope(function: Handler) -> None:
-    model, door = model_of(
+def test_a_success_resets_the_count_of_failures(function: Handler) -> None:
+    model, local_lambda = model_of(
         where(function, lambda rows: FunctionError("no") if rows[0] % 10 else None)
     )
     with pytest.raises(RowsFailedError) as raised:
         model.infer_many(numbered(50), rows_per_call=1, max_concurrency=1)
-    assert len(calls(door)) == 50
+    assert len(calls(local_lambda)) == 50
     assert raised.value.answered.tolist() == [0, 10, 20, 30, 40]
 
 
@@ -261,44 +264,42 @@ def test_an_interrupt_sends_no_more(function: Handler) -> None:
         if rows[0] == 2:
             raise KeyboardInterrupt
 
-    model, door = model_of(where(function, instead))
+    model, local_lambda = model_of(where(function, instead))
     with pytest.raises(KeyboardInterrupt):
         model.infer_many(numbered(100), rows_per_call=1, max_concurrency=1)
-    assert len(calls(door)) == 3
+    assert len(calls(local_lambda)) == 3
 
 
-def test_as_many_calls_are_under_way_as_are_allowed(function: Handler) -> None:
-    together, lock = threading.Barrier(3), threading.Lock()
-    under_way, most = 0, 0
+def test_max_concurrency_calls_run_at_a_time(function: Handler) -> None:
+    barrier, lock = threading.Barrier(3), threading.Lock()
+    running, most = 0, 0
 
     def counting(event: Any) -> Any:
-        nonlocal under_way, most
+        nonlocal running, most
         if is_metadata(event):
             return function(event)
         with lock:
-            under_way += 1
-            most = max(most, under_way)
-        together.wait(10)  # breaks if fewer come
+            running += 1
+            most = max(most, running)
+        barrier.wait(10)  # breaks if fewer calls arrive
         try:
             return function(event)
         finally:
             with lock:
-                under_way -= 1
+                running -= 1
 
     model, _ = model_of(counting)
     model.infer_many(numbered(30), rows_per_call=1, max_concurrency=3)
     assert most == 3
 
 
-def test_progress_is_told_of_each_row_once(
-    function: Handler, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told: list[Any] = []
+def test_progress_counts_each_row_once(function: Handler, monkeypatch: pytest.MonkeyPatch) -> None:
+    reported: list[Any] = []
 
     @contextmanager
     def progress(title: str, total: int, *, unit: str) -> Iterator[Callable[[int], object]]:
-        told.append((title, total, unit))
-        yield told.append
+        reported.append((title, total, unit))
+        yield reported.append
 
     monkeypatch.setattr(many, "progress", progress)
 
@@ -308,10 +309,10 @@ def test_progress_is_told_of_each_row_once(
     model, _ = model_of(where(function, instead))
     with pytest.raises(RowsFailedError):
         model.infer_many(numbered(90), rows_per_call=30, max_concurrency=1)
-    assert told == [("infer acme-fraud:prod", 90, " rows"), 30, 0, 15, 15, 30]
+    assert reported == [("infer acme-fraud:prod", 90, " rows"), 30, 0, 15, 15, 30]
 
 
-def test_progress_is_shown_to_who_is_looking(
+def test_progress_is_shown_in_a_terminal(
     function: Handler, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("shearling.progress.is_watched", lambda: True)
@@ -329,8 +330,8 @@ def tensor(name: str, shape: list[int], data: list[float]) -> dict[str, Any]:
 
 def answering(
     outputs: Callable[[int], list[dict[str, Any]]], *shapes: list[int], width: int = 1
-) -> tuple[RemoteModel, LambdaDoor]:
-    """A model with inputs `a`, `b`, ... of these shapes, whose outputs its first one decides."""
+) -> tuple[RemoteModel, LocalLambda]:
+    """Return a model with inputs `a`, `b`, ... of these shapes; `outputs` takes a row count."""
     takes = [tensor(name, shape, []) for name, shape in zip("abc", shapes, strict=False)]
 
     def function(event: Any) -> Any:
@@ -345,74 +346,78 @@ def answering(
 @pytest.mark.parametrize(
     ("value", "shapes", "message"),
     [
-        ({"a": [[1, 2]]}, [[1, 2]], r"input a FP64\[1, 2\] does not take any number .*: use infer"),
-        ({"a": 1}, [[]], r"input a FP64\[\] does not take any number of rows .*: use infer"),
+        (
+            {"a": [[1, 2]]},
+            [[1, 2]],
+            r"input a FP64\[1, 2\] accepts only a fixed number of rows.* Use `infer`",
+        ),
+        ({"a": 1}, [[]], r"input a FP64\[\] accepts only a fixed number of rows.* Use `infer`"),
         ({"a": [1, 2], "b": [1]}, [[-1], [-1]], "different numbers of rows: 2 of 'a', 1 of 'b'"),
-        ({}, [], "there are none, and so no rows"),
+        ({}, [], "the model has no inputs, so it has no rows"),
         ({"a": [[1]]}, [[-1]], "'a'"),
     ],
     ids=["fixed", "scalar", "unequal", "no-inputs", "does-not-fit"],
 )
-def test_what_has_no_rows_to_cut_is_refused_before_anything_is_sent(
+def test_inputs_without_rows_are_refused_before_anything_is_sent(
     value: Any, shapes: list[list[int]], message: str
 ) -> None:
-    model, door = answering(lambda _: [], *shapes)
+    model, local_lambda = answering(lambda _: [], *shapes)
     with pytest.raises(InvalidRequestError, match=message):
         model.infer_many(value)
-    assert door.calls == [(TARGET, ASKED)]
+    assert local_lambda.calls == [(TARGET, METADATA_REQUEST)]
 
 
 @pytest.mark.parametrize(
     "bad", [{"rows_per_call": 0}, {"max_concurrency": -1}, {"rows_per_call": 1.5}]
 )
-def test_numbers_that_are_none_are_refused(function: Handler, bad: dict[str, Any]) -> None:
+def test_options_must_be_positive_integers(function: Handler, bad: dict[str, Any]) -> None:
     model, _ = model_of(function)
     with pytest.raises(
-        InvalidRequestError, match=f"{next(iter(bad))}: .* is not an integer of at least 1"
+        InvalidRequestError, match=f"{next(iter(bad))} must be an integer of at least 1, not "
     ):
         model.infer_many(numbered(3), **bad)
 
 
-def test_outputs_without_a_row_for_each_row_are_told() -> None:
-    model, door = answering(lambda _: [tensor("mean", [1], [0.5])], [-1])
-    with pytest.raises(RowsFailedError, match=r"output 'mean' has shape \[1\], which is not a row"):
+def test_outputs_with_too_few_rows_are_an_error() -> None:
+    model, local_lambda = answering(lambda _: [tensor("mean", [1], [0.5])], [-1])
+    with pytest.raises(RowsFailedError, match=r"output 'mean' has shape \[1\]; expected"):
         model.infer_many(np.arange(200), rows_per_call=2, max_concurrency=1)
-    assert len(door.calls) == 1 + 10
+    assert len(local_lambda.calls) == 1 + 10
 
 
-def test_outputs_that_do_not_go_together_are_told() -> None:
+def test_outputs_of_different_shapes_are_an_error() -> None:
     model, _ = answering(lambda rows: [tensor("mean", [rows, rows], [0.5] * rows**2)], [-1])
-    with pytest.raises(RowsFailedError, match="do not go together with other rows'") as raised:
+    with pytest.raises(RowsFailedError, match="differ in name, type or shape from") as raised:
         model.infer_many(np.arange(5), rows_per_call=3, max_concurrency=1)
     assert raised.value.answered.tolist() == [0, 1, 2]
 
 
 def test_a_call_is_about_a_megabyte_by_default(function: Handler) -> None:
-    model, door = model_of(function)
+    model, local_lambda = model_of(function)
     rows = np.random.default_rng(0).random((300_000, 2), np.float32)
     model.infer_many(rows)
-    sizes = [len(event["body"]) for _, event in door.calls if not is_metadata(event)]
+    sizes = [len(event["body"]) for _, event in local_lambda.calls if not is_metadata(event)]
     assert len(sizes) == 4
     assert 900_000 < max(sizes) < 1_500_000  # as base64
 
 
-def test_a_call_has_fewer_rows_where_the_answer_is_known_to_be_large() -> None:
-    model, door = answering(
+def test_a_call_has_fewer_rows_if_the_outputs_are_large() -> None:
+    model, local_lambda = answering(
         lambda rows: [tensor("mean", [rows, 1], [0.5] * rows)], [-1], width=12_500
     )
     model.infer_many(np.arange(95))
-    shapes = sorted(event["inputs"][0]["shape"] for _, event in door.calls[1:])
+    shapes = sorted(event["inputs"][0]["shape"] for _, event in local_lambda.calls[1:])
     assert shapes == [[5], *[[10]] * 9]
 
 
-def test_long_strings_count_too() -> None:
+def test_the_size_of_a_call_counts_long_strings() -> None:
     spec = TensorSpec(name="text", datatype="BYTES", shape=(-1,))
     texts = np.array(["x" * 10_000, "x" * 30_000] * 1000, object)
     signature = Signature(inputs=(spec,), outputs=())
     assert 40 <= many.rows_per_call_of({"text": texts}, signature) <= 60
 
 
-def test_a_message_has_the_first_reasons_and_the_first_places() -> None:
+def test_the_message_lists_the_first_reasons_and_rows() -> None:
     failures = [RowFailure(range(i, i + 1), InferenceError("odd")) for i in range(0, 20, 2)]
     failures += [
         RowFailure(range(i, i + 9), InferenceError(f"no\n {i}")) for i in range(20, 200, 9)

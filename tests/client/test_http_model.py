@@ -1,4 +1,4 @@
-"""A deployed model by its URL: what is sent, what is tried again, and what is raised."""
+"""A deployed model by its URL: requests, retries and errors."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from shearling.registry.registry import Registry
 from shearling_runtime.events.dispatch import respond
 from tests.runtime.test_runtime import Call, serve
 from tests.support.bundles import ROWS
-from tests.support.http_server import http_door
+from tests.support.http_server import http_api
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,13 +61,13 @@ def url(request: pytest.FixtureRequest, server: ModelServer, events: list[Any]) 
         events.append(event)
         return respond(event, Call(), server)
 
-    with http_door(function, payload=request.param, stage="live") as url:
+    with http_api(function, payload=request.param, stage="live") as url:
         yield url
 
 
 @contextmanager
 def answering(*answers: tuple[int, dict[str, Any]]) -> Iterator[tuple[str, list[Any]]]:
-    """An API that gives these answers in order, the last one for ever."""
+    """Serve an API that returns these responses in order, and then the last one."""
     events: list[Any] = []
 
     def function(event: Any) -> Any:
@@ -80,7 +80,7 @@ def answering(*answers: tuple[int, dict[str, Any]]) -> Iterator[tuple[str, list[
             "isBase64Encoded": False,
         }
 
-    with http_door(function) as url:
+    with http_api(function) as url:
         yield url, events
 
 
@@ -96,7 +96,7 @@ def test_a_model_behind_a_url_answers_as_the_local_one(url: str) -> None:
     assert repr(model) == f"HttpModel('{url}/v2/models/fraud/versions/prod')"
 
 
-def test_many_rows_go_as_bytes_and_a_few_as_json(url: str, events: list[Any]) -> None:
+def test_many_rows_are_sent_as_bytes_and_few_as_json(url: str, events: list[Any]) -> None:
     model = connect(url, model="fraud")
     model.infer(ROWS)
     model.infer(MANY)
@@ -124,7 +124,7 @@ def _headers(url: str, **options: Any) -> dict[str, str]:
         return headers
 
 
-def test_a_request_is_signed_where_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_is_signed_with_auth_iam(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
@@ -134,13 +134,13 @@ def test_a_request_is_signed_where_that_is_asked_for(monkeypatch: pytest.MonkeyP
     assert headers["x-amz-security-token"] == "test"
 
 
-def test_many_signed_requests_ask_for_credentials_once(
+def test_many_signed_requests_look_up_credentials_once(
     url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    asked = tmp_path / "asked"
+    lookups = tmp_path / "lookups"
     keys = {"Version": 1, "AccessKeyId": "test", "SecretAccessKey": "test"}
     process = tmp_path / "process.sh"
-    process.write_text(f"echo >> {asked}\necho '{json.dumps(keys)}'\n")
+    process.write_text(f"echo >> {lookups}\necho '{json.dumps(keys)}'\n")
     (tmp_path / "config").write_text(f"[default]\ncredential_process = sh {process}\n")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
@@ -148,7 +148,7 @@ def test_many_signed_requests_ask_for_credentials_once(
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     model = connect(url, model="fraud", auth="iam")
     np.testing.assert_array_equal(model.infer_many(ROWS, rows_per_call=1)["Y"], 2 * ROWS)
-    assert asked.read_text() == "\n"
+    assert lookups.read_text() == "\n"
 
 
 def test_a_request_is_signed_for_the_region_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,13 +174,13 @@ def test_a_key_is_sent_alone_or_beside_a_token_or_within_a_signature(
     assert "x-api-key" in within["authorization"].split("SignedHeaders=")[1]
 
 
-def test_a_key_needs_no_credentials_at_a_host_of_aws() -> None:
+def test_an_api_key_needs_no_credentials_at_an_aws_host() -> None:
     url = "https://abc.execute-api.eu-west-3.amazonaws.com/live"
     authorization = Authorization.choose(urlsplit(url).hostname or "", api_key="k")
     assert authorization.headers("GET", url, {}, b"") == {"X-Api-Key": "k"}
 
 
-def test_a_token_or_nothing_is_sent_otherwise() -> None:
+def test_a_token_or_no_authorization_is_sent_to_other_hosts() -> None:
     assert _headers("", token="abc")["authorization"] == "Bearer abc"
     assert "authorization" not in _headers("", auth=None)
     assert "authorization" not in _headers("")
@@ -193,7 +193,7 @@ def test_a_token_or_nothing_is_sent_otherwise() -> None:
         ("abc.lambda-url.eu-west-3.on.aws", "/eu-west-3/lambda/"),
     ],
 )
-def test_a_host_of_aws_is_signed_for_in_its_region(
+def test_requests_to_an_aws_host_are_signed_for_its_region(
     monkeypatch: pytest.MonkeyPatch, host: str, scope: str
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -202,20 +202,23 @@ def test_a_host_of_aws_is_signed_for_in_its_region(
     assert scope in headers["Authorization"]
 
 
-def test_a_refusal_of_the_gateway_says_who_refused_and_what_to_do() -> None:
+def test_a_refusal_of_the_gateway_is_reported_with_the_next_step() -> None:
     with answering((403, {"message": "Forbidden"})) as (url, _):
-        said = rf"{url}/v2/models/fraud answered 403: Forbidden: it wants a signature .*--region"
-        with pytest.raises(InferenceError, match=said):
+        message = (
+            rf"{url}/v2/models/fraud answered 403: Forbidden\. "
+            "The API requires an IAM signature .*--region"
+        )
+        with pytest.raises(InferenceError, match=message):
             connect(url, model="fraud").metadata()
 
 
-def test_what_is_never_reached_is_given_up_soon() -> None:
+def test_a_host_that_cannot_be_reached_is_given_up_after_seconds() -> None:
     model = connect("http://127.0.0.1:1", model="fraud", pause=lambda _: None)
     with pytest.raises(InferenceError, match="cannot reach"):
         model.metadata()
 
 
-def test_a_name_that_no_server_knows_is_given_up_at_once() -> None:
+def test_an_unknown_host_name_is_not_retried() -> None:
     waits: list[float] = []
     model = connect("http://fraud.invalid", model="fraud", pause=waits.append)
     with pytest.raises(InferenceError, match=r"cannot reach http://fraud\.invalid/v2"):
@@ -223,7 +226,7 @@ def test_a_name_that_no_server_knows_is_given_up_at_once() -> None:
     assert waits == []
 
 
-def test_a_proxy_of_the_environment_is_asked_with_its_password(
+def test_a_proxy_of_the_environment_gets_its_password(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     metadata: dict[str, Any] = {"inputs": [], "outputs": []}
@@ -233,8 +236,8 @@ def test_a_proxy_of_the_environment_is_asked_with_its_password(
         assert connect("http://models.invalid", model="fraud").metadata() == metadata
     (event,) = events
     assert event["headers"]["host"] == "models.invalid"
-    who = base64.b64encode(b"me:se!cret").decode()
-    assert event["headers"]["proxy-authorization"] == f"Basic {who}"
+    login = base64.b64encode(b"me:se!cret").decode()
+    assert event["headers"]["proxy-authorization"] == f"Basic {login}"
 
 
 @contextmanager
@@ -277,7 +280,7 @@ def test_requests_share_a_connection() -> None:
     assert len(connected) == 1
 
 
-def test_a_connection_that_nobody_used_for_long_is_not_trusted() -> None:
+def test_an_idle_connection_is_not_used_again() -> None:
     with counted_connections() as (url, connected):
         connections = Connections(url, idle_seconds=0.0)
         for _ in range(2):
@@ -285,17 +288,17 @@ def test_a_connection_that_nobody_used_for_long_is_not_trusted() -> None:
     assert len(connected) == 2
 
 
-def test_an_unknown_way_to_authorize_is_refused() -> None:
-    with pytest.raises(InvalidRefError, match="auth 'aws' is none of 'iam', 'auto' and None"):
+def test_an_unknown_auth_is_refused() -> None:
+    with pytest.raises(InvalidRefError, match="auth 'aws' is not allowed; expected 'iam'"):
         connect("http://127.0.0.1:1", model="fraud", auth="aws")  # type: ignore[call-overload]
 
 
-def test_a_load_balancer_is_not_signed_for() -> None:
+def test_requests_to_a_load_balancer_are_not_signed() -> None:
     host = "models-1.eu-west-1.elb.amazonaws.com"
     assert Authorization.choose(host).headers("GET", f"http://{host}", {}, b"") == {}
 
 
-def test_what_is_throttled_is_tried_again() -> None:
+def test_a_throttled_request_is_retried() -> None:
     waits: list[float] = []
     metadata: dict[str, Any] = {"inputs": [], "outputs": []}
     busy = (429, {"message": "Too Many Requests"})
@@ -305,14 +308,14 @@ def test_what_is_throttled_is_tried_again() -> None:
     assert 0 < waits[0] <= 0.1 < waits[1] * 2 <= 0.4
 
 
-def test_a_quota_that_is_used_up_is_not_tried_again() -> None:
+def test_a_request_above_the_quota_is_not_retried() -> None:
     with answering((429, {"message": "Limit Exceeded"})) as (url, events):
         with pytest.raises(InferenceError, match=r"answered 429: Limit Exceeded$"):
             connect(url, model="fraud").metadata()
         assert len(events) == 1
 
 
-def test_trying_again_ends_with_the_deadline() -> None:
+def test_retries_end_with_the_deadline() -> None:
     with answering((429, {"message": "Too Many Requests"})) as (url, _):
         model = connect(url, model="fraud", timeout_seconds=0.5)
         with pytest.raises(InferenceError, match="is throttled: Too Many Requests"):
@@ -320,14 +323,14 @@ def test_trying_again_ends_with_the_deadline() -> None:
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
-def test_what_may_have_run_is_not_tried_again(status: int) -> None:
+def test_a_request_that_may_have_run_is_not_retried(status: int) -> None:
     with answering((status, {"message": "so it is"})) as (url, events):
         with pytest.raises(InferenceError, match=rf"answered {status}: so it is$"):
             connect(url, model="fraud").call({"inputs": []})
         assert len(events) == 1
 
 
-def test_a_connection_that_is_refused_is_tried_again_until_the_deadline() -> None:
+def test_a_refused_connection_is_retried_until_the_deadline() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -349,16 +352,16 @@ def _stepping(waits: list[float]) -> Waits:
     return pause
 
 
-def test_an_answer_that_does_not_come_is_a_deadline_error() -> None:
+def test_a_missing_response_is_a_deadline_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        with pytest.raises(DeadlineError, match=r"no answer within 0.2 s"):
+        with pytest.raises(DeadlineError, match=r"no response from .* within 0\.2 s"):
             connect(url, model="fraud", timeout_seconds=0.2).metadata()
 
 
 def test_a_token_does_not_follow_a_redirect() -> None:
     with answering((307, {"message": "elsewhere"})) as (url, events):
-        with pytest.raises(InferenceError, match="is no model"):
+        with pytest.raises(InferenceError, match="is not a model's, since it has no 'inputs'"):
             connect(url, model="fraud", token="abc").metadata()
         assert len(events) == 1
 
@@ -372,7 +375,7 @@ def test_a_token_does_not_follow_a_redirect() -> None:
         (503, {"error": "so it is"}, ModelNotReadyError),
     ],
 )
-def test_a_gateway_that_fails_says_nothing_of_the_model(
+def test_an_error_of_the_gateway_is_not_an_error_of_the_model(
     status: int, body: dict[str, Any], kind: type[InferenceError]
 ) -> None:
     with answering((status, body)) as (url, _):
@@ -381,21 +384,21 @@ def test_a_gateway_that_fails_says_nothing_of_the_model(
         assert type(raised.value) is kind
 
 
-def test_what_lambda_would_not_take_is_not_sent(url: str, events: list[Any]) -> None:
+def test_a_request_above_lambdas_limit_is_not_sent(url: str, events: list[Any]) -> None:
     model = connect(url, model="fraud")
-    # As base64, which is how bytes arrive, they are a third longer.
-    with pytest.raises(PayloadTooLargeError, match="bytes, and Lambda takes 4,718,592"):
+    # API Gateway encodes bytes as base64, which is a third longer.
+    with pytest.raises(PayloadTooLargeError, match="bytes; Lambda accepts 4,718,592"):
         model.infer(np.random.default_rng(0).random((600_000, 2), np.float32))
     assert len(events) == 1
 
 
 @pytest.mark.parametrize("body", [{"error": "too large"}, {"message": "too large"}])
-def test_refusals_of_the_gateway_have_a_class_too(body: dict[str, Any]) -> None:
+def test_a_413_of_the_gateway_raises_payload_too_large(body: dict[str, Any]) -> None:
     with answering((413, body)) as (url, _), pytest.raises(PayloadTooLargeError, match="too large"):
         connect(url, model="fraud").metadata()
 
 
-def test_no_credentials_to_sign_with_says_what_to_do(
+def test_missing_credentials_are_reported_with_the_next_step(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
@@ -403,7 +406,7 @@ def test_no_credentials_to_sign_with_says_what_to_do(
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    with pytest.raises(InvalidRequestError, match="no AWS credentials to sign with"):
+    with pytest.raises(InvalidRequestError, match="found no AWS credentials to sign"):
         connect("http://127.0.0.1:1", model="fraud", auth="iam").metadata()
 
 

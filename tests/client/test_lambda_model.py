@@ -24,7 +24,7 @@ from shearling.errors import (
 )
 from tests.support.bundles import ROWS, scaling_bundle
 from tests.support.fake_lambda import refusal
-from tests.support.lambda_server import FunctionError, LambdaDoor, served
+from tests.support.lambda_server import FunctionError, LocalLambda, served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,14 +34,14 @@ TARGET = "acme-fraud:prod"
 
 
 @pytest.fixture
-def door(tmp_path: Path) -> LambdaDoor:
+def local_lambda(tmp_path: Path) -> LocalLambda:
     registry = str(tmp_path / "registry")
     pin = scaling_bundle(tmp_path).publish(registry).pin
-    return LambdaDoor({TARGET: served(registry, str(pin), tmp_path / "scratch")})
+    return LocalLambda({TARGET: served(registry, str(pin), tmp_path / "scratch")})
 
 
-def answering(answer: Any) -> LambdaDoor:
-    return LambdaDoor({TARGET: lambda _: answer})
+def answering(answer: Any) -> LocalLambda:
+    return LocalLambda({TARGET: lambda _: answer})
 
 
 @pytest.mark.parametrize(
@@ -55,75 +55,77 @@ def answering(answer: Any) -> LambdaDoor:
     ],
     ids=["array", "wider-array", "lists", "dict", "frame"],
 )
-def test_a_model_answers_whatever_form_its_rows_have(door: LambdaDoor, value: Any) -> None:
-    outputs = connect(TARGET, client=door.client).infer(value)
+def test_rows_may_have_any_of_the_documented_forms(local_lambda: LocalLambda, value: Any) -> None:
+    outputs = connect(TARGET, client=local_lambda.client).infer(value)
     assert list(outputs) == ["Y"]
     assert outputs["Y"].dtype == np.float32
     np.testing.assert_array_equal(outputs["Y"], ROWS * 2)
 
 
-def test_many_rows_go_as_bytes_and_come_as_bytes(door: LambdaDoor) -> None:
+def test_many_rows_are_sent_and_returned_as_bytes(local_lambda: LocalLambda) -> None:
     rows = np.random.default_rng(0).random((1000, 2), np.float32)
-    outputs = connect(TARGET, client=door.client).infer(rows)
+    outputs = connect(TARGET, client=local_lambda.client).infer(rows)
     np.testing.assert_array_equal(outputs["Y"], rows * 2)
-    event = door.calls[-1][1]
+    event = local_lambda.calls[-1][1]
     assert event["isBase64Encoded"]
     assert len(event["body"]) < len(json.dumps(rows.ravel().tolist()))
 
 
-def test_what_is_refused_of_bytes_has_its_class_too(door: LambdaDoor) -> None:
-    function = door.functions[TARGET]
+def test_a_refused_binary_request_raises_the_class_of_its_status(local_lambda: LocalLambda) -> None:
+    function = local_lambda.functions[TARGET]
 
     def renamed(event: Any) -> Any:
         answer = function(event)
         return answer | {"name": "other"} if event == {"shearling": "metadata"} else answer
 
-    model = connect(TARGET, client=LambdaDoor({TARGET: renamed}).client)
+    model = connect(TARGET, client=LocalLambda({TARGET: renamed}).client)
     rows = np.random.default_rng(0).random((1000, 2), np.float32)
     with pytest.raises(UnknownModelError, match="model 'other' is not served here"):
         model.infer(rows)
 
 
-def test_ready_is_said_of_a_function_with_and_without_a_model(
-    door: LambdaDoor, tmp_path: Path
+def test_ready_tells_a_function_with_a_model_from_one_without(
+    local_lambda: LocalLambda, tmp_path: Path
 ) -> None:
-    assert connect(TARGET, client=door.client).ready()
-    empty = LambdaDoor({TARGET: served(str(tmp_path / "none"), "", tmp_path / "none")})
+    assert connect(TARGET, client=local_lambda.client).ready()
+    empty = LocalLambda({TARGET: served(str(tmp_path / "none"), "", tmp_path / "none")})
     assert not connect(TARGET, client=empty.client).ready()
     with pytest.raises(UnknownModelError):
-        connect(TARGET, client=LambdaDoor({}).client).ready()
+        connect(TARGET, client=LocalLambda({}).client).ready()
 
 
-def test_the_signature_is_asked_for_once(door: LambdaDoor) -> None:
-    model = connect(TARGET, client=door.client)
+def test_the_signature_is_requested_once(local_lambda: LocalLambda) -> None:
+    model = connect(TARGET, client=local_lambda.client)
     model.infer(ROWS)
     model.infer(ROWS)
-    assert [event for _, event in door.calls if "shearling" in event] == [{"shearling": "metadata"}]
+    assert [event for _, event in local_lambda.calls if "shearling" in event] == [
+        {"shearling": "metadata"}
+    ]
     assert str(model.signature.inputs[0]) == "X FP32[-1, 2]"
 
 
-def test_metadata_names_the_version_that_the_alias_serves(door: LambdaDoor) -> None:
-    metadata = connect(TARGET, client=door.client).metadata()
+def test_metadata_names_the_version_that_the_alias_serves(local_lambda: LocalLambda) -> None:
+    metadata = connect(TARGET, client=local_lambda.client).metadata()
     assert (metadata["name"], metadata["versions"]) == ("fraud", ["1"])
 
 
-def test_rows_that_do_not_fit_are_refused_before_they_are_sent(door: LambdaDoor) -> None:
+def test_rows_that_do_not_fit_are_refused_before_they_are_sent(local_lambda: LocalLambda) -> None:
     with pytest.raises(InvalidRequestError, match="'X'"):
-        connect(TARGET, client=door.client).infer(np.ones((1, 3)))
-    assert len(door.calls) == 1
+        connect(TARGET, client=local_lambda.client).infer(np.ones((1, 3)))
+    assert len(local_lambda.calls) == 1
 
 
 def test_a_request_that_the_runtime_refuses_raises_the_class_of_its_status(
-    door: LambdaDoor,
+    local_lambda: LocalLambda,
 ) -> None:
     with pytest.raises(InvalidRequestError, match="inputs: expected a list"):
-        connect(TARGET, client=door.client).call({"inputs": 1})
+        connect(TARGET, client=local_lambda.client).call({"inputs": 1})
 
 
-def test_a_function_without_a_model_says_what_to_do(tmp_path: Path) -> None:
-    door = LambdaDoor({TARGET: served(str(tmp_path), "", tmp_path)})
+def test_a_function_without_a_model_is_reported_with_the_next_step(tmp_path: Path) -> None:
+    local_lambda = LocalLambda({TARGET: served(str(tmp_path), "", tmp_path)})
     with pytest.raises(ModelNotReadyError, match="shearling alias set"):
-        connect(TARGET, client=door.client).infer(ROWS)
+        connect(TARGET, client=local_lambda.client).infer(ROWS)
 
 
 @pytest.mark.parametrize(
@@ -141,27 +143,27 @@ def test_a_function_without_a_model_says_what_to_do(tmp_path: Path) -> None:
 def test_a_status_is_the_class_that_the_runtime_raised(
     status: int, kind: type[InferenceError]
 ) -> None:
-    door = answering({"error": "so it is", "status": status})
+    local_lambda = answering({"error": "so it is", "status": status})
     with pytest.raises(InferenceError, match=r"^so it is$") as raised:
-        connect(TARGET, client=door.client).call({})
+        connect(TARGET, client=local_lambda.client).call({})
     assert type(raised.value) is kind
 
 
 def test_a_crashed_function_is_an_inference_error() -> None:
-    door = answering(FunctionError("out of memory"))
+    local_lambda = answering(FunctionError("out of memory"))
     with pytest.raises(InferenceError, match="acme-fraud:prod failed: out of memory"):
-        connect(TARGET, client=door.client).infer(ROWS)
+        connect(TARGET, client=local_lambda.client).infer(ROWS)
 
 
 @pytest.mark.parametrize("answer", [[1], "text", {"body": "{}"}, b"no JSON"])
-def test_a_function_that_is_no_model_is_told(answer: object) -> None:
-    with pytest.raises(InferenceError, match="acme-fraud:prod is no model: it answered"):
+def test_the_response_of_a_function_without_the_runtime_is_an_error(answer: object) -> None:
+    with pytest.raises(InferenceError, match="response of acme-fraud:prod is not a model's"):
         connect(TARGET, client=answering(answer).client).infer(ROWS)
 
 
 def test_a_missing_function_or_alias_is_named() -> None:
     with pytest.raises(UnknownModelError, match=r"cannot invoke acme-fraud:prod: .*not found"):
-        connect(TARGET, client=LambdaDoor({}).client).infer(ROWS)
+        connect(TARGET, client=LocalLambda({}).client).infer(ROWS)
 
 
 @pytest.mark.parametrize(
@@ -172,19 +174,21 @@ def test_a_missing_function_or_alias_is_named() -> None:
         ("AccessDeniedException", InferenceError),
     ],
 )
-def test_what_lambda_refuses_has_a_class(code: str, kind: type[InferenceError]) -> None:
+def test_an_error_code_of_lambda_raises_its_class(code: str, kind: type[InferenceError]) -> None:
     def refuse(_: object) -> None:
         raise refusal(code)
 
     with pytest.raises(kind, match=code):
-        connect(TARGET, client=LambdaDoor({TARGET: refuse}).client).call({})
+        connect(TARGET, client=LocalLambda({TARGET: refuse}).client).call({})
 
 
-def test_what_lambda_would_not_take_is_not_sent(door: LambdaDoor) -> None:
+def test_a_request_above_lambdas_limit_is_not_sent(local_lambda: LocalLambda) -> None:
     rows = np.random.default_rng(0).random((600_000, 2), np.float32)
-    with pytest.raises(PayloadTooLargeError, match=r"bytes, and Lambda takes 6,291,456: .*_many"):
-        connect(TARGET, client=door.client).infer(rows)
-    assert len(door.calls) == 1
+    with pytest.raises(
+        PayloadTooLargeError, match=r"bytes; Lambda accepts 6,291,456 at most.*_many"
+    ):
+        connect(TARGET, client=local_lambda.client).infer(rows)
+    assert len(local_lambda.calls) == 1
 
 
 @pytest.mark.parametrize(
@@ -200,34 +204,34 @@ def test_what_lambda_would_not_take_is_not_sent(door: LambdaDoor) -> None:
 )
 def test_a_target_needs_a_function_and_an_alias(target: str) -> None:
     with pytest.raises(InvalidRefError, match="<function>:<alias>"):
-        connect(target, client=LambdaDoor({}).client)
+        connect(target, client=LocalLambda({}).client)
 
 
 @pytest.mark.parametrize("target", [None, 7])
-def test_what_is_no_text_is_no_target(target: Any) -> None:
+def test_a_target_must_be_text(target: Any) -> None:
     with pytest.raises(InvalidRefError, match=f"target {target}: expected <function>:<alias>"):
         connect(target)
 
 
-def test_without_a_region_it_says_where_to_name_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_region_is_reported_with_the_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
-    with pytest.raises(InferenceError, match="no AWS region: set AWS_REGION"):
+    with pytest.raises(InferenceError, match=r"no AWS region is configured\. Set AWS_"):
         connect("acme-fraud:prod")
     monkeypatch.setenv("AWS_PROFILE", "nobody")
-    with pytest.raises(InferenceError, match=r"Lambda cannot be called: .*nobody"):
+    with pytest.raises(InferenceError, match=r"cannot create a Lambda client: .*nobody"):
         connect("acme-fraud:prod")
 
 
 def test_an_arn_is_a_target_too() -> None:
     arn = "arn:aws:lambda:eu-west-1:000000000000:function:acme-fraud:prod"
-    door = LambdaDoor({arn: lambda _: {"outputs": []}})
-    assert connect(arn, client=door.client).call({}) == {"outputs": []}
+    local_lambda = LocalLambda({arn: lambda _: {"outputs": []}})
+    assert connect(arn, client=local_lambda.client).call({}) == {"outputs": []}
 
 
 class _Throttling(BaseHTTPRequestHandler):
-    """Lambda's API, out of capacity at first."""
+    """Lambda's API, which throttles the first calls."""
 
     refusals: int
     paths: list[str]
@@ -249,10 +253,10 @@ class _Throttling(BaseHTTPRequestHandler):
 
 
 class _Counting(BaseHTTPRequestHandler):
-    """Lambda's API, which answers when `together` calls have come."""
+    """Lambda's API, which responds as soon as the barrier's number of calls has arrived."""
 
     protocol_version = "HTTP/1.1"
-    together: threading.Barrier
+    barrier: threading.Barrier
     connections: set[Any]
 
     def do_POST(self) -> None:
@@ -261,7 +265,7 @@ class _Counting(BaseHTTPRequestHandler):
         tensor = {"name": "X", "shape": [-1], "datatype": "FP64"}
         document: dict[str, Any] = {"name": "fraud", "inputs": [tensor], "outputs": []}
         if "shearling" not in event:
-            self.together.wait(10)
+            self.barrier.wait(10)
             document = {"outputs": event["inputs"]}
         body = json.dumps(document).encode()
         self.send_response(200)
@@ -294,7 +298,7 @@ def lambda_api(
             thread.join()
 
 
-def test_a_throttled_call_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_throttled_call_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     paths: list[str] = []
     handler = type("Handler", (_Throttling,), {"refusals": 1, "paths": paths})
     with lambda_api(handler, monkeypatch):
@@ -306,13 +310,13 @@ def test_a_throttled_call_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> Non
     assert paths[0].endswith("/functions/acme-fraud/invocations?Qualifier=prod")
 
 
-def test_each_of_many_calls_at_once_keeps_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    together, connections = threading.Barrier(20), set[Any]()
-    handler = type("Handler", (_Counting,), {"together": together, "connections": connections})
+def test_concurrent_calls_each_keep_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    barrier, connections = threading.Barrier(20), set[Any]()
+    handler = type("Handler", (_Counting,), {"barrier": barrier, "connections": connections})
     with lambda_api(handler, monkeypatch):
         client = lambda_client()
         model = connect(TARGET, client=client)
         outputs = model.infer_many(np.arange(60.0), rows_per_call=1, max_concurrency=20)
         client.close()
     np.testing.assert_array_equal(outputs["X"], np.arange(60))
-    assert len(connections) <= 21  # one more if the signature's is still in use
+    assert len(connections) <= 21  # one more if the signature's connection is still in use

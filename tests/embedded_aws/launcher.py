@@ -238,7 +238,7 @@ _executed: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar(
 def effective_record(
     function: Record | None, qualifier: str | None, *, stock: Callable[..., Any]
 ) -> Any:
-    """AWS puts the qualifier that the caller used into `invoked_function_arn`, at every door."""
+    """AWS puts the qualifier that the caller used into `invoked_function_arn` of all sources."""
     record, config = stock(function, qualifier)
     if function is None or config is None or qualifier in {None, "$LATEST"}:
         return record, config

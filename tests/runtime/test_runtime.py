@@ -1,4 +1,4 @@
-"""The runtime in process: every route, every kind of failure, and what is logged of it."""
+"""The runtime in this process: all routes, all kinds of failures, and the log."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_every_recorded_http_event_is_answered(server: ModelServer, name: str) -
         ("/v2/health/live", "DELETE", 405),
     ],
 )
-def test_every_route_answers_with_its_status(
+def test_every_route_has_its_status(
     server: ModelServer, path: str, method: str, status: int
 ) -> None:
     answer = respond(http(path, method), Call(), server)
@@ -179,7 +179,7 @@ def test_metadata_is_the_signature_with_the_version_and_its_digest(server: Model
     assert respond(event("direct-metadata"), Call(), server) == answer
 
 
-def test_metadata_of_the_user_cannot_stand_in_for_the_digest(tmp_path: Path) -> None:
+def test_metadata_of_the_user_cannot_replace_the_digest(tmp_path: Path) -> None:
     registry = Registry(f"memory://{uuid.uuid4().hex}")
     bundle = scaling_bundle(tmp_path)
     manifest = replace(bundle.manifest, metadata={"digest": "mine", "auc": "0.5"})
@@ -191,7 +191,7 @@ def test_metadata_of_the_user_cannot_stand_in_for_the_digest(tmp_path: Path) -> 
 def test_a_refused_method_names_the_allowed_one(server: ModelServer) -> None:
     answer = respond(http("/v2/models/fraud/infer"), Call(), server)
     assert answer["headers"]["allow"] == "POST, OPTIONS"
-    assert document(answer)["error"] == "method GET is not allowed here: POST, OPTIONS"
+    assert document(answer)["error"] == "method GET is not allowed for this path; use POST, OPTIONS"
 
 
 def test_head_is_get_without_a_body(server: ModelServer) -> None:
@@ -205,14 +205,14 @@ def test_head_is_get_without_a_body(server: ModelServer) -> None:
     ("path", "allowed"),
     [("/v2/models/fraud", "GET, HEAD, OPTIONS"), ("/v2/models/fraud/infer", "POST, OPTIONS")],
 )
-def test_options_says_what_is_allowed(server: ModelServer, path: str, allowed: str) -> None:
+def test_options_returns_the_allowed_methods(server: ModelServer, path: str, allowed: str) -> None:
     answer = respond(http(path, "OPTIONS"), Call(), server)
     assert (answer["statusCode"], answer["body"]) == (204, "")
     assert answer["headers"]["allow"] == allowed
     assert not any("access-control" in name for name in answer["headers"])
 
 
-def test_a_version_is_known_by_the_alias_it_was_invoked_by_only(server: ModelServer) -> None:
+def test_a_version_may_be_named_only_by_the_invoked_alias(server: ModelServer) -> None:
     staging = http("/v2/models/fraud/versions/staging")
     answer = respond(staging, Call(f"{ARN}:staging"), server)
     assert answer["statusCode"] == 200
@@ -249,7 +249,7 @@ def test_a_body_that_is_not_base64_is_a_400(server: ModelServer, body: str) -> N
     assert document(answer)["error"].startswith("body: not base64")
 
 
-def test_a_direct_caller_finds_the_status_in_the_answer(server: ModelServer) -> None:
+def test_a_direct_response_to_an_error_has_the_status(server: ModelServer) -> None:
     assert respond({"inputs": 3}, Call(), server)["status"] == 400
     assert respond(None, Call(), server)["status"] == 400
 
@@ -281,31 +281,31 @@ def test_no_event_makes_the_handler_raise(server: ModelServer, value: object) ->
     assert answer.get("statusCode", answer.get("status")) >= 400
 
 
-# What fails
+# Failures
 
 
-def test_an_error_of_ours_is_a_500_with_the_number_under_which_the_log_has_it(
+def test_an_internal_error_is_a_500_with_the_request_id(
     server: ModelServer, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # No request is known that makes one: what would be a bug of ours is put in by hand.
+    # No known request causes an internal error, so the test causes one.
     nothing: dict[str, object] = {}
     monkeypatch.setattr(server, "infer", lambda *_, **__: nothing["method"])
     answer = respond(event("http-infer"), Call(), server)
     assert answer["statusCode"] == 500
     assert document(answer)["error"] == (
-        "internal error; the function's log has it under request-1"
+        "internal error; see request request-1 in the function's log"
     )
     (failure, _) = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert failure["request_id"] == "request-1"
     assert "KeyError: 'method'" in failure["traceback"]
 
 
-def test_no_released_model_is_a_503_that_says_what_to_do(tmp_path: Path) -> None:
+def test_no_released_model_is_a_503_with_the_next_step(tmp_path: Path) -> None:
     server = ModelServer(settings_of("memory://none", None, tmp_path))
     server.start()
     answer = respond(event("http-infer"), Call(), server)
     assert answer["statusCode"] == 503
-    assert "no model is released on acme-fraud yet: push one" in document(answer)["error"]
+    assert "no model is released on acme-fraud yet. Push one" in document(answer)["error"]
     assert respond(event("direct-infer"), Call(), server)["status"] == 503
     ready = respond(http("/v2/health/ready"), Call(), server)
     assert ready["statusCode"] == 503
@@ -318,7 +318,7 @@ def test_no_released_model_is_a_503_that_says_what_to_do(tmp_path: Path) -> None
 def test_less_time_than_a_request_needs_is_a_504(server: ModelServer) -> None:
     answer = respond(event("http-infer"), Call(seconds_left=0.0), server)
     assert answer["statusCode"] == 504
-    assert "0.00 s are left, and a request needs" in document(answer)["error"]
+    assert "0.00 s are left, but a request needs" in document(answer)["error"]
 
 
 def failing_model(rows: Any) -> Any:
@@ -327,7 +327,7 @@ def failing_model(rows: Any) -> Any:
     return rows
 
 
-def test_a_model_that_fails_is_a_500_without_its_secrets(
+def test_a_model_that_fails_is_a_500_without_its_message(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     registry = Registry(f"memory://{uuid.uuid4().hex}")
@@ -339,10 +339,7 @@ def test_a_model_that_fails_is_a_500_without_its_secrets(
     answer = respond(http("/v2/models/fraud/infer", "POST", json.dumps(request)), Call(), server)
     assert answer["statusCode"] == 500
     error = document(answer)["error"]
-    assert (
-        error
-        == "the model failed with ValueError; the function's log has the cause under request-1"
-    )
+    assert error == "the model failed with ValueError; see request request-1 in the function's log"
     assert "secret" not in error
     assert "Traceback" not in answer["body"]
     logged = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
@@ -372,10 +369,10 @@ def test_a_corrupted_blob_is_never_served(served: Served) -> None:
     answer = respond(event("http-infer"), Call(), server)
     assert answer["statusCode"] == 503
     served.registry.store.write(key, data)
-    assert not server.ready()  # tampered bytes are not a hiccup of the store
+    assert not server.ready()  # tampered bytes are not retried
 
 
-def test_a_store_that_was_out_of_reach_is_tried_again(served: Served) -> None:
+def test_a_load_that_failed_because_of_the_store_is_retried(served: Served) -> None:
     manifest = served.registry.manifest(str(served.settings.pin))
     key = blob_key(manifest.file("model.onnx").hex)
     data = served.registry.store.read(key)
@@ -393,7 +390,7 @@ def test_a_store_that_was_out_of_reach_is_tried_again(served: Served) -> None:
     assert server.ready()
 
 
-def test_an_example_that_is_answered_differently_is_not_served(tmp_path: Path) -> None:
+def test_a_model_whose_example_has_other_answers_is_not_served(tmp_path: Path) -> None:
     registry = Registry(f"memory://{uuid.uuid4().hex}")
     honest = scaling_bundle(tmp_path, factor=2.0)
     other = scaling_bundle(tmp_path, factor=3.0)
@@ -412,7 +409,7 @@ def test_an_example_that_is_answered_differently_is_not_served(tmp_path: Path) -
 # The check
 
 
-def test_the_check_reports_what_a_release_needs(server: ModelServer) -> None:
+def test_the_check_reports_verdict_timings_and_memory(server: ModelServer) -> None:
     answer = respond(event("direct-check"), Call(), server)
     assert json.loads(json.dumps(answer)) == answer
     assert (answer["passed"], answer["reason"], answer["worst_difference"]) == (True, "", "0.0")
@@ -422,16 +419,16 @@ def test_the_check_reports_what_a_release_needs(server: ModelServer) -> None:
     assert {"warm", "import", "resolve", "fetch", "load", "warm_up"} <= set(answer["timings"])
 
 
-def test_the_check_is_not_to_be_had_over_http(server: ModelServer) -> None:
+def test_the_check_is_not_available_over_http(server: ModelServer) -> None:
     request = http("/v2/models/fraud/infer", "POST", '{"shearling": "check"}')
     assert respond(request, Call(), server)["statusCode"] == 400
 
 
-# Where the bundle comes from
+# Sources of the bundle
 
 
 def stage(served: Served, root: Path) -> Path:
-    """Lay the bundle out as the stager, or a package, has it."""
+    """Write the bundle to a directory as the stager or a package does."""
     directory = root / "blobs" / "sha256"
     pin = served.settings.pin
     assert pin is not None
@@ -442,7 +439,7 @@ def stage(served: Served, root: Path) -> Path:
 
 
 @pytest.mark.parametrize("place", ["mount", "package"])
-def test_a_bundle_that_lies_there_is_served_without_the_registry(
+def test_a_staged_or_packaged_bundle_is_served_without_the_registry(
     served: Served, tmp_path: Path, place: str
 ) -> None:
     stage(served, tmp_path / "there")
@@ -452,7 +449,7 @@ def test_a_bundle_that_lies_there_is_served_without_the_registry(
 
 
 @pytest.mark.parametrize("damage", ["manifest", "blob", "missing"])
-def test_a_bundle_that_lies_there_damaged_is_fetched(
+def test_a_damaged_staged_or_packaged_bundle_is_fetched(
     served: Served, tmp_path: Path, damage: str
 ) -> None:
     directory = stage(served, tmp_path / "there")
@@ -468,7 +465,7 @@ def test_a_bundle_that_lies_there_damaged_is_fetched(
     assert (served.settings.scratch / "shearling").exists()
 
 
-def test_a_second_start_finds_what_the_first_one_fetched(served: Served) -> None:
+def test_a_second_start_uses_the_fetched_files(served: Served) -> None:
     assert served.server().ready()
     manifest = served.registry.manifest(str(served.settings.pin))
     for file in manifest.files:
@@ -479,7 +476,7 @@ def test_a_second_start_finds_what_the_first_one_fetched(served: Served) -> None
 # Settings
 
 
-def test_the_environment_says_what_is_served() -> None:
+def test_the_settings_are_read_from_the_environment() -> None:
     pin = "fraud:7@sha256:" + "a" * 64
     found = Settings.from_environment(
         {
@@ -505,7 +502,7 @@ def test_the_environment_says_what_is_served() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "false", "0", "yes"])
-def test_pickles_are_allowed_by_nothing_but_true(text: str) -> None:
+def test_pickles_are_allowed_only_by_true(text: str) -> None:
     assert not Settings.from_environment({"SHEARLING_ALLOW_PICKLE": text}).allow_pickle
     assert Settings.from_environment({}).pin is None
 
@@ -523,7 +520,7 @@ def test_a_prediction_gets_as_many_threads_as_there_are_processors(
     assert found.threads == threads
 
 
-def test_caches_and_home_are_where_writing_is_possible(tmp_path: Path) -> None:
+def test_caches_and_home_are_in_the_writable_directory(tmp_path: Path) -> None:
     environment = {"HOME": "/root", "PATH": "/bin"}
     settings_of("", None, tmp_path).prepare(environment)
     pointed = {name for name, value in environment.items() if value == str(tmp_path)}
@@ -540,7 +537,7 @@ def test_only_a_pickle_may_need_threads_for_linear_algebra(
     assert environment.get("OPENBLAS_NUM_THREADS") == threads
 
 
-def test_threads_for_linear_algebra_that_someone_chose_are_kept(tmp_path: Path) -> None:
+def test_a_chosen_number_of_threads_for_linear_algebra_is_kept(tmp_path: Path) -> None:
     environment = {"OPENBLAS_NUM_THREADS": "4"}
     settings_of("", None, tmp_path).prepare(environment)
     assert environment["OPENBLAS_NUM_THREADS"] == "4"
@@ -555,7 +552,7 @@ def logged(capfd: pytest.CaptureFixture[str], act: Callable[[], object]) -> list
     return [json.loads(line) for line in capfd.readouterr().out.splitlines()]
 
 
-def test_an_invocation_is_one_line_that_is_its_metrics_too(
+def test_an_invocation_is_one_log_line_with_metrics(
     server: ModelServer, capfd: pytest.CaptureFixture[str]
 ) -> None:
     before = time.time() * 1000
@@ -579,7 +576,7 @@ def test_an_invocation_is_one_line_that_is_its_metrics_too(
     ("document_", "seconds_left", "client", "server_"),
     [({"inputs": 3}, 30.0, 1, 0), ({"inputs": []}, 0.0, 0, 1)],
 )
-def test_errors_are_counted_by_whose_they_are(
+def test_client_and_server_errors_are_counted_separately(
     server: ModelServer,
     capfd: pytest.CaptureFixture[str],
     document_: Any,
@@ -594,7 +591,7 @@ def test_errors_are_counted_by_whose_they_are(
     assert line["error"]
 
 
-def test_the_start_is_one_line_with_every_step(
+def test_the_start_is_one_log_line_with_every_step(
     served: Served, capfd: pytest.CaptureFixture[str]
 ) -> None:
     lines = logged(capfd, served.server().start)
@@ -607,14 +604,14 @@ def test_the_start_is_one_line_with_every_step(
     assert line["total_ms"] >= max(step["ms"] for step in line["steps"].values()) - 0.1
 
 
-def test_a_step_that_fails_is_timed_all_the_same() -> None:
+def test_a_step_that_fails_is_timed_too() -> None:
     startup = StartupTimings()
     with pytest.raises(ValueError, match="no"), startup.step("load"):
         raise ValueError("no")
     assert set(startup.timings()) == {"load"}
 
 
-def test_the_answers_are_the_ones_of_the_pushed_model(server: ModelServer) -> None:
+def test_the_answers_are_those_of_the_pushed_model(server: ModelServer) -> None:
     request = {
         "inputs": [{"name": "X", "shape": [3, 2], "datatype": "FP32", "data": ROWS.tolist()}]
     }
@@ -622,7 +619,7 @@ def test_the_answers_are_the_ones_of_the_pushed_model(server: ModelServer) -> No
     np.testing.assert_array_equal(np.reshape(answer["outputs"][0]["data"], (3, 2)), 2 * ROWS)
 
 
-def test_a_line_that_a_pipe_takes_in_parts_is_written_whole(
+def test_a_line_that_a_pipe_accepts_in_parts_is_written_completely(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write = os.write

@@ -1,4 +1,4 @@
-"""Small bundles for tests: real ONNX graphs, written without a converter."""
+"""Small bundles of real ONNX graphs, created without a converter."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def scaling_graph(factor: float = 2.0) -> onnx.ModelProto:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A manifest, and where its files lie."""
+    """A manifest, and the paths of its files."""
 
     manifest: Manifest
     files: dict[str, Path]
 
     def publish(self, registry: Registry | str) -> Version:
-        """Publish it."""
+        """Publish the bundle, and return its version."""
         details = {"pushed_by": "test"}
         return Registry.at(registry).publish(self.manifest, self.files, details).version
 

@@ -1,4 +1,4 @@
-"""What tests of the command share."""
+"""Helpers of the command's tests."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     import pytest
 
     from shearling.registry.registry import Registry
-    from tests.support.lambda_server import LambdaDoor
+    from tests.support.lambda_server import LocalLambda
 
 TARGET = "acme-fraud:prod"
 
 
-def run(*arguments: str, door: LambdaDoor | None = None) -> int:
-    return main(arguments, lambda_client=door.in_region if door else None)
+def run(*arguments: str, local_lambda: LocalLambda | None = None) -> int:
+    return main(arguments, lambda_client=local_lambda.in_region if local_lambda else None)
 
 
 def write(path: Path, text: str) -> str:
@@ -36,14 +36,14 @@ def output(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def error(capsys: pytest.CaptureFixture[str]) -> str:
-    """What stands on standard error, and nothing on standard output."""
+    """Return standard error; asserts that standard output is empty."""
     captured = capsys.readouterr()
     assert captured.out == ""
     return captured.err
 
 
-def invoke(door: LambdaDoor, *arguments: str) -> int:
-    return run("invoke", TARGET, *arguments, door=door)
+def invoke(local_lambda: LocalLambda, *arguments: str) -> int:
+    return run("invoke", TARGET, *arguments, local_lambda=local_lambda)
 
 
 # package

@@ -1,4 +1,4 @@
-"""Data, models and graphs that tests push."""
+"""Data sets, models and graphs for tests of push."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def blob_graph(manifest: Manifest, cache: Path) -> onnx.ModelProto:
 
 
 def rewrite(registry: Registry, version: ModelVersion, old: bytes, new: bytes) -> str:
-    """Commit the version's manifest again with a change in it, as another Shearling might."""
+    """Commit a changed copy of a version's manifest, and return its pin."""
     data = registry.store.read(blob_key(version.digest.removeprefix("sha256:")))
     assert data is not None
     assert old in data
@@ -75,7 +75,7 @@ def rewrite(registry: Registry, version: ModelVersion, old: bytes, new: bytes) -
 
 
 def echo_graph(*shape: int | str) -> onnx.ModelProto:
-    """A graph that answers with its input."""
+    """Return a graph whose output is its input."""
     graph = helper.make_graph(
         [helper.make_node("Identity", ["X"], ["Y"])],
         "echo",

@@ -1,8 +1,8 @@
-"""A Lambda control plane in memory that does what AWS does and the emulator does not.
+"""A Lambda control plane in memory that behaves like AWS where the emulator does not.
 
-Updates take a while and change the revision again when they settle; versions are Pending before
-they are Active; numbers are never reused; what changed under way is refused with 409 or 412.
-Requests are checked against botocore's own model of the API.
+Updates take time and change the revision again when they finish. Versions are Pending before they
+are Active. Version numbers are never reused. Concurrent changes are refused with 409 or 412.
+Requests are validated against botocore's model of the API.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def refusal(code: str, message: str = "as AWS says it", status: int = 400) -> Cl
 
 
 def passing(configuration: dict[str, Any]) -> dict[str, Any]:
-    """Answer `check` as the runtime does when all is well."""
+    """Answer `check` as the runtime does when the check passes."""
     return {
         "shearling": "check",
         "model": configuration["Environment"]["Variables"].get(PIN),
@@ -64,10 +64,10 @@ def passing(configuration: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass
 class FakeTime:
-    """Time that passes only when somebody sleeps."""
+    """A clock that advances only by sleeping."""
 
     seconds: float = 0.0
-    #: Called at each sleep, before the time has passed.
+    #: Called at each sleep, before the clock advances.
     on_sleep: Callable[[], object] = int
 
     def sleep(self, seconds: float) -> None:
@@ -84,7 +84,7 @@ class FakeTime:
 
 @dataclass
 class Move:
-    """An alias was pointed at versions with these pins: the main one, and a canary."""
+    """One update of an alias, with the pins of its versions: the main one and a canary."""
 
     alias: str
     versions: tuple[str, ...]
@@ -97,14 +97,14 @@ class FakeLambda:
     """One function, `acme-fraud`, with its versions and aliases.
 
     Attributes:
-        settle: how many looks an update or a new version needs until it is through.
-        check: what a version answers to `check`.
-        stager: what the function `acme_stager` answers to a request that is waited for.
-        started: the requests that it was given without waiting.
-        provisioned: how many looks at an alias with provisioned concurrency, by its name, show
-            weights to the version before, when it has been moved.
+        settle: number of reads until an update or a new version is finished.
+        check: returns a version's answer to `check`.
+        stager: returns the answer of the function `acme_stager` to a synchronous request.
+        started: asynchronous requests to `acme_stager`.
+        provisioned: by alias with provisioned concurrency, number of reads after a move that still
+            show a weight for the previous version.
         before: called with the name of each operation before it runs.
-        refusals: errors to raise, one a call, by the operation's name or "*".
+        refusals: errors to raise, one for each call, by the operation's name or "*".
     """
 
     settle: int = 0
@@ -121,9 +121,9 @@ class FakeLambda:
     checked: list[str] = field(default_factory=list)
     on_move: Callable[[Move], object] = repr
     page_size: int = 50
-    #: As the emulator does, and AWS does not: preconditions of a publication are not looked at.
+    #: Whether to ignore the preconditions of a publication, as the emulator does and AWS does not.
     is_lenient: bool = False
-    #: Versions that somebody tried to delete though he had seen an alias name them.
+    #: Versions that a caller tried to delete after it had seen that an alias names them.
     rash_deletions: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -157,7 +157,7 @@ class FakeLambda:
     def client(self) -> LambdaClient:
         return cast("LambdaClient", _Client(self))
 
-    # What tests look at, and what Terraform does
+    # State for tests, and changes by Terraform
 
     @property
     def latest(self) -> dict[str, Any]:
@@ -171,7 +171,7 @@ class FakeLambda:
         return str(self.functions[number]["Environment"].get("Variables", {}).get(PIN, ""))
 
     def shown(self, alias: str) -> str:
-        """The pin that an alias shows."""
+        """Return the pin of an alias's version."""
         return self.pin(self.aliases[alias]["FunctionVersion"])
 
     def weights(self, alias: str) -> dict[str, float]:
@@ -185,7 +185,7 @@ class FakeLambda:
             "RevisionId": self._revision(),
         }
 
-    # The operations
+    # Operations
 
     def get_alias(self, name: str) -> dict[str, Any]:
         answer = copy.deepcopy(self._alias(name))
@@ -202,7 +202,7 @@ class FakeLambda:
         return copy.deepcopy(self._version(number))
 
     def list_versions_by_function(self, marker: str) -> dict[str, Any]:
-        # As AWS: lists leave out what may change.
+        # As on AWS, lists have no fields about states.
         versions = [
             {k: v for k, v in one.items() if k not in _NOT_LISTED}
             for one in self.functions.values()
@@ -294,7 +294,7 @@ class FakeLambda:
         self.deleted.append(number)
         del self.functions[number]
 
-    # How it works
+    # Internals
 
     def _named(self, alias: str) -> set[str]:
         return {self.aliases[alias]["FunctionVersion"], *self.weights(alias)}
@@ -329,11 +329,11 @@ class FakeLambda:
             if self._unsettled[number] < 0:
                 del self._unsettled[number]
                 done = {"LastUpdateStatus": "Successful", "State": "Active"}
-                # The revision changes again when an update settles.
+                # The revision changes again when an update finishes.
                 self.functions[number].update(done, RevisionId=self._revision())
 
     def _shift(self, alias: str) -> None:
-        """Do as AWS does while provisioned concurrency moves: less and less to the old version."""
+        """Move weight from the old version, as AWS does with provisioned concurrency."""
         if alias not in self._shifting:
             return
         self._shifting[alias] -= 1
@@ -372,7 +372,7 @@ def _answer(said: dict[str, Any] | bytes) -> dict[str, Any]:
 
 
 class _Client:
-    """The seam: what `Function` calls, with the names of boto3."""
+    """The methods of boto3's client that `LambdaFunction` calls."""
 
     def __init__(self, fake: FakeLambda) -> None:
         self._fake = fake
@@ -439,9 +439,9 @@ class _Client:
 
 
 class Terraform:
-    """What `terraform apply` does to the function: code, configuration, publish.
+    """Changes the function as `terraform apply` does: code, configuration, publish.
 
-    Its provider sends the whole environment, with the pin that it saw when it refreshed.
+    The provider sends the whole environment, with the pin that it read when it refreshed.
     """
 
     def __init__(self, fake: FakeLambda) -> None:

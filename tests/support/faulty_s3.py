@@ -1,4 +1,4 @@
-"""An HTTP server in front of an S3 endpoint that does the work and then answers wrongly."""
+"""An HTTP proxy of an S3 endpoint that can answer wrongly after a write succeeded."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from types import TracebackType
 
-#: A status that is answered instead of the real one, or a connection that is reset.
+#: A status to return instead of the real one, or a reset of the connection.
 Fault = Literal[409, 500, 503, "reset"]
 
 _HOP = {"connection", "transfer-encoding", "content-length", "host"}
 
 
 class FaultyS3:
-    """Forwards to an endpoint; the next writes meet the faults that were asked for.
+    """Forwards requests to an endpoint, and applies the requested faults to the next writes.
 
     Attributes:
-        writes: the keys of all writes, in order, those that met a fault among them.
+        writes: keys of all writes in order, including those with a fault.
     """
 
     def __init__(self, endpoint: str) -> None:
@@ -44,7 +44,7 @@ class FaultyS3:
             do_HEAD = do_PUT = do_POST = do_DELETE = do_GET  # noqa: N815
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-                """Say nothing."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
@@ -67,7 +67,7 @@ class FaultyS3:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def fail(self, *faults: Fault, landed: bool, after: int = 0) -> None:
-        """Let each of the next writes, but for some, meet a fault: after it landed, or instead."""
+        """Skip `after` writes, then apply a fault to each: after the write, or instead of it."""
         with self._lock:
             self._faults = [(None, True)] * after + [(fault, landed) for fault in faults]
 
@@ -82,7 +82,7 @@ class FaultyS3:
                     fault, landed = self._faults.pop(0)
         status, headers, answer = self._forward(request, body) if landed else (0, [], b"")
         if fault == "reset":
-            # Lingering for no time makes the close a reset.
+            # A linger time of 0 turns the close into a reset.
             linger = struct.pack("ii", 1, 0)
             request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             request.connection.close()

@@ -1,4 +1,4 @@
-"""An HTTP API in this process: a loopback server that turns requests into events for a function."""
+"""An HTTP API on loopback that turns requests into events for a function in this process."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def http_door(function: Handler, *, payload: str = "2.0", stage: str = "$default") -> Iterator[str]:
-    """Serve a function as an API does, and yield the API's URL.
+def http_api(function: Handler, *, payload: str = "2.0", stage: str = "$default") -> Iterator[str]:
+    """Serve a function behind an HTTP API, and yield the API's URL.
 
     Args:
-        function: takes an event, and returns its answer.
+        function: takes an event and returns the response.
         payload: `2.0` (an HTTP API, a function URL), `1.0` (a REST API) or `alb` (a load balancer).
-        stage: a named one is part of the URL.
+        stage: name of the stage; a name other than `$default` is part of the URL.
     """
     to_event = PAYLOADS[payload]
     with serving(function, partial(to_event, stage=stage), 0) as server:
@@ -46,7 +46,7 @@ _TARGET_GROUP = (
 def event_1_0(
     method: str, target: str, headers: Headers, body: bytes, stage: str = "$default"
 ) -> dict[str, Any]:
-    """Return the event of a REST API: headers as they were sent, the stage not in the path."""
+    """Return the event of a REST API; its headers keep their case, its path has no stage."""
     url = urlsplit(target)
     several: dict[str, list[str]] = {}
     for name, value in headers:
@@ -88,17 +88,17 @@ def event_alb(
 ) -> dict[str, Any]:
     """Return the event of a load balancer whose target group has no multi-value headers."""
     url = urlsplit(target)
-    kept = {name.lower(): value for name, value in headers}
+    lower = {name.lower(): value for name, value in headers}
     event = {
         "requestContext": {"elb": {"targetGroupArn": _TARGET_GROUP}},
         "httpMethod": method,
         "path": url.path,
         "queryStringParameters": {n: values[-1] for n, values in parse_qs(url.query).items()},
-        "headers": kept,
+        "headers": lower,
     }
     absent = {"body": "", "isBase64Encoded": False}
-    return event | body_of(body, kept.get("content-type", ""), absent=absent)
+    return event | body_of(body, lower.get("content-type", ""), absent=absent)
 
 
-#: How each kind of API hands over a request.
+#: Function that makes the event, by payload version.
 PAYLOADS = {"1.0": event_1_0, "2.0": event_of, "alb": event_alb}

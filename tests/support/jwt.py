@@ -1,4 +1,4 @@
-"""Tokens for tests: an issuer on loopback that signs with RS256."""
+"""Issue JSON Web Tokens for tests: an issuer on loopback that signs with RS256."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 _BITS = 2048
 _EXPONENT = 65537
 _KEY_ID = "test"
-#: What PKCS #1 puts before a SHA-256.
+#: Prefix of a SHA-256 digest in PKCS #1.
 _DIGEST_INFO = bytes.fromhex("3031300d060960864801650304020105000420")
 
 
 class Issuer:
-    """Who signs tokens, and publishes the key to check them by."""
+    """Signs tokens, and publishes the key to verify them."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -38,7 +38,7 @@ class Issuer:
         return f"{signed}.{_encoded(self._signature(signed.encode()))}"
 
     def documents(self) -> dict[str, Any]:
-        """What it serves, by path."""
+        """Documents that the issuer serves, by path."""
         key = {
             "kty": "RSA",
             "use": "sig",
@@ -89,14 +89,14 @@ def issuer() -> Iterator[Issuer]:
 
 
 def _key() -> tuple[int, int]:
-    """Modulus and private exponent; good enough to test with, and for nothing else."""
+    """Return modulus and private exponent of a key that is only for tests."""
     p, q = _prime(_BITS // 2), _prime(_BITS // 2)
     return p * q, pow(_EXPONENT, -1, (p - 1) * (q - 1))
 
 
 def _prime(bits: int) -> int:
     while True:
-        # The two highest bits, so that a product of two has all its bits; and odd.
+        # Sets the two highest bits, so that a product of two has full length, and the lowest.
         number = secrets.randbits(bits) | (3 << (bits - 2)) | 1
         bases = (2, 3, 5, 7, 11, 13)
         if (number - 1) % _EXPONENT and all(pow(base, number - 1, number) == 1 for base in bases):

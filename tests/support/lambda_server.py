@@ -1,4 +1,4 @@
-"""The one method of boto3's Lambda client that calls a function, answered in this process."""
+"""A Lambda client whose `invoke` calls functions of this process."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ Handler = Callable[[Any], Any]
 
 @dataclass
 class FunctionError:
-    """What Lambda says of a function that raised."""
+    """The answer of a function that raised an error."""
 
     message: str
 
 
 @dataclass
-class LambdaDoor:
-    """Calls functions by name or `<function>:<alias>`; what is not there is refused as by AWS."""
+class LocalLambda:
+    """Calls functions by name or `<function>:<alias>`; refuses unknown ones as AWS does."""
 
     functions: dict[str, Handler]
     calls: list[tuple[str, Any]] = field(default_factory=list)
@@ -72,7 +72,7 @@ class _Context:
 
 
 def served(registry: str, pin: str, scratch: Path) -> Handler:
-    """The runtime itself, as the function of a pin; with an empty pin no model is released."""
+    """Return the runtime as a function that serves a pin; an empty pin is no released model."""
     environment = {
         "SHEARLING_REGISTRY": registry,
         "SHEARLING_MODEL": pin,
@@ -80,7 +80,7 @@ def served(registry: str, pin: str, scratch: Path) -> Handler:
         "AWS_LAMBDA_FUNCTION_NAME": "acme-fraud",
     }
     server = ModelServer(Settings.from_environment(environment))
-    one_at_a_time = threading.Lock()  # as a sandbox is asked
+    one_at_a_time = threading.Lock()  # a sandbox of Lambda gets one event at a time
 
     def function(event: Any) -> Any:
         with one_at_a_time, contextlib.redirect_stdout(io.StringIO()):  # its log

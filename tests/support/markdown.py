@@ -16,7 +16,7 @@ _CODE = re.compile(r"`[^`\n]*`")
 
 
 def files() -> list[Path]:
-    """Every Markdown file that is tracked, or would be."""
+    """Return all Markdown files that git tracks or does not ignore."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
         cwd=REPOSITORY,
@@ -34,7 +34,7 @@ def blocks(text: str, language: str) -> list[str]:
 
 
 def links(text: str) -> list[str]:
-    """The targets of all links and pictures, but for those in code."""
+    """Return the targets of all links and images outside code."""
     return _LINK.findall(_CODE.sub("", _FENCED.sub("", text)))
 
 
@@ -54,7 +54,7 @@ def anchors(text: str) -> set[str]:
 
 
 def section(text: str, heading: str) -> str:
-    """What stands below a heading of the second level, up to the next one."""
+    """Return the text below a heading of the second level, up to the next one."""
     _, _, rest = text.partition(f"\n## {heading}\n")
     assert rest, f"no heading {heading!r}"
     return rest.partition("\n## ")[0]

@@ -1,4 +1,4 @@
-"""Function packages for tests and the demo: built once for each state of the checkout."""
+"""Build function packages for tests and the demo, once for each state of the sources."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _KEPT = 4
 
 
 def function_python() -> str:
-    """The newest Python here that functions can run on: `3.13`, `3.12`, or else `3.11`."""
+    """Return the newest installed Python that functions can use: `3.13`, `3.12` or `3.11`."""
     return next((version for version in ("3.13", "3.12") if find_python(version)), "3.11")
 
 
 def host_architecture() -> Architecture:
-    """What functions of the emulator run on."""
+    """Return the architecture of this machine, on which the emulator runs functions."""
     return "arm64" if platform.machine() in {"aarch64", "arm64"} else "x86_64"
 
 
@@ -36,7 +36,7 @@ def built_package(kind: Kind, python: str | None = None) -> Path:
     """Return the zip for this machine, building it if the sources have changed since."""
     python = python or function_python()
     _PACKAGES.mkdir(parents=True, exist_ok=True)
-    # Tests and the demo may run at the same time: the second waits for the first one's zip.
+    # Tests and the demo may run at the same time; the second waits for the zip of the first.
     with (_PACKAGES / f"{kind}-{python}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         package = _PACKAGES / f"{kind}-{python}-{_key(kind, python)}.zip"

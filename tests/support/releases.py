@@ -63,7 +63,7 @@ def deploy(registry: Registry, function: str = "acme-fraud", **changes: Any) -> 
 def record(
     registry: Registry, deployment: Deployment, alias: str, entry: int, version: int, **more: Any
 ) -> None:
-    """Say that an entry was released, as the releaser does."""
+    """Record that an entry was released, as the releaser does."""
     fields = {"entry": entry, "version": version, "outcome": "released", "lambda_version": "1"}
     last = registry.release_log.last(deployment, alias)
     number = last.number + 1 if last else 1
@@ -93,7 +93,7 @@ class Stage:
         return release_alias(self.fake.client, self.registry, self.deployment, alias, **more)
 
     def die_before_the_record(self) -> None:
-        """Release, and be cut off when all is done but for the record of it."""
+        """Release, and stop just before the release record is written."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(ReleaseLog, "record", _die)
             with pytest.raises(KeyboardInterrupt):
@@ -122,7 +122,7 @@ def failing(**changes: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
 
 
 def once(operation: str, action: Callable[[], object]) -> Callable[[str], None]:
-    """Do something just before the first call of an operation."""
+    """Run a callback just before the first call of an operation."""
     todo = [action]
 
     def before(name: str) -> None:

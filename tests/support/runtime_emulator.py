@@ -1,4 +1,4 @@
-"""AWS's own runtime interface emulator around a function package: start-up and errors for real."""
+"""Run a function package under AWS's runtime interface emulator, with its start-up and errors."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class RuntimeEmulator:
 
     def invoke(self, event: object, *, timeout_seconds: float | None = None) -> Any:
         """The function's answer to one event; one at a time, as in one execution environment."""
-        # The cut of the function's own timeout is the emulator's to make; ours is the net below.
+        # The emulator enforces the function's timeout; this longer one is a safety net.
         patience = timeout_seconds or self._timeout_seconds + 30
         answer = self._post(json.dumps(event).encode(), patience)
         if isinstance(answer, dict) and {"errorMessage", "errorType"} <= answer.keys():
@@ -123,7 +123,7 @@ class RuntimeEmulator:
         return answer
 
     def logs(self) -> str:
-        """What the function and the emulator have printed so far."""
+        """Return the output of the function and the emulator so far."""
         if self._directory is None:
             return self._log
         return self._log_file().read_text(errors="replace")
@@ -195,7 +195,7 @@ class RuntimeEmulator:
 
 
 def _not_json(text: str) -> dict[str, str]:
-    """The emulator speaks plain text where AWS has an error type: time-outs and dead runtimes."""
+    """Return the error for a plain-text reply: a time-out, or a runtime that exited."""
     with contextlib.suppress(ValueError):
         parsed = json.loads(text)
         if isinstance(parsed, dict):

@@ -1,4 +1,4 @@
-"""Threads that take turns: one runs at a time, and who is next is for the test to say."""
+"""Run threads one at a time, in an order that the test chooses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _HANG_SECONDS = 20
 
 
 class StoppedError(BaseException):
-    """The test is over, or the task died; no Exception, so that nothing under test catches it."""
+    """The test is over, or the task was killed; not an Exception, so that no code catches it."""
 
 
 @dataclass
@@ -30,8 +30,8 @@ class Scheduler:
     """Runs tasks step by step; a step ends where the task calls `step`.
 
     Args:
-        choices: which of the tasks that are not done runs next; round robin when they run out.
-        limit: of steps.
+        choices: index of the task to run next among the unfinished ones; round robin at the end.
+        limit: maximum number of steps.
     """
 
     def __init__(self, choices: Iterator[int], limit: int = 20_000) -> None:
@@ -44,11 +44,11 @@ class Scheduler:
         self.trace: list[str] = []
 
     def add(self, name: str, run: Callable[[], object], *, dies_after: int | None = None) -> None:
-        """Add a task; one that dies after so many steps just ends there, as if it were killed."""
+        """Add a task; it can be killed after a number of steps."""
         self._tasks.append(_Task(name, run, dies_after))
 
     def step(self, what: str = "") -> None:
-        """End the running task's step; outside of `run`, do nothing."""
+        """End the step of the running task; does nothing outside of `run`."""
         task = self._current
         if task is None:
             return
@@ -63,7 +63,7 @@ class Scheduler:
                 raise StoppedError
 
     def run(self) -> None:
-        """Run all tasks to their end; raise what one of them raised."""
+        """Run all tasks to their end; raise the first error of a task."""
         threads = [
             threading.Thread(target=self._begin, args=(task,), daemon=True) for task in self._tasks
         ]

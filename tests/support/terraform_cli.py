@@ -28,9 +28,9 @@ _OLDEST, _BELOW = (5, 100, 0), (7, 0, 0)
 
 _INTERRUPT_SECONDS = 20.0
 
-#: Several times what the longest command takes; a call whose answer is lost is waited for for ever.
+#: Several times what the longest command takes. Without a limit, a lost response would hang it.
 LIMIT_SECONDS = 600
-#: How `timeout` says that it ended a command.
+#: Exit code of `timeout` for a command that it stopped.
 _TIMED_OUT = 124
 
 #: Every service that our modules configure.
@@ -62,12 +62,12 @@ class TerraformStack:
         self._files.mkdir(exist_ok=True)
         self.set_variables(**(variables or {}))
         ours = os.environ if environment is None else environment
-        # python-terraform passes this process's environment and no other: a script brings ours.
+        # python-terraform passes on only this process's environment, so a script sets ours.
         script = _write_script(self._files, {**ours, **cli_configuration()})
         self._terraform = Terraform(str(directory), terraform_bin_path=str(script))
 
     def set_variables(self, **variables: object) -> None:
-        """The module's input variables from now on."""
+        """Set the module's input variables."""
         text = json.dumps(variables, default=str)
         (self.directory / "harness.auto.tfvars.json").write_text(text)
 
@@ -87,7 +87,7 @@ class TerraformStack:
         return planned_changes(self.plan())
 
     def apply(self) -> str:
-        """Make it so, and return what terraform printed."""
+        """Apply the configuration, and return the output of terraform."""
         return self.run("apply", input=False, auto_approve=IsFlagged)
 
     def outputs(self) -> dict[str, Any]:
@@ -96,11 +96,11 @@ class TerraformStack:
         return {name: output["value"] for name, output in outputs.items()}
 
     def destroy(self) -> str:
-        """Destroy all that the state knows."""
+        """Destroy all resources of the state, and return the output of terraform."""
         return self.run("destroy", input=False, auto_approve=IsFlagged)
 
     def run(self, command: str, *arguments: str, **options: object) -> str:
-        """Run a command and return what it printed; any non-zero code raises."""
+        """Run a command and return its output; raise an error for an exit code other than 0."""
         options.setdefault("no_color", IsFlagged)
         # A failed command is logged by the library with a deprecated method.
         with warnings.catch_warnings(), self._ended_when_interrupted():
@@ -118,7 +118,7 @@ class TerraformStack:
 
     @contextlib.contextmanager
     def _ended_when_interrupted(self) -> Iterator[None]:
-        """Let terraform write its state and go when we are interrupted while it runs."""
+        """Interrupt terraform if this process is interrupted, and let it write its state."""
         pid_file = self._files / "pid"
         pid_file.unlink(missing_ok=True)
         try:
@@ -138,7 +138,7 @@ def planned_changes(plan: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def working_copy(source_example: Path, destination: Path) -> Path:
-    """Copy an example and the modules as they lie to each other; returns the example's copy."""
+    """Copy an example and the modules with their relative paths; return the example's copy."""
     example = source_example.resolve().relative_to(REPOSITORY)
     ignored = shutil.ignore_patterns(
         ".terraform", ".terraform.lock.hcl", "*.tfstate*", "*_override.tf", "__pycache__"
@@ -149,7 +149,7 @@ def working_copy(source_example: Path, destination: Path) -> Path:
 
 
 def write_emulator_override(directory: Path, url: str) -> Path:
-    """Point a root module's provider at the embedded AWS; its own files stay as they are."""
+    """Point a root module's provider at the embedded AWS, without changing the module's files."""
     endpoints = "\n".join(f"    {service} = {json.dumps(url)}" for service in _SERVICES)
     override = directory / "emulator_override.tf"
     override.write_text(f"""\
@@ -172,7 +172,7 @@ provider "aws" {{
 
 
 def cli_configuration() -> dict[str, str]:
-    """The variables that let terraform find its providers: a mirror here, else the registry."""
+    """Return the variables that configure terraform's providers: a local mirror or the registry."""
     mirror = _mirror()
     environment = {
         "TF_CLI_CONFIG_FILE": str(_configuration_file(mirror)),
@@ -211,7 +211,7 @@ provider_installation {{
 
 
 def _mirror() -> Path | None:
-    """The first directory of providers that holds an AWS provider that we can use."""
+    """Return the first directory of providers that contains a supported AWS provider."""
     named = os.environ.get("SHEARLING_TF_MIRROR")
     if named:
         if not _provides(Path(named)):
@@ -241,7 +241,7 @@ def _write_script(directory: Path, environment: Mapping[str, str]) -> Path:
     words = [f"{key}={value}" for key, value in environment.items()]
     script = directory / "terraform"
     pid_file = shlex.quote(str(directory / "pid"))
-    # Readable by nobody else: an environment may hold keys.
+    # Readable only by this user, because an environment may contain keys.
     script.touch(mode=0o700)
     limit = [f"--kill-after={_INTERRUPT_SECONDS}", "--signal=INT", str(LIMIT_SECONDS)]
     command = shlex.join(["timeout", *limit, "env", "-i", *words, binary])
@@ -250,8 +250,8 @@ def _write_script(directory: Path, environment: Mapping[str, str]) -> Path:
 
 
 def _end(pid: int) -> None:
-    """Interrupt a terraform that we started and wait for it; its `timeout` insists."""
-    # No child of ours by that number: it has ended, and nobody else is to be signalled.
+    """Interrupt a terraform that we started, and wait for it; `timeout` kills it if needed."""
+    # If it is no child of ours, it has ended; the number may now be another process's.
     with contextlib.suppress(ChildProcessError):
         if os.waitpid(pid, os.WNOHANG) == (0, 0):
             os.kill(pid, signal.SIGINT)

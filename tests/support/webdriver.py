@@ -29,13 +29,13 @@ _WAIT_SECONDS = 20.0
 
 
 def why_not() -> str:
-    """Why no browser can be driven here; empty if one can."""
+    """Return why no browser is available; empty if one is."""
     missing = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
     return f"{' and '.join(missing)} not installed" if missing else ""
 
 
 class Browser:
-    """One window."""
+    """A browser window."""
 
     def __init__(self, driver: str, session: str) -> None:
         self._session = f"{driver}/session/{session}"
@@ -55,13 +55,13 @@ class Browser:
         self._post(f"element/{self._find(selector)}/click", {})
 
     def type(self, selector: str, text: str) -> None:
-        """Replace what is in a field, by the keyboard."""
+        """Replace the content of a field, by keyboard input."""
         element = self._find(selector)
         self._post(f"element/{element}/clear", {})
         self._post(f"element/{element}/value", {"text": text})
 
     def press(self, keys: str) -> None:
-        """Press keys wherever the focus is."""
+        """Press keys in the focused element."""
         actions = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
         self._post("actions", {"actions": [{"type": "key", "id": "keys", "actions": actions}]})
 
@@ -70,7 +70,7 @@ class Browser:
         return found
 
     def wait_for(self, script: str) -> Any:
-        """Wait until a script returns something true, and return it."""
+        """Wait until a script returns a true value, and return that."""
         deadline = time.monotonic() + _WAIT_SECONDS
         while not (found := self.run(script)):
             assert time.monotonic() < deadline, f"never true: {script}"
@@ -87,18 +87,18 @@ class Browser:
         )
 
     def prefer(self, scheme: str) -> None:
-        """Be a browser whose user prefers `light` or `dark`."""
+        """Emulate a user who prefers the colour scheme `light` or `dark`."""
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self.command("Emulation.setEmulatedMedia", features=features)
 
     def screenshot(self, path: Path) -> None:
-        """Keep a picture of the whole page."""
+        """Save a picture of the whole page."""
         shot = self.command("Page.captureScreenshot", captureBeyondViewport=True)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(base64.b64decode(shot["data"]))
 
     def console(self) -> list[str]:
-        """What the page complained of since it was last asked."""
+        """Return the messages of the console since the last call."""
         return [entry["message"] for entry in self._post("se/log", {"type": "browser"})]
 
     def _find(self, selector: str) -> str:
@@ -112,7 +112,7 @@ class Browser:
 
 @contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
-    """Start a browser with a profile of its own, and leave nothing of it."""
+    """Start a browser with a temporary profile, and remove it at the end."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -1,7 +1,8 @@
-"""Who may call the APIs, on an embedded AWS that enforces rights.
+"""Authorization of the APIs, on an embedded AWS that enforces permissions.
 
-The bucket is one without our bucket policy, whose condition `s3:if-none-match` the emulator does
-not know. No model is released: a 503 of the function's own says that a caller was let in.
+The bucket has no bucket policy, since the emulator does not support the condition
+`s3:if-none-match`. No model is released, so a 503 of the function itself means that the API
+accepted the call.
 """
 
 from __future__ import annotations
@@ -96,13 +97,13 @@ output "index_policy" { value = module.inference.index_policy }
 
 @dataclass(frozen=True)
 class Stack:
-    """Two models behind APIs that ask for signatures, and one behind another for tokens."""
+    """Two models behind APIs that require signatures, and one behind one that requires tokens."""
 
     aws: EmbeddedAws
     outputs: dict[str, Any]
 
     def who_has(self, *policies: str) -> Credentials:
-        """A user who has these rights and no other."""
+        """Return the credentials of a user who has only these permissions."""
         iam, name = self.aws.client("iam"), f"user-{uuid.uuid4().hex}"
         iam.create_user(UserName=name)
         for number, policy in enumerate(policies):
@@ -159,7 +160,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(params=["http", "rest"])
 def api(stack: Stack, request: pytest.FixtureRequest) -> str:
-    """Where each kind of API answers, both of which ask for signatures."""
+    """URL of each kind of API; both require signatures."""
     if request.param == "http":
         return stack.aws.http_api_url(stack.outputs["api_id"])
     return stack.aws.rest_api_url(stack.outputs["rest_api_id"], "live")
@@ -167,7 +168,7 @@ def api(stack: Stack, request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def tokens(stack: Stack) -> Iterator[Issuer]:
-    """The issuer of the tokens; on loopback and so without TLS, which our module would refuse."""
+    """The issuer of the tokens, on loopback without TLS, which the module would refuse."""
     api = stack.aws.client("apigatewayv2")
     api_id = stack.outputs["tokens_api_id"]
     (authorizer,) = api.get_authorizers(ApiId=api_id)["Items"]
@@ -181,7 +182,7 @@ def tokens(stack: Stack) -> Iterator[Issuer]:
 
 
 def let_in(answer: tuple[int, str]) -> bool:
-    """Whether the function itself answered: it has no model yet."""
+    """Return whether the function itself answered, which has no model yet."""
     status, body = answer
     return status == 503 and "no model is released" in body
 
@@ -191,25 +192,27 @@ def test_an_unsigned_call_is_refused(api: str) -> None:
         assert signed(f"{api}{path}", None)[0] == 403, path
 
 
-def test_a_signed_call_without_the_right_is_refused(stack: Stack, api: str) -> None:
+def test_a_signed_call_without_permission_is_refused(stack: Stack, api: str) -> None:
     nobody = stack.who_has()
     assert signed(f"{api}/v2/models/fraud", nobody)[0] == 403
     assert signed(f"{api}/v2/models/fraud/infer", nobody, "POST")[0] == 403
     assert signed(f"{api}/v2/repository/index", nobody, "POST")[0] == 403
 
 
-def test_a_call_that_somebody_else_signed_is_refused(stack: Stack, api: str) -> None:
+def test_a_call_signed_with_another_secret_is_refused(stack: Stack, api: str) -> None:
     key = stack.who_has(stack.outputs["invoke_policies"]["fraud:prod"])
     assert signed(f"{api}/v2/models/fraud", Credentials(key.access_key, "wrong"))[0] == 403
 
 
 @pytest.mark.parametrize("path", ["", "/docs", "/openapi.json", "/ready", "/versions/prod/docs"])
-def test_who_may_invoke_the_default_alias_is_let_in(stack: Stack, api: str, path: str) -> None:
+def test_permission_for_the_default_alias_is_enough_to_call_it(
+    stack: Stack, api: str, path: str
+) -> None:
     user = stack.who_has(stack.outputs["invoke_policies"]["fraud:prod"])
     assert let_in(signed(f"{api}/v2/models/fraud{path}", user))
 
 
-def test_who_may_invoke_one_model_reaches_no_other_and_no_other_alias(
+def test_permission_for_one_alias_does_not_extend_to_other_models_or_aliases(
     stack: Stack, api: str
 ) -> None:
     user = stack.who_has(stack.outputs["invoke_policies"]["fraud:prod"])
@@ -221,7 +224,7 @@ def test_who_may_invoke_one_model_reaches_no_other_and_no_other_alias(
     assert signed(f"{api}/v2/models/fraud/ready", staging)[0] == 403
 
 
-def test_who_may_list_the_models_sees_them_and_calls_none(stack: Stack, api: str) -> None:
+def test_permission_to_list_the_models_does_not_extend_to_calls(stack: Stack, api: str) -> None:
     user = stack.who_has(stack.outputs["index_policy"])
     status, body = signed(f"{api}/v2/repository/index", user, "POST")
     assert status == 200
@@ -230,13 +233,13 @@ def test_who_may_list_the_models_sees_them_and_calls_none(stack: Stack, api: str
     assert signed(f"{api}/", user)[0] == 200
     assert json.loads(signed(f"{api}/v2", user)[1])["name"] == "shearling"
     assert signed(f"{api}/v2/models/fraud", user)[0] == 403
-    # A right to `/` must not be one to whatever ends in it.
+    # Permission for `/` must not extend to other paths that end in it.
     for path in ("fraud/infer/", "embed/infer/", "embed/versions/prod/infer/"):
         assert signed(f"{api}/v2/models/{path}", user, "POST")[0] == 403, path
     assert signed(f"{api}/v2/models/fraud/", user)[0] in (403, 404)
 
 
-def test_a_good_token_is_let_in(stack: Stack, tokens: Issuer) -> None:
+def test_a_valid_token_is_accepted(stack: Stack, tokens: Issuer) -> None:
     assert let_in(stack.with_token(tokens.token("models", scope="infer")))
     assert stack.with_token(tokens.token("models", scope="infer"), "/v2")[0] == 200
 

@@ -1,4 +1,4 @@
-"""The harness itself: what our tests rest on must be as it says."""
+"""Tests of the embedded AWS, on which other tests rely."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def invoke(client: Any, name: str, event: object = None) -> Any:
     return json.loads(answer["Payload"].read())
 
 
-def test_function_sees_its_own_package_and_nothing_of_ours(client: Any) -> None:
+def test_function_sees_its_own_package_and_no_other_files(client: Any) -> None:
     create(client, "alone", Environment={"Variables": {"MINE": "1"}})
     answer = invoke(client, "alone")
     assert answer["python"] == NEWEST
@@ -131,13 +131,13 @@ def test_function_writes_to_tmp_only_and_its_package_is_just_its_files(client: A
     assert invoke(client, "confined", {"list": "/var/task"}) == ["beside.py", "main.py"]
 
 
-def test_function_runs_on_the_projects_own_python_too(client: Any) -> None:
+def test_function_runs_on_the_projects_python_too(client: Any) -> None:
     own = ".".join(map(str, sys.version_info[:2]))
     create(client, "own-python", Runtime=f"python{own}")
     assert invoke(client, "own-python")["python"] == own
 
 
-def test_runtime_that_this_machine_lacks_fails_clearly(client: Any) -> None:
+def test_a_missing_runtime_fails_with_a_clear_message(client: Any) -> None:
     create(client, "lacking", Runtime="python3.9")
     error = invoke(client, "lacking")
     assert error["errorType"] == "Runtime.InvalidRuntime"
@@ -276,7 +276,7 @@ def test_access_point_is_mounted(aws: EmbeddedAws, client: Any) -> None:
     efs.close()
 
 
-def test_function_whose_role_may_nothing_is_denied_with_auth() -> None:
+def test_a_function_without_permissions_is_denied_with_auth() -> None:
     with EmbeddedAws(auth=True) as aws:
         iam = aws.client("iam")
         iam.create_user(UserName="nobody")
@@ -289,7 +289,7 @@ def test_function_whose_role_may_nothing_is_denied_with_auth() -> None:
 
 
 def alive(group: int) -> list[str]:
-    """Processes of a group; a zombie is not one."""
+    """Return the running processes of a group, without zombies."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -321,7 +321,7 @@ def eventually_none(group: int) -> list[str]:
     return alive(group)
 
 
-def test_detached_one_is_found_again_and_stopped(tmp_path: Path) -> None:
+def test_a_detached_embedded_aws_is_found_again_and_stopped(tmp_path: Path) -> None:
     first = EmbeddedAws(directory=tmp_path, detached=True).start()
     found = EmbeddedAws.attach(tmp_path)
     assert found.url == first.url
@@ -333,7 +333,7 @@ def test_detached_one_is_found_again_and_stopped(tmp_path: Path) -> None:
         EmbeddedAws.attach(tmp_path)
 
 
-def test_half_finished_environment_is_built_again_and_a_finished_one_is_not(
+def test_an_unfinished_environment_is_built_again_and_a_finished_one_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(install, "REPOSITORY", tmp_path)
@@ -368,7 +368,7 @@ def handler(event, context):
 """
 
 
-def test_runtime_emulator_answers_and_tells_errors_apart(tmp_path: Path) -> None:
+def test_runtime_emulator_answers_and_distinguishes_errors(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text(ECHO)
     with RuntimeEmulator(tmp_path, "main.handler", {"X": "y"}, memory_mb=640) as emulator:
         assert emulator.invoke([1]) == {"event": [1], "memory": "640", "x": "y"}
@@ -472,7 +472,7 @@ def test_terraform_plans_clean_after_apply_with_an_alarm(aws: EmbeddedAws, tmp_p
         stack.run("no-such-command")
 
 
-def test_a_terraform_that_hangs_is_stopped_with_what_it_said(
+def test_a_terraform_that_hangs_is_stopped_and_its_output_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hangs = tmp_path / "terraform"
@@ -484,7 +484,7 @@ def test_a_terraform_that_hangs_is_stopped_with_what_it_said(
         stack.run("apply")
 
 
-def test_terraforms_provider_is_answered_when_it_has_sent_its_request(aws: EmbeddedAws) -> None:
+def test_terraforms_provider_gets_a_response_after_it_sent_its_request(aws: EmbeddedAws) -> None:
     agent = "APN/1.0 HashiCorp/1.0 Terraform/1.11 aws-sdk-go-v2/1.36"
     request = urllib.request.Request(f"{aws.url}/_ministack/health", headers={"user-agent": agent})
     began = time.monotonic()

@@ -77,7 +77,7 @@ def running(
 
 
 def assert_answers(packages: dict[Kind, Path], mount: Path, pin: Pin, factor: float) -> str:
-    """The model answers right from the mount, with no S3 in reach; returns the log."""
+    """Assert that the model answers from the mount without S3; return the log."""
     environment = {**NOWHERE, "SHEARLING_MODEL": str(pin)}
     with running(
         packages["runtime"], "handler", mount, "s3://nowhere", environment=environment
@@ -106,7 +106,7 @@ def test_a_staged_bundle_is_served_from_the_mount_without_s3(
     assert f'"source":"{MOUNT}"' in assert_answers(packages, mount, pin, 3.0).replace(" ", "")
 
 
-def test_two_stager_functions_at_once_leave_one_whole_bundle(
+def test_two_concurrent_stager_functions_leave_one_complete_bundle(
     packages: dict[Kind, Path],
     mount: Path,
     s3_uri: str,
@@ -130,7 +130,7 @@ def test_two_stager_functions_at_once_leave_one_whole_bundle(
 
 @pytest.fixture
 def read_only_disk() -> Iterator[Any]:
-    """A file system of the test's own that can be made read-only for everybody."""
+    """A file system for this test that can be made read-only for all users."""
     directory = Path(tempfile.mkdtemp(prefix="shearling-disk-"))
     command = ["mount", "-t", "tmpfs", "-o", "size=8m", "shearling-test", str(directory)]
     if subprocess.run(command, capture_output=True, check=False).returncode:
@@ -154,7 +154,7 @@ def test_inference_needs_no_write_to_the_mount(
 
 
 @pytest.mark.parametrize("harm", ["missing", "short", "manifest"])
-def test_a_bundle_that_is_not_whole_on_the_mount_is_fetched_instead(
+def test_an_incomplete_bundle_on_the_mount_is_fetched_instead(
     packages: dict[Kind, Path],
     mount: Path,
     s3_uri: str,
@@ -200,7 +200,7 @@ def test_reading_ahead_reads_all_of_a_bundle_that_fits_half_the_memory(
     assert sum(read) == bundle.manifest.size
 
 
-def test_nothing_is_read_ahead_of_what_would_fill_the_memory(mount: Path) -> None:
+def test_a_bundle_larger_than_half_the_memory_is_not_read_ahead(mount: Path) -> None:
     weights = Descriptor(path="weights", digest=digest_of(b""), size=2**20)
     bundle = scaling_bundle(mount.parent)
     manifest = dataclasses.replace(bundle.manifest, files=(weights,))
@@ -213,14 +213,14 @@ def test_a_small_bundle_is_read_ahead_by_one_thread(mount: Path) -> None:
     assert len(hydrate.read_ahead(mount, manifest, memory_mb=512)) == 1
 
 
-def test_a_file_that_cannot_be_read_ahead_is_left_to_the_model(mount: Path) -> None:
+def test_an_error_of_reading_ahead_is_ignored(mount: Path) -> None:
     for thread in hydrate.read_ahead(mount, scaling_bundle(mount.parent).manifest, memory_mb=512):
         thread.join()
 
 
 # Large
 
-#: More than any function's /tmp or memory holds, and nearly all of it zeros.
+#: Larger than the /tmp and the memory of any function; nearly all zeros.
 LARGE = 12_000_000_000
 
 
@@ -230,7 +230,7 @@ def test_a_bundle_of_12_gb_is_published_staged_and_served(
 ) -> None:
     registry = Registry(tmp_path / "registry")
     weights = sparse_weights(tmp_path / "weights", factor=3.0)
-    # In the registry it is a sparse file, too: publishing finds it there and sends nothing.
+    # The blob in the registry is a sparse file too, so publishing finds it and uploads nothing.
     blob = tmp_path / "registry" / blob_key(weights.hex)
     blob.parent.mkdir(parents=True)
     (tmp_path / "weights").rename(blob)
@@ -239,12 +239,12 @@ def test_a_bundle_of_12_gb_is_published_staged_and_served(
     assert stager.stage(registry, mount, pin, end=float("inf")) == {"outcome": "staged"}
     blob.unlink()
     assert_answers(packages, mount, pin, 3.0)
-    # Twelve real gigabytes: not for the days that pytest keeps its directories.
+    # Removes twelve gigabytes that pytest would keep for days.
     (mount / "blobs/sha256" / weights.hex).unlink()
 
 
 def sparse_weights(path: Path, factor: float) -> Descriptor:
-    """Write a file of zeros with one number at its end, and describe it without reading it all."""
+    """Write a file of zeros with a number at its end; return its descriptor without reading it."""
     value = np.float32(factor).tobytes()
     with path.open("wb") as stream:
         stream.truncate(LARGE)

@@ -1,7 +1,7 @@
 """examples/large-model, applied once and used, from the first push to the destroy.
 
-The tests run in order. What the emulator does not do is said by their names: it mounts a directory,
-and enforces neither file-system policies nor security groups.
+The tests run in order. The emulator mounts a directory, and enforces neither file-system policies
+nor security groups.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class LargeModel:
         self.function = self.outputs["function_name"]
 
     def mount(self) -> Path:
-        """The directory that stands for the access point's."""
+        """The directory that the emulator mounts as the access point."""
         client = self.aws.client("efs")
         (system,) = client.describe_file_systems()["FileSystems"]
         return self.aws.file_system_directory(system["FileSystemId"], "/models")
@@ -109,7 +109,7 @@ def test_the_model_is_served_from_the_mount_and_not_from_s3(stack: LargeModel) -
     assert all('"source":"/mnt/models"' in line for line in starts)
 
 
-def test_a_blob_changed_in_s3_fails_the_release_and_the_old_version_goes_on_serving(
+def test_a_blob_changed_in_s3_fails_the_release_and_the_old_version_still_serves(
     stack: LargeModel, tmp_path: Path
 ) -> None:
     bundle = scaling_bundle(tmp_path, model="embed", factor=4.0)
@@ -125,7 +125,7 @@ def test_a_blob_changed_in_s3_fails_the_release_and_the_old_version_goes_on_serv
     sdk.set_alias("embed", "prod", 1, wait=True, timeout_seconds=120)
 
 
-def test_prune_keeps_what_is_served_and_notes_what_is_not(
+def test_prune_keeps_served_blobs_and_marks_the_others(
     stack: LargeModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stray = stack.mount() / "blobs/sha256" / ("0" * 64)

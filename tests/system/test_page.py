@@ -1,4 +1,4 @@
-"""The page on which a person tries a model, in a real browser and as text."""
+"""The page to try a model, in a real browser and as text."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from shearling_runtime.serving.model_server import ModelServer
 from tests.protocol.test_csv_rows import frame_server
 from tests.runtime.test_runtime import Call, settings_of
 from tests.support.bundles import scaling_bundle
-from tests.support.http_server import http_door
+from tests.support.http_server import http_api
 from tests.support.lambda_server import served
 from tests.support.terraform_cli import TOOLS
 from tests.support.webdriver import Browser, chromium, why_not
@@ -54,7 +54,7 @@ def data_of(page: str) -> Any:
     return json.loads(found[1])
 
 
-def test_what_a_model_says_cannot_end_the_element_that_it_stands_in() -> None:
+def test_texts_of_a_model_cannot_end_their_element() -> None:
     tensor = {"name": ATTACK, "datatype": "BYTES", "shape": [-1, 1]}
     example = Example({ATTACK: np.array([[ATTACK]], object)}, {})
     page, _ = docs_page(metadata(ATTACK, tensor), example, ATTACK)
@@ -64,7 +64,7 @@ def test_what_a_model_says_cannot_end_the_element_that_it_stands_in() -> None:
     assert data_of(page)["example"][0]["data"] == [ATTACK]
 
 
-def test_a_model_named_like_a_marker_changes_nothing_else_of_the_page() -> None:
+def test_a_model_named_like_a_marker_does_not_change_the_page() -> None:
     page, _ = docs_page(metadata("%script%"), None)
     assert data_of(page)["metadata"]["name"] == "%script%"
 
@@ -88,7 +88,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     directory = tmp_path_factory.mktemp("page")
     registry = str(directory / "registry")
     version = scaling_bundle(directory).publish(registry)
-    with http_door(served(registry, str(version.pin), directory)) as url:
+    with http_api(served(registry, str(version.pin), directory)) as url:
         yield url
 
 
@@ -121,7 +121,7 @@ def test_the_fields_have_the_names_of_the_columns(
     window: Browser, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     server = frame_server(tmp_path_factory.mktemp("frame"))
-    with http_door(lambda event: respond(event, Call(), server)) as url:
+    with http_api(lambda event: respond(event, Call(), server)) as url:
         window.open(f"{url}/v2/models/fraud/docs")
         names = (
             "return [...document.querySelectorAll('#fields th[scope=row]')].map(x => x.textContent)"
@@ -130,7 +130,7 @@ def test_the_fields_have_the_names_of_the_columns(
 
 
 @in_a_browser
-def test_half_floats_are_sent_and_shown_though_json_has_no_form_for_them(
+def test_half_floats_are_sent_as_bytes_and_shown(
     window: Browser, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     directory = tmp_path_factory.mktemp("halves")
@@ -145,10 +145,12 @@ def test_half_floats_are_sent_and_shown_though_json_has_no_form_for_them(
     )
     settings = replace(settings_of(registry, version.pin, directory), allow_pickle=True)
     server = ModelServer(settings)
-    with http_door(lambda event: respond(event, Call(), server)) as url:
+    with http_api(lambda event: respond(event, Call(), server)) as url:
         window.open(f"{url}/v2/models/halves/docs")
-        window.type("[aria-label='X[0], row 1']", "2049")  # between two: the even one
-        window.type("[aria-label='X[1], row 1']", "1e-7")  # below the smallest normal one
+        window.type(
+            "[aria-label='X[0], row 1']", "2049"
+        )  # halfway between two values: rounds to even
+        window.type("[aria-label='X[1], row 1']", "1e-7")  # subnormal
         window.click("#send")
         window.wait_for("return document.querySelector('#answer td')")
         answered = json.loads(window.text("#raw-text"))["outputs"][0]["data"]
@@ -183,7 +185,7 @@ def test_rows_are_added_and_removed(page: Browser) -> None:
 
 
 @in_a_browser
-def test_a_field_that_is_no_number_is_named_and_focused(page: Browser) -> None:
+def test_an_invalid_number_is_reported_and_its_field_focused(page: Browser) -> None:
     page.type("[aria-label='X[1], row 2']", "much")
     page.click("#send")
     page.wait_for("return document.querySelector('#error strong')")
@@ -196,16 +198,16 @@ def test_a_field_that_is_no_number_is_named_and_focused(page: Browser) -> None:
 
 
 @in_a_browser
-def test_what_the_server_refuses_is_shown_with_what_to_do(page: Browser) -> None:
+def test_an_error_of_the_server_is_shown_with_the_next_step(page: Browser) -> None:
     page.type("[aria-label='X[0], row 1']", "1e300")
     page.click("#send")
     page.wait_for("return document.querySelector('#error strong')")
-    assert page.text("#error strong") == "The input does not fit (400)"
+    assert page.text("#error strong") == "Invalid input (400)"
     assert "inputs[0]" in page.text("#error")
 
 
 @in_a_browser
-def test_the_calls_to_copy_have_what_is_in_the_form(page: Browser) -> None:
+def test_the_calls_to_copy_have_the_values_of_the_form(page: Browser) -> None:
     page.type("[aria-label='X[0], row 1']", "42")
     assert "/v2/models/fraud/versions/prod/infer" in page.text("#shell")
     assert '"data": [42, 2, 3, 4, 5, 6]' in page.text("#shell")
@@ -214,7 +216,7 @@ def test_the_calls_to_copy_have_what_is_in_the_form(page: Browser) -> None:
 
 
 @in_a_browser
-def test_the_keyboard_is_enough(page: Browser) -> None:
+def test_the_page_works_with_the_keyboard_only(page: Browser) -> None:
     page.run("document.querySelector('[aria-label=\"X[0], row 1\"]').focus()")
     page.press("\ue007")  # Enter
     page.wait_for("return document.querySelector('#answer td')")
@@ -231,7 +233,7 @@ def test_the_keyboard_is_enough(page: Browser) -> None:
 
 
 @in_a_browser
-def test_dark_where_that_is_preferred(page: Browser) -> None:
+def test_the_page_is_dark_if_the_user_prefers_that(page: Browser) -> None:
     ground = "return getComputedStyle(document.body).backgroundColor"
     light = page.run(ground)
     page.prefer("dark")
@@ -242,7 +244,7 @@ def test_dark_where_that_is_preferred(page: Browser) -> None:
 
 
 @in_a_browser
-def test_a_narrow_screen_needs_no_sideways_scrolling(page: Browser) -> None:
+def test_a_narrow_screen_needs_no_horizontal_scrolling(page: Browser) -> None:
     page.resize(360, 740)
     page.click("#send")
     page.wait_for("return document.querySelector('#answer td')")
@@ -252,14 +254,14 @@ def test_a_narrow_screen_needs_no_sideways_scrolling(page: Browser) -> None:
 
 
 @in_a_browser
-def test_nothing_is_refused_by_the_pages_own_policy(page: Browser) -> None:
+def test_the_pages_own_policy_blocks_nothing(page: Browser) -> None:
     page.click("#send")
     page.wait_for("return document.querySelector('#answer td')")
     assert [line for line in page.console() if "Content Security Policy" in line] == []
 
 
 @in_a_browser
-def test_inputs_of_every_kind_are_sent_as_they_are(window: Browser) -> None:
+def test_inputs_of_every_datatype_are_sent_unchanged(window: Browser) -> None:
     def spec(name: str, datatype: str, *shape: int) -> dict[str, Any]:
         return {"name": name, "datatype": datatype, "shape": list(shape)}
 
@@ -290,7 +292,7 @@ def test_inputs_of_every_kind_are_sent_as_they_are(window: Browser) -> None:
             sent.append(json.loads(event["body"]))
         return answer(json.dumps(document), kind)
 
-    with http_door(function) as url:
+    with http_api(function) as url:
         window.open(f"{url}/v2/models/mixed/docs")
         aliases = "[...document.querySelectorAll('#versions a')].map(x => x.textContent)"
         window.wait_for("return document.querySelector('#versions a')")
@@ -326,7 +328,7 @@ def ask_the_page(
             sent.append(json.loads(event["body"]))
         return answer(json.dumps(answered), {"content-type": "application/json"})
 
-    with http_door(function) as url:
+    with http_api(function) as url:
         window.open(f"{url}/v2/models/fraud/docs")
         window.click("#send")
         window.wait_for("return document.querySelector('#state').textContent.startsWith('Answ')")
@@ -334,7 +336,7 @@ def ask_the_page(
 
 
 @in_a_browser
-def test_a_single_value_is_sent_as_the_protocol_has_it(window: Browser) -> None:
+def test_a_single_value_is_sent_as_a_list(window: Browser) -> None:
     scalar = {"name": "threshold", "datatype": "FP32", "shape": []}
     example = Example({"threshold": np.array(0.5, np.float32)}, {})
     answered = {"model_version": "7", "outputs": []}
@@ -344,7 +346,7 @@ def test_a_single_value_is_sent_as_the_protocol_has_it(window: Browser) -> None:
 
 
 @in_a_browser
-def test_an_answer_of_64_bits_is_shown_with_all_its_digits(window: Browser) -> None:
+def test_a_64_bit_integer_is_shown_with_all_its_digits(window: Browser) -> None:
     label = {"name": "label", "datatype": "INT64", "shape": [2], "data": [2**63 - 1, 3]}
     answered = {"model_version": "7", "outputs": [label]}
     ask_the_page(window, metadata(), answered, Example({"X": np.ones((1, 2), np.float32)}, {}))
@@ -356,12 +358,12 @@ def test_an_answer_of_64_bits_is_shown_with_all_its_digits(window: Browser) -> N
 
 
 @in_a_browser
-def test_a_table_that_is_cut_says_of_how_much(window: Browser) -> None:
+def test_a_table_that_is_cut_shows_the_total(window: Browser) -> None:
     wide = {"name": "Y", "datatype": "FP32", "shape": [123, 40], "data": [0.5] * 4920}
     answered = {"model_version": "7", "outputs": [wide]}
     ask_the_page(window, metadata(), answered, Example({"X": np.ones((1, 2), np.float32)}, {}))
-    said = "Shown are the first 100 of 123 rows and the first 24 of 40 columns; "
-    assert window.text("#answer p") == f"{said}the raw answer has all."
+    shown = "Showing the first 100 of 123 rows and the first 24 of 40 columns. "
+    assert window.text("#answer p") == f"{shown}The raw response has all values."
 
 
 @in_a_browser
@@ -372,7 +374,7 @@ def test_a_model_with_markup_in_its_names_is_shown_and_not_run(
     example = Example({ATTACK: np.array([[ATTACK]], object)}, {})
     html, headers = docs_page(metadata(ATTACK, tensor), example, ATTACK)
     headers |= {"content-type": "text/html; charset=utf-8"}
-    with http_door(lambda _: answer(html, headers)) as url:
+    with http_api(lambda _: answer(html, headers)) as url:
         window.open(f"{url}/v2/models/x/docs")
         assert window.text("h1") == ATTACK
         assert window.run("return document.title") == ATTACK

@@ -1,6 +1,6 @@
-"""The quickstart, applied once and used as its users would, from the first push to the destroy.
+"""The quickstart, applied once and used as its users do, from the first push to the destroy.
 
-The tests run in order: each leaves the stack as the next one expects it, and says so by its name.
+The tests run in order; each expects the state that the one before leaves.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ import pytest
 import tritonclient.http as triton
 
 import shearling as sdk
-from examples.quickstart.demo import look_around
+from examples.quickstart.demo import inspection_commands
 from examples.quickstart.train_and_push import data, train
 from shearling.cli import main as shearling
 from shearling.protocol.requests import request_document
 from shearling.protocol.responses import read_answer
 from tests.embedded_aws import REGION, EmbeddedAws
-from tests.support.event_sources import Doors
+from tests.support.deployed_model import DeployedModel
 from tests.support.packages import built_package, function_python
 from tests.support.terraform_cli import (
     REPOSITORY,
@@ -66,20 +66,23 @@ class Quickstart:
         self.terraform.apply()
         self.outputs = self.terraform.outputs()
         self.function = self.outputs["function_name"]
-        self.doors = Doors(aws, self.function, self.outputs["api_id"], "cancer")
+        self.deployed = DeployedModel(aws, self.function, self.outputs["api_id"], "cancer")
 
     def served(self, *aliases: str) -> dict[str, str]:
-        """The version that answers at each alias, at both doors; an error's status if none does."""
+        """The version that answers at each alias, at both APIs; an error's status if none does."""
         answers = {}
         for alias in aliases:
-            both = [self.doors.by_alias(alias, ROWS[:1]), self.doors.over_http(alias, ROWS[:1])]
+            both = [
+                self.deployed.by_alias(alias, ROWS[:1]),
+                self.deployed.over_http(alias, ROWS[:1]),
+            ]
             versions = {answer.version or str(answer.status) for answer in both}
             assert len(versions) == 1, versions
             answers[alias] = versions.pop()
         return answers
 
     def lambda_version(self, alias: str) -> dict[str, Any]:
-        """The configuration that an alias shows."""
+        """Return the configuration of the version that an alias names."""
         client = self.aws.client("lambda")
         configuration: dict[str, Any] = client.get_function_configuration(
             FunctionName=self.function, Qualifier=alias
@@ -102,9 +105,11 @@ def registry_variable(stack: Quickstart, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("SHEARLING_REGISTRY", stack.outputs["registry_uri"])
 
 
-def test_before_a_push_every_alias_says_what_to_do(stack: Quickstart) -> None:
+def test_before_a_push_every_alias_returns_the_next_step(stack: Quickstart) -> None:
     assert stack.served("prod", "staging") == {"prod": "503", "staging": "503"}
-    assert "push one and set the alias" in stack.doors.by_alias("prod", ROWS[:1]).document["error"]
+    assert (
+        "Push one and set the alias" in stack.deployed.by_alias("prod", ROWS[:1]).document["error"]
+    )
 
 
 def test_waiting_for_an_alias_that_nothing_serves_fails_at_once() -> None:
@@ -112,15 +117,15 @@ def test_waiting_for_an_alias_that_nothing_serves_fails_at_once() -> None:
         sdk.push_model(train("logistic"), "other", example=ROWS, alias="prod", wait=True)
 
 
-def test_a_pushed_model_answers_as_the_local_one_at_both_doors(stack: Quickstart) -> None:
+def test_a_pushed_model_answers_as_the_local_one_at_both_apis(stack: Quickstart) -> None:
     model = train("logistic")
     version = sdk.push_model(model, "cancer", example=ROWS, alias="prod", wait=True)
     assert version.version == 1
     local = model.predict_proba(ROWS)
     for answer in (
-        stack.doors.by_alias("prod", ROWS),
-        stack.doors.over_http("prod", ROWS),
-        stack.doors.over_http(None, ROWS),
+        stack.deployed.by_alias("prod", ROWS),
+        stack.deployed.over_http("prod", ROWS),
+        stack.deployed.over_http(None, ROWS),
     ):
         assert (answer.status, answer.version) == (200, "1")
         np.testing.assert_allclose(answer.outputs["probabilities"], local, atol=1e-5)
@@ -132,18 +137,18 @@ def test_a_client_connects_by_alias_and_gets_arrays(stack: Quickstart) -> None:
     np.testing.assert_array_equal(model.infer(ROWS)["label"], train("logistic").predict(ROWS))
 
 
-def test_more_rows_than_a_call_has_are_answered_in_order_at_both_doors(stack: Quickstart) -> None:
+def test_more_rows_than_a_call_has_are_answered_in_order_at_both_apis(stack: Quickstart) -> None:
     rows = np.random.default_rng(0).permutation(np.tile(ROWS, (20, 1)))
     by_alias = sdk.connect(f"{stack.function}:prod")
-    over_http = sdk.connect(stack.doors.api, model="cancer", alias="prod", auth="iam")
+    over_http = sdk.connect(stack.deployed.api, model="cancer", alias="prod", auth="iam")
     for model in (by_alias, over_http):
         outputs = model.infer_many(rows, rows_per_call=len(rows) // 7, max_concurrency=3)
         np.testing.assert_array_equal(outputs["label"], train("logistic").predict(rows))
 
 
-def test_a_person_opens_the_page_and_asks_with_their_own_credentials(stack: Quickstart) -> None:
+def test_shearling_open_serves_the_page_with_the_users_credentials(stack: Quickstart) -> None:
     body = json.dumps(request_document({"X": ROWS[:3]})).encode()
-    api = [stack.doors.api, "--model", "cancer", "--alias", "prod", "--region", REGION]
+    api = [stack.deployed.api, "--model", "cancer", "--alias", "prod", "--region", REGION]
     for target in ([f"{stack.function}:prod"], api):
         with opened(stack, *target) as page:
             with urllib.request.urlopen(page, timeout=60) as answer:
@@ -156,7 +161,7 @@ def test_a_person_opens_the_page_and_asks_with_their_own_credentials(stack: Quic
 
 @contextmanager
 def opened(stack: Quickstart, *target: str) -> Iterator[str]:
-    """Run `shearling open`, and yield the address of the page."""
+    """Run `shearling open`, and yield the URL of the page."""
     command = [str(Path(sys.executable).with_name("shearling")), "open", *target, "--no-browser"]
     with subprocess.Popen(
         command, env=stack.aws.process_environment(), stdout=subprocess.PIPE, text=True
@@ -174,7 +179,7 @@ def test_the_commands_that_the_demo_prints_work_as_printed(
 ) -> None:
     request = tmp_path / "request.json"
     request.write_text(json.dumps(request_document({"X": ROWS[:1]})))
-    command = look_around(stack.aws, stack.outputs, request)[number]
+    command = inspection_commands(stack.aws, stack.outputs, request)[number]
     if shutil.which(command.split()[0]) is None:
         pytest.skip(f"{command.split()[0]} is not installed here")
     environment = stack.aws.process_environment(SHEARLING_REGISTRY=stack.outputs["registry_uri"])
@@ -190,10 +195,10 @@ def test_staging_serves_version_2_while_prod_stays(stack: Quickstart) -> None:
     assert stack.served("prod", "staging") == {"prod": "1", "staging": "2"}
 
 
-def test_the_api_answers_for_the_number_that_is_served_and_for_no_other(stack: Quickstart) -> None:
-    assert stack.doors.request("GET", "/v2/models/cancer/versions/1").status == 200
-    assert stack.doors.request("GET", "/v2/models/cancer/versions/2").status == 404
-    assert stack.doors.request("GET", "/v2/models/cancer/ready").document["ready"] is True
+def test_the_api_accepts_only_the_version_number_that_is_served(stack: Quickstart) -> None:
+    assert stack.deployed.request("GET", "/v2/models/cancer/versions/1").status == 200
+    assert stack.deployed.request("GET", "/v2/models/cancer/versions/2").status == 404
+    assert stack.deployed.request("GET", "/v2/models/cancer/ready").document["ready"] is True
 
 
 def test_promoting_moves_prod_and_a_rollback_moves_it_back(stack: Quickstart) -> None:
@@ -220,14 +225,14 @@ def test_a_model_that_fails_its_check_leaves_the_alias_where_it_is(stack: Quicks
     sdk.set_alias("cancer", "prod", 1, wait=True)
 
 
-def test_a_person_can_ask_for_a_release(
+def test_retry_release_invokes_the_releaser(
     stack: Quickstart, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert shearling(["retry-release", "cancer", "prod"]) == 0
     assert stack.function in capsys.readouterr().out
 
 
-def test_a_sweep_that_finds_all_in_order_writes_nothing(stack: Quickstart) -> None:
+def test_a_scheduled_reconciliation_without_changes_writes_nothing(stack: Quickstart) -> None:
     registry = sdk.Registry()
     (deployment,) = registry.release_log.deployments("cancer")
     before = registry.release_log.entries(deployment, "prod")
@@ -238,11 +243,11 @@ def test_a_sweep_that_finds_all_in_order_writes_nothing(stack: Quickstart) -> No
     assert registry.release_log.entries(deployment, "prod") == before
 
 
-def test_after_all_that_terraform_has_nothing_to_change(stack: Quickstart) -> None:
+def test_terraform_has_nothing_to_change_after_these_steps(stack: Quickstart) -> None:
     assert stack.terraform.changes() == {}
 
 
-def test_new_code_serves_the_models_that_were_served(stack: Quickstart, tmp_path: Path) -> None:
+def test_new_code_serves_the_same_models(stack: Quickstart, tmp_path: Path) -> None:
     old = stack.lambda_version("prod")
     package = tmp_path / "runtime.zip"
     shutil.copy(stack.variables["packages"]["runtime"], package)
@@ -261,13 +266,13 @@ def test_new_code_serves_the_models_that_were_served(stack: Quickstart, tmp_path
     assert stack.served("prod", "staging") == {"prod": "1", "staging": "2"}
 
 
-def test_a_client_that_is_not_ours_gets_the_local_models_answers(stack: Quickstart) -> None:
-    # Triton's client cannot sign: this one API says NONE for it, which has to be typed.
+def test_tritons_client_gets_the_local_models_answers(stack: Quickstart) -> None:
+    # Triton's client cannot sign, so this API has no authorization for this test.
     stack.variables["authorization"] = "NONE"
     stack.terraform.set_variables(**stack.variables)
     stack.terraform.apply()
     model = train("logistic")
-    with triton.InferenceServerClient(stack.doors.api.removeprefix("http://")) as client:
+    with triton.InferenceServerClient(stack.deployed.api.removeprefix("http://")) as client:
         assert client.is_server_ready()
         assert client.is_model_ready("cancer", "prod")
         assert client.get_model_metadata("cancer")["versions"] == ["1"]
@@ -288,7 +293,7 @@ def test_curl_gets_the_local_models_answers_in_json_and_as_csv(
     stack: Quickstart, tmp_path: Path
 ) -> None:
     expected = train("logistic").predict(ROWS)
-    url = f"{stack.doors.api}/v2/models/cancer/infer"
+    url = f"{stack.deployed.api}/v2/models/cancer/infer"
     request, rows = tmp_path / "request.json", tmp_path / "rows.csv"
     request.write_text(json.dumps(request_document({"X": ROWS})))
     np.savetxt(rows, ROWS, delimiter=",", fmt="%.9g")
@@ -299,7 +304,7 @@ def test_curl_gets_the_local_models_answers_in_json_and_as_csv(
 
 
 def curl(url: str, body: Path, kind: str) -> str:
-    """POST a file as a shell would."""
+    """POST a file with curl."""
     command = ["curl", "-sSf", "-H", f"content-type: {kind}", "--data-binary", f"@{body}", url]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
 
@@ -330,10 +335,10 @@ def enforcing_aws() -> Iterator[EmbeddedAws]:
 def act_as(
     stack: Quickstart, enforcing_aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str], None]:
-    """Become a user who has one of the stack's policies and no other right, where it counts.
+    """Become a user who has one of the stack's policies and no other permissions.
 
-    The registry there is a bucket of the same name; its bucket policy is left out, since the
-    emulator does not know its condition `s3:if-none-match`.
+    The registry is a bucket of the same name in an embedded AWS that enforces permissions. It has
+    no bucket policy, since the emulator does not support the condition `s3:if-none-match`.
     """
     bucket = stack.outputs["registry_uri"].removeprefix("s3://")
     s3, iam = enforcing_aws.client("s3"), enforcing_aws.client("iam")
@@ -353,7 +358,7 @@ def act_as(
     return become
 
 
-def test_who_may_push_cannot_move_an_alias(
+def test_push_policy_does_not_allow_to_move_an_alias(
     stack: Quickstart, act_as: Callable[[str], None]
 ) -> None:
     act_as(stack.outputs["push_policy"])
@@ -362,7 +367,7 @@ def test_who_may_push_cannot_move_an_alias(
         sdk.set_alias("cancer", "prod", 1)
 
 
-def test_who_may_promote_moves_that_alias_and_no_other(
+def test_promote_policy_allows_to_move_one_alias_only(
     stack: Quickstart, act_as: Callable[[str], None]
 ) -> None:
     act_as(stack.outputs["promote_policies"]["cancer:prod"])
@@ -373,7 +378,7 @@ def test_who_may_promote_moves_that_alias_and_no_other(
         sdk.push_model(train("forest"), "cancer", example=ROWS)
 
 
-def test_a_destroy_that_would_take_models_is_refused_before_anything_has_gone(
+def test_a_destroy_with_models_in_the_registry_is_refused_before_any_change(
     stack: Quickstart,
 ) -> None:
     kept = stack.directory / "kept_override.tf"

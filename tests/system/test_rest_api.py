@@ -1,7 +1,7 @@
 """API keys, usage plans and custom domains: the modules of both APIs, applied and used.
 
-The tests run in order. What the emulator does not do is said by their names: it does no TLS, its
-firewall filters nothing, and a stage shows the API's newest routes, whatever its deployment.
+The tests run in order. The emulator does not do TLS, its firewall filters nothing, and a stage has
+the API's newest routes instead of those of its deployment.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ PLANS: dict[str, Any] = {
 
 
 class Stack:
-    """A model behind a REST API that asks for keys and an HTTP API that asks for nothing."""
+    """A model behind a REST API that requires keys and an HTTP API without authorization."""
 
     def __init__(self, aws: EmbeddedAws, directory: Path) -> None:
         self.aws = aws
@@ -142,7 +142,7 @@ class Stack:
         return value
 
     def status(self, path: str = "/v2/models/fraud", **headers: str) -> int:
-        """What a GET of the REST API is answered with."""
+        """Return the status of a GET to the REST API."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         return _status(urllib.request.Request(f"{self.url}{path}", headers=sent))
 
@@ -169,7 +169,7 @@ def stack(
 
 
 def _serve(aws: EmbeddedAws, bucket: str, directory: Path) -> None:
-    """Have a function serve a model by two aliases, as the releaser would."""
+    """Release a model on two aliases of a function, as the releaser does."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in aws.environment().items():
             patch.setenv(name, value)
@@ -195,7 +195,7 @@ def _serve(aws: EmbeddedAws, bucket: str, directory: Path) -> None:
         client.create_alias(FunctionName="keys-fraud", Name=alias, FunctionVersion="1")
 
 
-def test_once_applied_there_is_nothing_to_change(stack: Stack) -> None:
+def test_a_second_plan_has_nothing_to_change(stack: Stack) -> None:
     assert stack.terraform.changes() == {}
 
 
@@ -207,13 +207,13 @@ def test_a_call_without_a_key_of_the_api_is_refused(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("alias", [None, "prod", "staging"])
-def test_a_key_gets_the_models_answers(stack: Stack, alias: str | None) -> None:
+def test_a_call_with_a_key_gets_the_models_answers(stack: Stack, alias: str | None) -> None:
     model = sdk.connect(stack.url, model="fraud", alias=alias, api_key=stack.key("checkout"))
     assert model.ready()
     np.testing.assert_array_equal(model.infer(ROWS)["Y"], 2 * ROWS)
 
 
-def test_what_is_no_path_of_ours_is_answered_by_the_api_itself(stack: Stack) -> None:
+def test_an_unknown_path_is_answered_by_the_api_itself(stack: Stack) -> None:
     key = stack.key("checkout")
     for path in ("/", "/v2/models", "/v2/models/other", "/v2/models/fraud/versions/7"):
         refused = 404 if path.endswith("/7") else 403
@@ -222,10 +222,10 @@ def test_what_is_no_path_of_ours_is_answered_by_the_api_itself(stack: Stack) -> 
 
 @pytest.mark.parametrize("packing", [None, "gzip"])
 @pytest.mark.parametrize("is_binary", [True, False])
-def test_tritons_client_sends_and_takes_tensors_as_bytes_and_as_json(
+def test_tritons_client_sends_and_receives_tensors_as_bytes_and_as_json(
     stack: Stack, *, is_binary: bool, packing: str | None
 ) -> None:
-    # What says nothing of its type is text to the emulator; to AWS it is bytes, as everything is.
+    # Without a content type, the emulator passes a body on as text; AWS passes it on as bytes.
     kinds = {"content-type": "application/octet-stream", "accept": "*/*"}
     tensor = triton.InferInput("X", list(MANY.shape), "FP32")
     tensor.set_data_from_numpy(MANY, binary_data=is_binary)
@@ -241,7 +241,7 @@ def test_tritons_client_sends_and_takes_tensors_as_bytes_and_as_json(
     assert ("data" in answer.get_output("Y")) is not is_binary
 
 
-def test_many_rows_of_our_own_client_pass_as_bytes(stack: Stack) -> None:
+def test_the_sdk_sends_many_rows_as_bytes(stack: Stack) -> None:
     model = sdk.connect(stack.url, model="fraud", api_key=stack.key("checkout"))
     np.testing.assert_array_equal(model.infer(MANY)["Y"], 2 * MANY)
 
@@ -254,7 +254,7 @@ def test_the_command_sends_the_key_of_the_environment(
     assert json.loads(capsys.readouterr().out)["name"] == "fraud"
 
 
-def test_who_is_faster_than_the_plan_is_throttled(stack: Stack) -> None:
+def test_calls_above_the_rate_limit_are_throttled(stack: Stack) -> None:
     assert stack.status(x_api_key=stack.key("crawler")) == 200
     assert stack.status(x_api_key=stack.key("crawler")) == 429
     model = sdk.connect(stack.url, model="fraud", api_key=stack.key("crawler"), timeout_seconds=0.5)
@@ -262,7 +262,7 @@ def test_who_is_faster_than_the_plan_is_throttled(stack: Stack) -> None:
         model.metadata()
 
 
-def test_who_has_used_up_the_quota_is_refused_at_once(stack: Stack) -> None:
+def test_calls_above_the_quota_are_refused_without_a_retry(stack: Stack) -> None:
     model = sdk.connect(stack.url, model="fraud", api_key=stack.key("visitor"))
     for _ in range(2):
         model.metadata()

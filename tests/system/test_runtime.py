@@ -114,7 +114,9 @@ def wide_graph(columns: int) -> onnx.ModelProto:
 
 
 @pytest.mark.parametrize("python", install.function_versions())
-def test_answers_are_the_local_models(start: Start, pin: Pin, model: Any, python: str) -> None:
+def test_answers_are_those_of_the_local_model(
+    start: Start, pin: Pin, model: Any, python: str
+) -> None:
     with start(pin, python=python) as function:
         answer = function.invoke(request(ROWS[:100]))
     assert answer["model_version"] == "1"
@@ -123,9 +125,7 @@ def test_answers_are_the_local_models(start: Start, pin: Pin, model: Any, python
     np.testing.assert_allclose(outputs["probabilities"], model.predict_proba(ROWS[:100]), atol=1e-5)
 
 
-def test_the_check_runs_the_example_and_reports_what_a_release_needs(
-    start: Start, pin: Pin
-) -> None:
+def test_the_check_runs_the_example_and_reports_verdict_and_memory(start: Start, pin: Pin) -> None:
     with start(pin, memory_mb=512) as function:
         verdict = function.invoke({"shearling": "check"})
     assert verdict["passed"] is True
@@ -135,7 +135,7 @@ def test_the_check_runs_the_example_and_reports_what_a_release_needs(
     assert {"import", "resolve", "fetch", "load", "warm_up"} <= verdict["timings"].keys()
 
 
-def test_the_start_is_one_log_line_with_the_share_of_each_step(start: Start, pin: Pin) -> None:
+def test_the_start_is_one_log_line_with_the_time_of_each_step(start: Start, pin: Pin) -> None:
     with start(pin) as function:
         function.invoke(request())
         logged = [json.loads(line) for line in function.logs().splitlines() if line[:1] == "{"]
@@ -184,11 +184,11 @@ def test_a_bad_request_is_a_400_that_names_the_field(
     assert message in answer["error"]
 
 
-def test_without_a_released_model_the_answer_says_what_to_do(start: Start) -> None:
+def test_without_a_released_model_the_response_has_the_next_step(start: Start) -> None:
     with start(None) as function:
         answer = function.invoke(request())
     assert answer["status"] == 503
-    assert "push one and set the alias" in answer["error"]
+    assert "Push one and set the alias" in answer["error"]
 
 
 def corrupt(aws: EmbeddedAws, uri: str, digest: str) -> None:
@@ -225,7 +225,7 @@ def test_a_manifest_changed_under_its_digest_is_refused(
     assert f"expected {pin.digest}" in answer["error"]
 
 
-def test_a_store_out_of_reach_is_said_so_and_tried_again(start: Start, pin: Pin) -> None:
+def test_an_unreachable_store_is_reported_and_retried(start: Start, pin: Pin) -> None:
     nowhere = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
     with start(pin, environment=nowhere, timeout_seconds=60) as function:
         began = time.monotonic()
@@ -258,7 +258,7 @@ def test_a_pickle_is_refused_unless_the_function_allows_it(start: Start, s3_uri:
 
 
 @pytest.mark.slow
-def test_a_pickle_runs_from_its_own_package_where_only_tmp_can_be_written(
+def test_a_pickle_runs_from_its_own_package_with_only_tmp_writable(
     start: Start, s3_uri: str, tmp_path: Path
 ) -> None:
     pin = sdk.push_model(
@@ -278,7 +278,7 @@ def test_a_pickle_runs_from_its_own_package_where_only_tmp_can_be_written(
 
 
 def _writes(rows: Any) -> Any:
-    """Say whether $HOME takes a file, and the code directory, where there is one, does not."""
+    """Return whether $HOME is writable and the code directory, if there is one, is not."""
     import os
     import tempfile
 

@@ -1,4 +1,4 @@
-"""A client that is not ours, over a real socket: Triton's own."""
+"""Triton's client against the runtime, over a real socket."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shearling.registry.registry import Registry
 from shearling_runtime.events.dispatch import respond
 from tests.runtime.test_runtime import Call, serve
 from tests.support.bundles import ROWS
-from tests.support.http_server import http_door
+from tests.support.http_server import http_api
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ def client(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Iterator[An
     directory = tmp_path_factory.mktemp("served")
     server = serve(Registry(f"memory://{uuid.uuid4().hex}"), directory).server()
     with (
-        http_door(
+        http_api(
             lambda event: respond(event, Call(), server), payload=request.param, stage="live"
         ) as url,
         triton.InferenceServerClient(url.removeprefix("http://")) as client,

@@ -15,7 +15,7 @@ from shearling.registry.registry import Registry
 from shearling.tensors.inputs import check_rows, to_tensors
 from shearling.tensors.spec import TensorSpec
 from tests.support.bundles import ROWS, scaling_bundle
-from tests.support.lambda_server import LambdaDoor, served
+from tests.support.lambda_server import LocalLambda, served
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,12 +113,12 @@ def test_one_of_several_inputs_may_be_empty() -> None:
     check_rows({"tokens": np.ones((1, 3)), "cache": np.ones((1, 8, 0, 64))})
 
 
-def deployed(directory: Path, **changes: Any) -> LambdaDoor:
+def deployed(directory: Path, **changes: Any) -> LocalLambda:
     """Return a function that serves a bundle with changes to its manifest."""
     bundle = scaling_bundle(directory)
     registry = Registry(str(directory / "registry"))
     pin = registry.publish(replace(bundle.manifest, **changes), bundle.files, {}).version.pin
-    return LambdaDoor(
+    return LocalLambda(
         {"acme-fraud:prod": served(registry.store.uri, str(pin), directory / "scratch")}
     )
 
@@ -135,8 +135,8 @@ def test_a_deployed_model_takes_columns_by_the_names_of_the_push(tmp_path: Path)
 
 
 def test_the_users_metadata_cannot_set_the_columns(tmp_path: Path) -> None:
-    door = deployed(tmp_path, metadata={"columns": ["other", "names"]})
-    model = connect("acme-fraud:prod", client=door.client)
+    local_lambda = deployed(tmp_path, metadata={"columns": ["other", "names"]})
+    model = connect("acme-fraud:prod", client=local_lambda.client)
     assert "columns" not in model.metadata()["parameters"]
     answer = model.infer(pd.DataFrame(ROWS, columns=COLUMNS))
     np.testing.assert_array_equal(answer["Y"], 2 * ROWS)

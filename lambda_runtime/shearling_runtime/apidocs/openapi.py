@@ -1,4 +1,4 @@
-"""The description of a model's own API: OpenAPI 3.1, from its signature and its example."""
+"""Describe a model's API in OpenAPI 3.1, from its signature and its example."""
 
 from __future__ import annotations
 
@@ -16,42 +16,42 @@ if TYPE_CHECKING:
     from shearling.tensors.spec import Signature, TensorSpec
 
 _ERRORS = {
-    "400": "The request is malformed, or does not fit the signature.",
-    "404": "No such model or version here.",
-    "405": "The path does not know this method.",
-    "413": "The request or its answer is larger than Lambda carries.",
-    "500": "The model itself failed.",
-    "503": "No model is released here yet.",
-    "504": "Less time is left than the request needs.",
+    "400": "The request is malformed, or does not fit the model's signature.",
+    "404": "This function does not serve the model, version or alias.",
+    "405": "The path does not allow this method.",
+    "413": "The request or the response is above Lambda's size limit.",
+    "500": "The model failed. The function's log has the cause.",
+    "503": "No model is released yet, or the model cannot be loaded.",
+    "504": "The time left is less than the request needs.",
 }
 _READ_ERRORS = ("404", "405", "503")
 
-#: Said by the API in front, before the function is asked.
-_REFUSALS = {
-    "401": "Who asks has said who it is in no way that the API takes.",
-    "403": "Who asks may not.",
-    "429": "More requests than the API or the function allows: try again, later each time.",
+#: Responses of API Gateway, before it invokes the function.
+_GATEWAY_ERRORS = {
+    "401": "The request has no valid credentials.",
+    "403": "The caller is not permitted to call this API.",
+    "429": "Too many requests for the API or the function. Retry with exponential backoff.",
 }
 
-#: Which of them is wanted is a matter of the API in front.
+#: All schemes that an API may require; its configuration decides which.
 _SECURITY_SCHEMES = {
     "signature": {
         "type": "apiKey",
         "in": "header",
         "name": "Authorization",
-        "description": "AWS Signature Version 4, of the service execute-api.",
+        "description": "AWS Signature Version 4 for the service execute-api.",
         "x-amazon-apigateway-authtype": "awsSigv4",
     },
     "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
     "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
 }
 
-#: As in Triton's extension of the protocol.
+#: The header of Triton's binary extension of the protocol.
 _LENGTH_HEADER = {
     "name": LENGTH_HEADER.title(),
     "in": "header",
-    "description": "Of `application/octet-stream`: how many of the body's bytes are JSON; 0 if all "
-    "are the model's only input.",
+    "description": "For `application/octet-stream`: length in bytes of the JSON at the start of "
+    "the body. 0 means that the whole body is the model's only input.",
     "schema": {"type": "integer", "minimum": 0},
 }
 
@@ -74,10 +74,10 @@ def describe_api(
     """Return the OpenAPI document of a model.
 
     Args:
-        metadata: the model's, in the protocol's form.
-        signature: what it takes and gives.
-        example: of the bundle; its first rows are the request's example.
-        version: a number or an alias, if the document is asked for below it.
+        metadata: metadata of the model, as the protocol defines it.
+        signature: inputs and outputs of the model.
+        example: example of the bundle; its first rows are the example of a request.
+        version: version number or alias in the paths; None for paths without a version.
     """
     model = metadata["name"]
     columns = tuple(metadata.get("parameters", {}).get("columns", ()))
@@ -87,14 +87,14 @@ def describe_api(
         "info": {
             "title": model,
             "version": metadata["versions"][0],
-            "description": f"Model {model}, version {metadata['versions'][0]}, in the Open "
-            "Inference Protocol v2.",
+            "description": f"Version {metadata['versions'][0]} of the model {model}, served "
+            "with the Open Inference Protocol v2.",
         },
-        # The document lies beside these paths, of whatever host and stage.
+        # Relative to the document's own URL, so that host and stage do not matter.
         "servers": [{"url": "/".join([".."] * (path.count("/")))}],
         "paths": {
-            path: {"get": _read("metadata", "Inputs, outputs and version", "Metadata")},
-            f"{path}/ready": {"get": _read("ready", "Whether requests can be answered", "Health")},
+            path: {"get": _read("metadata", "Get the inputs, outputs and version", "Metadata")},
+            f"{path}/ready": {"get": _read("ready", "Check whether the model is ready", "Health")},
             f"{path}/infer": {"post": _infer(signature, example, columns)},
         },
         "security": [{}, *({name: []} for name in _SECURITY_SCHEMES)],
@@ -129,20 +129,21 @@ def _infer(signature: Signature, example: Example | None, columns: Sequence[str]
     examples = {} if example is None else request_examples(signature, example, columns)
     return {
         "operationId": "infer",
-        "summary": f"Answers for {plain_name}",
-        "description": "Tensors, or plain instances; binary tensors as in Triton's extension; rows "
-        "as CSV, which are answered as such, as is `Accept: text/csv`.",
+        "summary": f"Run the model on {plain_name}",
+        "description": "The request contains tensors, plain instances, binary tensors as in "
+        "Triton's extension, or rows as CSV. The response to CSV, or to `Accept: text/csv`, is "
+        "CSV.",
         "parameters": [_LENGTH_HEADER],
         "requestBody": {"required": True, "content": _content(requests, examples)},
         "responses": {
-            "200": {"description": "The outputs", "content": _content(answers, {})},
+            "200": {"description": "The model's outputs", "content": _content(answers, {})},
             **_error_answers(tuple(_ERRORS)),
         },
     }
 
 
 def _content(json: Schema, examples: Mapping[str, Schema]) -> Schema:
-    """Return what a body may be: JSON, with the bytes of tensors after it, or a table."""
+    """Return the content types of a body: JSON, JSON with the bytes of tensors, or CSV."""
     table: Schema = {"schema": {"type": "string"}}
     return {
         "application/json": json | examples.get("application/json", {}),
@@ -154,7 +155,7 @@ def _content(json: Schema, examples: Mapping[str, Schema]) -> Schema:
 def _error_answers(statuses: tuple[str, ...]) -> Schema:
     return {
         **{status: _json(_ERRORS[status], _ref("Error")) for status in statuses},
-        **{status: _json(said, _ref("Refusal")) for status, said in _REFUSALS.items()},
+        **{status: _json(text, _ref("Refusal")) for status, text in _GATEWAY_ERRORS.items()},
     }
 
 
@@ -200,24 +201,24 @@ def _metadata_schema() -> Schema:
 
 def _tensor_request(signature: Signature) -> Schema:
     tensors = [_tensor(spec, _value(spec)) for spec in signature.inputs]
-    # Each input once, in any order: as many as there are, and one of each.
-    each: Schema = {
+    # Each input once, in any order: the number of inputs, and one of each name.
+    inputs: Schema = {
         "type": "array",
         "minItems": len(tensors),
         "maxItems": len(tensors),
         "items": {"oneOf": tensors} if len(tensors) > 1 else tensors[0],
     }
     if len(tensors) > 1:
-        each["allOf"] = [
+        inputs["allOf"] = [
             {"contains": {"type": "object", "properties": {"name": {"const": spec.name}}}}
             for spec in signature.inputs
         ]
-    return _object({"inputs": each, **_common(signature)}, "inputs")
+    return _object({"inputs": inputs, **_common(signature)}, "inputs")
 
 
 def _common(signature: Signature) -> Schema:
     names = [spec.name for spec in signature.outputs]
-    # Clients write null for what they leave out.
+    # Some clients send null for a field that they do not use.
     return {
         "id": {"type": ["string", "null"]},
         "parameters": {
@@ -265,7 +266,7 @@ def _tensor(spec: TensorSpec, value: Schema) -> Schema:
 
 
 def _nested(value: Schema, rank: int) -> Schema:
-    """Return the schema of data: flat, or as deep as the tensor is."""
+    """Return the schema of a tensor's data: a flat list, or lists nested to the tensor's rank."""
     flat: Schema = {"type": "array", "items": value}
     deep = value
     for _ in range(rank):
@@ -291,7 +292,7 @@ def _plain_request(signature: Signature, columns: Sequence[str]) -> Schema:
         value = _value(signature.inputs[0])
         by_column = _object(dict.fromkeys(columns, value), *columns)
         forms.append(by_column | {"additionalProperties": False})
-    # All rows are of one form.
+    # All rows have the same form.
     instances = {"anyOf": [{"type": "array", "minItems": 1, "items": form} for form in forms]}
     return _object({"instances": instances, **_common(signature)}, "instances") | {
         "not": {"required": ["inputs"]}
@@ -323,7 +324,7 @@ def _value(spec: TensorSpec) -> Schema:
     return {"anyOf": [number, *([{"type": "null"}] if spec.nullable else []), _BOOLEAN]}
 
 
-#: As every numeric library reads it: 0 or 1.
+#: Accepted for numbers too: 0 or 1.
 _BOOLEAN: Schema = {"type": "boolean"}
 
 
@@ -341,7 +342,7 @@ def _tensor_answer(signature: Signature) -> Schema:
     )
 
 
-def _plain_answer(signature: Signature) -> Schema:  # noqa: ARG001 - rows have many forms
+def _plain_answer(signature: Signature) -> Schema:  # noqa: ARG001 - rows may have any form
     return _object(
         {
             "model_name": {"type": "string"},

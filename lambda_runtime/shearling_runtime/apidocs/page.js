@@ -3,12 +3,12 @@
   const parsed = (id) => JSON.parse(document.getElementById(id).textContent);
   const byId = (id) => document.getElementById(id);
   const { metadata, example } = parsed("data");
-  const door = parsed("door");
+  const connection = parsed("connection");
   const SHOWN_COLUMNS = 24, SHOWN_ROWS = 100, FIELDS = 64;
   const here = location.pathname.replace(/\/docs\/?$/, "");
   const models = here.slice(0, here.indexOf("/v2/models/") + "/v2/models/".length);
 
-  // Text is only ever set as text: what a model is called is not markup.
+  // Sets text as text, never as markup, since names of a model are untrusted.
   const make = (tag, attributes = {}, ...children) => {
     const element = document.createElement(tag);
     for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
@@ -82,7 +82,7 @@
       const text = tensor ? JSON.stringify(nested(tensor.data, tensor.shape)) : "[]";
       area.value = old ? old.value : isInteger(spec.datatype) ? text.replaceAll('"', "") : text;
       area.addEventListener("input", () => { valid(area); drawCalls(); });
-      parts.push(make("label", { for: id }, `${spec.name} (${spec.datatype} ${JSON.stringify(spec.shape)}, nested lists)`), area);
+      parts.push(make("label", { for: id }, `${spec.name} (${spec.datatype} ${JSON.stringify(spec.shape)}, as nested lists)`), area);
     }
     byId("fields").replaceChildren(...parts);
     for (const id of ["add", "remove"]) byId(id).hidden = !columns.length;
@@ -100,7 +100,7 @@
     return Array.isArray(value) ? [value.length, ...(value.length ? shapeOf(value[0]) : [])] : [];
   }
 
-  // Written by hand, so that an integer of 64 bits keeps all its digits.
+  // Not written by JSON.stringify, so that a 64-bit integer keeps all its digits.
   function literal(type, text, name) {
     if (isText(type)) return JSON.stringify(text);
     const word = text.trim();
@@ -126,13 +126,13 @@
       }
       const area = byId(`input-${metadata.inputs.indexOf(spec)}`);
       let value;
-      try { value = JSON.parse(area.value); } catch (error) { throw Object.assign(new Error(`${spec.name} is not JSON: ${error.message}`), { area }); }
-      // The protocol has a list also for a single value, whose shape is [].
+      try { value = JSON.parse(area.value); } catch (error) { throw Object.assign(new Error(`${spec.name} is not valid JSON: ${error.message}`), { area }); }
+      // The protocol requires a list even for a single value, whose shape is [].
       return { spec, shape: shapeOf(value), text: Array.isArray(value) ? area.value.trim() : `[${area.value.trim()}]` };
     });
   }
 
-  // JSON has no form for half floats: they are sent and answered as bytes after it.
+  // The protocol has no JSON form for half floats (FP16), so they are sent and received as bytes after the JSON.
   const LENGTH = "inference-header-content-length";
   const isHalf = (spec) => spec.datatype === "FP16";
   const hasHalves = [...metadata.inputs, ...metadata.outputs].some(isHalf);
@@ -146,7 +146,7 @@
     return `{"inputs": [${inputs.join(", ")}]${hasHalves ? `, "outputs": ${JSON.stringify(outputs)}` : ""}}`;
   }
 
-  // The nearest half float's bits; of two as near, the even one.
+  // Returns the bits of the nearest half float; rounds half to even.
   function toHalf(value) {
     if (value === null) return 0x7e00;
     const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0, size = Math.abs(value);
@@ -174,18 +174,18 @@
     return { headers: { "content-type": "application/octet-stream", [LENGTH]: String(head.length) }, body };
   }
 
-  // Where a number would lose digits, the digits stand for it: an integer of 64 bits may have more than a number has.
+  // Keeps an integer as text if a number would lose digits, as for 64-bit integers.
   const exactly = (_, value, context) =>
     typeof value === "number" && Number.isInteger(value) && !Number.isSafeInteger(value) && context && context.source && /^-?\d+$/.test(context.source)
       ? context.source : value;
 
-  // Returns the text of an answer, and what it says with the bytes after it as numbers.
+  // Returns the text of a response, and its document with the bytes after the JSON as numbers.
   async function read(response) {
     const bytes = await response.arrayBuffer();
     const end = Number(response.headers.get(LENGTH) ?? bytes.byteLength);
     const text = new TextDecoder().decode(bytes.slice(0, end));
     let answer = null;
-    try { answer = JSON.parse(text, exactly); } catch { /* the text is shown */ }
+    try { answer = JSON.parse(text, exactly); } catch { /* not JSON: the text is shown instead */ }
     const tail = new DataView(bytes, end);
     let place = 0;
     for (const tensor of (answer && answer.outputs) || []) {
@@ -196,7 +196,7 @@
     return { text, answer, raw: answer ? readable(text, answer, place > 0) : text };
   }
 
-  // Laid out, unless that would change it: only the text itself has all digits of all numbers.
+  // Indents JSON, unless that would lose digits of an integer.
   function readable(text, answer, hasBytes) {
     if (hasBytes) return JSON.stringify(answer, null, 2);
     const numbers = text.match(/(?<![\d.])-?\d{16,}(?![\d.eE])/g) || [];
@@ -215,20 +215,20 @@
       return;
     }
     const body = requestText(parts);
-    const invoked = door && door.function;
-    const url = door && door.api ? `${door.api}${here.slice(here.indexOf("/v2/models/"))}` : `${location.origin}${here}`;
+    const invoked = connection && connection.function;
+    const url = connection && connection.api ? `${connection.api}${here.slice(here.indexOf("/v2/models/"))}` : `${location.origin}${here}`;
     if (hasHalves) {
-      byId("shell").textContent = "# JSON has no form for half floats (FP16), and a shell none for their bytes: use Python";
+      byId("shell").textContent = "# FP16 tensors are sent as bytes, which a shell command cannot contain. Use Python.";
     } else if (invoked) {
-      byId("shell").textContent = `aws lambda invoke --function-name ${quoted(door.function)} --cli-binary-format raw-in-base64-out --payload ${quoted(body)} /dev/stdout`;
+      byId("shell").textContent = `aws lambda invoke --function-name ${quoted(connection.function)} --cli-binary-format raw-in-base64-out --payload ${quoted(body)} /dev/stdout`;
     } else {
-      const signed = door && door.region
-        ? ` \\\n  --aws-sigv4 "aws:amz:${door.region}:execute-api" --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" \\\n  \${AWS_SESSION_TOKEN:+-H "x-amz-security-token: $AWS_SESSION_TOKEN"}` : "";
+      const signed = connection && connection.region
+        ? ` \\\n  --aws-sigv4 "aws:amz:${connection.region}:execute-api" --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" \\\n  \${AWS_SESSION_TOKEN:+-H "x-amz-security-token: $AWS_SESSION_TOKEN"}` : "";
       byId("shell").textContent = `curl -sS ${quoted(`${url}/infer`)}${signed} \\\n  -H 'content-type: application/json' -d ${quoted(body)}`;
     }
     const version = /\/versions\/([^/]+)$/.exec(here);
     const base = url.slice(0, url.indexOf("/v2/models/"));
-    const target = invoked ? JSON.stringify(door.function)
+    const target = invoked ? JSON.stringify(connection.function)
       : `${JSON.stringify(base)}, model=${JSON.stringify(metadata.name)}${version ? `, alias=${JSON.stringify(decodeURIComponent(version[1]))}` : ""}`;
     const arrays = parts.map(({ spec, shape, text }) =>
       `    ${JSON.stringify(spec.name)}: np.array(${python(text)}, "${dtypes[spec.datatype] || spec.datatype.toLowerCase()}").reshape(${JSON.stringify(shape)}),`);
@@ -236,19 +236,19 @@
   }
 
   const MEANINGS = {
-    0: ["No answer", "The network or the server is unreachable. Is `shearling open` still running?"],
-    400: ["The input does not fit", "Change the field that is named, and send again."],
-    401: ["Not signed in", "This API wants a token or a signature: use `shearling open`, which sends yours."],
-    403: ["Not allowed", "Your credentials have no right to call this model."],
-    404: ["Not here", "This version or alias is not served here any more."],
+    0: ["No response", "The server cannot be reached. If you use `shearling open`, check that it is still running."],
+    400: ["Invalid input", "Correct the field that the message names, and send again."],
+    401: ["Not authenticated", "This API requires a token or a signature. Open this page with `shearling open`, which adds yours."],
+    403: ["Not permitted", "Your credentials do not permit you to call this model."],
+    404: ["Not found", "This function does not serve this version or alias any more."],
     413: ["Too large", "Send fewer rows."],
     429: ["Too many requests", "Wait a moment and send again."],
     503: ["Not ready", "Wait until a version is released, and send again."],
-    504: ["Too slow", "Send fewer rows, or give the function more memory or time."],
+    504: ["Out of time", "Send fewer rows, or raise the function's `memory_mb` or `timeout_seconds`."],
   };
 
   function fail(status, message) {
-    const [title, advice] = MEANINGS[status] || (status >= 500 ? ["The model failed", "The function's log has the cause."] : [`Refused (${status})`, ""]);
+    const [title, advice] = MEANINGS[status] || (status >= 500 ? ["The model failed", "See the function's log for the cause."] : [`Refused (${status})`, ""]);
     byId("error").replaceChildren(
       make("p", {}, make("strong", {}, status ? `${title} (${status})` : title)), make("p", {}, message), ...(advice ? [make("p", { class: "quiet" }, advice)] : []));
     byId("answer").hidden = true;
@@ -265,7 +265,7 @@
   }
 
   function drawAnswer(document) {
-    const found = document.outputs.flatMap((tensor) => {
+    const outputColumns = document.outputs.flatMap((tensor) => {
       const flat = tensor.data.flat(Infinity);
       const width = product(tensor.shape.slice(1));
       return Array.from({ length: Math.min(width, SHOWN_COLUMNS) }, (_, i) => ({
@@ -273,15 +273,15 @@
         values: Array.from({ length: Math.min(width ? flat.length / width : 0, SHOWN_ROWS) }, (_, r) => flat[r * width + i]),
       }));
     });
-    const count = Math.max(0, ...found.map((column) => column.values.length));
-    const lines = Array.from({ length: count }, (_, r) => [r + 1, ...found.map((column) => column.values[r] ?? "")]);
+    const count = Math.max(0, ...outputColumns.map((column) => column.values.length));
+    const lines = Array.from({ length: count }, (_, r) => [r + 1, ...outputColumns.map((column) => column.values[r] ?? "")]);
     const allRows = Math.max(0, ...document.outputs.map((tensor) => tensor.shape[0] ?? 1));
     const allColumns = document.outputs.reduce((total, tensor) => total + product(tensor.shape.slice(1)), 0);
-    const cut = [[count, allRows, "rows"], [found.length, allColumns, "columns"]].filter(([shown, all]) => shown < all)
+    const cut = [[count, allRows, "rows"], [outputColumns.length, allColumns, "columns"]].filter(([shown, all]) => shown < all)
       .map(([shown, all, what]) => `the first ${shown} of ${all} ${what}`);
     byId("answer").replaceChildren(
-      table(["Row", ...found.map((column) => column.name)], lines, "Outputs, a line for each row"),
-      ...(cut.length ? [make("p", { class: "quiet" }, `Shown are ${cut.join(" and ")}; the raw answer has all.`)] : []));
+      table(["Row", ...outputColumns.map((column) => column.name)], lines, "Outputs, a line for each row"),
+      ...(cut.length ? [make("p", { class: "quiet" }, `Showing ${cut.join(" and ")}. The raw response has all values.`)] : []));
     byId("answer").hidden = false;
   }
 
@@ -296,7 +296,7 @@
       if (bad) { bad.setAttribute("aria-invalid", "true"); bad.setAttribute("aria-describedby", "error"); bad.focus(); }
       return;
     }
-    // Not `disabled`, which would take the focus from it.
+    // Not `disabled`, which would remove the focus.
     if (byId("send").ariaDisabled === "true") return;
     byId("send").ariaDisabled = "true";
     byId("state").textContent = "Sending …";
@@ -312,11 +312,11 @@
         drawAnswer(answer);
         byId("state").textContent = `Answered by version ${answer.model_version} in ${took}.`;
       } else {
-        byId("state").textContent = `Refused after ${took}.`;
+        byId("state").textContent = `Error after ${took}.`;
         fail(response.status, (answer && (answer.error || answer.message)) || text.slice(0, 500) || response.statusText);
       }
     } catch (error) {
-      byId("state").textContent = "No answer.";
+      byId("state").textContent = "No response.";
       fail(0, error.message);
     } finally { byId("send").ariaDisabled = null; }
   }
@@ -327,20 +327,20 @@
     const current = /\/versions\/([^/]+)$/.exec(here);
     byId("versions").replaceChildren(...[...named].map(([alias, version]) =>
       make("a", { href: `${models}${encodeURIComponent(metadata.name)}/versions/${encodeURIComponent(alias)}/docs`, ...(current && decodeURIComponent(current[1]) === alias ? { "aria-current": "page" } : {}) },
-        version ? `${alias}: version ${version}` : `${alias}: nothing yet`)));
+        version ? `${alias}: version ${version}` : `${alias}: no version yet`)));
   }
 
-  // What else is served is known by the index; where there is none, the page does without.
-  async function askIndex() {
-    if (door && door.function) return;
+  // Lists the other versions, if the API has an index.
+  async function loadIndex() {
+    if (connection && connection.function) return;
     try {
       const response = await fetch(`${models.replace(/models\/$/, "")}repository/index`, { method: "POST", headers: { "content-type": "application/json" }, body: "{}" });
       if (response.ok) drawVersions((await response.json()).filter((entry) => entry.name === metadata.name));
-    } catch { /* the form works without */ }
+    } catch { /* the form works without the index */ }
   }
 
   byId("name").textContent = metadata.name;
-  byId("facts").textContent = `Version ${metadata.versions.join(", ")} · ${metadata.platform}${metadata.alias ? ` · reached as ${metadata.alias}` : ""}`;
+  byId("facts").textContent = `Version ${metadata.versions.join(", ")} · ${metadata.platform}${metadata.alias ? ` · alias ${metadata.alias}` : ""}`;
   const lines = ["inputs", "outputs"].flatMap((role) => metadata[role].map((spec) => [role.slice(0, -1), spec.name, spec.datatype, `[${spec.shape.join(", ")}]`]));
   byId("signature").append(table(["Role", "Name", "Datatype", "Shape"], lines, "Inputs and outputs"));
   if (metadata.alias) byId("versions").append(make("span", { "aria-current": "page" }, `${metadata.alias}: version ${metadata.versions[0]}`));
@@ -360,5 +360,5 @@
   }
   rows = exampleRows();
   drawFields();
-  askIndex();
+  loadIndex();
 })();

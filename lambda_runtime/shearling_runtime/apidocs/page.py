@@ -1,4 +1,4 @@
-"""The page on which a person tries a model: one document that asks nothing of any other host."""
+"""The page to try a model: one HTML document that loads nothing from other hosts."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
     from shearling.bundle.example import Example
 
-#: A person reads a few rows, and a large example belongs in no form.
+#: Maximum rows of the example in the form, and maximum values of an input.
 _ROWS, _VALUES = 3, 20_000
 
 _MARKER = re.compile(r"%(title|style|data|script|rows)%")
 
-#: What would end the element that the data stands in, or a line of JavaScript.
+#: Characters that could end the script element with the data, or a line of JavaScript.
 _UNSAFE = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
 
 
@@ -32,9 +32,9 @@ def docs_page(
     """Return the page of a model, and the headers to send it with.
 
     Args:
-        metadata: the model's, in the protocol's form.
-        example: what the form is filled with.
-        alias: by which the page was asked for.
+        metadata: metadata of the model, as the protocol defines it.
+        example: example that fills the form; None for an empty form.
+        alias: alias by which the page was requested.
     """
     data = {
         "metadata": {**metadata, "alias": alias},
@@ -47,8 +47,8 @@ def docs_page(
         "script": script,
         "data": embedded_json(data),
     }
-    # One pass: nothing that a model says is taken for a marker.
-    page = _MARKER.sub(lambda found: values[found[1]], _part("page.html"))
+    # One pass, so that a marker in the model's texts is not replaced.
+    page = _MARKER.sub(lambda match: values[match[1]], _part("page.html"))
     return page, page_headers(style, script)
 
 
@@ -58,8 +58,8 @@ def index_page(
     """Return the page that lists models, and its headers.
 
     Args:
-        models: as in Triton's model repository index, with `aliases`.
-        links: where the pages of models are, by name.
+        models: entries of Triton's model repository index, with `aliases`.
+        links: URL of the page of each model that is ready, by name.
     """
     style = _part("page.css")
     rows = [_row(model, links.get(model["name"])) for model in models]
@@ -67,7 +67,7 @@ def index_page(
         "style": style,
         "rows": "".join(rows) or '<tr><td colspan="4">No model is deployed here yet.</td></tr>',
     }
-    page = _MARKER.sub(lambda found: values[found[1]], _part("index.html"))
+    page = _MARKER.sub(lambda match: values[match[1]], _part("index.html"))
     return page, page_headers(style)
 
 
@@ -80,12 +80,12 @@ def _row(model: Mapping[str, Any], link: str | None) -> str:
 
 
 def embedded_json(value: object) -> str:
-    """Return JSON that may stand in a script element."""
+    """Return JSON that is safe inside a script element."""
     return orjson.dumps(value).decode().translate(_UNSAFE)
 
 
 def page_headers(style: str, script: str = "") -> dict[str, str]:
-    """Return the headers of a page that has this style and this script, and runs no other."""
+    """Return the headers of a page, with a policy that allows only this style and script."""
     sources = {
         "default-src": "'none'",
         "script-src": _source(script) if script else "'none'",
@@ -117,15 +117,15 @@ def _part(name: str) -> str:
 def _tensors(example: Example) -> list[dict[str, Any]]:
     tensors = []
     for name, array in example.inputs.items():
-        few = array[:_ROWS] if array.ndim else array
-        if few.size > _VALUES:
+        rows = array[:_ROWS] if array.ndim else array
+        if rows.size > _VALUES:
             continue
-        data = few.ravel().tolist()
-        if few.dtype.kind in "iu":
-            data = [str(value) for value in data]  # JavaScript's numbers end at 2^53
-        elif few.dtype.kind == "f":
+        data = rows.ravel().tolist()
+        if rows.dtype.kind in "iu":
+            data = [str(value) for value in data]  # JavaScript's integers are exact only below 2^53
+        elif rows.dtype.kind == "f":
             data = [value if abs(value) < float("inf") else None for value in data]
-        elif few.dtype.kind == "O":
+        elif rows.dtype.kind == "O":
             data = [v.decode(errors="replace") if isinstance(v, bytes) else str(v) for v in data]
-        tensors.append({"name": name, "shape": list(few.shape), "data": data})
+        tensors.append({"name": name, "shape": list(rows.shape), "data": data})
     return tensors

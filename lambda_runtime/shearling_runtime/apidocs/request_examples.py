@@ -1,4 +1,4 @@
-"""What a request of a model looks like, by the type of its body, from the bundle's example."""
+"""Examples of a request's body for the OpenAPI description, from the bundle's example."""
 
 from __future__ import annotations
 
@@ -18,18 +18,24 @@ if TYPE_CHECKING:
     from shearling.bundle.example import Example
     from shearling.tensors.spec import Signature, TensorSpec
 
-#: They are read by people.
+#: Number of rows of an example, so that it stays readable.
 _ROWS = 2
 
 
 def request_examples(
     signature: Signature, example: Example, columns: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
-    """Return the examples of a request's body by its type, in the words of OpenAPI."""
+    """Return the examples of a request's body by content type, as OpenAPI defines them.
+
+    Args:
+        signature: inputs and outputs of the model.
+        example: example of the bundle.
+        columns: column names of the only input; empty if there are none.
+    """
     if any(array.dtype == np.float16 for array in example.inputs.values()):
         return {}
     inputs = {
-        spec.name: _few(example.inputs[spec.name], spec)
+        spec.name: _first_rows(example.inputs[spec.name], spec)
         for spec in signature.inputs
         if spec.name in example.inputs
     }
@@ -39,9 +45,9 @@ def request_examples(
         if columns and inputs:
             (matrix,) = inputs.values()
             inputs = {name: matrix[:, [i]] for i, name in enumerate(columns)}
-        listed = {name: _listed(array) for name, array in inputs.items()}
-        rows = zip(*listed.values(), strict=True)
-        instances = [dict(zip(listed, row, strict=True)) for row in rows]
+        lists = {name: _to_lists(array) for name, array in inputs.items()}
+        rows = zip(*lists.values(), strict=True)
+        instances = [dict(zip(lists, row, strict=True)) for row in rows]
         if instances:
             examples["instances"] = {"value": {"instances": instances}}
         if all(array.shape[1:] in ((), (1,)) for array in inputs.values()):
@@ -51,16 +57,16 @@ def request_examples(
     return content
 
 
-def _few(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
+def _first_rows(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
     return array[:_ROWS] if spec.shape[:1] == (-1,) else array
 
 
-def _listed(array: NDArray[Any]) -> list[Any]:
+def _to_lists(array: NDArray[Any]) -> list[Any]:
     if array.dtype.kind == "f":
         missing = ~np.isfinite(array)
         array = array.astype(object)
-        array[missing] = None  # JSON knows no NaN
+        array[missing] = None  # JSON has no NaN
     if array.shape[1:] == (1,):
         array = array.ravel()
-    listed: list[Any] = np.asarray(array).tolist()
-    return listed
+    values: list[Any] = np.asarray(array).tolist()
+    return values

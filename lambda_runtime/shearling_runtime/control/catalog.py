@@ -1,4 +1,4 @@
-"""The index function: what spans models, answered from the registry's deployments and releases."""
+"""The catalog function: lists the models of a stack, from the registry's release log."""
 
 from __future__ import annotations
 
@@ -24,29 +24,30 @@ _NOT_RELEASED = "no model is released on this alias yet"
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Answer an event of an API, in either payload."""
+    """Answer an event of an API, in payload 1.0 or 2.0."""
     request = (api_gateway_v2 if api_gateway_v2.matches(event) else api_gateway_v1).read(event)
     try:
         response = _answer(request, event, context)
     except InferenceError as error:
         response = failure_response(error, context.aws_request_id)
     except ShearlingError as error:
-        said = "the registry cannot be read"
-        response = internal_error(error, context.aws_request_id, status=503, message=said)
-    except Exception as error:  # noqa: BLE001 - a caller gets a sentence, the log the traceback
+        message = "the registry cannot be read"
+        response = internal_error(error, context.aws_request_id, status=503, message=message)
+    except Exception as error:  # noqa: BLE001 - becomes a response and a log line
         response = internal_error(error, context.aws_request_id)
     log("index", status=response.status, method=request.method, request_id=context.aws_request_id)
     return http_answer(response, has_body=request.method != "HEAD")
 
 
 def models(registry: Registry, releaser: str, region: str, account: str) -> list[dict[str, Any]]:
-    """Return what each alias of this stack serves: an entry for each version of a model.
+    """Return an entry for each model version that aliases of this stack serve.
 
     Args:
-        registry: which stacks may share.
-        releaser: the stack's own; by it, region and account its deployments are known.
-        region: of the stack.
-        account: of the stack.
+        registry: registry of the stack; several stacks may share it.
+        releaser: name of the stack's releaser. Releaser, region and account identify the stack's
+            deployments.
+        region: AWS region of the stack.
+        account: AWS account ID of the stack.
     """
     entries: dict[tuple[str, str], dict[str, Any]] = {}
     ours = (releaser, region, account)
@@ -77,7 +78,7 @@ def _answer(request: Request, event: Mapping[str, Any], context: Any) -> Respons
     }
     path = request.path.rstrip("/") or "/"
     if path not in answers:
-        error = f"path {path!r} is not known; POST /v2/repository/index lists the models"
+        error = f"unknown path {path!r}; to list the models, send POST /v2/repository/index"
         return Response(404, {"error": error})
     method, answer = answers[path]
     if request.method == method or (method, request.method) == ("GET", "HEAD"):
@@ -86,30 +87,30 @@ def _answer(request: Request, event: Mapping[str, Any], context: Any) -> Respons
 
 
 def _ready(context: Any) -> Response:
-    _models(context)  # the index can answer if the registry can be read
+    _models(context)  # raises an error if the registry cannot be read
     return Response(200, {"ready": True, "live": True})
 
 
-def _index(request: Request, found: list[dict[str, Any]]) -> Response:
+def _index(request: Request, entries: list[dict[str, Any]]) -> Response:
     document = json_of(request) if request.body else {}
     only_ready = document.get("ready", False) if isinstance(document, dict) else None
     if not isinstance(only_ready, bool):
         raise InvalidRequestError('body: expected an object, as in {"ready": true}')
-    return Response(200, [it for it in found if it["state"] == _READY or not only_ready])
+    return Response(200, [entry for entry in entries if entry["state"] == _READY or not only_ready])
 
 
-def _front(request: Request, event: Mapping[str, Any], found: list[dict[str, Any]]) -> Response:
+def _front(request: Request, event: Mapping[str, Any], entries: list[dict[str, Any]]) -> Response:
     accepted = str(request.headers.get("accept", ""))
     if "application/json" in accepted and "text/html" not in accepted:
-        return Response(200, {"models": found}, {"vary": "accept"})
+        return Response(200, {"models": entries}, {"vary": "accept"})
     from shearling_runtime.apidocs.page import index_page
 
-    # The stage of a REST API is part of the address, which may end without a slash.
+    # The URL contains the stage of a REST API, and may have no slash at its end.
     base = str(event["requestContext"].get("path", ""))
     base += "" if base.endswith("/") or not base else "/"
-    ready = [it["name"] for it in found if it["state"] == _READY]
+    ready = [entry["name"] for entry in entries if entry["state"] == _READY]
     links = {name: f"{base}v2/models/{quote(name)}/docs" for name in ready}
-    page, policy = index_page(found, links)
+    page, policy = index_page(entries, links)
     return Response(200, None, {**policy, "vary": "accept"}, text=page)
 
 

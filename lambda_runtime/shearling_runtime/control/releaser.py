@@ -1,4 +1,4 @@
-"""The releaser function: which aliases an event is about, and what became of each."""
+"""The releaser function: releases the aliases that an event names, and reports the outcomes."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     from shearling.registry.records import Deployment
     from shearling.storage.store import Store
 
-#: What is left unused of the time that Lambda gives, to write down what happened.
+#: Time before the function's timeout that is reserved for recording the outcomes.
 _MARGIN_SECONDS = 10.0
 
 _UNITS = {"ReleaseFailed": "Count", "Released": "Count", "ReleaseSeconds": "Seconds"}
 
-#: The end of an alias entry's key. What comes before is the registry's prefix: an event of another
-#: registry in the same bucket makes us look once in vain, and that is all.
+#: The end of an alias entry's key, after the registry's prefix. An event of another registry in the
+#: same bucket matches too; it only causes one needless reconciliation.
 _ENTRY_KEY = re.compile(
     r"(?:^|/)models/(?P<model>[a-z0-9][a-z0-9-]*)/aliases/(?P<alias>[a-z][a-z0-9-]*)/\d{10}\.json$"
 )
@@ -46,12 +46,15 @@ _ENTRY_KEY = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Which aliases to release: empty fields name all.
+    """The aliases to release; an empty field matches all.
 
     Attributes:
-        is_scheduled: whether the schedule wants every alias reconciled.
-        key: of the object in the bucket that an event is about.
-        staging: what became of a bundle that the stager was to bring to a file system.
+        function: name of the function.
+        model: name of the model.
+        alias: name of the alias.
+        is_scheduled: whether the schedule sent the event.
+        key: key of the object that an S3 event is about; None for another event.
+        staging: result of the stager for a bundle; None for another event.
     """
 
     function: str = ""
@@ -63,10 +66,10 @@ class Request:
 
     @classmethod
     def read(cls, event: Mapping[str, Any]) -> Request:
-        """Read an event: an object in the bucket, the schedule, the stager, Terraform or a person.
+        """Read an event of S3, the schedule, the stager, Terraform or a user.
 
         Raises:
-            ReleaseError: it is none of these.
+            ReleaseError: the event is none of these.
         """
         if event.get("sweep") is True:
             return cls(is_scheduled=True)
@@ -74,10 +77,10 @@ class Request:
             return cls(function=staging.function, staging=staging)
         key = event.get("detail", {}).get("object", {}).get("key")
         if key is not None:
-            # Encoded or not, depending on who sends it; our own part of a key looks the same.
-            found = _ENTRY_KEY.search(unquote_plus(key))
+            # Some senders encode the key; the part that is matched has no encoded characters.
+            match = _ENTRY_KEY.search(unquote_plus(key))
             return (
-                cls(model=found["model"], alias=found["alias"], key=key) if found else cls(key=key)
+                cls(model=match["model"], alias=match["alias"], key=key) if match else cls(key=key)
             )
         if event.get("function") or event.get("model"):
             return cls(
@@ -91,35 +94,38 @@ class Request:
         )
 
     def trigger_of(self, alias: str) -> Trigger:
-        """Return why this alias is to be released."""
+        """Return the trigger of an alias's release."""
         if self.staging is not None:
-            # The other aliases of the function may have waited for the same bundle.
+            # Other aliases of the function may wait for the same bundle.
             return self.staging.trigger if self.staging.alias == alias else Trigger.SCHEDULE
         if self.is_scheduled:
             return Trigger.SCHEDULE
         return Trigger.APPLY if self.is_apply else Trigger.REQUEST
 
     @property
-    def _is_patient(self) -> bool:
-        """Whether nobody waits for the outcome: it may find nothing, and takes any order."""
+    def _is_in_background(self) -> bool:
+        """Whether no caller waits for the outcome; then it is no error that no alias matches."""
         staged_by_schedule = self.staging is not None and self.staging.trigger is Trigger.SCHEDULE
         return self.is_scheduled or staged_by_schedule
 
     @property
     def is_apply(self) -> bool:
-        """Whether the event names a function and no alias, as Terraform's after a change does."""
-        is_more = self.model or self.alias or self.is_scheduled or self.staging
-        return bool(self.function) and not is_more
+        """Whether Terraform sent the event after a change: it names a function and nothing else."""
+        has_more = self.model or self.alias or self.is_scheduled or self.staging
+        return bool(self.function) and not has_more
 
     def aliases(self, deployments: list[Deployment]) -> list[tuple[Deployment, str]]:
-        """Return what to release of the functions that this releaser looks after.
+        """Return the deployments and aliases to release.
+
+        Args:
+            deployments: deployments of this releaser.
 
         Raises:
-            ReleaseError: somebody asked for what is not there.
+            ReleaseError: a caller requested a function, model or alias that is not deployed.
         """
         if self.key is not None and not self.model:
             return []
-        found = [
+        matches = [
             (deployment, alias)
             for deployment in deployments
             for alias in deployment.aliases
@@ -127,34 +133,39 @@ class Request:
             and self.model in ("", deployment.model)
             and self.alias in ("", alias)
         ]
-        if not found and not self._is_patient and self.key is None:
+        if not matches and not self._is_in_background and self.key is None:
             raise ReleaseError(
-                f"nothing deployed here answers to {self.function or self.model}:"
-                f"{self.alias or '*'}; terraform apply registers functions and their aliases"
+                f"no deployed function and alias match {self.function or self.model}:"
+                f"{self.alias or '*'}. To add them, change Terraform's `models` and run terraform "
+                "apply"
             )
-        if self._is_patient:
-            # One that takes all the time must not always keep the same others waiting.
-            random.shuffle(found)
-        return found
+        if self._is_in_background:
+            # So that an alias that uses up the time does not always delay the same others.
+            random.shuffle(matches)
+        return matches
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Release what an event is about.
+    """Release the aliases that an event names.
 
     Raises:
-        RegistryError: the registry is to be destroyed with models in it.
-        ReleaseError: an alias that somebody asked for failed; every alias was tried. Lambda then
-            asks again, or tells the dead-letter queue, or `terraform apply` fails. What is only
-            swept does not raise: the next sweep tries again, and the metric tells until it
-            succeeds.
+        RegistryError: Terraform is about to destroy a registry with models.
+        ReleaseError: a requested release failed, after all aliases were tried. Lambda then retries
+            the event and sends it to the dead-letter queue, or `terraform apply` fails. A failure
+            in a scheduled reconciliation raises no error: the next one retries it, and the metric
+            ReleaseFailed is 1 until it succeeds.
     """
     if event.get("shearling") == "guard":
         return _guard(event)
     end = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - _MARGIN_SECONDS
     request = Request.read(event)
-    # A first apply, or one that adds a model, asks before the rights that it gives hold everywhere.
+    # The first apply, and one that adds a model, invoke this before new permissions are effective.
     registry = Registry(store=RetryingStore(_store(os.environ.get(REGISTRY_VARIABLE, "")), end))
-    own = [one for one in registry.release_log.deployments() if _is_ours(one, context)]
+    deployments = [
+        deployment
+        for deployment in registry.release_log.deployments()
+        if _is_ours(deployment, context)
+    ]
     outcomes = [
         _release(
             registry,
@@ -164,34 +175,38 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
             trigger=request.trigger_of(alias),
             staging=request.staging,
         )
-        for deployment, alias in request.aliases(own)
+        for deployment, alias in request.aliases(deployments)
     ]
     failures = [
-        f"{it.function}:{it.alias}: {it.reason}"
-        for it in outcomes
-        if it.outcome == FAILED and request.trigger_of(it.alias) is not Trigger.SCHEDULE
+        f"{outcome.function}:{outcome.alias}: {outcome.reason}"
+        for outcome in outcomes
+        if outcome.outcome == FAILED and request.trigger_of(outcome.alias) is not Trigger.SCHEDULE
     ]
     if failures:
-        remedy = (
-            f"mend what was changed and apply again, or {REMEDY}" if request.is_apply else REMEDY
+        remedy = f"fix the change and apply again, or {REMEDY}" if request.is_apply else REMEDY
+        raise ReleaseError(
+            f"{'; '.join(failures)}. Aliases still serve their previous versions. To recover, "
+            f"{remedy}"
         )
-        raise ReleaseError(f"{'; '.join(failures)}. What was served is served on: {remedy}")
     return {"results": [_result(outcome) for outcome in outcomes]}
 
 
 def _guard(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Refuse, when Terraform begins to destroy, to let the registry's bucket go with models in it.
+    """Refuse that Terraform destroys the registry's bucket while it has models.
+
+    Args:
+        event: event of Terraform's destroy guard.
 
     Raises:
-        RegistryError: it has some, and nobody has said that they may go.
+        RegistryError: the registry has models, and `force_destroy` is not set.
     """
     if event["tf"]["action"] != "delete" or event["force_destroy"]:
         return {}
     if models := Registry(os.environ.get(REGISTRY_VARIABLE, "")).models():
         raise RegistryError(
-            f"the registry has models ({nearest('', models)}), and its bucket is to be destroyed: "
-            "nothing has been. To let them go with everything else, apply registry = "
-            "{ force_destroy = true } first"
+            f"the registry has models ({nearest('', models)}), and its bucket is about to be "
+            "destroyed. Nothing has been destroyed yet. To destroy the models too, first apply "
+            "registry = { force_destroy = true }"
         )
     return {}
 
@@ -208,7 +223,9 @@ def _release(
     start = time.monotonic()
     try:
         if start >= end:
-            raise RetryLaterError("no time left: ask again")  # noqa: TRY301 - the next one has
+            raise RetryLaterError(  # noqa: TRY301
+                "no time left before the function's timeout; release this alias again"
+            )
         outcome = release_alias(
             _client(deployment.region),
             registry,
@@ -218,16 +235,16 @@ def _release(
             staging=staging,
             patience_seconds=end - start,
         )
-    except Exception as error:  # noqa: BLE001 - one alias must not keep the others waiting
+    except Exception as error:  # noqa: BLE001 - an error of one alias must not stop the others
         reason = str(error) if isinstance(error, ShearlingError) else repr(error)
         log_error("release_error", error, function_name=deployment.function, alias=alias)
         outcome = Outcome(function=deployment.function, alias=alias, outcome=FAILED, reason=reason)
-    _tell(outcome, time.monotonic() - start)
+    _log_outcome(outcome, time.monotonic() - start)
     return outcome
 
 
-def _tell(outcome: Outcome, seconds: float) -> None:
-    # A zero too: without one an alarm would not know that all is well again. With a note it is not.
+def _log_outcome(outcome: Outcome, seconds: float) -> None:
+    # 0 is written too, so that an alarm returns to OK. An outcome with a note counts as failed.
     is_failed = outcome.outcome == FAILED or bool(outcome.note)
     values = {"ReleaseFailed": float(is_failed)}
     if outcome.outcome == RELEASED:
@@ -260,7 +277,7 @@ def _result(outcome: Outcome) -> dict[str, Any]:
 
 
 def _is_ours(deployment: Deployment, context: Any) -> bool:
-    """Say whether we move a function's aliases: a registry may be shared by many stacks."""
+    """Return whether a deployment is of this releaser; stacks may share a registry."""
     _, _, _, region, account, *_ = context.invoked_function_arn.split(":")
     own = (os.environ["AWS_LAMBDA_FUNCTION_NAME"], region, account)
     return own == (deployment.releaser, deployment.region, deployment.account)

@@ -1,4 +1,4 @@
-"""A store for functions whose role may be fresh: what it grants holds everywhere only later."""
+"""A store that retries while the permissions of a new role become effective."""
 
 from __future__ import annotations
 
@@ -16,51 +16,52 @@ Answer = TypeVar("Answer")
 
 
 class RetryingStore(Store):
-    """A store that asks again, for half a minute in all, while access is denied.
+    """A store that retries for half a minute in total while access is denied.
 
-    One of these is for one invocation: a right that lacks for good costs it that time once.
+    Create one for each invocation, so that a permission that is missing for good delays the
+    invocation only once.
 
     Args:
-        store: which is asked.
-        end: when to ask no more, in the clock's seconds.
-        clock: time.
+        store: store to read and write.
+        end: time after which nothing is retried, in the clock's seconds.
+        clock: source of time and pauses.
     """
 
     def __init__(self, store: Store, end: float, clock: Clock | None = None) -> None:
-        super().__init__(store._backend, store.uri)  # noqa: SLF001 - it is one, with patience
+        super().__init__(store._backend, store.uri)  # noqa: SLF001 - a decorator of the same class
         self._store = store
         self._clock = clock or Clock()
         self._grace = FreshRoleGrace(self._clock, end)
 
     def read(self, key: str) -> bytes | None:
-        """As Store has it."""
-        return self._patiently(partial(self._store.read, key))
+        """See `Store`."""
+        return self._with_retries(partial(self._store.read, key))
 
     def read_range(self, key: str, start: int, end: int) -> memoryview:
-        """As Store has it."""
-        return self._patiently(partial(self._store.read_range, key, start, end))
+        """See `Store`."""
+        return self._with_retries(partial(self._store.read_range, key, start, end))
 
     def size(self, key: str) -> int | None:
-        """As Store has it."""
-        return self._patiently(partial(self._store.size, key))
+        """See `Store`."""
+        return self._with_retries(partial(self._store.size, key))
 
     def create(self, key: str, data: bytes) -> bool:
-        """As Store has it."""
-        return self._patiently(partial(self._store.create, key, data))
+        """See `Store`."""
+        return self._with_retries(partial(self._store.create, key, data))
 
     def keys(self, prefix: str, *, after: str = "") -> Iterator[str]:
-        """As Store has it; asked at once, since a denial comes with the first key."""
-        return iter(self._patiently(lambda: list(self._store.keys(prefix, after=after))))
+        """See `Store`; lists all keys at once, since a denial is raised with the first."""
+        return iter(self._with_retries(lambda: list(self._store.keys(prefix, after=after))))
 
     def folders(self, prefix: str) -> list[str]:
-        """As Store has it."""
-        return self._patiently(partial(self._store.folders, prefix))
+        """See `Store`."""
+        return self._with_retries(partial(self._store.folders, prefix))
 
-    def _patiently(self, ask: Callable[[], Answer]) -> Answer:
+    def _with_retries(self, operation: Callable[[], Answer]) -> Answer:
         attempt = 0
         while True:
             try:
-                return ask()
+                return operation()
             except StoreError as error:
                 if not error.denied or not self._grace.covers_denial():
                     raise

@@ -1,7 +1,7 @@
-"""The stager function: the only one that writes to the mounted file system.
+"""The stager function: the only function that writes to the mounted file system.
 
-What lies there under the name of a blob is whole and proven, so that any number of stagers may work
-at once, and any of them may end at any moment.
+A file under a blob's name is complete and verified, so that several stagers can run at the same
+time, and any of them can end at any moment.
 """
 
 from __future__ import annotations
@@ -28,14 +28,15 @@ if TYPE_CHECKING:
 
     from shearling.storage.store import Store
 
-#: What is left unused of the time that Lambda gives: ranges under way are still written, and all
-#: that the file system's client holds is flushed.
+#: Time before the function's timeout that is reserved for finishing the ranges in progress and for
+#: flushing the file system's cache.
 _MARGIN_SECONDS = 60.0
 
-#: How long a blob outlives the last version that pinned it: sandboxes of that version may run on.
-_KEPT = timedelta(days=1)
+#: Time to keep a blob after the last version that pinned it, since sandboxes may still use it.
+_RETENTION = timedelta(days=1)
 
-#: When each blob was first found to be pinned by nothing: the time of an empty file of its name.
+#: Folder of an empty file for each unpinned blob; its time is when no version was first found to
+#: pin the blob.
 _UNPINNED = "unpinned"
 _LOCKS = "locks"
 
@@ -43,11 +44,11 @@ _HEX_DIGITS = 64
 
 
 class _OutOfTimeError(Exception):
-    """There is no time to begin another part."""
+    """The time left is too short to fetch another part."""
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Look whether a bundle is here, bring it here, or remove what nothing needs.
+    """Check whether a bundle is staged, stage a bundle, or remove unneeded blobs.
 
     Raises:
         ReleaseError: the event is none of these requests.
@@ -63,15 +64,18 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
             return stage(registry, mount, Pin.parse(event["pin"]), end=end)
         case str(request) if request == PRUNE:
             return prune(mount, set(event["keep"]), dry_run=event.get("dry_run") is True)
-    raise ReleaseError(f"the stager is asked to {ENSURE}, {STAGE} or {PRUNE}")
+    raise ReleaseError(
+        f"shearling: unknown request {event.get('shearling')!r:.40} to the stager; expected "
+        f"{ENSURE!r}, {STAGE!r} or {PRUNE!r}"
+    )
 
 
 def ensure_staged(mount: Path, pin: Pin) -> bool:
-    """Say whether a bundle is here and whole; if so, it is needed from now on."""
+    """Return whether a bundle is staged completely; if so, mark its blobs as needed."""
     with locked(mount, BLOBS.replace("/", "-"), shared=True):
         manifest = staged_manifest(mount / BLOBS, pin)
         if manifest:
-            _need(mount, {pin.hex, *(file.hex for file in manifest.files)})
+            _mark_needed(mount, {pin.hex, *(file.hex for file in manifest.files)})
         return manifest is not None
 
 
@@ -83,23 +87,28 @@ def stage(
     end: float,
     now: Callable[[], float] = time.monotonic,
 ) -> dict[str, Any]:
-    """Bring a bundle here, and say what became of it, as `shearling.staging.Staging` has it.
+    """Copy a bundle from the registry to the file system.
 
     Args:
-        registry: where the bundle is.
-        mount: where the file system is mounted.
-        pin: of the bundle.
-        end: when to stop, in the seconds of `now`; what is done by then is kept.
-        now: seconds that only grow.
+        registry: registry of the bundle.
+        mount: mount path of the file system.
+        pin: pin of the bundle.
+        end: time to stop at, in the seconds of `now`; parts written by then are kept.
+        now: monotonic clock in seconds.
+
+    Returns:
+        The result, as `shearling.release.staging.Staging` reads it.
     """
     started = now()
     try:
         with locked(mount, pin.hex) as is_ours:
             if not is_ours:
-                return _unfinished("another stager is at it", pin)
-            size = _bring(registry, mount, pin, end, now)
+                return _unfinished("another stager is staging this bundle", pin)
+            size = _copy_bundle(registry, mount, pin, end, now)
     except _OutOfTimeError:
-        return _unfinished("the stager's time was up; the next sweep resumes it", pin)
+        return _unfinished(
+            "the stager ran out of time; the next scheduled reconciliation resumes", pin
+        )
     except (ShearlingError, OSError) as error:
         log_error("staging failed", error, model=str(pin))
         reason = _reason(error, mount)
@@ -115,33 +124,39 @@ def prune(
     dry_run: bool = False,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> dict[str, Any]:
-    """Remove blobs that nothing has needed for a day, and tell of all that nothing needs.
+    """Remove blobs that no version has needed for a day, and list all unneeded blobs.
 
     Args:
-        mount: where the file system is mounted.
+        mount: mount path of the file system.
         keep: names of the blobs that are needed.
-        dry_run: only tell.
-        now: the time of day.
+        dry_run: whether to list the blobs only.
+        now: returns the current time.
+
+    Returns:
+        `blobs`, a list with the state of each unneeded blob; or `reason`, if a bundle is being
+        staged.
     """
     with locked(mount, BLOBS.replace("/", "-")) as is_ours:
         if not is_ours:
-            return {"reason": "a bundle is being staged: try again later"}
-        _need(mount, keep)
+            return {"reason": "a bundle is being staged; try again later"}
+        _mark_needed(mount, keep)
         blobs = [path for path in sorted((mount / BLOBS).glob("*")) if path.name not in keep]
         return {"blobs": [_prune(mount, path, now(), dry_run=dry_run) for path in blobs]}
 
 
-def _bring(registry: Registry, mount: Path, pin: Pin, end: float, now: Callable[[], float]) -> int:
+def _copy_bundle(
+    registry: Registry, mount: Path, pin: Pin, end: float, now: Callable[[], float]
+) -> int:
     def advance(_: int) -> None:
         if now() >= end:
             raise _OutOfTimeError
 
     manifest = registry.manifest(pin)
     with locked(mount, BLOBS.replace("/", "-"), shared=True):
-        _need(mount, {pin.hex, *(file.hex for file in manifest.files)})
+        _mark_needed(mount, {pin.hex, *(file.hex for file in manifest.files)})
         advance(0)
         done = registry.fetch(manifest, mount / BLOBS, advance)
-        # Last, so that a bundle whose manifest is here is here.
+        # The manifest is last, so that its presence means that the bundle is complete.
         fetch_blobs(registry.store, [registry.manifest_descriptor(pin)], mount / BLOBS)
     return done.size_bytes
 
@@ -153,7 +168,7 @@ def _unfinished(reason: str, pin: Pin) -> dict[str, Any]:
 
 def _reason(error: Exception, mount: Path) -> str:
     if isinstance(error, NoRoomError):
-        return f"the file system is full: {error}; `shearling prune` removes what nothing needs"
+        return f"the file system is full: {error}. Remove unneeded blobs with `shearling prune`"
     if isinstance(error, OSError):
         return f"the file system at {mount} cannot be used: {error.strerror}"
     return str(error)
@@ -162,7 +177,7 @@ def _reason(error: Exception, mount: Path) -> str:
 def _prune(mount: Path, path: Path, now: datetime, *, dry_run: bool) -> dict[str, Any]:
     size = path.stat().st_size
     since = _unpinned_since(mount, path, now, dry_run=dry_run)
-    is_over = now - since >= _KEPT and not _is_busy(path)
+    is_over = now - since >= _RETENTION and not _is_busy(path)
     if is_over and not dry_run:
         path.unlink(missing_ok=True)
         (mount / _UNPINNED / path.name).unlink(missing_ok=True)
@@ -184,7 +199,7 @@ def _unpinned_since(mount: Path, path: Path, now: datetime, *, dry_run: bool) ->
 
 
 def _is_busy(path: Path) -> bool:
-    """Say whether a stager writes a file: what is left of one that was cut off is not locked."""
+    """Return whether a stager is writing a file; the file of a stager that ended is not locked."""
     if len(path.name) == _HEX_DIGITS:
         return False
     descriptor = os.open(path, os.O_RDWR)
@@ -197,8 +212,8 @@ def _is_busy(path: Path) -> bool:
     return False
 
 
-def _need(mount: Path, names: set[str]) -> None:
-    """Forget that nothing needed these blobs: their day begins anew."""
+def _mark_needed(mount: Path, names: set[str]) -> None:
+    """Remove the marks of unpinned blobs, so that their retention starts again."""
     for name in names:
         with suppress(FileNotFoundError):
             (mount / _UNPINNED / name).unlink()
@@ -206,10 +221,16 @@ def _need(mount: Path, names: set[str]) -> None:
 
 @contextmanager
 def locked(mount: Path, name: str, *, shared: bool = False) -> Iterator[bool]:
-    """Yield whether a lock of the file system's is ours; a shared one is waited for.
+    """Take a lock on the file system, and yield whether it was free.
 
-    It ends with the process that holds it. Without it nothing would break: it keeps two stagers
-    from copying the same bytes, and a prune from looking while a bundle is being named.
+    Waits for a shared lock, but not for an exclusive one. The lock ends with its process. It
+    avoids that two stagers copy the same bytes, and that a prune runs while a bundle is being
+    staged. Correctness does not depend on it.
+
+    Args:
+        mount: mount path of the file system.
+        name: name of the lock.
+        shared: whether several holders may have the lock at the same time.
     """
     path = mount / _LOCKS / name
     path.parent.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""An Application Load Balancer, whose target is the function's alias."""
+"""Events of an Application Load Balancer whose target is an alias of the function."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from shearling_runtime.http.messages import json_bytes
 if TYPE_CHECKING:
     from shearling_runtime.http.messages import Request, Response
 
-#: Of an answer, as JSON: above it a load balancer says 502.
+#: Maximum bytes of a response as JSON; a load balancer returns 502 for more.
 _ANSWER_LIMIT = 1024 * 1024
 
 
 def matches(event: Any) -> bool:
-    """Say whether an event is of a load balancer."""
+    """Return whether an event is from a load balancer."""
     return api_gateway_v1.matches(event) and "elb" in event["requestContext"]
 
 
@@ -26,7 +26,7 @@ def read(event: Any) -> Request:
 
 
 def write(event: Any, response: Response) -> dict[str, Any]:
-    """Return status, headers and body; headers as lists if the target group says so."""
+    """Return status, headers and body; headers as lists if the target group enables that."""
     answer = api_gateway_v1.write(event, response)
     if len(answer["body"]) > _ANSWER_LIMIT // 4:
         check_answer(len(json_bytes(answer)), _ANSWER_LIMIT, "a load balancer")

@@ -1,4 +1,4 @@
-"""Payload 1.0: a REST API, or an HTTP API that is set to it."""
+"""Events in payload 1.0: a REST API, or an HTTP API configured for this payload."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def matches(event: Any) -> bool:
-    """Say whether an event is of this payload."""
+    """Return whether an event has payload 1.0."""
     return (
         isinstance(event, dict)
         and isinstance(event.get("httpMethod"), str)
@@ -21,11 +21,11 @@ def matches(event: Any) -> bool:
 
 def read(event: Any) -> Request:
     """Return the request of an event."""
-    # A REST API says all values of a header in a map of its own; an absent map is null.
-    several = event.get("multiValueHeaders")
+    # A REST API has a second map with all values of each header; an absent map is null.
+    multi_value = event.get("multiValueHeaders")
     last = {
         name: values[-1]
-        for name, values in (several if isinstance(several, dict) else {}).items()
+        for name, values in (multi_value if isinstance(multi_value, dict) else {}).items()
         if isinstance(values, list) and values
     }
     single = event.get("headers")

@@ -1,4 +1,4 @@
-"""Payload 2.0: an HTTP API, or a function URL."""
+"""Events in payload 2.0: an HTTP API, or a function URL."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def matches(event: Any) -> bool:
-    """Say whether an event is of this payload."""
+    """Return whether an event has payload 2.0."""
     context = event.get("requestContext") if isinstance(event, dict) else None
     return isinstance(context, dict) and isinstance(context.get("http"), dict)
 

@@ -1,4 +1,4 @@
-"""Direct invocation: the event is the request, and the answer is its document."""
+"""Direct invocations: the event is the request, and the result is the response's document."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ if TYPE_CHECKING:
     from shearling_runtime.http.messages import Caller
     from shearling_runtime.serving.model_server import ModelServer
 
-#: Asked of a function by name, by this door only.
+#: Events that are allowed by direct invocation only.
 _CHECK = {"shearling": "check"}
 _METADATA = {"shearling": "metadata"}
 
 
 def respond(event: Any, caller: Caller, server: ModelServer) -> Response:
-    """Have the server answer an event."""
+    """Answer an event.
+
+    Raises:
+        InferenceError: the request cannot be answered; the class has the status.
+    """
     if event == _CHECK:
         return Response(200, server.check())
     if event == _METADATA:
@@ -31,17 +35,17 @@ def respond(event: Any, caller: Caller, server: ModelServer) -> Response:
         from shearling.errors import InvalidRequestError
 
         raise InvalidRequestError(
-            "parameters: a direct invocation is answered in JSON; for binary tensors send the "
+            "parameters: the response to a direct invocation is JSON. For binary tensors, send the "
             "event of an HTTP API"
         )
     return Response(200, answer.document)
 
 
-def write(event: Any, response: Response) -> Any:  # noqa: ARG001 - the form is always the same
-    """Return the document; a caller of this door sees no status, so it stands there."""
+def write(event: Any, response: Response) -> Any:  # noqa: ARG001 - the form is the same for all events
+    """Return the response's document; an error has its status in the document."""
     data = json_bytes(response.document)
-    # Lambda's own encoder knows no arrays, and writes NaN, which is no JSON.
+    # Lambda's encoder does not support arrays, and writes NaN, which is not valid JSON.
     document = orjson.loads(data)
-    if len(data) > ANSWER_LIMIT // 4:  # it also puts a space after each comma
+    if len(data) > ANSWER_LIMIT // 4:  # Lambda's encoder adds a space after each comma
         check_answer(len(json.dumps(document, ensure_ascii=False).encode()))
     return document if response.status < 400 else document | {"status": response.status}  # noqa: PLR2004

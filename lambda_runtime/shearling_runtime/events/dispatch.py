@@ -1,4 +1,4 @@
-"""Answer each event in the form of its source, and write one line to the log."""
+"""Answer each event in the form that its source expects, and log one line."""
 
 from __future__ import annotations
 
@@ -20,19 +20,25 @@ _METRICS = Metrics({"Latency": "Milliseconds", "ClientErrors": "Count", "ServerE
 
 
 class Context(Protocol):
-    """What is used of Lambda's context object."""
+    """The parts of Lambda's context object that the runtime uses."""
 
     aws_request_id: str
     function_name: str
     invoked_function_arn: str
 
     def get_remaining_time_in_millis(self) -> int:
-        """Return how much of the function's timeout is left."""
+        """Return the milliseconds until the function's timeout."""
         ...
 
 
 def respond(event: Any, context: Context, server: ModelServer) -> Any:
-    """Answer an event in the form that its source expects; never raises for a caller's mistake."""
+    """Answer an event in the form that its source expects; an error becomes a response.
+
+    Args:
+        event: event of any source, or a request by direct invocation.
+        context: Lambda's context of the invocation.
+        server: server of the model.
+    """
     started = time.perf_counter_ns()
     alias = _alias(context.invoked_function_arn)
     caller = Caller(alias, context.get_remaining_time_in_millis() / 1000)
@@ -44,7 +50,7 @@ def respond(event: Any, context: Context, server: ModelServer) -> Any:
         else:
             response = direct.respond(event, caller, server)
         answer = write(event, response)
-    except Exception as error:  # noqa: BLE001 - a caller gets a sentence, the log the traceback
+    except Exception as error:  # noqa: BLE001 - becomes a response and a log line
         response = failure_response(error, context.aws_request_id, model=server.name)
         answer = write(event, response)
     _emit(response, context, server, alias or "none", started)
@@ -53,9 +59,9 @@ def respond(event: Any, context: Context, server: ModelServer) -> Any:
 
 @cache
 def _alias(invoked_function_arn: str) -> str | None:
-    """Return the alias in the ARN that was invoked, or None for a version or none."""
+    """Return the alias in the invoked ARN; None for a version number or no qualifier."""
     parts = invoked_function_arn.split(":")
-    qualifier = parts[7] if len(parts) > 7 else ""  # noqa: PLR2004 - where an ARN has it
+    qualifier = parts[7] if len(parts) > 7 else ""  # noqa: PLR2004 - the position in an ARN
     return qualifier if qualifier and not qualifier[0].isdigit() and qualifier[0] != "$" else None
 
 

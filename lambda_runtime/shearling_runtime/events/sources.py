@@ -1,4 +1,4 @@
-"""The event sources that speak HTTP, and which of them an event came from."""
+"""Event sources that pass on HTTP requests, and how to recognise them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 class HttpSource(Protocol):
-    """The functions that the module of an event source has."""
+    """Functions that the module of an event source provides."""
 
     def matches(self, event: Any) -> bool:
-        """Say whether an event came from this source."""
+        """Return whether an event is from this source."""
         ...
 
     def read(self, event: Any) -> Request:
@@ -25,7 +25,7 @@ class HttpSource(Protocol):
         """Return a response in the form that the source expects.
 
         Raises:
-            PayloadTooLargeError: it is larger than the source carries.
+            PayloadTooLargeError: the response is above the limit of the source.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""The response to a failure: a sentence for the caller, the traceback for the function's log."""
+"""Turn an error into a response with a message, and log its traceback."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from shearling_runtime.telemetry import log_error
 
 
 def failure_response(error: Exception, request_id: str, **fields: str) -> Response:
-    """Return the response to a failure.
+    """Return the response to an error, and log the error if it is not the caller's.
 
     Args:
-        error: what was raised.
-        request_id: under which the log has the cause.
-        **fields: logged with the cause, such as `model`.
+        error: error that was raised.
+        request_id: ID of the request, for the log and the message.
+        **fields: fields to log with the error, such as `model`.
     """
     if isinstance(error, PredictionError):
         log_error("prediction failed", error.__cause__ or error, request_id=request_id, **fields)
-        message = f"{error}; the function's log has the cause under {request_id}"
+        message = f"{error}; see request {request_id} in the function's log"
         return Response(error.status, {"error": message})
     if isinstance(error, InferenceError):
         return Response(error.status, {"error": str(error)})
@@ -27,7 +27,14 @@ def failure_response(error: Exception, request_id: str, **fields: str) -> Respon
 def internal_error(
     error: Exception, request_id: str, *, status: int = 500, message: str = "internal error"
 ) -> Response:
-    """Return the response to a failure that is not the caller's, and log it."""
+    """Log an error that is not the caller's, and return the response to it.
+
+    Args:
+        error: error that was raised.
+        request_id: ID of the request, for the log and the message.
+        status: HTTP status of the response.
+        message: message of the response.
+    """
     log_error("internal error", error, request_id=request_id)
-    sentence = f"{message}; the function's log has it under {request_id}"
-    return Response(status, {"error": sentence})
+    text = f"{message}; see request {request_id} in the function's log"
+    return Response(status, {"error": text})

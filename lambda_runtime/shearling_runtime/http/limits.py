@@ -1,4 +1,4 @@
-"""How much Lambda carries, and what unpacks to more."""
+"""Check the size of responses, and decompress requests up to a limit."""
 
 from __future__ import annotations
 
@@ -6,50 +6,62 @@ import zlib
 
 from shearling.errors import InvalidRequestError, PayloadTooLargeError
 
-#: Of an answer as Lambda sends it: as JSON in JSON, or as base64.
+#: Maximum bytes of a response as Lambda sends it: JSON as a string within JSON, or base64.
 ANSWER_LIMIT = 6_291_556
 
-#: Of a request, packed or not: small functions must survive what grows a thousandfold.
+#: Maximum bytes of a request, also after decompression: small functions must withstand a
+#: compressed body that expands a thousandfold.
 REQUEST_LIMIT = 6 * 1024 * 1024
 
-#: zlib's way to say: gzip or zlib, whichever it is.
-_EITHER = 47
+#: `wbits` of zlib that detects gzip and zlib headers.
+_GZIP_OR_ZLIB = 47
 
 
 def check_answer(size: int, limit: int = ANSWER_LIMIT, carrier: str = "Lambda") -> None:
-    """Refuse an answer that would not be carried.
+    """Refuse a response above a limit.
+
+    Args:
+        size: bytes of the response as it is sent.
+        limit: maximum number of bytes.
+        carrier: service that has the limit, for the message.
 
     Raises:
-        PayloadTooLargeError: it is too large.
+        PayloadTooLargeError: the response is too large.
     """
     if size > limit:
         raise PayloadTooLargeError(
-            f"the answer is {size:,} bytes, and {carrier} carries {limit:,}: ask for fewer "
-            "rows at a time, for fewer `outputs`, or for bytes (`binary_data_output`)"
+            f"the response has {size:,} bytes; {carrier} returns {limit:,} at most. Send fewer "
+            "rows, or request fewer `outputs` or binary tensors (`binary_data_output`)"
         )
 
 
 def unpack(data: bytes, encoding: str) -> bytes:
-    """Return a body without its content encoding.
+    """Decompress a body.
+
+    Args:
+        data: bytes of the body.
+        encoding: value of the header Content-Encoding.
 
     Raises:
-        InvalidRequestError: the encoding is not known, or the body is not so encoded.
-        PayloadTooLargeError: it unpacks to more than a request may be.
+        InvalidRequestError: the encoding is unknown, or the body is not in this encoding.
+        PayloadTooLargeError: the decompressed body is above the limit of a request.
     """
     encoding = encoding.strip().lower()
     if encoding in ("", "identity"):
         return data
     if encoding not in ("gzip", "x-gzip", "deflate"):
-        raise InvalidRequestError(f"content-encoding: {encoding!r:.40} is not gzip or deflate")
-    unpacker = zlib.decompressobj(_EITHER)
+        raise InvalidRequestError(
+            f"content-encoding: {encoding!r:.40} is not supported; use gzip or deflate"
+        )
+    decompressor = zlib.decompressobj(_GZIP_OR_ZLIB)
     try:
-        unpacked = unpacker.decompress(data, REQUEST_LIMIT + 1)
+        unpacked = decompressor.decompress(data, REQUEST_LIMIT + 1)
     except zlib.error as error:
-        raise InvalidRequestError(f"body: not {encoding}: {error}") from error
+        raise InvalidRequestError(f"body: invalid {encoding} data: {error}") from error
     if len(unpacked) > REQUEST_LIMIT:
         raise PayloadTooLargeError(
-            f"the body unpacks to more than {REQUEST_LIMIT:,} bytes: send fewer rows at a time"
+            f"the decompressed body has more than {REQUEST_LIMIT:,} bytes. Send fewer rows"
         )
-    if not unpacker.eof or unpacker.unused_data:
-        raise InvalidRequestError(f"body: not one whole {encoding} stream")
+    if not decompressor.eof or decompressor.unused_data:
+        raise InvalidRequestError(f"body: expected one complete {encoding} stream")
     return unpacked

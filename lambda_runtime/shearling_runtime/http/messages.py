@@ -1,4 +1,4 @@
-"""Requests and answers of HTTP, as both payloads of API Gateway have them."""
+"""HTTP requests and responses, independent of API Gateway's payload versions."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-#: What the type of a table may say of its first line.
+#: Parameters of the type `text/csv`: whether the first line is a header.
 _HEADER = {"header=present": True, "header=absent": False}
-CSV, _TYPE = "text/csv", "application/json"
+CSV, _JSON = "text/csv", "application/json"
 
 
 @dataclass(slots=True)
 class Request:
-    """A request; the names of its headers are in lower case."""
+    """A request; the header names are in lower case."""
 
     method: str
     path: str
@@ -37,7 +37,7 @@ class Request:
 
 @dataclass(slots=True)
 class Caller:
-    """By which alias a request came, and how long its caller waits."""
+    """The alias of a request, None if there is none, and the seconds until its deadline."""
 
     alias: str | None
     seconds_left: float
@@ -45,7 +45,7 @@ class Caller:
 
 @dataclass(slots=True)
 class Response:
-    """An answer: a document and the bytes after it, or a text of the type that its headers say."""
+    """A response: a JSON document with bytes after it, or a text of the type in the headers."""
 
     status: int
     document: Any
@@ -59,15 +59,16 @@ def lower_case(headers: object) -> dict[str, Any]:
     if not isinstance(headers, dict):
         return {}
     names = "".join(headers)
-    if names == names.lower():  # as payload 2.0 has them
+    if names == names.lower():  # payload 2.0 has lower-case names
         return headers
     return {name.lower(): value for name, value in headers.items() if isinstance(name, str)}
 
 
 def without_stage(path: str, stage: object) -> str:
-    """Return a path without the stage that it begins with, if that has a name.
+    """Return a path without the stage that it begins with.
 
-    A REST API leaves the stage out of the path already: one that is called `v2` is not there.
+    The path of a REST API has no stage. A stage named `v2` is therefore removed only if `/v2/v2`
+    begins the path.
     """
     if not stage or stage == "$default":
         return path
@@ -76,11 +77,11 @@ def without_stage(path: str, stage: object) -> str:
 
 
 def inference_input(request: Request) -> InferenceInput:
-    """Return what a request asks of a model.
+    """Return the inference input of a request.
 
     Raises:
-        InvalidRequestError: its body is missing, or not what its headers say.
-        PayloadTooLargeError: its body unpacks to more than is allowed.
+        InvalidRequestError: the body is missing, or does not match the headers.
+        PayloadTooLargeError: the decompressed body is above the limit of a request.
     """
     data = _body(request)
     headers = request.headers
@@ -90,7 +91,9 @@ def inference_input(request: Request) -> InferenceInput:
     length = headers.get(LENGTH_HEADER)
     if is_csv:
         if length is not None:
-            raise InvalidRequestError(f"{LENGTH_HEADER}: {CSV} has no JSON; leave the header out")
+            raise InvalidRequestError(
+                f"{LENGTH_HEADER}: not allowed with {CSV}, which has no JSON. Remove the header"
+            )
         return InferenceInput(None, wants_csv, csv=_text(data), has_names=has_names)
     if length is None:
         return InferenceInput(_json(data), wants_csv)
@@ -105,52 +108,56 @@ def inference_input(request: Request) -> InferenceInput:
 
 @lru_cache(maxsize=64)
 def _forms(content_type: str, accepts: str) -> tuple[bool, bool | None, bool]:
-    """Say whether a request is a table, whether that has names, and whether one is wanted."""
-    kind, _, said = content_type.lower().partition(";")
+    """Return whether the body is CSV, whether it has a header, and whether to return CSV."""
+    kind, _, parameters = content_type.lower().partition(";")
     is_csv = kind.strip() == CSV
-    has_names = next((is_so for word, is_so in _HEADER.items() if word in said), None)
+    has_names = next((value for name, value in _HEADER.items() if name in parameters), None)
     return is_csv, has_names, _wants_csv(accepts.lower(), is_csv=is_csv)
 
 
 def _wants_csv(accepts: str, *, is_csv: bool) -> bool:
-    """Say whether a table is wanted: by who sends one, or prefers one, by order, to JSON."""
+    """Return whether to respond with CSV: the first accepted type, else the type of the body."""
     if CSV not in accepts:
-        return is_csv and _TYPE not in accepts
+        return is_csv and _JSON not in accepts
     kinds = [
         kind.strip()
         for kind, _, weight in (part.partition(";") for part in accepts.split(","))
         if weight.replace(" ", "") not in ("q=0", "q=0.0")
     ]
-    return next((kind == CSV for kind in kinds if kind in (CSV, _TYPE)), False)
+    return next((kind == CSV for kind in kinds if kind in (CSV, _JSON)), False)
 
 
 def json_of(request: Request) -> Any:
-    """Return what a request's body says.
+    """Return the JSON document of a request's body.
 
     Raises:
-        InvalidRequestError: its body is missing, or not what its headers say.
-        PayloadTooLargeError: its body unpacks to more than is allowed.
+        InvalidRequestError: the body is missing, or does not match the headers.
+        PayloadTooLargeError: the decompressed body is above the limit of a request.
     """
     return _json(_body(request))
 
 
 def json_bytes(document: Any) -> bytes:
-    """Write a document; arrays as lists, NaN as null."""
+    """Return a document as JSON, with arrays as lists and NaN as null."""
     try:
         return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
     except orjson.JSONEncodeError:
         if document is None or "error" not in document:
             raise
-        return json.dumps(document).encode()  # half a surrogate pair in a caller's own words
+        return json.dumps(document).encode()  # a lone surrogate in a text of the caller
 
 
 def http_answer(response: Response, *, has_body: bool) -> dict[str, Any]:
-    """Return what API Gateway makes an answer of.
+    """Return a response in the form that API Gateway expects from a function.
+
+    Args:
+        response: response to convert.
+        has_body: whether to include the body; False for HEAD.
 
     Raises:
-        PayloadTooLargeError: Lambda does not carry it.
+        PayloadTooLargeError: the response is above Lambda's limit.
     """
-    headers: dict[str, str] = {"content-type": _TYPE}
+    headers: dict[str, str] = {"content-type": _JSON}
     if response.headers:
         headers |= response.headers
     body, is_base64 = "", False
@@ -163,7 +170,7 @@ def http_answer(response: Response, *, has_body: bool) -> dict[str, Any]:
     elif response.document is not None:
         body = json_bytes(response.document).decode()
     size = len(body)
-    if size > ANSWER_LIMIT // 4:  # as text within Lambda's JSON it is longer
+    if size > ANSWER_LIMIT // 4:  # escaping within Lambda's JSON makes it longer
         check_answer(len(json_bytes(body)))
     return {
         "statusCode": response.status,
@@ -176,12 +183,12 @@ def http_answer(response: Response, *, has_body: bool) -> dict[str, Any]:
 def _body(request: Request) -> str | bytes:
     body = request.body
     if not isinstance(body, str) or not body:
-        raise InvalidRequestError("body: missing; it is the request's JSON, or CSV")
+        raise InvalidRequestError("body: missing; expected JSON or CSV")
     data: str | bytes = body
     if request.is_base64:
         try:
             data = base64.b64decode(body, validate=True)
-        except ValueError as error:  # binascii's, and its elder for what is not even ASCII
+        except ValueError as error:  # binascii.Error, or ValueError if the body is not ASCII
             raise InvalidRequestError(f"body: not base64: {error}") from error
     encoding = request.headers.get("content-encoding")
     if not encoding:
@@ -203,7 +210,8 @@ def _raw(text: str) -> bytes:
         return text.encode("latin-1")
     except UnicodeEncodeError as error:
         raise InvalidRequestError(
-            "body: packed bytes are no text: send them as `Content-Type: application/octet-stream`"
+            "body: compressed data arrived as text. Send it with `Content-Type: "
+            "application/octet-stream`"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""The paths and methods of the Open Inference Protocol v2, and what the server has for each."""
+"""Route requests by path and method, as the Open Inference Protocol v2 defines them."""
 
 from __future__ import annotations
 
@@ -22,15 +22,20 @@ POSTS = "POST, OPTIONS"
 
 
 def route(request: Request, caller: Caller, server: ModelServer) -> Response:
-    """Answer a request over HTTP.
+    """Answer an HTTP request.
+
+    Args:
+        request: request to answer.
+        caller: alias and deadline of the request.
+        server: server of the model.
 
     Raises:
-        InferenceError: it cannot be answered; the class has the status.
+        InferenceError: the request cannot be answered; the class has the status.
     """
-    place = _place(request.path)
-    if place is None:
-        return _of_server(request, request.path.rstrip("/"), server)
-    model, version, verb = place
+    parts = _parse_path(request.path)
+    if parts is None:
+        return _server_route(request, request.path.rstrip("/"), server)
+    model, version, verb = parts
     if verb == "infer":
         if request.method != "POST":
             return refused(request, POSTS)
@@ -46,12 +51,12 @@ def route(request: Request, caller: Caller, server: ModelServer) -> Response:
 
 
 @lru_cache(maxsize=64)
-def _place(path: str) -> tuple[str, str | None, str | None] | None:
-    """Return the model, the version and what is asked of it; None if a path names no model."""
-    found = _MODEL_PATH.fullmatch(path)
-    if found is None:
+def _parse_path(path: str) -> tuple[str, str | None, str | None] | None:
+    """Return model, version and verb of a path; None if the path has no model."""
+    match = _MODEL_PATH.fullmatch(path)
+    if match is None:
         return None
-    model, version, verb = found.groups()
+    model, version, verb = match.groups()
     return unquote(model), version and unquote(version), verb
 
 
@@ -64,10 +69,10 @@ def _read(verb: str | None, version: str | None, caller: Caller, server: ModelSe
     return Response(200, server.openapi(version) if verb else server.metadata())
 
 
-def _of_server(request: Request, path: str, server: ModelServer) -> Response:
+def _server_route(request: Request, path: str, server: ModelServer) -> Response:
     if path not in ("/v2", "/v2/health/live", "/v2/health/ready"):
         raise UnknownModelError(
-            f"path {request.path!r} is not one of the Open Inference Protocol v2"
+            f"path {request.path!r} is not a path of the Open Inference Protocol v2"
         )
     if request.method not in ("GET", "HEAD"):
         return refused(request, READS)
@@ -77,10 +82,10 @@ def _of_server(request: Request, path: str, server: ModelServer) -> Response:
 
 
 def refused(request: Request, allowed: str) -> Response:
-    """Answer a method that a path does not know: by those that it does."""
+    """Return the response to OPTIONS, or to a method that a path does not allow."""
     if request.method == "OPTIONS":
         return Response(204, None, {"allow": allowed})
-    error = f"method {request.method} is not allowed here: {allowed}"
+    error = f"method {request.method} is not allowed for this path; use {allowed}"
     return Response(405, {"error": error}, {"allow": allowed})
 
 
@@ -88,23 +93,23 @@ def _health(server: ModelServer, what: str) -> Response:
     if what == "live":
         return Response(200, {"live": True})
     problem = server.problem()
-    # Clients of the protocol look for either word.
+    # Clients of the protocol read either key.
     document = {"ready": not problem, "live": True}
     return Response(503, document | {"error": problem}) if problem else Response(200, document)
 
 
 def server_metadata(*extensions: str) -> Response:
-    """Answer what the server is, and which extensions of the protocol it has."""
+    """Return the server's name and version, and its extensions of the protocol."""
     return Response(
         200, {"name": "shearling", "version": shearling_version(), "extensions": list(extensions)}
     )
 
 
 def shearling_version() -> str:
-    """Return which Shearling this is; empty if its package does not say."""
+    """Return the version of Shearling; empty if the package has no metadata."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:
         return version("shearling")
-    except PackageNotFoundError:  # a package without the wheels' metadata
+    except PackageNotFoundError:  # a package built without metadata
         return ""

@@ -1,4 +1,4 @@
-"""Discover the bundle: on the mounted file system, in the package, or fetched to /tmp."""
+"""Locate the bundle: on the mounted file system, in the package, or fetch it to /tmp."""
 
 from __future__ import annotations
 
@@ -17,17 +17,22 @@ if TYPE_CHECKING:
     from shearling_runtime.settings import Settings
     from shearling_runtime.telemetry import StartupTimings
 
-#: How much is read at once, and by how many.
+#: Bytes of one read, and number of threads that read ahead.
 _PART_BYTES = 8 * 2**20
 _READERS = 2
 
 
 def locate_bundle(settings: Settings, pin: Pin, startup: StartupTimings) -> tuple[Manifest, Path]:
-    """Return the bundle's manifest and a directory in which its proven blobs lie.
+    """Return the bundle's manifest, and the directory that contains its verified blobs.
+
+    Args:
+        settings: configuration of the function.
+        pin: bundle to locate.
+        startup: timings to record the steps in.
 
     Raises:
-        BundleError: it is not the bundle that is pinned, or one that this version cannot read.
-        StoreError: it cannot be fetched.
+        BundleError: the bundle does not match the pin, or this version cannot read it.
+        StoreError: the bundle cannot be fetched.
     """
     for root in (settings.mount, settings.package):
         if root and (manifest := staged_manifest(root / BLOBS, pin)):
@@ -39,12 +44,18 @@ def locate_bundle(settings: Settings, pin: Pin, startup: StartupTimings) -> tupl
 
 
 def read_ahead(directory: Path, manifest: Manifest, memory_mb: int) -> list[Thread]:
-    """Begin to read a bundle's files into the page cache; return the threads that do.
+    """Start threads that read a bundle's files into the page cache, and return the threads.
 
-    Left to the page faults, mapped weights come over the network in small reads, one after the
-    other: with 1 ms for each read, the first answer of a 500 MB model takes 2.7 times as long as
-    with two threads that read ahead; asking the kernel (WILLNEED) changes nothing. On a local disk
-    it makes no difference. Files that fill memory would only drive each other out.
+    Without them, page faults read mapped weights over the network in small parts, one after the
+    other. Measured with 1 ms for each read, the first answer of a 500 MB model takes 2.7 times as
+    long as with two threads. Advising the kernel (WILLNEED) has no effect; on a local disk there
+    is no difference. A bundle larger than half of the memory is not read ahead, because its files
+    would evict each other.
+
+    Args:
+        directory: directory of the blobs.
+        manifest: manifest of the bundle.
+        memory_mb: memory of the function in MB.
     """
     if 2 * manifest.size > memory_mb * 2**20:
         return []
@@ -61,9 +72,9 @@ def read_ahead(directory: Path, manifest: Manifest, memory_mb: int) -> list[Thre
 def _read(paths: list[Path], first: int, part_bytes: int) -> None:
     buffer = bytearray(part_bytes)
     for path in paths:
-        # Whatever is wrong, the model's own reads will tell.
+        # Errors are ignored here, because loading the model reports them.
         with suppress(OSError), path.open("rb", buffering=0) as stream:
-            # In turns, so that all threads are just ahead of the page faults.
+            # Threads alternate parts, so that all of them stay just ahead of the page faults.
             start = first
             while os.preadv(stream.fileno(), [buffer], start):
                 start += _READERS * _PART_BYTES
@@ -81,8 +92,8 @@ def _fetch(settings: Settings, pin: Pin, startup: StartupTimings) -> tuple[Manif
         try:
             fetched = registry.fetch(manifest, directory, durable=False)
         except NoRoomError as error:
-            raise NoRoomError(f"{error}: give the function more `ephemeral_storage_mb`") from error
-        # Hashing happens in the fetching threads, while others wait for the network.
+            raise NoRoomError(f"{error}. Raise the function's `ephemeral_storage_mb`") from error
+        # The fetching threads hash too, while others wait for the network.
         step |= {"bytes": fetched.size_bytes, "verify_ms": round(fetched.verify_seconds * 1000, 1)}
     startup.note(source=settings.registry)
     return manifest, directory

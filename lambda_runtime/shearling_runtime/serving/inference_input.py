@@ -1,4 +1,4 @@
-"""A request for inference as it came, before it is checked against the signature."""
+"""An inference request before it is checked against the signature."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class InferenceInput:
-    """A request as it came.
+    """An inference request as received.
 
     Attributes:
-        document: its JSON.
-        wants_csv: whether the answer is to be a table.
-        tail: the bytes after the JSON.
-        is_raw: whether there is no JSON, and the bytes are the model's only input.
-        csv: a table instead of JSON, if that came.
-        has_names: whether the table's first line is names; None if nobody said.
+        document: JSON document; None for raw bytes or CSV.
+        wants_csv: whether to respond with CSV.
+        tail: bytes after the JSON.
+        is_raw: whether `tail` is the model's only input, without JSON.
+        csv: text of a CSV body; None for another type.
+        has_names: whether the first line of the CSV is a header; None if not specified.
     """
 
     document: object

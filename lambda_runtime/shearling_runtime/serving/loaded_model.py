@@ -1,4 +1,4 @@
-"""A loaded model: what it says of itself, and how it answers."""
+"""A loaded model: its metadata and its answers."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, kw_only=True)
 class LoadedModel:
-    """A bundle that is loaded.
+    """A loaded bundle.
 
     Attributes:
-        pin: which bundle it is.
-        manifest: of the bundle.
-        predictor: what was loaded of it.
-        example: with the answers of the push.
-        startup: of the start.
-        warm_seconds: what the example takes, once it has been answered before.
+        pin: pin of the bundle.
+        manifest: manifest of the bundle.
+        predictor: loaded model.
+        example: example inputs with the outputs recorded at push.
+        startup: timings of the start-up.
+        warm_seconds: seconds that the example takes when it is run the second time.
     """
 
     pin: Pin
@@ -50,7 +50,7 @@ class LoadedModel:
     warm_seconds: float = 0.0
 
     def metadata(self) -> dict[str, Any]:
-        """Return the model's metadata in the protocol's form."""
+        """Return the model's metadata as the protocol defines it."""
         signature = self.manifest.signature
         return {
             "name": self.pin.model,
@@ -62,27 +62,31 @@ class LoadedModel:
         }
 
     def infer(self, query: InferenceInput, *, seconds_left: float) -> InferResponse:
-        """Answer a request.
+        """Answer an inference request.
+
+        Args:
+            query: request.
+            seconds_left: seconds until the request's deadline.
 
         Raises:
-            InvalidRequestError: it is malformed, or does not fit the signature.
-            DeadlineError: less time is left than the example needs.
-            PredictionError: the model itself failed.
+            InvalidRequestError: the request is malformed, or does not fit the signature.
+            DeadlineError: the time left is less than the example needs.
+            PredictionError: the model failed.
         """
         if seconds_left < self.warm_seconds:
             raise DeadlineError(
-                f"{seconds_left:.2f} s are left, and a request needs {self.warm_seconds:.2f} s: "
-                "give the function more `timeout_seconds` or `memory_mb`"
+                f"{seconds_left:.2f} s are left, but a request needs {self.warm_seconds:.2f} s. "
+                "Raise the function's `timeout_seconds` or `memory_mb`"
             )
         document = query.document
-        # What is neither JSON nor tensors is None, and rare.
+        # None is CSV or raw bytes, which are rare.
         if document is None or (isinstance(document, dict) and "instances" in document):
             request = self._parse_other(query)
         else:
             request = requests.parse_request(document, self.manifest.signature, query.tail)
         try:
             outputs = self.predictor.predict(request.inputs, request.outputs)
-        except Exception as error:  # the model's own
+        except Exception as error:  # any error of the model
             self._check_rows(request.inputs)
             raise PredictionError(f"the model failed with {type(error).__name__}") from error
         if query.wants_csv:
@@ -91,42 +95,44 @@ class LoadedModel:
         return answer(self.pin.model, str(self.pin.version), request, outputs)
 
     def try_example(self) -> tuple[str, float]:
-        """Return what is wrong with the answers to the example, and how far off they are."""
+        """Run the example; return the problem (empty: none) and the largest difference."""
         try:
             answers = self.predictor.predict(
                 self.example.inputs, self.manifest.signature.output_names
             )
-        except Exception as error:  # noqa: BLE001 - the model's own
+        except Exception as error:  # noqa: BLE001 - any error of the model
             reason = f"the model fails on its example with {type(error).__name__}: {error}"
             return reason, float("inf")
         tolerance = self.manifest.example
-        found = compare(self.example.outputs, answers, rtol=tolerance.rtol, atol=tolerance.atol)
-        return found.problem, found.difference
+        comparison = compare(
+            self.example.outputs, answers, rtol=tolerance.rtol, atol=tolerance.atol
+        )
+        return comparison.problem, comparison.difference
 
     @property
     def _columns(self) -> Sequence[str]:
         return self.manifest.options.get("columns") or ()
 
     def _parameters(self) -> dict[str, Any]:
-        """Return what a push said of it; no such word stands in for what is so of the bundle."""
-        said = {key: value for key, value in self.manifest.metadata.items() if key != "columns"}
+        """Return the metadata of the push; facts of the bundle override keys of the same name."""
+        metadata = {key: value for key, value in self.manifest.metadata.items() if key != "columns"}
         columns = {"columns": self._columns} if self._columns else {}
-        return said | columns | {"digest": self.pin.digest}
+        return metadata | columns | {"digest": self.pin.digest}
 
     def _check_rows(self, inputs: Tensors) -> None:
-        """Refuse inputs with other numbers of rows than each other, for which a model may fail.
+        """Refuse inputs that differ in the number of rows, after the model failed on them.
 
         Raises:
-            InvalidRequestError: the message has the number of each.
+            InvalidRequestError: the inputs have different numbers of rows.
         """
         specs = (spec for spec in self.manifest.signature.inputs if spec.shape[:1] == (-1,))
         if counts := differing_row_counts({spec.name: inputs[spec.name] for spec in specs}):
             raise InvalidRequestError(
-                f"inputs: the model fails for different numbers of rows: {counts}"
+                f"inputs: the model failed, and the numbers of rows differ: {counts}"
             )
 
     def _parse_other(self, query: InferenceInput) -> InferRequest:
-        """Read a request that is not one of tensors: bytes alone, a table, or instances."""
+        """Parse a request without tensors: raw bytes, CSV, or instances."""
         signature = self.manifest.signature
         if query.is_raw:
             from shearling.protocol.binary import raw_request
@@ -145,14 +151,21 @@ class LoadedModel:
 def load(
     settings: Settings, pin: Pin, manifest: Manifest, directory: Path, startup: StartupTimings
 ) -> LoadedModel:
-    """Load a bundle whose blobs lie, proven, in a directory, and have it answer its example.
+    """Load a bundle, and run its example.
+
+    Args:
+        settings: configuration of the function.
+        pin: pin of the bundle.
+        manifest: manifest of the bundle.
+        directory: directory that contains its verified blobs.
+        startup: timings to record the steps in.
 
     Raises:
-        FormatError: it cannot be loaded, or answers otherwise than at the push.
+        FormatError: the bundle cannot be loaded, or its answers differ from those at the push.
     """
     with startup.step("load"):
-        how = LoadSettings(allow_pickle=settings.allow_pickle, threads=settings.threads)
-        predictor = load_bundle(manifest, directory, how)
+        load_settings = LoadSettings(allow_pickle=settings.allow_pickle, threads=settings.threads)
+        predictor = load_bundle(manifest, directory, load_settings)
         example = directory / manifest.file(manifest.example.path).hex
         model = LoadedModel(
             pin=pin,
@@ -164,7 +177,7 @@ def load(
     with startup.step("warm_up"):
         problem, _ = model.try_example()
     if problem:
-        raise FormatError(f"the example is answered differently than at the push: {problem}")
+        raise FormatError(f"the answers to the example differ from those at the push: {problem}")
     started = time.perf_counter()
     model.try_example()
     model.warm_seconds = time.perf_counter() - started

@@ -1,4 +1,4 @@
-"""The model as a server: live, ready, metadata, infer and check; it knows no Lambda."""
+"""Serve a model: ready, metadata, infer and check, independent of Lambda."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ class ModelServer:
         self._settings = settings
         self._model: LoadedModel | None = None
         self._failure: ShearlingError | None = None
-        #: The pin, in the words of logs; empty if there is none.
+        #: The pin, for logs; empty if there is none.
         self.name = str(settings.pin or "")
 
     def start(self) -> None:
-        """Load the model; what goes wrong is logged, and answered to whoever asks for it."""
+        """Load the model; an error is logged here and returned to each request."""
         if problem := self.problem():
             log("not ready", reason=problem)
 
     def ready(self) -> bool:
-        """Say whether requests can be answered."""
+        """Return whether the server can answer requests."""
         return not self.problem()
 
     def problem(self) -> str:
-        """Return why no request can be answered; empty if they can."""
+        """Return why the server cannot answer requests; empty if it can."""
         try:
             self._ready_model()
         except ModelNotReadyError as error:
@@ -57,13 +57,13 @@ class ModelServer:
         """Refuse a model or version that is not the one served here.
 
         Args:
-            model: the model's name.
-            version: a number, or an alias.
-            alias: the alias that the request came by.
+            model: name of the model.
+            version: version number or alias; None: any.
+            alias: alias by which the function was invoked; None: no alias.
 
         Raises:
-            UnknownModelError: it is another.
-            ModelNotReadyError: nothing is served here yet.
+            UnknownModelError: this function serves another model or version.
+            ModelNotReadyError: no model is released on this function yet.
         """
         pin = self._settings.pin or self._pin()
         if model != pin.model:
@@ -71,23 +71,23 @@ class ModelServer:
         if version is not None and version not in (alias, str(pin.version)):
             by_alias = f", by alias {alias!r}" if alias else ""
             raise UnknownModelError(
-                f"version {version!r} of model {model!r} is not served here: version "
+                f"version {version!r} of model {model!r} is not served here; version "
                 f"{pin.version} is{by_alias}"
             )
 
     def metadata(self) -> dict[str, Any]:
-        """Return the model's metadata in the protocol's form."""
+        """Return the model's metadata as the protocol defines it."""
         return self._ready_model().metadata()
 
     def docs(self, alias: str | None) -> tuple[str, dict[str, str]]:
-        """Return the page on which a person tries the model, and its headers."""
+        """Return the model's page in HTML, and its headers."""
         from shearling_runtime.apidocs.page import docs_page
 
         model = self._ready_model()
         return docs_page(model.metadata(), model.example, alias)
 
     def openapi(self, version: str | None = None) -> dict[str, Any]:
-        """Return the description of the model's own API, below a version's path if it is given."""
+        """Return the model's OpenAPI description, with the version in the paths if it is given."""
         from shearling_runtime.apidocs.openapi import describe_api
 
         model = self._ready_model()
@@ -96,17 +96,21 @@ class ModelServer:
         )
 
     def infer(self, query: InferenceInput, *, seconds_left: float = float("inf")) -> InferResponse:
-        """Answer a request.
+        """Answer an inference request.
+
+        Args:
+            query: request.
+            seconds_left: seconds until the request's deadline.
 
         Raises:
-            ModelNotReadyError: nothing is served here yet.
-            InferenceError: as of `LoadedModel.infer`.
+            ModelNotReadyError: no model is released yet, or the model cannot be loaded.
+            InferenceError: as for `LoadedModel.infer`.
         """
         model = self._model or self._ready_model()
         return model.infer(query, seconds_left=seconds_left)
 
     def check(self) -> dict[str, Any]:
-        """Run the bundled example and say whether the answers are the ones of the push."""
+        """Run the example, and return whether the answers match those recorded at the push."""
         document: dict[str, Any] = {
             "shearling": "check",
             "model": self.name,
@@ -129,13 +133,13 @@ class ModelServer:
     def _pin(self) -> Pin:
         if self._settings.pin is None:
             raise ModelNotReadyError(
-                f"no model is released on {self._settings.function} yet: push one and set the "
-                "alias, by sdk.push_model(..., alias=...) or `shearling alias set`"
+                f"no model is released on {self._settings.function} yet. Push one and set the "
+                "alias, with sdk.push_model(..., alias=...) or `shearling alias set`"
             )
         return self._settings.pin
 
     def _ready_model(self) -> LoadedModel:
-        """Return the loaded model; a load that failed for want of the store is tried again."""
+        """Return the loaded model; retry a load that failed because of the store."""
         if self._model is not None:
             return self._model
         pin = self._pin()
@@ -161,14 +165,14 @@ def _load(settings: Settings, pin: Pin) -> LoadedModel:
 
 
 def _log_start(settings: Settings, pin: Pin, startup: StartupTimings) -> None:
-    """Write the startup of the start as one line, which is its metrics too."""
+    """Log the timings of the start-up in one line with metrics."""
     summary = startup.summary()
     steps = {f"Start{name.title().replace('_', '')}": ms for name, ms in startup.timings().items()}
     milliseconds = {"Start": summary["total_ms"], **steps}
     Metrics(dict.fromkeys(milliseconds, "Milliseconds")).emit(
         {
             "event": "start",
-            # A start is before the first event, and so by no alias.
+            # The start-up precedes the first event, so its alias is unknown.
             "function_name": settings.function,
             "alias": "none",
             "model": str(pin),
@@ -182,7 +186,7 @@ def _log_start(settings: Settings, pin: Pin, startup: StartupTimings) -> None:
 def _locate_while_importing(
     settings: Settings, pin: Pin, startup: StartupTimings
 ) -> tuple[Manifest, Path]:
-    # The fetch waits for the network while the imports keep the processor busy.
+    # Overlaps the fetch, which waits for the network, with the imports, which use the processor.
     with ThreadPoolExecutor(1) as pool:
         located = pool.submit(locate_bundle, settings, pin, startup)
         with startup.step("import"):

@@ -1,4 +1,4 @@
-"""The `shearling` command: each verb of the library for a terminal, an error as one line."""
+"""The `shearling` command: the library's functions in a terminal, with one-line errors."""
 
 from __future__ import annotations
 
@@ -19,26 +19,27 @@ if TYPE_CHECKING:
 _DEBUG_VARIABLE = "SHEARLING_DEBUG"
 _INTERRUPTED = 130
 
-#: Verbs of earlier versions, and what they are called now.
+#: New name of each command that was renamed.
 _RENAMED = {"release": "retry-release"}
-_PIPE_CLOSED = 141  # as a shell tells of a program that ended by it
+_PIPE_CLOSED = 141  # exit code that a shell gives a program ended by SIGPIPE
 
 _DESCRIPTION = """\
 Shearling puts machine-learning models on AWS Lambda.
 
-A model is pushed to a registry as version 1, 2, 3 ...; an alias such as `prod` names one of them;
-and the function is called by that alias. Moving the alias is no deployment, and can be undone."""
+You push a model to a registry, where it becomes version 1, 2, 3 ... An alias, such as `prod`, names
+one version. Applications call the function by alias. Moving an alias needs no deployment and can be
+undone."""
 
 _EPILOG = f"""\
-for a start:
-  export SHEARLING_REGISTRY=s3://bucket/prefix        # `registry_uri`, as Terraform printed it
+getting started:
+  export SHEARLING_REGISTRY=s3://bucket/prefix        # Terraform's output `registry_uri`
   shearling push fraud.onnx --name fraud --example rows.csv --alias staging --wait
   shearling alias set fraud prod 7 --wait
   shearling invoke acme-fraud:prod --csv rows.csv
 
-A ref names a version: fraud (the newest), fraud:7, fraud:prod, or pinned: fraud:7@sha256:...
-Each command has an example: shearling COMMAND --help.
-Where an error comes from is shown with {_DEBUG_VARIABLE}=1."""
+A ref (REF) names a version: fraud (the newest), fraud:7, fraud:prod, or fraud:7@sha256:... (a pin).
+For options and examples of a command, run: shearling COMMAND --help.
+To see the traceback of an error, set {_DEBUG_VARIABLE}=1."""
 
 
 def main(
@@ -46,23 +47,23 @@ def main(
     *,
     lambda_client: Callable[[str | None], LambdaClient] | None = None,
 ) -> int:
-    """Run the command and return its exit code; wrong usage leaves by SystemExit with 2.
+    """Run the command and return its exit code; wrong usage raises SystemExit with 2.
 
     Args:
-        argv: what follows `shearling`; by default what the process was given.
-        lambda_client: makes the client that calls functions in a region; by default boto3's.
+        argv: arguments after `shearling`; by default those of the process.
+        lambda_client: returns a Lambda client for a region; by default a new boto3 client.
     """
     try:
         try:
-            given = argparse.Namespace(lambda_client=lambda_client)
-            arguments = _parse(argv, given)
+            namespace = argparse.Namespace(lambda_client=lambda_client)
+            arguments = _parse(argv, namespace)
             arguments.run(arguments)
         finally:
             sys.stdout.flush()
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
-        # What is left in the buffer goes nowhere, or Python would complain of it when it ends.
+        # Discard the rest of the buffer; otherwise Python reports an error when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _PIPE_CLOSED
     except Exception as error:
@@ -73,12 +74,12 @@ def main(
     return 0
 
 
-def _parse(argv: Sequence[str] | None, given: argparse.Namespace) -> argparse.Namespace:
+def _parse(argv: Sequence[str] | None, namespace: argparse.Namespace) -> argparse.Namespace:
     parser = _parser()
     words = sys.argv[1:] if argv is None else list(argv)
     if words and (new := _RENAMED.get(words[0])):
         parser.error(f"`shearling {words[0]}` is now `shearling {new}`")
-    return parser.parse_args(words, given)
+    return parser.parse_args(words, namespace)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -97,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 class _Version(argparse.Action):
-    """Look the version up only when it is asked for."""
+    """Look up the version only for --version."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(nargs=0, **options)
@@ -111,14 +112,14 @@ class _Version(argparse.Action):
 
 def _sentence(error: Exception) -> str:
     if isinstance(error, PackageError | RowsFailedError):
-        return str(error)  # with the itemised report
-    # Without importing botocore: a command that does not need it does not pay for it.
-    is_foreseen = isinstance(error, ShearlingError) or any(
+        return str(error)  # the report has several lines
+    # Does not import botocore, since most commands do not need it.
+    is_expected = isinstance(error, ShearlingError) or any(
         kind.__module__ == "botocore.exceptions" for kind in type(error).__mro__
     )
-    if is_foreseen:
+    if is_expected:
         return " ".join(str(error).split())
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     text = " ".join(f"{type(error).__name__}: {error}".split())
-    return f"unexpected {text} ({_DEBUG_VARIABLE}=1 shows where)"
+    return f"unexpected {text} ({_DEBUG_VARIABLE}=1 shows the traceback)"

@@ -1,4 +1,4 @@
-"""Commands that name versions: alias set, alias list, alias history, rollback."""
+"""Commands that move and list aliases: alias set, alias list, alias history, rollback."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def add_commands(commands: Commands) -> None:
     """Add the commands of this module."""
     alias = commands.add_parser(
         "alias",
-        help="name versions: set, list, history",
-        description="An alias, such as prod, is a movable name of a version.",
+        help="set and list aliases: set, list, history",
+        description="Set and list aliases. An alias, such as prod, is a movable name of a version.",
         epilog="example:\n  shearling alias set fraud prod 7 --wait",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -29,7 +29,7 @@ def add_commands(commands: Commands) -> None:
         verbs,
         "list",
         _list,
-        summary="list the aliases of a model and what they name",
+        summary="list the aliases of a model with their versions",
         example="shearling alias list fraud",
         json="the list",
     )
@@ -38,7 +38,7 @@ def add_commands(commands: Commands) -> None:
         verbs,
         "history",
         _history,
-        summary="show all that an alias ever named, newest first",
+        summary="show all versions that an alias has named, newest first",
         example="shearling alias history fraud prod",
         json="the history",
     )
@@ -48,14 +48,16 @@ def add_commands(commands: Commands) -> None:
         commands,
         "rollback",
         _rollback,
-        summary="name the version again that was released before",
+        summary="set an alias back to the version released before",
         example="shearling rollback fraud prod --wait",
         json="the alias's new entry",
     )
     rollback.add_argument("model", metavar="MODEL")
     rollback.add_argument("alias", metavar="ALIAS")
     add_wait(rollback)
-    rollback.add_argument("--reason", default="rollback", help="kept in the alias's history")
+    rollback.add_argument(
+        "--reason", default="rollback", help="reason to record in the alias's history"
+    )
 
 
 def _add_set(verbs: Commands) -> None:
@@ -63,9 +65,9 @@ def _add_set(verbs: Commands) -> None:
         verbs,
         "set",
         _set,
-        summary="name a version by an alias, from now on",
-        details="Every function that serves the alias releases the version, if it passes its "
-        "check there.",
+        summary="set an alias to a version",
+        details="Every function that serves the alias then releases the version, if the version "
+        "passes its check on that function.",
         example="shearling alias set fraud prod 7 --wait\n"
         'shearling alias set fraud prod 7 --canary 8:10 --reason "try 8 on a tenth"',
         json="the alias's new entry",
@@ -78,9 +80,9 @@ def _add_set(verbs: Commands) -> None:
         "--canary",
         type=_canary,
         metavar="VERSION:PERCENT",
-        help="give another version a share of the requests",
+        help="send a percentage of the requests to another version",
     )
-    setter.add_argument("--reason", default="", help="kept in the alias's history")
+    setter.add_argument("--reason", default="", help="reason to record in the alias's history")
 
 
 def _canary(text: str) -> dict[str, int]:
@@ -88,9 +90,7 @@ def _canary(text: str) -> dict[str, int]:
     try:
         return {"version": int(version), "percent": int(percent)}
     except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r}: expected VERSION:PERCENT, as in 8:10"
-        ) from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not VERSION:PERCENT, as in 8:10") from None
 
 
 def _set(arguments: argparse.Namespace) -> None:
@@ -105,7 +105,7 @@ def _set(arguments: argparse.Namespace) -> None:
         reason=arguments.reason,
         registry=arguments.registry,
     )
-    _say_entry(entry, arguments)
+    _print_entry(entry, arguments)
 
 
 def _rollback(arguments: argparse.Namespace) -> None:
@@ -118,10 +118,10 @@ def _rollback(arguments: argparse.Namespace) -> None:
         reason=arguments.reason,
         registry=arguments.registry,
     )
-    _say_entry(entry, arguments)
+    _print_entry(entry, arguments)
 
 
-def _say_entry(entry: AliasEntry, arguments: argparse.Namespace) -> None:
+def _print_entry(entry: AliasEntry, arguments: argparse.Namespace) -> None:
     if arguments.json:
         say_json(entry_document(entry))
         return
@@ -133,7 +133,7 @@ def _list(arguments: argparse.Namespace) -> None:
     from shearling.registry.registry import Registry
 
     registry = Registry(arguments.registry)
-    registry.resolve(arguments.model)  # a model that is not there has no aliases either
+    registry.resolve(arguments.model)  # raises an error if the model does not exist
     entries = registry.aliases(arguments.model)
     if arguments.json:
         say_json([entry_document(entry) for entry in entries.values()])
@@ -144,7 +144,7 @@ def _list(arguments: argparse.Namespace) -> None:
         )
         say(table(["ALIAS", "VERSION", "SINCE (UTC)", "REASON"], rows))
     else:
-        note(f"{arguments.model} has no alias yet: shearling alias set --help says how to set one")
+        note(f"{arguments.model} has no alias yet; to set one, see: shearling alias set --help")
 
 
 def _history(arguments: argparse.Namespace) -> None:

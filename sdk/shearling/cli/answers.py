@@ -1,4 +1,4 @@
-"""A model's answer for a person: a table, a document, or a file."""
+"""Show a model's outputs as a table or JSON, or write them to a file."""
 
 from __future__ import annotations
 
@@ -25,51 +25,58 @@ if TYPE_CHECKING:
 
     Outputs = Mapping[str, NDArray[Any]]
 
-#: More are seldom read in a terminal.
+#: Maximum rows and columns of a table in the terminal.
 _ROWS_SHOWN, _COLUMNS_SHOWN = 50, 12
 
 
 def rendered(outputs: Outputs) -> str:
-    """Return the first rows of outputs as a table, and note what it leaves out."""
+    """Return the first rows of outputs as a table, and report on stderr what it leaves out."""
     for name, array in outputs.items():
         count = prod(array.shape[1:])
         rows = len(as_rows(array))
         if count > _COLUMNS_SHOWN or rows > _ROWS_SHOWN:
-            note(f"{name} is {rows} rows of {count}: --raw prints all of it, --output writes it")
+            note(
+                f"{name} has {rows} rows of {count} values; only the first are shown. --raw prints "
+                "all of them, --output writes them to a file"
+            )
     columns = list(columns_of(outputs, _COLUMNS_SHOWN))
     lines = zip_longest(*(column[:_ROWS_SHOWN].tolist() for _, column in columns), fillvalue="")
     return table([name for name, _ in columns], lines)
 
 
 def answer_document(outputs: Outputs) -> dict[str, Any]:
-    """Return outputs as the protocol has them in an answer."""
+    """Return outputs as a response of the Open Inference Protocol."""
     return {"outputs": [tensor_document(name, array) for name, array in outputs.items()]}
 
 
 def check_destination(path: Path, outputs: Sequence[TensorSpec]) -> None:
-    """Refuse a file that `write_answer` could not write, before there is an answer to lose.
+    """Refuse a file that `write_answer` cannot write, before the model is called.
 
     Raises:
-        InvalidRequestError: it is of no known kind, holds fewer outputs, or has no directory.
+        InvalidRequestError: the file type is unknown, it cannot hold all outputs, or the directory
+            does not exist.
     """
     kind = path.suffix.lower()
     if kind not in _WRITERS:
-        raise InvalidRequestError(f"{path}: expected one of {', '.join(_WRITERS)}")
+        raise InvalidRequestError(
+            f"{path}: unknown file type; expected one of {', '.join(_WRITERS)}"
+        )
     if kind == ".npy" and len(outputs) > 1:
         raise InvalidRequestError(
-            f"{path}: one array, and the model gives {', '.join(map(str, outputs))}: use .npz"
+            f"{path}: a .npy file holds one array, and the model has {len(outputs)} outputs "
+            f"({', '.join(map(str, outputs))}). Use .npz"
         )
     if not path.parent.is_dir():
-        raise InvalidRequestError(f"{path}: there is no directory {path.parent}")
+        raise InvalidRequestError(f"{path}: the directory {path.parent} does not exist")
 
 
 def write_answer(path: Path, outputs: Outputs) -> None:
     """Write outputs to a file.
 
     Args:
-        path: `.csv` (a line for each row, a column for each number in it), `.npy` (one output),
-            `.npz` (an array for each output), or `.json` (the protocol's answer).
-        outputs: arrays by name.
+        path: `.csv` (a line for each row, a column for each value of a row), `.npy` (one output),
+            `.npz` (an array for each output), or `.json` (a response of the protocol).
+        outputs: arrays of shape [rows, ...] by output name.
     """
     _WRITERS[path.suffix.lower()](path, outputs)
     note(f"{path}: {max(map(len, map(as_rows, outputs.values())))} rows")
@@ -97,7 +104,7 @@ def _write_json(path: Path, outputs: Outputs) -> None:
 
 
 def _plain(array: NDArray[Any]) -> NDArray[Any]:
-    """Return strings as an array that is read without pickle."""
+    """Return strings in a type that NumPy reads without pickle."""
     return array.astype(np.str_) if array.dtype.kind == "O" else array
 
 

@@ -1,4 +1,4 @@
-"""How a command is declared: a line of help, an example, and the options that many share."""
+"""Declare a command with its help, its example and the options that several commands share."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - it has no other name
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - no public name
 
 _WIDTH = 90
 
-#: What an API takes. Not options: a command line is seen by every user of the machine.
-TOKEN_VARIABLE = "SHEARLING_TOKEN"  # noqa: S105 - its name
+#: Credentials of an API. Not options, since all users of a machine can see command lines.
+TOKEN_VARIABLE = "SHEARLING_TOKEN"  # noqa: S105 - a name
 API_KEY_VARIABLE = "SHEARLING_API_KEY"
 
 
@@ -32,14 +32,14 @@ def add_command(
     """Add a command and return its parser, for its own arguments.
 
     Args:
-        commands: where it belongs.
-        name: what a person types.
-        run: what it does; `arguments.refuse(text)` there is wrong usage.
-        summary: one line of help.
-        example: lines that a person can copy.
-        details: what else its own help says.
-        registry: whether it reads the registry.
-        json: what it prints with --json; empty if it has no such option.
+        commands: parsers that the command is added to.
+        name: name of the command.
+        run: runs the command with its arguments; `arguments.refuse(text)` reports wrong usage.
+        summary: one line of help, without a full stop.
+        example: command lines to copy.
+        details: sentences that its own help adds to the summary.
+        registry: whether to add the option --registry.
+        json: what --json prints, as in "the list"; empty for no such option.
     """
     description = f"{summary[0].upper()}{summary[1:]}. {details}"
     parser = commands.add_parser(
@@ -55,7 +55,8 @@ def add_command(
         parser.add_argument(
             "--registry",
             metavar="URI",
-            help="s3://bucket/prefix or a directory (default: the variable SHEARLING_REGISTRY)",
+            help="s3://bucket/prefix or a directory (default: environment variable "
+            "SHEARLING_REGISTRY)",
         )
     if json:
         parser.add_argument("--json", action="store_true", help=f"print {json} as JSON")
@@ -67,5 +68,5 @@ def add_wait(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--wait",
         action="store_true",
-        help="return when every function that serves the alias has released the version",
+        help="wait until every function that serves the alias has released the version",
     )

@@ -1,4 +1,4 @@
-"""Rows from a file: what `--example`, `--csv`, `--json` and `--npy` name."""
+"""Read the rows of a file for `--example`, `--csv`, `--json` and `--npy`."""
 
 from __future__ import annotations
 
@@ -22,43 +22,45 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Columns by name: as much of a DataFrame as `shearling.inputs` looks at."""
+    """Columns by name, with the parts of a DataFrame that `to_tensors` uses."""
 
     arrays: Mapping[str, NDArray[Any]]
 
     @property
     def columns(self) -> list[str]:
-        """Names, in order."""
+        """Names of the columns, in order."""
         return list(self.arrays)
 
     def __getitem__(self, name: str) -> Frame:
         return Frame({name: self.arrays[name]})
 
     def to_numpy(self) -> NDArray[Any]:
-        """Return all columns side by side; strings among numbers make it an array of objects."""
+        """Return an array of shape [rows, columns]; of objects if there are numbers and strings."""
         return np.column_stack(list(self.arrays.values()))
 
 
 def read_data(path: Path) -> Any:
-    """Return what a file holds, in a form that `shearling.inputs.to_tensors` takes.
+    """Return the rows of a file, in a form that `to_tensors` accepts.
 
     Args:
         path: `.npy` (an array), `.npz` (an array for each input), `.csv` (a column for each input,
-            or the columns of the one input), or `.json`: rows, an object with a list for each
+            or the columns of the only input), or `.json`: rows, an object with a list for each
             input, or a request of the Open Inference Protocol.
 
     Raises:
-        InvalidRequestError: it is none of these, or broken.
-        OSError: it cannot be read.
+        InvalidRequestError: the file type is unknown, or the content is invalid.
+        OSError: the file cannot be read.
     """
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
-        raise InvalidRequestError(f"{path}: expected one of {', '.join(_READERS)}")
+        raise InvalidRequestError(
+            f"{path}: unknown file type; expected one of {', '.join(_READERS)}"
+        )
     return reader(path)
 
 
 def read_csv(path: Path) -> Frame | NDArray[Any]:
-    """Return the columns of a CSV file, or an array if its first line is no names."""
+    """Return the columns of a CSV file, or an array if the file has no header."""
     text = text_of(path.read_bytes(), str(path))
     rows = read_rows(io.StringIO(text, newline=""), str(path))
     has_names = bool(rows) and are_names(rows[0])
@@ -71,20 +73,20 @@ def read_csv(path: Path) -> Frame | NDArray[Any]:
 
 
 def text_of(data: bytes, place: str) -> str:
-    """Return the text of a table, its ends of lines as they are."""
+    """Return the text of a CSV file, with its line ends unchanged."""
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InvalidRequestError(f"{place} is not CSV: {error}") from error
+        raise InvalidRequestError(f"{place} is not CSV in UTF-8: {error}") from error
 
 
 def read_json(path: Path) -> Any:
-    """Return the rows of a JSON file, its lists by input, or a request's tensors by name."""
+    """Return the rows of a JSON file, or its values by input name."""
     return rows_of(json_document(path.read_bytes(), str(path)), str(path))
 
 
 def json_document(data: bytes, place: str) -> Any:
-    """Return what JSON says, or name the place where it is broken."""
+    """Return the document in JSON data; `place` names the data in messages."""
     try:
         return json.loads(data)
     except ValueError as error:
@@ -92,12 +94,12 @@ def json_document(data: bytes, place: str) -> Any:
 
 
 def is_request(document: object) -> bool:
-    """Say whether a document is a request of the protocol."""
+    """Return whether a document is a request of the Open Inference Protocol."""
     return isinstance(document, dict) and isinstance(document.get("inputs"), list)
 
 
 def rows_of(document: Any, place: str) -> Any:
-    """Return a document's rows, its lists by input, or a request's tensors by name."""
+    """Return the rows of a document, or its values by input name."""
     if isinstance(document, dict) and document.keys() == {"instances"}:
         document = document["instances"]
     try:
@@ -112,7 +114,7 @@ def rows_of(document: Any, place: str) -> Any:
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidRequestError(f"{place}: {type(error).__name__}: {error}") from error
     raise InvalidRequestError(
-        f"{place}: expected rows, as in [[1, 2], [3, 4]], lists by input, as in "
+        f"{place}: expected rows, as in [[1, 2], [3, 4]], a list for each input, as in "
         '{"age": [1, 3], "height": [2, 4]}, or a request of the Open Inference Protocol'
     )
 
@@ -120,10 +122,10 @@ def rows_of(document: Any, place: str) -> Any:
 def read_numpy(path: Path) -> Any:
     """Return the array of a .npy file, or the arrays by name of a .npz file."""
     try:
-        found = np.load(path, allow_pickle=False)
-        return found if isinstance(found, np.ndarray) else dict(found)
+        loaded = np.load(path, allow_pickle=False)
+        return loaded if isinstance(loaded, np.ndarray) else dict(loaded)
     except (ValueError, EOFError) as error:
-        raise InvalidRequestError(f"{path} is not a file of arrays: {error}") from error
+        raise InvalidRequestError(f"{path} is not a file of NumPy arrays: {error}") from error
 
 
 _READERS: dict[str, Callable[[Path], Any]] = {
@@ -138,11 +140,13 @@ def _frame(rows: Sequence[Any], place: str) -> Frame:
     first = rows[0]
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
-            raise InvalidRequestError(f"{place}: row {number} is no object, as the first is")
+            raise InvalidRequestError(
+                f"{place}: row {number} is not an object, but the first row is"
+            )
         if different := sorted(row.keys() ^ first.keys()):
             name, verb = different[0], "has" if different[0] in row else "lacks"
             raise InvalidRequestError(
-                f"{place}: row {number} {verb} column {name!r}, unlike the first"
+                f"{place}: row {number} {verb} column {name!r}, unlike the first row"
             )
     return Frame({name: np.array([row[name] for row in rows]) for name in first})
 
@@ -152,7 +156,7 @@ def _tensor(tensor: Mapping[str, Any]) -> NDArray[Any]:
 
 
 def _column(cells: Sequence[str]) -> NDArray[Any]:
-    """Return integers, or numbers with NaN where a cell is empty, or else strings."""
+    """Return integers, or else floats with NaN for an empty cell, or else strings."""
     for kind in (int, float):
         try:
             return np.array([kind(cell or "nan") for cell in cells])

@@ -30,43 +30,53 @@ def add_commands(commands: Commands) -> None:
         "invoke",
         _invoke,
         summary="call a deployed model by alias",
-        details="Without data it says what to pass. Rows that are too many for one call are sent "
-        "in several. A URL of AWS's own is signed for with your credentials, unless "
-        f"{TOKEN_VARIABLE} or {API_KEY_VARIABLE} is set, which is sent then.",
+        details="Without data, shows the model's inputs and outputs. Splits rows that are too "
+        "many for one call. Signs requests to an AWS URL with your credentials, unless "
+        f"{TOKEN_VARIABLE} or {API_KEY_VARIABLE} is set; then it sends the token or key.",
         example="shearling invoke acme-fraud:prod\n"
         "shearling invoke acme-fraud:prod --csv rows.csv --output answers.csv\n"
         "echo '[[1.5, 2]]' | shearling invoke acme-fraud:prod --json - --raw",
         registry=False,
     )
-    invoke.add_argument("target", metavar="TARGET", help="<function>:<alias>, or an API's URL")
-    invoke.add_argument("--model", metavar="NAME", help="of a URL: the model's name")
-    invoke.add_argument("--alias", metavar="ALIAS", help="of a URL: the alias, or a version")
-    invoke.add_argument("--region", help="of a URL: sign for it, also beside a key")
+    invoke.add_argument("target", metavar="TARGET", help="<function>:<alias>, or the URL of an API")
+    invoke.add_argument("--model", metavar="NAME", help="for a URL: name of the model")
+    invoke.add_argument("--alias", metavar="ALIAS", help="for a URL: alias or version")
+    invoke.add_argument(
+        "--region", help="for a URL: sign requests for this region, even if an API key is set"
+    )
     data = invoke.add_mutually_exclusive_group()
     data.add_argument(
         "--json",
         metavar="FILE",
-        help="rows, lists by input, or a request of the Open Inference Protocol; - is what is "
-        "piped in",
+        help="JSON file with rows, a list for each input, or a request of the Open Inference "
+        "Protocol; - reads standard input",
     )
     data.add_argument(
-        "--csv", metavar="FILE", help="rows, with a line of names or not; - is what is piped in"
+        "--csv", metavar="FILE", help="CSV file with or without a header; - reads standard input"
     )
     invoke.add_argument(
         "--header",
         choices=("present", "absent"),
-        help="of --csv: whether the first line is names, where that cannot be seen",
+        help="for --csv: whether the first line is a header, if the file does not show it",
     )
-    data.add_argument("--npy", type=Path, metavar="FILE", help="an array; .npz: one for each input")
+    data.add_argument(
+        "--npy",
+        type=Path,
+        metavar="FILE",
+        help=".npy file with an array, or .npz file with an array for each input",
+    )
     for option, text in (
-        ("--rows-per-call", "of rows: as many in a call"),
-        ("--max-concurrency", "of rows: as many calls at once"),
+        ("--rows-per-call", "split rows into calls of N rows"),
+        ("--max-concurrency", "send N calls at a time (default: 8)"),
     ):
         invoke.add_argument(option, type=int, metavar="N", help=text)
     answer = invoke.add_mutually_exclusive_group()
-    answer.add_argument("--raw", action="store_true", help="print the answer as JSON")
+    answer.add_argument("--raw", action="store_true", help="print the outputs as JSON")
     answer.add_argument(
-        "--output", type=Path, metavar="FILE", help="write it to a .csv, .npy, .npz or .json file"
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="write the outputs to a .csv, .npy, .npz or .json file",
     )
 
 
@@ -100,7 +110,7 @@ def _connected(arguments: argparse.Namespace) -> RemoteModel:
 
     if "://" in arguments.target:
         if not arguments.model:
-            arguments.refuse("a URL needs --model, the model's name")
+            arguments.refuse("a URL requires --model, the name of the model")
         return connect(
             arguments.target,
             model=arguments.model,
@@ -111,7 +121,10 @@ def _connected(arguments: argparse.Namespace) -> RemoteModel:
             api_key=os.environ.get(API_KEY_VARIABLE),
         )
     if arguments.model or arguments.alias or arguments.region:
-        arguments.refuse("--model, --alias and --region are for a URL: give <function>:<alias>")
+        arguments.refuse(
+            "--model, --alias and --region are allowed only with a URL; name a function as "
+            "<function>:<alias>"
+        )
     client_of = arguments.lambda_client
     return connect(arguments.target, client=client_of(None) if client_of else None)
 
@@ -119,17 +132,18 @@ def _connected(arguments: argparse.Namespace) -> RemoteModel:
 def _answer(
     model: RemoteModel, arguments: argparse.Namespace
 ) -> tuple[dict[str, Any] | None, dict[str, NDArray[Any]]]:
-    """Return the answer's document, if it is one call's, and its outputs."""
+    """Return the response's document, None if there were several calls, and the outputs."""
     from shearling.cli.data import is_request
     from shearling.protocol.responses import read_answer
 
-    asked = {"rows_per_call": arguments.rows_per_call, "max_concurrency": arguments.max_concurrency}
-    options = {name: value for name, value in asked.items() if value is not None}
+    given = {"rows_per_call": arguments.rows_per_call, "max_concurrency": arguments.max_concurrency}
+    options = {name: value for name, value in given.items() if value is not None}
     data = _data(model, arguments)
     if is_request(data):
         if options:
             raise InvalidRequestError(
-                "--rows-per-call and --max-concurrency are for rows: a request is sent as it is"
+                "--rows-per-call and --max-concurrency need rows; a request of the protocol is "
+                "sent as one call"
             )
         document = model.call(data)
     elif options:
@@ -145,7 +159,7 @@ def _answer(
 
 
 def _data(model: RemoteModel, arguments: argparse.Namespace) -> Any:
-    """Return rows, or a request's document."""
+    """Return rows, or the document of a request."""
     from shearling.cli.data import is_request, json_document, read_data, rows_of, text_of
 
     if arguments.csv:
@@ -163,14 +177,14 @@ def _data(model: RemoteModel, arguments: argparse.Namespace) -> Any:
 
 
 def _read(file: str) -> tuple[bytes, str]:
-    """Return what a file holds, or what is piped in, and what messages call it."""
+    """Return the content of a file or of standard input, and its name for messages."""
     if file == _STDIN:
         return sys.stdin.buffer.read(), "standard input"
     return Path(file).read_bytes(), file
 
 
 def _explain(model: RemoteModel, *, as_json: bool) -> None:
-    """Say what the model takes; it is not run."""
+    """Show the model's inputs and outputs, without running it."""
     metadata = model.metadata()
     if as_json:
         say_json(metadata)
@@ -181,6 +195,6 @@ def _explain(model: RemoteModel, *, as_json: bool) -> None:
         for tensor in metadata[f"{role}s"]
     ]
     version = ", ".join(metadata["versions"])
-    say(f"{model.target} serves {metadata['name']}:{version} (-1 is any size)\n")
+    say(f"{model.target} serves {metadata['name']}:{version} (-1 means any size)\n")
     say(table(["TENSOR", "NAME", "DATATYPE", "SHAPE"], tensors))
-    say("\nPass data to run it: --csv rows.csv, --npy rows.npy, or --json rows.json.")
+    say("\nTo run the model, pass data: --csv rows.csv, --npy rows.npy, or --json rows.json.")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from shearling.registry.registry import Registry
     from shearling.tensors.spec import TensorSpec
 
-#: How many models are asked for at once: the registry may be far away.
+#: Number of models to read at a time, since each read of the registry takes a round trip.
 _PARALLEL = 8
 
 
@@ -55,21 +55,23 @@ def add_commands(commands: Commands) -> None:
         commands,
         "show",
         _show,
-        summary="show all that is known of a version",
+        summary="show the details of a version",
         example="shearling show fraud:prod",
-        json="it",
+        json="the details",
     )
     show.add_argument("ref", metavar="REF", help="fraud (the newest), fraud:7, fraud:prod")
     pull = add_command(
         commands,
         "pull",
         _pull,
-        summary="copy a version's files to a directory, each proven by its digest",
+        summary="copy the files of a version to a directory, and verify their digests",
         example="shearling pull fraud:prod ./fraud",
     )
     pull.add_argument("ref", metavar="REF", help="fraud (the newest), fraud:7, fraud:prod")
-    pull.add_argument("directory", metavar="DIR", type=Path, help="created if missing")
-    pull.add_argument("--force", action="store_true", help="write into DIR though it is not empty")
+    pull.add_argument(
+        "directory", metavar="DIR", type=Path, help="directory to write to, created if missing"
+    )
+    pull.add_argument("--force", action="store_true", help="write to DIR even if it is not empty")
 
 
 def _add_push(commands: Commands) -> None:
@@ -78,23 +80,28 @@ def _add_push(commands: Commands) -> None:
         "push",
         _push,
         summary="write an ONNX model to the registry as the next version",
-        details="The very same model again is no new version. The example's rows prove that what "
-        "is kept answers as the original does; the first few are published with it, and run "
-        "before each release: use no personal data.",
+        details="Pushing an identical model again creates no new version. The command compares the "
+        "answers of the stored model and of the original on the example's rows. It publishes the "
+        "first few rows with the model, for the check before each release, so use no personal "
+        "data.",
         example="shearling push fraud.onnx --name fraud --example rows.csv --alias staging --wait\n"
         "shearling push fraud.onnx --name fraud --example rows.npy --metadata auc=0.93",
         json="the version",
     )
-    push.add_argument("file", metavar="FILE.onnx", help="the model; external data lies beside it")
-    push.add_argument("--name", required=True, metavar="NAME", help="the model's name: a-z, 0-9, -")
+    push.add_argument(
+        "file", metavar="FILE.onnx", help="ONNX file; external data is read from its directory"
+    )
+    push.add_argument(
+        "--name", required=True, metavar="NAME", help="name of the model: a-z, 0-9 and -"
+    )
     push.add_argument(
         "--example",
         required=True,
         type=Path,
         metavar="FILE",
-        help="rows to try it on: .npy, .npz (an array an input), .json, or .csv with a header",
+        help="rows of input: .npy, .npz (an array for each input), .json, or .csv",
     )
-    push.add_argument("--alias", metavar="ALIAS", help="name the version by this alias at once")
+    push.add_argument("--alias", metavar="ALIAS", help="set this alias to the version")
     add_wait(push)
     push.add_argument(
         "--metadata",
@@ -102,7 +109,7 @@ def _add_push(commands: Commands) -> None:
         action="extend",
         default=[],
         metavar="K=V",
-        help="what else to say of the model",
+        help="facts to record with the model, as in auc=0.93",
     )
     push.add_argument(
         "--rtol", type=float, default=1e-3, help="relative tolerance of answers (default: 1e-3)"
@@ -114,10 +121,10 @@ def _add_push(commands: Commands) -> None:
 
 def _push(arguments: argparse.Namespace) -> None:
     if arguments.wait and not arguments.alias:
-        arguments.refuse("--wait waits for the release of an alias: give --alias with it")
+        arguments.refuse("--wait requires --alias, since it waits for the release of that alias")
     metadata = dict(pair.split("=", 1) for pair in arguments.metadata if "=" in pair)
     if len(metadata) < len(arguments.metadata):
-        arguments.refuse("--metadata: expected KEY=VALUE, each key once")
+        arguments.refuse("--metadata: expected KEY=VALUE, with each key once")
 
     from shearling.cli.data import read_data
     from shearling.models.push import push_model
@@ -151,28 +158,28 @@ def _list(arguments: argparse.Namespace) -> None:
 
 
 def _list_models(registry: Registry, *, as_json: bool) -> None:
-    def look(model: str) -> tuple[Version, dict[str, AliasEntry]]:
+    def read(model: str) -> tuple[Version, dict[str, AliasEntry]]:
         return registry.version(model), registry.aliases(model)
 
     with ThreadPoolExecutor(_PARALLEL) as pool:
-        found = list(pool.map(look, registry.models()))
+        listed = list(pool.map(read, registry.models()))
     if as_json:
         say_json(
             [
                 _document(newest)
                 | {"aliases": {alias: entry.version for alias, entry in aliases.items()}}
-                for newest, aliases in found
+                for newest, aliases in listed
             ]
         )
-    elif found:
+    elif listed:
         say(
             table(
                 ["MODEL", "NEWEST", "ALIASES", "SIZE", "PUSHED (UTC)"],
-                (_model_row(*it) for it in found),
+                (_model_row(newest, aliases) for newest, aliases in listed),
             )
         )
     else:
-        note(f"no models in {registry.store.uri} yet: shearling push --help says how to add one")
+        note(f"no models in {registry.store.uri} yet; to push one, see: shearling push --help")
 
 
 def _model_row(newest: Version, aliases: dict[str, AliasEntry]) -> list[object]:
@@ -184,18 +191,20 @@ def _list_versions(registry: Registry, model: str, *, as_json: bool) -> None:
     versions = registry.versions(model)[::-1]
     aliases = registry.aliases(model)
     if as_json:
-        say_json([_document(one) | {"aliases": _names(one.pin, aliases)} for one in versions])
+        say_json(
+            [_document(version) | {"aliases": _names(version.pin, aliases)} for version in versions]
+        )
         return
     rows = (
         [
-            one.pin.version,
-            ", ".join(_names(one.pin, aliases)),
-            one.details.get("format"),
-            _size(one),
-            utc(one.created),
-            one.details.get("pushed_by"),
+            version.pin.version,
+            ", ".join(_names(version.pin, aliases)),
+            version.details.get("format"),
+            _size(version),
+            utc(version.created),
+            version.details.get("pushed_by"),
         ]
-        for one in versions
+        for version in versions
     )
     say(table(["VERSION", "ALIASES", "FORMAT", "SIZE", "PUSHED (UTC)", "BY"], rows))
 
@@ -236,16 +245,16 @@ def _show(arguments: argparse.Namespace) -> None:
 
 
 def _missing_values(role: str, spec: TensorSpec) -> str:
-    """Say whether values may be missing, of what could have such."""
+    """Return whether an input accepts missing values; empty if its type cannot have any."""
     if role != "input" or not spec.datatype.startswith("FP"):
         return ""
-    return "taken" if spec.nullable else "refused"
+    return "accepted" if spec.nullable else "refused"
 
 
 def _facts(
     version: Version, manifest: Manifest, aliases: dict[str, AliasEntry]
 ) -> list[tuple[str, object]]:
-    """Return what is known of a version, a line each."""
+    """Return the details of a version, as pairs of name and value."""
     details = dict(version.details)
     by = details.pop("pushed_by", None)
     example = manifest.example
@@ -259,11 +268,11 @@ def _facts(
     if environment := manifest.environment:
         needed = ", ".join(environment.requirements) or "no packages"
         facts.append(("environment", f"Python {environment.python}; {needed}"))
-    told = {"options": manifest.options, "metadata": manifest.metadata, "recorded": details}
+    groups = {"options": manifest.options, "metadata": manifest.metadata, "recorded": details}
     shown = ("format", "size_bytes")
     return facts + [
         (group, f"{key}: {_plain(value)}")
-        for group, values in told.items()
+        for group, values in groups.items()
         for key, value in values.items()
         if not (group == "recorded" and key in shown)
     ]
@@ -272,7 +281,7 @@ def _facts(
 def _pull(arguments: argparse.Namespace) -> None:
     directory: Path = arguments.directory
     if directory.exists() and any(directory.iterdir()) and not arguments.force:
-        raise RegistryError(f"{directory} is not empty; --force writes into it anyway")
+        raise RegistryError(f"{directory} is not empty. To write to it anyway, pass --force")
 
     from shearling.registry.registry import Registry
     from shearling.storage.blobs import fetch_blobs
@@ -282,14 +291,14 @@ def _pull(arguments: argparse.Namespace) -> None:
     manifest = registry.manifest(pin)
     files = [*manifest.files, registry.manifest_descriptor(pin)]
     directory.mkdir(parents=True, exist_ok=True)
-    # Within the directory, so that a proven file only has to be renamed.
+    # Within the directory, so that a verified file only has to be renamed.
     with tempfile.TemporaryDirectory(prefix=".shearling-", dir=directory) as blobs:
         with progress(f"pull {arguments.ref}", manifest.size) as advance:
             fetch_blobs(registry.store, files, Path(blobs), advance)
         for i, file in enumerate(files):
             path = directory / file.path
             path.parent.mkdir(parents=True, exist_ok=True)
-            is_needed_again = any(other.hex == file.hex for other in files[i + 1 :])
+            is_needed_again = any(later.hex == file.hex for later in files[i + 1 :])
             (shutil.copyfile if is_needed_again else os.replace)(Path(blobs, file.hex), path)
     say(
         f"{pin.model}:{pin.version}: {len(files)} files, {human_bytes(manifest.size)}, "
@@ -298,7 +307,7 @@ def _pull(arguments: argparse.Namespace) -> None:
 
 
 def _document(version: Version) -> dict[str, Any]:
-    """Return a version's record for a machine."""
+    """Return a version's record as a document for JSON."""
     return {
         "model": version.pin.model,
         "version": version.pin.version,
@@ -309,7 +318,7 @@ def _document(version: Version) -> dict[str, Any]:
 
 
 def _names(pin: Pin, aliases: dict[str, AliasEntry]) -> list[str]:
-    """Return the aliases that name a version, and those that give it a share."""
+    """Return the aliases that name a version, and those that send it a percentage."""
     whole = [alias for alias, entry in aliases.items() if entry.version == pin.version]
     shares = [
         f"{alias} ({entry.canary['percent']} %)"

@@ -1,4 +1,4 @@
-"""What a command says: results on standard output, progress and errors on standard error."""
+"""Write results to standard output, and progress and errors to standard error."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ if TYPE_CHECKING:
 
 
 def say(text: str) -> None:
-    """Write a result."""
+    """Write a result to standard output."""
     sys.stdout.write(f"{text}\n")
 
 
 def say_json(value: object) -> None:
-    """Write a result for a machine."""
+    """Write a result to standard output as JSON."""
     import json
 
     say(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def note(text: str) -> None:
-    """Write what is no result: progress, or an error."""
+    """Write progress, a hint or an error to standard error."""
     sys.stderr.write(f"{text}\n")
 
 
 def utc(moment: datetime) -> str:
-    """Return a time for a column that says that it is UTC."""
+    """Return a time in UTC to the minute; the table's header names the time zone."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
 def entry_document(entry: AliasEntry) -> dict[str, object]:
-    """Return an alias's entry for a machine."""
+    """Return an alias's entry as a document for JSON."""
     return {
         "model": entry.model,
         "alias": entry.alias,

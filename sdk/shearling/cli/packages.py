@@ -1,4 +1,4 @@
-"""The command that builds what Lambda runs: package."""
+"""The command that builds the packages of functions: package."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def add_commands(commands: Commands) -> None:
         commands,
         "package",
         _package,
-        summary="build the zip that a function runs, for Terraform's `packages`",
-        details="From wheels only, and the same bytes each time. One runtime package serves every "
-        "ONNX model; a model kept as a pickle needs its own, with the packages that were recorded "
-        "when it was pushed.",
+        summary="build the zip of a function, for Terraform's `packages`",
+        details="Uses wheels only, and builds the same bytes each time. One runtime package serves "
+        "all ONNX models. A model stored as a pickle needs its own package, with the requirements "
+        "recorded at push.",
         example="shearling package runtime\n"
         "shearling package control\n"
         "shearling package runtime --for fraud:7 --output build/fraud.zip",
@@ -36,21 +36,32 @@ def add_commands(commands: Commands) -> None:
     package.add_argument(
         "kind",
         choices=("runtime", "control"),
-        help="runtime: the function that serves a model; control: the releaser",
+        help="runtime: functions that serve models; control: the releaser, stager and catalog",
     )
     package.add_argument(
-        "--python", metavar="3.N", help=f"of the function (default: {_PYTHON}, or the model's)"
+        "--python",
+        metavar="3.N",
+        help=f"Python version of the function (default: {_PYTHON}; with --for, the model's)",
     )
-    package.add_argument("--architecture", choices=("x86_64", "arm64"), default="x86_64")
     package.add_argument(
-        "--output", type=Path, metavar="PATH", help="the zip (default: build/<kind>.zip)"
+        "--architecture",
+        choices=("x86_64", "arm64"),
+        default="x86_64",
+        help="processor architecture of the function (default: x86_64)",
     )
-    package.add_argument("--for", dest="ref", metavar="REF", help="add what this pickle needs")
+    package.add_argument(
+        "--output", type=Path, metavar="PATH", help="path of the zip (default: build/<kind>.zip)"
+    )
+    package.add_argument(
+        "--for", dest="ref", metavar="REF", help="add the requirements of this pickle"
+    )
 
 
 def _package(arguments: argparse.Namespace) -> None:
     if arguments.ref and arguments.kind != "runtime":
-        arguments.refuse("--for is for a runtime package: only that one loads the model")
+        arguments.refuse(
+            "--for is allowed only for a runtime package, since only that one loads models"
+        )
 
     from shearling.package import build_package
 
@@ -60,7 +71,10 @@ def _package(arguments: argparse.Namespace) -> None:
     if arguments.ref:
         pin, environment = _environment(arguments.ref, arguments.registry)
         if arguments.python not in (None, environment.python):
-            arguments.refuse(f"{arguments.ref} was pushed with Python {environment.python}")
+            arguments.refuse(
+                f"{arguments.ref} was pushed with Python {environment.python}; leave out "
+                "--python, or push the model again with that version"
+            )
         name = f"{name}-{pin.model}-{pin.version}"
         python, requirements = environment.python, environment.requirements
     report = build_package(
@@ -75,10 +89,10 @@ def _package(arguments: argparse.Namespace) -> None:
 
 
 def _environment(ref: str, uri: str | None) -> tuple[Pin, Environment]:
-    """Return what a model was recorded to need.
+    """Return a model's pin, and the Python version and requirements recorded at its push.
 
     Raises:
-        PackageError: it needs nothing of its own.
+        PackageError: the model needs no package of its own.
     """
     from shearling.registry.registry import Registry
 
@@ -87,7 +101,7 @@ def _environment(ref: str, uri: str | None) -> tuple[Pin, Environment]:
     manifest = registry.manifest(pin)
     if manifest.environment is None:
         raise PackageError(
-            f"{ref} is kept as {manifest.format} and needs no packages of its own: `shearling "
-            "package runtime` builds what serves it"
+            f"{ref} is stored as {manifest.format} and needs no package of its own. Build the "
+            "common one with `shearling package runtime`"
         )
     return pin, manifest.environment

@@ -28,45 +28,47 @@ def add_commands(commands: Commands) -> None:
         commands,
         "status",
         _status,
-        summary="show what each alias names and what each function serves",
+        summary="show the version that each alias names and that each function serves",
         example="shearling status\nshearling status fraud",
-        json="it",
+        json="the status",
     )
-    status.add_argument("model", nargs="?", metavar="MODEL", help="only this model")
+    status.add_argument("model", nargs="?", metavar="MODEL", help="show only this model")
     retry = add_command(
         commands,
         "retry-release",
         _retry_release,
         summary="release a model's aliases now, without waiting for the releaser's schedule",
-        details="An alias that serves what it names already is left as it is. Needs the right to "
+        details="Does not change an alias that already serves its version. Requires permission to "
         "invoke the releaser.",
         example="shearling retry-release fraud\nshearling retry-release fraud prod",
         json="the results",
     )
     retry.add_argument("model", metavar="MODEL", help="fraud, or fraud:prod")
-    retry.add_argument("alias", nargs="?", metavar="ALIAS", help="only this alias")
+    retry.add_argument("alias", nargs="?", metavar="ALIAS", help="release only this alias")
     prune = add_command(
         commands,
         "prune",
         _prune,
-        summary="remove from mounted file systems what no function version needs any more",
-        details="A blob goes a day after this command first found that no version of any function "
-        "pins it: run it again then. Needs the right to list the functions' versions and to "
-        "invoke the stager (Terraform's output `prune_policy`). The registry keeps all bundles.",
+        summary="remove files that no function version needs from mounted file systems",
+        details="The first run marks a blob that no function version pins. A run at least one day "
+        "later removes it. Requires permission to list the functions' versions and to invoke the "
+        "stager (Terraform's output `prune_policy`). The registry keeps all bundles.",
         example="shearling prune --dry-run\nshearling prune",
         json="the blobs",
     )
-    prune.add_argument("--dry-run", action="store_true", help="only tell what would be removed")
+    prune.add_argument(
+        "--dry-run", action="store_true", help="show what would be removed, and remove nothing"
+    )
 
 
 def _status(arguments: argparse.Namespace) -> None:
     from shearling.aliases.status import status
 
-    found = status(arguments.model, registry=arguments.registry)
+    current = status(arguments.model, registry=arguments.registry)
     if arguments.json:
-        say_json(found.to_dict())
+        say_json(current.to_dict())
     else:
-        say(str(found))
+        say(str(current))
 
 
 def _retry_release(arguments: argparse.Namespace) -> None:
@@ -75,18 +77,18 @@ def _retry_release(arguments: argparse.Namespace) -> None:
 
     client_of = arguments.lambda_client or lambda_client
     registry = Registry(arguments.registry)
-    model, _, inline = arguments.model.partition(":")  # `fraud:prod` is how a person names it too
+    model, _, inline = arguments.model.partition(":")  # allow `fraud:prod` too
     if inline and arguments.alias not in (None, inline):
-        arguments.refuse(f"which alias: {inline} or {arguments.alias}?")
+        arguments.refuse(f"two aliases are given, {inline} and {arguments.alias}; give one")
     alias = arguments.alias or inline or None
     request = {"model": model, "alias": alias}
     releasers = _releasers(registry, model, alias)
     results, failures = [], []
     for releaser, region in releasers:
-        note(f"{releaser} in {region} releases ...")
+        note(f"invoking {releaser} in {region} ...")
         try:
-            results += _ask(client_of(region), releaser, request)
-        except ReleaseError as error:  # the others may do better
+            results += _invoke_releaser(client_of(region), releaser, request)
+        except ReleaseError as error:  # continue with the other releasers
             failures.append(str(error))
     if arguments.json:
         say_json(results)
@@ -110,7 +112,7 @@ def _prune(arguments: argparse.Namespace) -> None:
         return
     if not rows:
         if any(deployment.stager for deployment in registry.release_log.deployments()):
-            note("every blob on a mounted file system is needed")
+            note("nothing to remove: function versions need every blob on the mounted file systems")
         else:
             note("no function of this registry mounts a file system (module input `file_system`)")
         return
@@ -122,7 +124,7 @@ def _prune(arguments: argparse.Namespace) -> None:
     for state in ("removed", "removable", "waiting"):
         sizes = [row["size"] for row in rows if row["state"] == state]
         if sizes:
-            note(f"{state}: {len(sizes)} of {human_bytes(sum(sizes))}")
+            note(f"{state}: {len(sizes)} blobs, {human_bytes(sum(sizes))}")
 
 
 def _minute(moment: str) -> str:
@@ -132,26 +134,28 @@ def _minute(moment: str) -> str:
 
 
 def _releasers(registry: Registry, model: str, alias: str | None) -> list[tuple[str, str]]:
-    """Return name and region of the functions that release a model, or one alias of it."""
-    found = {
-        (one.releaser, one.region): None
-        for one in registry.release_log.deployments(model)
-        if alias is None or alias in one.aliases
+    """Return name and region of the releasers of a model, or of one of its aliases."""
+    releasers = {
+        (deployment.releaser, deployment.region): None
+        for deployment in registry.release_log.deployments(model)
+        if alias is None or alias in deployment.aliases
     }
-    if not found:
+    if not releasers:
         registry.resolve(model)
         what = f"alias {alias!r} of {model!r}" if alias else f"{model!r}"
         raise ModelNotFoundError(
-            f"no function serves {what}: add it to Terraform's `models`, then terraform apply"
+            f"no function serves {what}. Add it to Terraform's `models`, then run terraform apply"
         )
-    return list(found)
+    return list(releasers)
 
 
-def _ask(client: LambdaClient, releaser: str, request: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return what a releaser did.
+def _invoke_releaser(
+    client: LambdaClient, releaser: str, request: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Invoke a releaser and return its results, one for each alias.
 
     Raises:
-        ReleaseError: an alias could not be released, or the releaser crashed.
+        ReleaseError: the release of an alias failed, or the releaser crashed.
     """
     answer = client.invoke(FunctionName=releaser, Payload=json.dumps(request).encode())
     data = answer["Payload"].read()
@@ -162,5 +166,8 @@ def _ask(client: LambdaClient, releaser: str, request: Mapping[str, Any]) -> lis
     if answer.get("FunctionError"):
         raise ReleaseError(f"{releaser}: {failure_message(document)}")
     if not isinstance(document, dict) or not isinstance(document.get("results"), list):
-        raise ReleaseError(f"{releaser} is no releaser: it answered {document!r:.200}")
+        raise ReleaseError(
+            f"the response of {releaser} is not a releaser's, since it has no 'results': "
+            f"{document!r:.200}"
+        )
     return list(document["results"])

@@ -1,4 +1,4 @@
-"""The commands for trying a model: open its page, serve it on this machine."""
+"""Commands that try a model: open its page, serve it on this machine."""
 
 from __future__ import annotations
 
@@ -21,42 +21,53 @@ if TYPE_CHECKING:
 
 
 def add_commands(commands: Commands) -> None:
-    """Add the command of this module."""
+    """Add the commands of this module."""
     command = add_command(
         commands,
         "open",
         _open,
-        summary="open the page on which a model is tried",
-        details="A browser cannot sign requests: the page is served on this machine, for this "
-        "user alone, and what it sends is signed with your credentials. For an API that takes "
-        f"tokens or keys, set {TOKEN_VARIABLE} or {API_KEY_VARIABLE}.",
+        summary="open a model's page in the browser, to try the model",
+        details="Browsers cannot sign IAM requests, so this command serves the page on this "
+        "machine, for you only, and signs its requests with your credentials. For an API that "
+        f"requires a token or a key, set {TOKEN_VARIABLE} or {API_KEY_VARIABLE}.",
         example="shearling open acme-fraud:prod\n"
         "shearling open https://abc.execute-api.eu-central-1.amazonaws.com --model fraud",
         registry=False,
     )
-    command.add_argument("target", metavar="TARGET", help="<function>:<alias>, or an API's URL")
-    command.add_argument("--model", metavar="NAME", help="of a URL: the model's name")
-    command.add_argument("--alias", metavar="ALIAS", help="of a URL: the alias, or a version")
-    command.add_argument("--region", help="of a URL: sign for it (AWS's own URLs name theirs)")
-    command.add_argument("--no-browser", action="store_true", help="print the address only")
+    command.add_argument(
+        "target", metavar="TARGET", help="<function>:<alias>, or the URL of an API"
+    )
+    command.add_argument("--model", metavar="NAME", help="for a URL: name of the model")
+    command.add_argument("--alias", metavar="ALIAS", help="for a URL: alias or version")
+    command.add_argument(
+        "--region", help="for a URL: sign requests for this region (AWS URLs contain their region)"
+    )
+    command.add_argument(
+        "--no-browser", action="store_true", help="print the URL, and open no browser"
+    )
     command = add_command(
         commands,
         "serve",
         _serve,
         summary="serve a version on this machine, as its function would",
-        details="The same runtime answers the same requests, its page included: to try a version "
-        "before an alias names it, or to develop against. It is reached from this machine only.",
+        details="Runs the same runtime with the same API and page. Use it to try a version before "
+        "you set an alias, or to develop a client. Only this machine can reach the server.",
         example="shearling serve fraud:8\n"
         "curl -d '{\"instances\": [[1, 2, 3]]}' http://127.0.0.1:8080/v2/models/fraud/infer",
     )
-    command.add_argument("ref", metavar="REF", help="fraud, fraud:8, fraud:prod or a pin")
     command.add_argument(
-        "--port", type=int, default=8080, help="default: %(default)s; 0 takes a free one"
+        "ref", metavar="REF", help="fraud (the newest), fraud:8, fraud:prod, or a pin"
+    )
+    command.add_argument(
+        "--port",
+        type=int,
+        default=8080,
+        help="port to listen on (default: %(default)s); 0 selects a free port",
     )
     command.add_argument(
         "--allow-pickle",
         action="store_true",
-        help="load a pickle, which runs the code in it; REF must be a pin",
+        help="allow a pickle, which runs its code when it is loaded; REF must be a pin",
     )
 
 
@@ -65,10 +76,10 @@ def _open(arguments: argparse.Namespace) -> None:
 
     from shearling.cli.proxy import serving
 
-    upstream, page, door = (_by_url if "://" in arguments.target else _by_alias)(arguments)
-    with serving(upstream, page, door) as url:
+    upstream, page, connection = (_by_url if "://" in arguments.target else _by_alias)(arguments)
+    with serving(upstream, page, connection) as url:
         say(url)
-        note("serving until Ctrl-C")
+        note("serving; press Ctrl-C to stop")
         try:
             if not arguments.no_browser:
                 webbrowser.open(url)
@@ -90,18 +101,18 @@ def _serve(arguments: argparse.Namespace) -> None:
     manifest = source.manifest(pin)
     if manifest.format == "cloudpickle" and not (arguments.allow_pickle and ref.digest):
         raise FormatError(
-            f"{ref} is a pickle, which runs code when it is loaded; to allow it: shearling serve "
-            f"{pin} --allow-pickle"
+            f"{arguments.ref} is a pickle, which runs code when it is loaded. To allow it, run: "
+            f"shearling serve {pin} --allow-pickle"
         )
     directory = cache_directory()
-    with progress(f"fetch {ref}", manifest.size) as advance:
+    with progress(f"fetch {arguments.ref}", manifest.size) as advance:
         source.fetch(manifest, directory, advance)
-    note(f"{pin}, until Ctrl-C:")
+    note(f"{pin}; press Ctrl-C to stop:")
     variables = {
         "SHEARLING_REGISTRY": source.store.uri,
         "SHEARLING_MODEL": str(pin),
         "SHEARLING_ALLOW_PICKLE": str(arguments.allow_pickle).lower(),
-        # Below it the runtime finds what has just been fetched.
+        # The runtime finds the fetched blobs below it.
         "SHEARLING_SCRATCH": str(directory.parents[2]),
         "AWS_LAMBDA_FUNCTION_NAME": pin.model,
     }
@@ -120,10 +131,13 @@ def _by_alias(arguments: argparse.Namespace) -> tuple[Upstream, str, Mapping[str
     from shearling.client.lambda_model import lambda_client
 
     if arguments.model or arguments.alias or arguments.region:
-        arguments.refuse("--model, --alias and --region are for a URL: give <function>:<alias>")
+        arguments.refuse(
+            "--model, --alias and --region are allowed only with a URL; name a function as "
+            "<function>:<alias>"
+        )
     region = arguments.target.split(":")[3] if arguments.target.startswith("arn:") else None
     client = (arguments.lambda_client or lambda_client)(region)
-    # Asked first, so that a wrong target is said here and not in the browser.
+    # Requested first, so that the command reports a wrong target, not the browser.
     name = connect(arguments.target, client=client).metadata()["name"]
     alias = quote(arguments.target.rpartition(":")[2])
     page = f"/v2/models/{quote(name)}/versions/{alias}/docs"
@@ -137,19 +151,21 @@ def _by_url(arguments: argparse.Namespace) -> tuple[Upstream, str, Mapping[str, 
 
     parts = urlsplit(arguments.target)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
-        arguments.refuse(f"{arguments.target!r} is not the URL of an API, as in https://...")
+        arguments.refuse(
+            f"{arguments.target!r} is not the URL of an API; expected https://... without a query"
+        )
     if not arguments.model:
-        arguments.refuse("a URL needs --model, the model's name")
+        arguments.refuse("a URL requires --model, the name of the model")
     token, api_key = os.environ.get(TOKEN_VARIABLE), os.environ.get(API_KEY_VARIABLE)
     auth: Auth = "iam" if arguments.region else "auto"
     options = {"region": arguments.region, "token": token, "api_key": api_key}
     model = connect(
         arguments.target, model=arguments.model, alias=arguments.alias, auth=auth, **options
     )
-    model.metadata()  # asked first, as above
+    model.metadata()  # requested first, as above
     alias = f"/versions/{quote(arguments.alias)}" if arguments.alias else ""
     page = f"/v2/models/{quote(arguments.model)}{alias}/docs"
     api = arguments.target.rstrip("/")
     authorization = Authorization.choose(parts.hostname, auth, **options)
-    door = {"api": api, "region": authorization.signed_region}
-    return HttpUpstream(api, authorization), page, door
+    connection = {"api": api, "region": authorization.signed_region}
+    return HttpUpstream(api, authorization), page, connection

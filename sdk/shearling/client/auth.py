@@ -1,4 +1,4 @@
-"""How an HTTP request is authorized: an AWS signature, a bearer token, an API key, or nothing."""
+"""Authorize HTTP requests: AWS signature, bearer token, API key, or nothing."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ if TYPE_CHECKING:
 _DEFAULT_REGION = "us-east-1"
 
 
-#: "auto": signed where the host is AWS's own, and there is neither token nor key.
+#: "auto" signs requests to an AWS host name when neither a token nor an API key is given.
 Auth = Literal["iam", "auto"] | None
 
 
 class Authorization:
-    """How the requests of one caller are authorized.
+    """Adds the headers that authorize one caller's requests.
 
     Args:
-        signs: whether requests are signed with the usual AWS credentials.
-        region: signed for; None takes the one in the host's name, or else the configuration's.
-        token: sent as a bearer token, in place of a signature.
-        api_key: sent as `x-api-key`, for a usage plan of a REST API; beside the others, too.
+        signs: whether to sign requests with the default AWS credentials.
+        region: AWS region to sign for. None: the region in the host name, else the configured one.
+        token: bearer token, sent instead of a signature.
+        api_key: API key for a usage plan of a REST API, sent as `x-api-key` in addition to a
+            signature or token.
     """
 
     def __init__(
@@ -56,9 +57,9 @@ class Authorization:
         """Return the authorization for a host.
 
         Args:
-            host: name of the host.
-            auth: "iam" signs, None does not; "auto" signs where the host is AWS's own and there is
-                neither token nor key.
+            host: host name of the API.
+            auth: "iam" signs, None does not; "auto" signs for an AWS host name when neither a
+                token nor an API key is given.
             region: see the class.
             token: see the class.
             api_key: see the class.
@@ -73,16 +74,16 @@ class Authorization:
 
     @property
     def signed_region(self) -> str | None:
-        """The region that requests are signed for; None if they are not signed."""
+        """AWS region that requests are signed for; None if they are not signed."""
         return self._region if self._signs else None
 
     def headers(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes
     ) -> dict[str, str]:
-        """Return the headers of a request with those that authorize it.
+        """Return the given headers of a request plus those that authorize it.
 
         Raises:
-            InvalidRequestError: the request is to be signed, and there are no credentials.
+            InvalidRequestError: the request has to be signed and no AWS credentials are found.
         """
         sent = dict(headers)
         if self._api_key is not None:
@@ -101,12 +102,12 @@ class Authorization:
 
 
 def is_aws(host: str) -> bool:
-    """Say whether a host is an API's or a function URL's own name: no domain, nor another's."""
+    """Return whether AWS assigned the host name (to an API or a function URL); no custom domain."""
     return host.endswith((".amazonaws.com", ".on.aws")) and region_of(host) is not None
 
 
 def region_of(host: str) -> str | None:
-    """Return the region in a host's name, as in abc.execute-api.eu-west-1.amazonaws.com."""
+    """Return the region in an AWS host name, as in abc.execute-api.eu-west-1.amazonaws.com."""
     parts = host.split(".")
     for service in ("execute-api", "lambda-url"):
         if service in parts[:-1]:
@@ -123,18 +124,19 @@ def signed(
     region: str | None = None,
     session: Session | None = None,
 ) -> dict[str, str]:
-    """Return the headers of a request with the signature that `AWS_IAM` demands.
+    """Return the headers of a request plus its AWS Signature Version 4, for `AWS_IAM`.
 
     Args:
-        method: of the request.
-        url: of the request.
-        headers: of the request; all of them are signed.
-        body: of the request.
-        region: by default the one in the host's name, or else of the caller's configuration.
-        session: where credentials are found; one that is kept asks for them once.
+        method: HTTP method.
+        url: URL with scheme, host and path.
+        headers: headers by name; all of them are signed.
+        body: bytes of the body, empty for none.
+        region: AWS region to sign for. None: the region in the host name, else the configured one.
+        session: boto3 session that provides the credentials. Pass the same session each time to
+            look them up once.
 
     Raises:
-        InvalidRequestError: there are no credentials.
+        InvalidRequestError: no AWS credentials are found.
     """
     import boto3
     from botocore.auth import SigV4Auth
@@ -145,7 +147,8 @@ def signed(
     credentials = session.get_credentials()
     if credentials is None:
         raise InvalidRequestError(
-            f"{host}: no AWS credentials to sign with: see `aws configure`, or use a token"
+            f"{host}: found no AWS credentials to sign the request with. Run `aws configure`, "
+            "or pass a token"
         )
     request = AWSRequest(method, url, data=body, headers=dict(headers))
     service = "lambda" if host.endswith(".on.aws") else "execute-api"

@@ -1,4 +1,4 @@
-"""What every deployed model is to its caller, by whatever way it is reached."""
+"""Interface of a deployed model, shared by the Lambda and the HTTP client."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-#: The runtime answers with a status, and the caller sees the class that the runtime raised.
-_CLASSES: dict[int, type[InferenceError]] = {
+#: Error class for each status of a response: the class that the runtime raised.
+_ERRORS_BY_STATUS: dict[int, type[InferenceError]] = {
     kind.status: kind
     for kind in (
         DeadlineError,
@@ -34,16 +34,16 @@ _CLASSES: dict[int, type[InferenceError]] = {
     )
 }
 
-#: What Lambda takes as the payload of an invocation.
+#: Maximum payload of a Lambda invocation, in bytes.
 REQUEST_LIMIT = 6 * 1024 * 1024
 
 
 def check_request(body: bytes, *, is_binary: bool = False) -> None:
-    """Refuse what Lambda would: the connection may break before it has said so.
+    """Refuse a request above Lambda's limit, since Lambda may close the connection without a reply.
 
     Args:
-        body: of the request.
-        is_binary: whether an API hands it over as base64.
+        body: bytes of the request's body.
+        is_binary: whether API Gateway encodes the body as base64, which needs a third more bytes.
 
     Raises:
         PayloadTooLargeError: the body is too large.
@@ -51,21 +51,21 @@ def check_request(body: bytes, *, is_binary: bool = False) -> None:
     limit = REQUEST_LIMIT * 3 // 4 if is_binary else REQUEST_LIMIT
     if len(body) > limit:
         raise PayloadTooLargeError(
-            f"the request is {len(body):,} bytes, and Lambda takes {limit:,}: send fewer "
-            "rows at a time, as `infer_many` does"
+            f"the request has {len(body):,} bytes; Lambda accepts {limit:,} at most. Send fewer "
+            "rows per call; `infer_many` does so by itself"
         )
 
 
 def raise_error(status: int, message: str) -> NoReturn:
-    """Raise the class of errors that a status stands for."""
-    raise _CLASSES.get(status, InferenceError)(message)
+    """Raise the error class for an HTTP status."""
+    raise _ERRORS_BY_STATUS.get(status, InferenceError)(message)
 
 
 class RemoteModel(ABC):
     """A deployed model.
 
     Attributes:
-        target: where it is reached, for people.
+        target: address of the model, for messages.
     """
 
     def __init__(self, target: str) -> None:
@@ -78,7 +78,7 @@ class RemoteModel(ABC):
 
     @property
     def signature(self) -> Signature:
-        """Its inputs and outputs; asked of the model once."""
+        """Inputs and outputs of the model; requested once."""
         if self._signature is None:
             document = self.metadata()
             self._columns = tuple(document.get("parameters", {}).get("columns", ()))
@@ -89,54 +89,58 @@ class RemoteModel(ABC):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of the columns of its only input, if it was pushed with a DataFrame that had."""
-        _ = self.signature  # with which they are asked for
+        """Column names of the only input; empty if the model was pushed without a DataFrame."""
+        _ = self.signature  # reads the columns from the same response
         return self._columns
 
     def request(self, value: Any) -> dict[str, Any]:
-        """Return the document of the request that `infer` makes of a value, all of it JSON."""
+        """Return the request that `infer` sends for a value, as a document for JSON."""
         from shearling.protocol.requests import request_document
 
         return request_document(self._tensors(value))
 
     def infer(self, value: Any) -> dict[str, NDArray[Any]]:
-        """Return the outputs by name; tensors are sent as bytes where that is shorter than JSON.
+        """Run the model on a value and return the outputs by name.
+
+        Sends tensors as bytes where that is shorter than JSON.
 
         Args:
             value: an array, a DataFrame, or a dict of arrays by input name.
 
         Raises:
-            InvalidRequestError: it does not fit the model's signature.
-            UnknownModelError: there is no such model, version or alias.
-            ModelNotReadyError: no model is released there yet.
-            PayloadTooLargeError: Lambda does not carry that many rows at once, or their answer.
-            InferenceError: the model or the way to it failed.
+            InvalidRequestError: the value does not fit the model's signature.
+            UnknownModelError: the model, version or alias does not exist.
+            ModelNotReadyError: no version of the model is released yet.
+            PayloadTooLargeError: the request or the response is above Lambda's limit of 6 MB.
+            InferenceError: the model failed, or the request could not be sent or answered.
         """
         return self._infer(self._tensors(value))
 
     def infer_many(
         self, value: Any, *, rows_per_call: int | None = None, max_concurrency: int = 8
     ) -> dict[str, NDArray[Any]]:
-        """Return what `infer` does, for any number of rows, by several calls at once.
+        """Run the model on any number of rows, by concurrent calls, and return the outputs by name.
 
-        All rows are checked before the first is sent. A call that is too large, or whose answer is,
-        is made again as two. What fails is told when all else is answered; only if ten calls in
-        succession fail, and not for their rows, the rest is not sent. Progress is shown in a
-        terminal or a notebook.
+        Checks all rows before it sends the first. Splits a call in two if its request or its
+        response is too large. Continues after a failed call and reports all failures at the end.
+        If ten calls in succession fail for a reason other than their rows, sends no more. Shows
+        progress in a terminal or a notebook.
 
         Args:
-            value: as of `infer`: of n rows, in arrays of shape [n, ...].
-            rows_per_call: by default about a megabyte of them.
-            max_concurrency: calls at once; a new AWS account runs ten, all functions together.
+            value: as for `infer`; n rows, in arrays of shape [n, ...].
+            rows_per_call: number of rows in a call; by default about one megabyte of rows.
+            max_concurrency: number of calls at a time. A new AWS account runs ten invocations at a
+                time, over all functions.
 
         Returns:
-            The outputs by name, in the order of the rows, of shape [n, ...].
+            Outputs by name, arrays of shape [n, ...] in the order of the rows.
 
         Raises:
-            InvalidRequestError: it does not fit the model's signature, or the model does not take
-                any number of rows.
-            RowsFailedError: some rows have no answer: it has which and why, and all other answers.
-            InferenceError: the model cannot be asked for its signature.
+            InvalidRequestError: the value does not fit the model's signature, or the model accepts
+                only a fixed number of rows.
+            RowsFailedError: some rows failed. The error holds these rows with the reasons, and the
+                outputs of all other rows.
+            InferenceError: the model's signature could not be read.
         """
         from shearling.client.batch import infer_rows
 
@@ -162,27 +166,42 @@ class RemoteModel(ABC):
 
     @abstractmethod
     def metadata(self) -> dict[str, Any]:
-        """Return name, version, inputs and outputs of what is served now."""
+        """Return name, version, inputs and outputs of the version served now."""
 
     @abstractmethod
     def ready(self) -> bool:
-        """Say whether requests can be answered; raises if the way there fails."""
+        """Return whether the model can answer requests.
+
+        Raises:
+            InferenceError: the model cannot be reached, or the request is refused.
+        """
 
     @abstractmethod
     def call(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Send a request's document, and return the answer's.
+        """Send a request as a document, and return the response's document.
+
+        Args:
+            event: request of the Open Inference Protocol.
 
         Raises:
-            InferenceError: as of `infer`.
+            InferenceError: as for `infer`.
         """
 
     @abstractmethod
     def _exchange(self, body: bytes, length: int | None) -> tuple[dict[str, Any], bytes]:
-        """Send a body whose JSON has a length if bytes follow; return the same of the answer."""
+        """Send a request's body, and return the document and the bytes of the response.
+
+        Args:
+            body: JSON, followed by the bytes of tensors or not.
+            length: number of bytes of the JSON; None if nothing follows it.
+
+        Returns:
+            The response's JSON document, and the bytes after it.
+        """
 
 
 def _specs(documents: list[Mapping[str, Any]]) -> tuple[TensorSpec, ...]:
     return tuple(
-        TensorSpec(name=one["name"], datatype=one["datatype"], shape=tuple(one["shape"]))
-        for one in documents
+        TensorSpec(name=spec["name"], datatype=spec["datatype"], shape=tuple(spec["shape"]))
+        for spec in documents
     )

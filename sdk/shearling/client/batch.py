@@ -1,4 +1,4 @@
-"""Many rows for a deployed model: cut into calls, several at once, their answers in order."""
+"""Send many rows to a deployed model: split into concurrent calls, joined in order."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
     Tensors = Mapping[str, NDArray[Any]]
     Infer = Callable[[Tensors], dict[str, NDArray[Any]]]
 
-#: Of a call's rows, sent or answered. Lambda carries six times that: base64 and JSON take more,
-#: some rows are longer than others, and a call that fails or is slow is better a small one.
+#: Target size of a call's request or response, in bytes. Lambda's limit is six times as much. The
+#: margin covers base64, JSON and rows of uneven length, and keeps a failed or slow call small.
 _CALL_BYTES = 1_000_000
 
-#: Rows whose length stands for all.
-_SAMPLE = 64
+#: Number of rows from which the length of a row is estimated.
+_SAMPLE_ROWS = 64
 
-#: What is said of the rows that were sent: others may be answered.
-_OF_THE_ROWS = (InvalidRequestError, PayloadTooLargeError, PredictionError)
+#: Errors about the rows of one call: other rows may succeed.
+_ROW_ERRORS = (InvalidRequestError, PayloadTooLargeError, PredictionError)
 
-#: Other failures, in succession, after which the next call is not expected to do better.
-_PATIENCE = 10
+#: Number of other failures in succession after which no more calls are sent.
+_MAX_FAILURES_IN_SUCCESSION = 10
 
 
 def infer_rows(
@@ -56,23 +56,24 @@ def infer_rows(
     rows_per_call: int | None,
     max_concurrency: int,
 ) -> dict[str, NDArray[Any]]:
-    """Return the outputs for all rows, from as many calls as they need.
+    """Return the outputs for all rows, from as many calls as needed.
 
     Args:
-        infer: one call, in a thread of its own.
-        inputs: what fits the signature.
-        signature: what the model takes and gives.
-        title: of the progress bar.
-        rows_per_call: None fits them to `_CALL_BYTES`.
-        max_concurrency: calls at once.
+        infer: makes one call; runs in several threads.
+        inputs: arrays of shape [rows, ...] by input name, valid for the signature.
+        signature: inputs and outputs of the model.
+        title: title of the progress bar.
+        rows_per_call: number of rows in a call; None: about `_CALL_BYTES` of rows.
+        max_concurrency: number of calls at a time.
 
     Raises:
-        InvalidRequestError: the model takes no rows, or there are not as many for each input.
-        RowsFailedError: some rows have no answer.
+        InvalidRequestError: the model accepts only a fixed number of rows, or the inputs differ in
+            the number of rows.
+        RowsFailedError: some rows failed.
     """
     for name, value in (("rows_per_call", rows_per_call), ("max_concurrency", max_concurrency)):
         if value is not None and (not isinstance(value, int | np.integer) or value < 1):
-            raise InvalidRequestError(f"{name}: {value!r} is not an integer of at least 1")
+            raise InvalidRequestError(f"{name} must be an integer of at least 1, not {value!r}")
     count = _count(inputs, signature)
     if count == 0:
         return infer(inputs)
@@ -83,37 +84,37 @@ def infer_rows(
 
 
 class _Calls:
-    """The calls for all rows, and what became of them; one thread's, but for `_call`."""
+    """The calls for all rows and their results; only `_call` runs in other threads."""
 
     def __init__(self, infer: Infer, inputs: Tensors, rows_per_call: int, count: int) -> None:
         self._infer = infer
         self._inputs = inputs
         self._rows_per_call = rows_per_call
-        self._left = [range(count)]  # not sent yet; the next ones are the last
+        self._unsent = [range(count)]  # a stack: the next rows to send are the last
         self._answers: dict[range, Tensors] = {}
         self._failures: list[RowFailure] = []
         self._form: dict[str, Any] | None = None
         self._failed_in_succession = 0
 
     def run(self, max_concurrency: int, advance: Callable[[int], object]) -> None:
-        """Call for all rows, and tell of the number that are done."""
+        """Send all rows, and pass the number of finished rows to `advance`."""
         running: dict[Future[Tensors], range] = {}
         pool = ThreadPoolExecutor(max_concurrency)
         try:
-            while self._left or running:
-                while self._left and len(running) < max_concurrency:
+            while self._unsent or running:
+                while self._unsent and len(running) < max_concurrency:
                     rows = self._take()
                     running[pool.submit(self._call, rows)] = rows
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     advance(self._settle(running.pop(future), future))
         finally:
-            pool.shutdown(wait=False)  # who interrupts does not wait for what is under way
+            pool.shutdown(wait=False)  # an interrupt does not wait for running calls
 
     def outputs(self) -> dict[str, NDArray[Any]]:
         """Return the outputs for all rows, in order.
 
         Raises:
-            RowsFailedError: some rows have no answer.
+            RowsFailedError: some rows failed.
         """
         answered = sorted(self._answers, key=lambda rows: rows.start)
         outputs = {
@@ -127,9 +128,9 @@ class _Calls:
         raise RowsFailedError(failures, answered=numbers, outputs=outputs) from failures[0].error
 
     def _take(self) -> range:
-        rows = self._left.pop()
+        rows = self._unsent.pop()
         if len(rows) > self._rows_per_call:
-            self._left.append(rows[self._rows_per_call :])
+            self._unsent.append(rows[self._rows_per_call :])
         return rows[: self._rows_per_call]
 
     def _call(self, rows: range) -> Tensors:
@@ -138,20 +139,20 @@ class _Calls:
         for name, array in outputs.items():
             if array.shape[:1] != (len(rows),):
                 raise InferenceError(
-                    f"output {name!r} has shape {list(array.shape)}, which is not a row for each "
-                    f"of {len(rows)}: use infer"
+                    f"output {name!r} has shape {list(array.shape)}; expected {len(rows)} rows, "
+                    "one for each row sent. Use `infer` for this model"
                 )
         return outputs
 
     def _settle(self, rows: range, future: Future[Tensors]) -> int:
-        """Keep what became of a call, and return the number of rows that are done."""
+        """Record the result of a call, and return the number of rows that are finished."""
         try:
             outputs = future.result()
             self._check_form(outputs)
-        except Exception as error:  # noqa: BLE001 - whatever it is, what others answered is kept
+        except Exception as error:  # noqa: BLE001 - other calls' answers are kept after any error
             if isinstance(error, PayloadTooLargeError) and len(rows) > 1:
                 middle = len(rows) // 2
-                self._left += [rows[middle:], rows[:middle]]
+                self._unsent += [rows[middle:], rows[:middle]]
                 return 0
             self._fail(rows, error)
         else:
@@ -164,23 +165,25 @@ class _Calls:
         self._form = self._form or form
         if form != self._form:
             raise InferenceError(
-                f"the outputs {form} do not go together with other rows' {self._form}: use infer"
+                f"the outputs {form} differ in name, type or shape from those of other rows, "
+                f"{self._form}. Use `infer` for this model"
             )
 
     def _fail(self, rows: range, error: Exception) -> None:
         _forget_frames(error)
         self._failures.append(RowFailure(rows, error))
-        if isinstance(error, _OF_THE_ROWS):
+        if isinstance(error, _ROW_ERRORS):
             return
         self._failed_in_succession += 1
-        if self._failed_in_succession >= _PATIENCE:
-            unsent = InferenceError(f"not sent: {_PATIENCE} calls in succession failed")
-            self._failures += [RowFailure(left, unsent) for left in self._left]
-            self._left.clear()
+        if self._failed_in_succession >= _MAX_FAILURES_IN_SUCCESSION:
+            count = self._failed_in_succession
+            unsent = InferenceError(f"not sent, because {count} calls in succession failed")
+            self._failures += [RowFailure(rows, unsent) for rows in self._unsent]
+            self._unsent.clear()
 
 
 def _forget_frames(error: BaseException | None) -> None:
-    """Let go of the request that the frames of an error hold: there may be many."""
+    """Free the requests that the frames of an error refer to, since there may be many errors."""
     while error is not None:
         clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__
@@ -191,18 +194,19 @@ def _count(inputs: Tensors, signature: Signature) -> int:
     for spec in signature.inputs:
         if spec.shape[:1] != (-1,):
             raise InvalidRequestError(
-                f"input {spec} does not take any number of rows (-1 as its first size): use infer"
+                f"input {spec} accepts only a fixed number of rows: its first size is not -1. "
+                "Use `infer` for this model"
             )
     if not inputs:
-        raise InvalidRequestError("inputs: there are none, and so no rows")
+        raise InvalidRequestError("the model has no inputs, so it has no rows")
     if counts := differing_row_counts(inputs):
-        raise InvalidRequestError(f"inputs: different numbers of rows: {counts}")
+        raise InvalidRequestError(f"the inputs have different numbers of rows: {counts}")
     return len(next(iter(inputs.values())))
 
 
 def rows_per_call_of(inputs: Tensors, signature: Signature) -> int:
-    """Return how many rows make a call of `_CALL_BYTES`, sent or, as far as is known, answered."""
-    sample = {name: array[:: max(1, len(array) // _SAMPLE)] for name, array in inputs.items()}
+    """Return the number of rows whose request and expected response have `_CALL_BYTES` at most."""
+    sample = {name: array[:: max(1, len(array) // _SAMPLE_ROWS)] for name, array in inputs.items()}
     body, _ = request_body(sample)
     sent = len(body) / len(next(iter(sample.values())))
     answered = sum(map(_row_bytes, signature.outputs))
@@ -210,5 +214,5 @@ def rows_per_call_of(inputs: Tensors, signature: Signature) -> int:
 
 
 def _row_bytes(spec: TensorSpec) -> int:
-    """Return the bytes of a row, one for each size that is not known."""
+    """Return the bytes of a row of an output; counts each unknown size as 1."""
     return prod(map(abs, spec.shape[1:])) * DTYPES[spec.datatype].itemsize

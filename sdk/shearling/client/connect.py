@@ -1,13 +1,11 @@
-"""Connect to a deployed model: a function's alias through the Lambda API, or a URL."""
+"""Connect to a deployed model by function alias, through the Lambda API, or by URL."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, overload
 
 from shearling.client.lambda_model import _TARGETS, LambdaModel
-from shearling.errors import (
-    InvalidRefError,
-)
+from shearling.errors import InvalidRefError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,30 +42,35 @@ def connect(
     model: str | None = None,
     **options: Any,
 ) -> LambdaModel | HttpModel:
-    """Return a deployed model, to call by `infer`, or by `infer_many` with many rows.
+    """Return a deployed model, to call with `infer`, or with `infer_many` for many rows.
 
     Args:
-        target: `<function>:<alias>`, as in `acme-fraud:prod`, or the alias's ARN; or the URL of an
-            API, as Terraform's output `api_url` has it.
-        client: a Lambda client, instead of boto3's own for the ARN's or the default region.
-        model: of a URL, the model's name.
-        **options: of a URL. `alias`, or a version: None asks the default. `auth`: "iam" signs with
-            the usual credentials, None does not; by default what the host is AWS's for is signed,
-            if there is neither token nor key. `region`: signed for, where the host does not name
-            it. `token`: sent as a bearer token. `api_key`: sent as `x-api-key`.
-            `timeout_seconds`: for a request with all its tries.
+        target: `<function>:<alias>`, as in `acme-fraud:prod`, the alias's ARN, or the URL of an
+            API, as in Terraform's output `api_url`.
+        client: boto3 client for Lambda; by default a new one for the ARN's or the configured
+            region. Not for a URL.
+        model: name of the model; required for a URL, not allowed otherwise.
+        **options: only for a URL. `alias`: alias or version, by default the API's default alias.
+            `auth`: "iam" signs requests with the default AWS credentials, None does not; "auto",
+            the default, signs for an AWS host name when neither a token nor an API key is given.
+            `region`: AWS region to sign for, if the host name has none. `token`: bearer token.
+            `api_key`: sent as `x-api-key`. `timeout_seconds`: seconds to wait at most for a
+            request, retries included.
 
     Raises:
-        InvalidRefError: the target has no alias, or is no URL of an API with a model.
+        InvalidRefError: the target is neither a function with an alias nor the URL of an API, or
+            an option does not belong to this kind of target.
     """
     if not isinstance(target, str):
         raise InvalidRefError(f"target {target!r}: {_TARGETS}")
     if not target.startswith(("http://", "https://")):
         if model is not None or options:
-            raise InvalidRefError(f"target {target!r}: model and alias are for a URL")
+            raise InvalidRefError(
+                f"target {target!r} is not a URL; model= and alias= are allowed only for a URL"
+            )
         return LambdaModel(target, client=client)
     if not isinstance(model, str) or not model:
-        raise InvalidRefError(f"target {target!r}: a URL needs model=, the model's name")
+        raise InvalidRefError(f"target {target!r} is a URL; pass the model's name as model=")
     from shearling.client.http_model import HttpModel
 
     return HttpModel(target, model=model, **options)

@@ -1,4 +1,4 @@
-"""Call a deployed model: a function's alias through the Lambda API, or a URL."""
+"""Call a deployed model by function alias, through the Lambda API."""
 
 from __future__ import annotations
 
@@ -23,20 +23,21 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
 
-#: What Lambda's own refusals mean; any other is an InferenceError.
-_REFUSALS: dict[str, type[InferenceError]] = {
+#: Error class for each error code of Lambda itself; InferenceError for any other.
+_ERRORS_BY_CODE: dict[str, type[InferenceError]] = {
     "RequestEntityTooLargeException": PayloadTooLargeError,
     "RequestTooLargeException": PayloadTooLargeError,
     "ResourceNotFoundException": UnknownModelError,
 }
 
-#: Lambda may refuse for want of capacity, and then another try helps.
+#: Number of tries of an invocation that Lambda throttles.
 _ATTEMPTS = 5
 
-#: As many calls at once as an account runs by default; a connection is made when it is needed.
+#: Maximum number of connections: the default limit of concurrent invocations of an account.
+#: Connections are opened when they are needed.
 _CONNECTIONS = 1000
 
-_TARGETS = "expected <function>:<alias>, as in acme-fraud:prod, or an API's URL"
+_TARGETS = "expected <function>:<alias>, as in acme-fraud:prod, or the URL of an API"
 
 _ARN_PARTS = 7  # of a function's ARN, without an alias
 
@@ -46,10 +47,10 @@ class LambdaModel(RemoteModel):
 
     Args:
         target: `<function>:<alias>`, or the alias's ARN.
-        client: a Lambda client; by default boto3's, which tries again when Lambda throttles.
+        client: boto3 client for Lambda; by default a new one that retries when Lambda throttles.
 
     Raises:
-        InvalidRefError: the target has no alias.
+        InvalidRefError: the target is not a function with an alias.
     """
 
     def __init__(self, target: str, *, client: LambdaClient | None = None) -> None:
@@ -59,13 +60,17 @@ class LambdaModel(RemoteModel):
         self._name = ""
 
     def metadata(self) -> dict[str, Any]:
-        """Return name, version, inputs and outputs of what the alias serves now."""
+        """Return name, version, inputs and outputs of the version that the alias serves now."""
         document = self.call({"shearling": "metadata"}, expected="inputs")
         self._name = str(document["name"])
         return document
 
     def ready(self) -> bool:
-        """Say whether requests can be answered; raises if the way there fails."""
+        """Return whether the model can answer requests.
+
+        Raises:
+            InferenceError: the function cannot be invoked, or the model cannot be loaded.
+        """
         try:
             self.metadata()
         except ModelNotReadyError:
@@ -73,28 +78,28 @@ class LambdaModel(RemoteModel):
         return True
 
     def call(self, event: Mapping[str, Any], *, expected: str = "outputs") -> dict[str, Any]:
-        """Invoke the function with an event, and return its answer's document.
+        """Invoke the function with an event, and return the response's document.
 
         Args:
-            event: a request of the Open Inference Protocol.
-            expected: what a model's answer has.
+            event: request of the Open Inference Protocol.
+            expected: key that a model's response has.
 
         Raises:
-            InferenceError: as of `infer`.
+            InferenceError: as for `infer`.
         """
         return self._checked(self._invoke(json.dumps(event).encode()), expected)
 
     def _exchange(self, body: bytes, length: int | None) -> tuple[dict[str, Any], bytes]:
         if length is None:
             return self._checked(self._invoke(body), "outputs"), b""
-        # The function takes bytes in the form that an HTTP API gives them.
+        # The function accepts bytes only in the event of an HTTP API.
         path = f"/v2/models/{self._name}/infer"
         event = http_event("POST", path, {LENGTH_HEADER: str(length)}, base64_body(body))
         answer = self._checked(self._invoke(json.dumps(event).encode()), "body")
         status, headers, data = read_http_answer(answer)
         end = int(headers.get(LENGTH_HEADER, len(data)))
         document = json.loads(data[:end])
-        if status >= 400:  # noqa: PLR2004 - where HTTP's errors begin
+        if status >= 400:  # noqa: PLR2004 - the first error status of HTTP
             raise_error(status, str(document.get("error", document)))
         return self._checked(document, "outputs"), data[end:]
 
@@ -102,11 +107,14 @@ class LambdaModel(RemoteModel):
         if isinstance(document, dict) and "error" in document:
             raise_error(document.get("status", 500), str(document["error"]))
         if not isinstance(document, dict) or expected not in document:
-            raise InferenceError(f"{self.target} is no model: it answered {document!r:.200}")
+            raise InferenceError(
+                f"the response of {self.target} is not a model's, since it has no {expected!r}: "
+                f"{document!r:.200}"
+            )
         return document
 
     def _invoke(self, payload: bytes) -> Any:
-        """Return the function's answer."""
+        """Invoke the function and return its response's document."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         check_request(payload)
@@ -117,7 +125,7 @@ class LambdaModel(RemoteModel):
             data = answer["Payload"].read()
         except ClientError as error:
             code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
-            kind = _REFUSALS.get(code, InferenceError)
+            kind = _ERRORS_BY_CODE.get(code, InferenceError)
             raise kind(f"cannot invoke {self.target}: {code}: {message}") from error
         except BotoCoreError as error:
             raise InferenceError(f"cannot invoke {self.target}: {error}") from error
@@ -146,10 +154,13 @@ def _split(target: str) -> tuple[str, str, str | None]:
 
 
 def lambda_client(region: str | None = None) -> LambdaClient:
-    """Return a Lambda client as a caller of models needs it: patient, and asking again.
+    """Return a Lambda client for calls to models, with a long read timeout and retries.
+
+    Args:
+        region: AWS region; None: the configured one.
 
     Raises:
-        InferenceError: there is no region, or the configuration of AWS is wrong.
+        InferenceError: no region is configured, or the AWS configuration is invalid.
     """
     from botocore.exceptions import BotoCoreError, NoRegionError
 
@@ -159,7 +170,7 @@ def lambda_client(region: str | None = None) -> LambdaClient:
         return lambda_api.lambda_client(region, attempts=_ATTEMPTS, connections=_CONNECTIONS)
     except NoRegionError as error:
         raise InferenceError(
-            "no AWS region: set AWS_REGION, or name the function by its alias's ARN"
+            "no AWS region is configured. Set AWS_REGION, or pass the alias's ARN"
         ) from error
     except BotoCoreError as error:
-        raise InferenceError(f"Lambda cannot be called: {error}") from error
+        raise InferenceError(f"cannot create a Lambda client: {error}") from error

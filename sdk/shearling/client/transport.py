@@ -1,4 +1,4 @@
-"""Connections to an API that stay open between requests: a new one costs several round trips."""
+"""Send HTTP requests over connections that stay open, since opening one takes round trips."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ import urllib3
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: Of as many requests at once each keeps its connection.
-_KEPT = 64
+#: Maximum number of open connections that are kept for later requests.
+_MAX_KEPT_CONNECTIONS = 64
 
-#: A connection that nobody used for so long may have been dropped on the way, unknown to both ends:
-#: a request on it would fail, and nobody could say whether it was answered.
+#: Idle time after which connections are closed. A network device may have dropped an idle
+#: connection without notice. A request on it would fail, with no way to tell whether the function
+#: ran.
 IDLE_SECONDS = 50.0
 
 
 class Answer(NamedTuple):
-    """An answer; the names of its headers are in lower case."""
+    """A response; the header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -33,12 +34,12 @@ class Answer(NamedTuple):
 class Connections:
     """Sends requests to one host, from any number of threads.
 
-    No redirect is followed, for a signature and a token are for one host, and nothing is tried
-    again. Proxies and certificates are those of the environment.
+    Follows no redirects, because a signature or token is for one host only, and never retries.
+    Uses the proxies and certificates of the environment.
 
     Args:
-        url: of the host.
-        idle_seconds: after which an unused connection is not used again.
+        url: URL of the host.
+        idle_seconds: seconds after which an unused connection is closed.
     """
 
     def __init__(self, url: str, *, idle_seconds: float = IDLE_SECONDS) -> None:
@@ -46,29 +47,30 @@ class Connections:
         self._used = time.monotonic()
         self._lock = threading.Lock()
         parts = urlsplit(url)
-        options: dict[str, Any] = {"maxsize": _KEPT, "retries": False}
+        options: dict[str, Any] = {"maxsize": _MAX_KEPT_CONNECTIONS, "retries": False}
         if parts.scheme == "https":
             options["ssl_context"] = ssl.create_default_context()
         proxy = getproxies().get(parts.scheme)
         if proxy and not proxy_bypass(parts.hostname or ""):
-            self._pool: urllib3.PoolManager = _through(proxy, options)
+            self._pool: urllib3.PoolManager = _proxy_pool(proxy, options)
         else:
             self._pool = urllib3.PoolManager(**options)
 
     def send(
         self, method: str, url: str, body: bytes, headers: Mapping[str, str], seconds: float
     ) -> Answer:
-        """Send a request and return what is answered, whatever its status.
+        """Send a request and return the response, whatever its status.
 
         Args:
-            method: of the request.
-            url: on the host.
-            body: empty for none.
-            headers: of the request.
-            seconds: to wait at most for a connection, and for each part of the answer.
+            method: HTTP method.
+            url: URL on the host.
+            body: bytes of the body, empty for none.
+            headers: headers by name.
+            seconds: seconds to wait at most for a connection, and for each read of the response.
 
         Raises:
-            urllib3.exceptions.HTTPError: there is no answer; NewConnectionError: nothing was sent.
+            urllib3.exceptions.NewConnectionError: no connection; nothing was sent.
+            urllib3.exceptions.HTTPError: no complete response.
         """
         with self._lock:
             if time.monotonic() - self._used > self._idle_seconds:
@@ -81,12 +83,12 @@ class Connections:
         return Answer(answer.status, lower, answer.data)
 
 
-def _through(proxy: str, options: dict[str, Any]) -> urllib3.ProxyManager:
-    """Return connections through a proxy, with the name and the password in its URL."""
+def _proxy_pool(proxy: str, options: dict[str, Any]) -> urllib3.ProxyManager:
+    """Return connections through a proxy, with the user name and password in its URL."""
     parts = urlsplit(proxy)
     if parts.username is None:
         return urllib3.ProxyManager(proxy, **options)
-    who = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
     return urllib3.ProxyManager(
-        proxy, proxy_headers=urllib3.make_headers(proxy_basic_auth=who), **options
+        proxy, proxy_headers=urllib3.make_headers(proxy_basic_auth=user), **options
     )

@@ -1,4 +1,4 @@
-"""The document that a model serves about itself: valid, and true of what the server does."""
+"""The OpenAPI document of a model is valid and matches the server."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ from shearling_runtime.serving.model_server import ModelServer
 from tests.protocol.test_csv_rows import frame_server
 from tests.runtime.events.test_event_sources import columns_model
 from tests.runtime.test_runtime import Call, serve, settings_of
-from tests.support.http_server import http_door
+from tests.support.http_server import http_api
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Whether `data` has as many elements as `shape` says is beyond JSON Schema: a request may be
-#: valid by the document and refused all the same. The examples below are accepted.
+#: JSON Schema cannot express that `data` has as many elements as `shape` says, so the server may
+#: refuse a request that is valid by the document. The examples below are accepted.
 _BEYOND_A_SCHEMA = [positive_data_acceptance]
 
 
-def _door(server: ModelServer) -> Any:
-    return http_door(lambda event: respond(event, Call(), server))
+def _api(server: ModelServer) -> Any:
+    return http_api(lambda event: respond(event, Call(), server))
 
 
 @pytest.fixture(scope="module")
 def rows_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     directory = tmp_path_factory.mktemp("rows")
     server = serve(Registry(f"memory://{uuid.uuid4().hex}"), directory).server()
-    with _door(server) as url:
+    with _api(server) as url:
         yield url
 
 
@@ -62,13 +62,13 @@ def columns_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         columns_model, "fraud", example=example, format="cloudpickle", registry=registry
     )
     settings = replace(settings_of(registry, version.pin, directory), allow_pickle=True)
-    with _door(ModelServer(settings)) as url:
+    with _api(ModelServer(settings)) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
 def frame_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with _door(frame_server(tmp_path_factory.mktemp("frame"))) as url:
+    with _api(frame_server(tmp_path_factory.mktemp("frame"))) as url:
         yield url
 
 
@@ -80,13 +80,13 @@ def _fetched(url: str, path: str = "/v2/models/fraud") -> Any:
 @pytest.mark.parametrize("fixture", ["rows_url", "columns_url", "frame_url"])
 @pytest.mark.parametrize("mode", list(GenerationMode))
 @pytest.mark.parametrize("path", ["", "/ready", "/infer"])
-def test_schemathesis_finds_nothing(
+def test_schemathesis_finds_no_error(
     request: pytest.FixtureRequest, fixture: str, mode: GenerationMode, path: str
 ) -> None:
     url = request.getfixturevalue(fixture)
     api = schemathesis.openapi.from_dict(_fetched(url))
     api.config.update(base_url=url)
-    # One by one, not by its pytest plugin, which does not know pytest 9.1 and later.
+    # Without its pytest plugin, which does not support pytest 9.1 and later.
     operation = api[f"/v2/models/fraud{path}"]["POST" if path == "/infer" else "GET"]
 
     @settings(
@@ -104,7 +104,7 @@ def test_schemathesis_finds_nothing(
 
 @pytest.mark.parametrize("fixture", ["rows_url", "columns_url", "frame_url"])
 @pytest.mark.parametrize("path", ["/v2/models/fraud", "/v2/models/fraud/versions/prod"])
-def test_the_document_is_valid_and_its_examples_are_answered(
+def test_the_document_is_valid_and_its_examples_are_accepted(
     request: pytest.FixtureRequest, fixture: str, path: str
 ) -> None:
     url = request.getfixturevalue(fixture)

@@ -1,4 +1,4 @@
-"""The function that answers what spans models."""
+"""The catalog function, which lists the models of a stack."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_failed_release_does_not_hide_what_is_served(registry: Registry) -> No
     assert [entry["version"] for entry in listed()] == ["7"]
 
 
-def test_an_alias_without_a_release_is_unavailable_and_says_why(registry: Registry) -> None:
+def test_an_alias_without_a_release_is_unavailable_with_a_reason(registry: Registry) -> None:
     deploy(registry, "fraud", "prod")
     (entry,) = listed()
     assert (entry["state"], entry["version"]) == ("UNAVAILABLE", "")
@@ -100,21 +100,21 @@ def test_functions_of_other_stacks_are_not_listed(registry: Registry) -> None:
 
 
 @pytest.mark.parametrize("body", ["[", "[1]", '{"ready": "yes"}'])
-def test_a_body_that_is_no_request_is_refused(registry: Registry, body: str) -> None:
+def test_an_invalid_body_is_refused(registry: Registry, body: str) -> None:
     assert registry.release_log.deployments() == []
     status, _, text = ask("POST", "/v2/repository/index", body, accept="*/*")
     assert status == 400
     assert "body" in json.loads(text)["error"]
 
 
-def test_the_server_says_what_it_is_and_that_it_is_ready(registry: Registry) -> None:
+def test_the_server_has_metadata_and_health(registry: Registry) -> None:
     assert registry.release_log.deployments() == []
     assert "model_repository" in json.loads(ask("GET", "/v2")[2])["extensions"]
     assert json.loads(ask("GET", "/v2/health/live")[2]) == {"live": True}
     assert json.loads(ask("GET", "/v2/health/ready")[2])["ready"] is True
 
 
-def test_the_front_page_links_to_what_can_be_tried(registry: Registry) -> None:
+def test_the_front_page_links_to_ready_models(registry: Registry) -> None:
     deploy(registry, "fraud", "prod")
     deploy(registry, "embed", "prod")
     release(registry, "fraud", "prod", 7)
@@ -127,7 +127,7 @@ def test_the_front_page_links_to_what_can_be_tried(registry: Registry) -> None:
 
 
 @pytest.mark.parametrize(("path", "base"), [("/live", "/live/"), ("/live/", "/live/"), ("/", "/")])
-def test_the_front_page_of_a_rest_api_links_to_where_it_answers(
+def test_the_front_page_of_a_rest_api_has_the_stage_in_its_links(
     registry: Registry, path: str, base: str
 ) -> None:
     deploy(registry, "fraud", "prod")
@@ -136,7 +136,7 @@ def test_the_front_page_of_a_rest_api_links_to_where_it_answers(
     assert f'href="{base}v2/models/fraud/docs"' in page
 
 
-def test_the_front_page_is_json_for_who_asks_for_it(registry: Registry) -> None:
+def test_the_front_page_is_json_on_request(registry: Registry) -> None:
     deploy(registry, "fraud", "prod")
     _, headers, text = ask("GET", "/", accept="application/json")
     assert headers["content-type"] == "application/json"
@@ -148,7 +148,7 @@ def test_names_are_escaped(registry: Registry) -> None:
     assert "<script" not in ask("GET", "/")[2]
 
 
-def test_another_path_or_method_is_refused_and_told_what_is_allowed(registry: Registry) -> None:
+def test_another_path_or_method_is_refused_with_what_is_allowed(registry: Registry) -> None:
     assert registry.release_log.deployments() == []
     assert ask("GET", "/v1/models")[0] == 404
     status, headers, _ = ask("GET", "/v2/repository/index")
@@ -169,7 +169,7 @@ def test_another_path_or_method_is_refused_and_told_what_is_allowed(registry: Re
         ("POST", "/v2/repository/index", b""),
     ],
 )
-def test_a_rest_api_is_answered_as_an_http_api(
+def test_a_rest_api_gets_the_same_answers_as_an_http_api(
     registry: Registry, method: str, path: str, body: bytes
 ) -> None:
     deploy(registry, "fraud", "prod")
@@ -187,6 +187,6 @@ def test_a_registry_that_cannot_be_read_is_a_503_without_its_address(
     assert "gopher" in capfd.readouterr().out
 
 
-def test_a_bundle_and_no_deployment_is_no_model_here(registry: Registry, tmp_path: Path) -> None:
+def test_a_bundle_without_a_deployment_is_not_listed(registry: Registry, tmp_path: Path) -> None:
     scaling_bundle(tmp_path).publish(registry)
     assert listed() == []

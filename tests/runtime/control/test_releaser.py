@@ -36,7 +36,7 @@ class Context:
 
 @dataclass
 class Releases:
-    """In place of `release_alias`: what was asked for, and what is to come of it."""
+    """Replaces `release_alias`: records the calls, and returns given outcomes."""
 
     outcomes: Mapping[str, str | Exception] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
@@ -79,7 +79,7 @@ def releases(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> Releases:
 
 
 def s3_event(key: str) -> dict[str, Any]:
-    """Return what EventBridge sends, as recorded, but for the key."""
+    """Return a recorded event of EventBridge with another key."""
     return {
         "version": "0",
         "id": "17793124-05d4-b198-2fde-7ededc63b103",
@@ -104,7 +104,7 @@ def s3_event(key: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "prefix", ["", "shearling/", "a/models/b/", "with%20space/", "with+plus/", "encoded%2F"]
 )
-def test_a_new_alias_entry_releases_the_alias_wherever_we_serve_it(
+def test_a_new_alias_entry_releases_the_alias_on_all_functions_of_the_releaser(
     releases: Releases, prefix: str
 ) -> None:
     key = f"{prefix}models/fraud/aliases/prod/0000000007.json"
@@ -123,12 +123,12 @@ def test_a_new_alias_entry_releases_the_alias_wherever_we_serve_it(
         "",
     ],
 )
-def test_an_event_about_something_else_is_no_failure(releases: Releases, key: str) -> None:
+def test_an_event_of_another_object_is_ignored(releases: Releases, key: str) -> None:
     assert releaser.handler(s3_event(key), Context()) == {"results": []}
     assert releases.asked == []
 
 
-def test_a_sweep_goes_over_every_alias_of_every_function_of_ours(releases: Releases) -> None:
+def test_the_schedule_releases_all_aliases_of_all_functions(releases: Releases) -> None:
     releaser.handler({"sweep": True}, Context())
     assert sorted(releases.asked) == [
         ("acme-churn", "prod"),
@@ -147,7 +147,7 @@ def test_a_sweep_goes_over_every_alias_of_every_function_of_ours(releases: Relea
         ({"model": "fraud", "alias": None}, ["prod", "staging"]),
     ],
 )
-def test_terraform_and_people_name_a_function_or_a_model_and_perhaps_an_alias(
+def test_a_request_names_a_function_or_a_model_and_optionally_an_alias(
     releases: Releases, event: dict[str, Any], expected: list[str]
 ) -> None:
     releaser.handler(event, Context())
@@ -166,16 +166,14 @@ def test_terraform_and_people_name_a_function_or_a_model_and_perhaps_an_alias(
         {"model": "ghost"},
     ],
 )
-def test_to_ask_for_what_is_not_there_is_an_error(
-    releases: Releases, event: dict[str, Any]
-) -> None:
-    with pytest.raises(ReleaseError, match="nothing deployed here answers to"):
+def test_a_request_without_a_match_is_an_error(releases: Releases, event: dict[str, Any]) -> None:
+    with pytest.raises(ReleaseError, match="no deployed function and alias match"):
         releaser.handler(event, Context())
     assert releases.asked == []
 
 
 @pytest.mark.parametrize("event", [{}, {"sweep": False}, {"alias": "prod"}, {"detail": {}}])
-def test_an_event_of_no_known_kind_is_an_error(releases: Releases, event: dict[str, Any]) -> None:
+def test_an_unknown_event_is_an_error(releases: Releases, event: dict[str, Any]) -> None:
     with pytest.raises(ReleaseError, match="not a request to release"):
         releaser.handler(event, Context())
     assert releases.asked == []
@@ -188,14 +186,14 @@ def test_an_event_of_no_known_kind_is_an_error(releases: Releases, event: dict[s
         "arn:aws:lambda:eu-west-1:111111111111:function:acme_releaser",
     ],
 )
-def test_the_functions_of_our_namesake_in_another_region_or_account_are_not_ours(
+def test_functions_of_a_releaser_of_the_same_name_elsewhere_are_ignored(
     releases: Releases, arn: str
 ) -> None:
     assert releaser.handler({"sweep": True}, Context(invoked_function_arn=arn)) == {"results": []}
     assert releases.asked == []
 
 
-def test_the_results_say_what_became_of_each_alias(releases: Releases) -> None:
+def test_the_results_have_the_outcome_of_each_alias(releases: Releases) -> None:
     answer = releaser.handler({"function": "acme-fraud", "alias": "prod"}, Context())
     assert json.loads(json.dumps(answer)) == {
         "results": [
@@ -214,7 +212,7 @@ def test_the_results_say_what_became_of_each_alias(releases: Releases) -> None:
 
 
 @pytest.mark.parametrize("failure", ["failed", ReleaseError("out of wool"), OSError("out of wool")])
-def test_one_failure_does_not_keep_the_others_waiting_and_is_raised_at_the_end(
+def test_a_failure_does_not_stop_other_aliases_and_is_raised_at_the_end(
     releases: Releases, failure: str | Exception
 ) -> None:
     releases.outcomes = {"acme-fraud:prod": failure}
@@ -223,22 +221,24 @@ def test_one_failure_does_not_keep_the_others_waiting_and_is_raised_at_the_end(
     assert releases.asked == [("acme-fraud", "prod"), ("acme-fraud", "staging")]
 
 
-def test_an_apply_that_fails_says_to_mend_what_was_changed(releases: Releases) -> None:
+def test_a_failed_apply_has_the_next_step(releases: Releases) -> None:
     releases.outcomes = {"acme-fraud:prod": "failed"}
-    with pytest.raises(ReleaseError, match="served on: mend what was changed and apply again, or"):
+    with pytest.raises(
+        ReleaseError, match=r"previous versions\. To recover, fix the change and apply again"
+    ):
         releaser.handler({"function": "acme-fraud"}, Context())
-    with pytest.raises(ReleaseError, match=r"served on: roll back"):
+    with pytest.raises(ReleaseError, match=r"previous versions\. To recover, roll back"):
         releaser.handler({"function": "acme-fraud", "alias": "prod"}, Context())
 
 
 @pytest.mark.parametrize("action", ["create", "update"])
-def test_a_guard_lets_everything_but_a_destroy_pass(releases: Releases, action: str) -> None:
+def test_the_guard_refuses_nothing_but_a_destroy(releases: Releases, action: str) -> None:
     guard = {"shearling": "guard", "force_destroy": False, "tf": {"action": action}}
     assert releaser.handler(guard, Context()) == {}
     assert releases.asked == []
 
 
-def test_a_guard_refuses_a_destroy_while_the_registry_has_models(
+def test_the_guard_refuses_a_destroy_while_the_registry_has_models(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(REGISTRY_VARIABLE, str(tmp_path / "registry"))
@@ -250,7 +250,7 @@ def test_a_guard_refuses_a_destroy_while_the_registry_has_models(
     assert releaser.handler(guard | {"force_destroy": True}, Context()) == {}
 
 
-def test_word_of_a_stager_does_not_raise_for_an_alias_that_it_only_sweeps(
+def test_a_result_of_the_stager_raises_no_error_for_other_aliases(
     releases: Releases,
 ) -> None:
     request = {"shearling": "stage", "pin": pin(2), "function": "acme-fraud", "alias": "prod"}
@@ -263,7 +263,7 @@ def test_word_of_a_stager_does_not_raise_for_an_alias_that_it_only_sweeps(
         releaser.handler(event, Context())
 
 
-def test_a_sweep_reports_failures_and_does_not_raise(releases: Releases) -> None:
+def test_the_schedule_reports_failures_and_raises_no_error(releases: Releases) -> None:
     releases.outcomes = {"acme-fraud:prod": "failed"}
     results = releaser.handler({"sweep": True}, Context())["results"]
     told = {(it["function"], it["alias"]): it["outcome"] for it in results}
@@ -281,13 +281,13 @@ def test_a_release_with_a_note_succeeds_and_still_raises_the_alarm(
     assert [(it["ReleaseFailed"], it["reason"]) for it in lines] == [(1, "version 3 failed")] * 2
 
 
-def test_when_time_is_short_nothing_is_begun(releases: Releases) -> None:
+def test_nothing_is_started_without_time_left(releases: Releases) -> None:
     with pytest.raises(ReleaseError, match="no time left"):
         releaser.handler({"function": "acme-fraud"}, Context(seconds=9))
     assert releases.asked == []
 
 
-def test_each_alias_is_one_log_line_that_is_a_metric_too(
+def test_each_alias_is_one_log_line_with_metrics(
     releases: Releases, capfd: pytest.CaptureFixture[str]
 ) -> None:
     releases.outcomes = {"acme-fraud:staging": "failed"}
@@ -310,7 +310,7 @@ def test_each_alias_is_one_log_line_that_is_a_metric_too(
         assert all(metric["Name"] in line for metric in metrics["Metrics"])
 
 
-def test_the_traceback_of_a_surprise_is_in_the_log(
+def test_the_traceback_of_an_unexpected_error_is_logged(
     releases: Releases, capfd: pytest.CaptureFixture[str]
 ) -> None:
     releases.outcomes = {"acme-fraud:prod": KeyError("surprise")}
@@ -319,7 +319,7 @@ def test_the_traceback_of_a_surprise_is_in_the_log(
     assert "Traceback" in capfd.readouterr().out
 
 
-def test_a_fresh_role_s_denial_by_the_registry_is_waited_out(
+def test_a_denial_of_a_new_role_by_the_registry_is_retried(
     releases: Releases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     denials = [StoreError("cannot list deployments: access denied", denied=True)] * 3

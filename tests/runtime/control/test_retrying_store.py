@@ -19,7 +19,7 @@ DENIED = StoreError("cannot read a: access denied", denied=True)
 
 @dataclass
 class Refusals:
-    """A store that refuses, one error a call, and then does its work."""
+    """A store that raises the given errors, one for each call, and then works."""
 
     errors: list[StoreError]
     time: FakeTime = field(default_factory=FakeTime)
@@ -55,15 +55,13 @@ class Refusals:
     ],
     ids=["read", "read_range", "size", "create", "keys", "keys after", "folders"],
 )
-def test_what_a_fresh_role_may_not_do_yet_is_asked_again(
-    ask: Callable[[Store], Any], expected: Any
-) -> None:
+def test_a_denial_of_a_new_role_is_retried(ask: Callable[[Store], Any], expected: Any) -> None:
     refusals = Refusals([DENIED] * 5)
     assert ask(refusals.store()) == expected
     assert 1 < refusals.time.seconds < 30
 
 
-def test_a_right_that_lacks_for_good_costs_half_a_minute_once() -> None:
+def test_a_missing_permission_delays_for_half_a_minute_once() -> None:
     refusals = Refusals([DENIED] * 100)
     store = refusals.store()
     for _ in range(3):
@@ -73,14 +71,14 @@ def test_a_right_that_lacks_for_good_costs_half_a_minute_once() -> None:
     assert refusals.asked < 100
 
 
-def test_when_time_is_up_nothing_is_asked_again() -> None:
+def test_nothing_is_retried_after_the_end() -> None:
     refusals = Refusals([DENIED] * 100)
     with pytest.raises(StoreError, match="access denied"):
         refusals.store(end=5).read("log/1.json")
     assert 5 <= refusals.time.seconds < 10
 
 
-def test_another_failure_is_an_answer() -> None:
+def test_another_error_is_not_retried() -> None:
     refusals = Refusals([StoreError("the bucket does not exist")])
     with pytest.raises(StoreError, match="bucket"):
         refusals.store().read("log/1.json")

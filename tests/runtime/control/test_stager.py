@@ -1,4 +1,4 @@
-"""The stager on a real directory: at once, cut off, without room; and what a prune removes."""
+"""The stager on a real directory: concurrent, killed, on a full disk; and prune."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NEVER = float("inf")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 
-#: Takes part in the tests below as a process of its own.
+#: Stages a bundle in its own process.
 STAGE = """
 import sys
 from pathlib import Path
@@ -63,11 +63,11 @@ class Staged:
         return stager.stage(self.registry, self.mount, self.pin, **options)
 
     def names(self) -> set[str]:
-        """The names that a whole bundle has, and no others."""
+        """The names of all files of the complete bundle."""
         return {hex_of(self.pin), *(file.hex for file in self.manifest.files)}
 
     def is_whole(self) -> bool:
-        """Whether all of it is there and proven, and nothing else."""
+        """Whether the directory has all files of the bundle, verified, and no others."""
         there = {path.name: path.read_bytes() for path in (self.mount / BLOBS).iterdir()}
         proven = all(digest_of(data) == f"sha256:{name}" for name, data in there.items())
         return set(there) == self.names() and proven
@@ -78,7 +78,7 @@ def hex_of(pin: Pin) -> str:
 
 
 def bundle_with(directory: Path, size: int) -> Bundle:
-    """A bundle that drags a file of random bytes along."""
+    """Return a bundle with an additional file of random bytes."""
     bundle = scaling_bundle(directory)
     ballast = directory / "ballast"
     part, chance = 10_000_000, random.Random(size)
@@ -106,22 +106,22 @@ def staged(tmp_path: Path) -> Staged:
 
 
 def logged_bytes(capfd: pytest.CaptureFixture[str]) -> int:
-    """How many bytes the stager says that it has fetched."""
+    """Return the number of fetched bytes in the stager's log."""
     (line,) = map(json.loads, capfd.readouterr().out.splitlines())
     assert line["event"] == "staged"
     return int(line["bytes"])
 
 
-# Bringing a bundle
+# Staging
 
 
-def test_a_bundle_lies_under_its_digests_manifest_included(staged: Staged) -> None:
+def test_a_staged_bundle_has_its_digests_as_names_manifest_included(staged: Staged) -> None:
     assert not stager.ensure_staged(staged.mount, staged.pin)
     assert staged.stage() == {"outcome": "staged"}
     assert staged.is_whole()
 
 
-def test_what_two_versions_share_is_copied_once(
+def test_files_that_two_versions_share_are_copied_once(
     staged: Staged, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     staged.stage()
@@ -139,15 +139,15 @@ def test_what_two_versions_share_is_copied_once(
     assert (staged.mount / BLOBS / ballast.hex).stat().st_ino == before
 
 
-def test_without_time_nothing_is_begun_and_the_next_one_finishes(staged: Staged) -> None:
+def test_without_time_nothing_is_fetched_and_the_next_stager_finishes(staged: Staged) -> None:
     answer = staged.stage(end=1.0, now=lambda: 2.0)
     assert answer["outcome"] == "unfinished"
-    assert "the next sweep resumes it" in answer["reason"]
+    assert "the next scheduled reconciliation resumes" in answer["reason"]
     assert staged.stage() == {"outcome": "staged"}
     assert staged.is_whole()
 
 
-def test_when_time_runs_out_under_way_what_is_done_is_kept(
+def test_when_time_runs_out_finished_parts_are_kept(
     staged: Staged, capfd: pytest.CaptureFixture[str]
 ) -> None:
     looks = iter(range(1000))
@@ -160,7 +160,7 @@ def test_when_time_runs_out_under_way_what_is_done_is_kept(
     assert logged_bytes(capfd) < staged.manifest.size
 
 
-def test_a_blob_changed_in_the_registry_is_a_final_failure_that_leaves_nothing(
+def test_a_blob_changed_in_the_registry_is_a_final_failure_and_leaves_no_file(
     staged: Staged,
 ) -> None:
     ballast = staged.manifest.file("ballast")
@@ -180,7 +180,7 @@ def test_a_manifest_changed_in_the_registry_is_a_final_failure(staged: Staged) -
     assert (answer["outcome"], answer["is_final"]) == ("failed", True)
 
 
-def test_a_blob_that_is_missing_may_come_back(staged: Staged) -> None:
+def test_a_missing_blob_is_not_a_final_failure(staged: Staged) -> None:
     ballast = staged.manifest.file("ballast")
     registry = Path(staged.registry.store.uri.removeprefix("file://"))
     blob = registry / blob_key(ballast.hex)
@@ -199,18 +199,21 @@ def test_a_lost_mount_fails_with_its_path(staged: Staged) -> None:
     assert f"the file system at {staged.mount} cannot be used" in answer["reason"]
 
 
-# At once
+# Concurrent stagers
 
 
-def test_of_two_stagers_with_the_same_bundle_one_copies(staged: Staged) -> None:
+def test_only_one_of_two_stagers_copies_the_same_bundle(staged: Staged) -> None:
     with stager.locked(staged.mount, hex_of(staged.pin)) as is_ours:
         assert is_ours
         answer = staged.stage()
-    assert (answer["outcome"], answer["reason"]) == ("unfinished", "another stager is at it")
+    assert (answer["outcome"], answer["reason"]) == (
+        "unfinished",
+        "another stager is staging this bundle",
+    )
     assert staged.stage() == {"outcome": "staged"}
 
 
-def test_two_stagers_at_once_leave_one_whole_bundle(staged: Staged) -> None:
+def test_two_concurrent_stagers_leave_one_complete_bundle(staged: Staged) -> None:
     processes = [run(staged) for _ in range(2)]
     outcomes = [process.communicate(timeout=60)[0] for process in processes]
     assert any("staged" in outcome for outcome in outcomes)
@@ -218,7 +221,7 @@ def test_two_stagers_at_once_leave_one_whole_bundle(staged: Staged) -> None:
     assert staged.is_whole()
 
 
-def test_without_locks_two_stagers_at_once_leave_one_whole_bundle(
+def test_two_concurrent_stagers_without_locks_leave_one_complete_bundle(
     staged: Staged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     @contextmanager
@@ -246,11 +249,11 @@ def run(staged: Staged) -> subprocess.Popen[str]:
     return process
 
 
-# Cut off
+# Killed stagers
 
 
 @pytest.mark.slow
-def test_stagers_killed_at_twenty_moments_and_one_that_finishes_leave_a_whole_bundle(
+def test_a_bundle_is_complete_after_twenty_killed_stagers_and_one_that_finishes(
     tmp_path: Path,
 ) -> None:
     mount = tmp_path / "mount"
@@ -265,7 +268,7 @@ def test_stagers_killed_at_twenty_moments_and_one_that_finishes_leave_a_whole_bu
         process.communicate(timeout=30)
         killed += process.returncode == -signal.SIGKILL
         for path in (mount / BLOBS).glob("*"):
-            # What has its name is whole, at every moment.
+            # A file that has a blob's name is complete at every moment.
             if len(path.name) == 64:
                 assert digest_of(path.read_bytes()) == f"sha256:{path.name}"
     assert killed
@@ -273,12 +276,12 @@ def test_stagers_killed_at_twenty_moments_and_one_that_finishes_leave_a_whole_bu
     assert staged.is_whole()
 
 
-# No room
+# Full disk
 
 
 @pytest.fixture
 def small_disk() -> Iterator[Path]:
-    """A file system of 24 MB of the test's own."""
+    """A file system of 24 MB for this test."""
     directory = Path(tempfile.mkdtemp(prefix="shearling-disk-"))
     command = ["mount", "-t", "tmpfs", "-o", "size=24m", "shearling-test", str(directory)]
     if subprocess.run(command, capture_output=True, check=False).returncode:
@@ -290,7 +293,7 @@ def small_disk() -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("size", [20_000_000, 40_000_000], ids=["beside others", "even alone"])
-def test_a_full_disk_fails_with_the_reason_and_gives_the_room_back(
+def test_a_full_disk_fails_with_the_reason_and_frees_the_space(
     small_disk: Path, tmp_path: Path, size: int
 ) -> None:
     filler = small_disk / "of somebody else"
@@ -308,11 +311,11 @@ def test_a_full_disk_fails_with_the_reason_and_gives_the_room_back(
         assert staged.stage() == {"outcome": "staged"}
 
 
-def test_a_disk_that_fills_under_way_gives_the_room_back(
+def test_a_disk_that_fills_while_staging_frees_the_space(
     small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     staged = published(tmp_path, 40_000_000, small_disk)
-    # As on a network file system, which says that it has room without end.
+    # As on a network file system, which reports unlimited space.
     usage = shutil.disk_usage(small_disk)._replace(free=10**12)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     answer = staged.stage()
@@ -322,7 +325,7 @@ def test_a_disk_that_fills_under_way_gives_the_room_back(
     assert shutil.disk_usage(small_disk).free > 22_000_000
 
 
-# The function
+# Handler
 
 
 class Context:
@@ -330,7 +333,7 @@ class Context:
         return 900_000
 
 
-def test_the_function_looks_stages_and_prunes(
+def test_the_handler_checks_stages_and_prunes(
     staged: Staged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SHEARLING_MOUNT", str(staged.mount))
@@ -343,20 +346,20 @@ def test_the_function_looks_stages_and_prunes(
     assert ask("stage", pin=str(staged.pin), function="f") == {"outcome": "staged"}
     assert ask("look", pin=str(staged.pin)) == {"staged": True}
     assert ask("prune", keep=sorted(staged.names())) == {"blobs": []}
-    with pytest.raises(ReleaseError, match="look, stage or prune"):
+    with pytest.raises(ReleaseError, match="expected 'look', 'stage' or 'prune'"):
         ask("sweep")
 
 
-# Removing
+# Prune
 
 
 def prune(staged: Staged, keep: set[str], moment: datetime, **options: Any) -> dict[str, str]:
-    """The state of each blob that nothing needs."""
+    """Prune, and return the state of each unneeded blob."""
     answer = stager.prune(staged.mount, keep, now=lambda: moment, **options)
     return {row["digest"].removeprefix("sha256:"): row["state"] for row in answer["blobs"]}
 
 
-def test_a_blob_goes_a_day_after_nothing_needs_it(staged: Staged) -> None:
+def test_a_blob_is_removed_a_day_after_it_was_first_unneeded(staged: Staged) -> None:
     staged.stage()
     waiting = dict.fromkeys(staged.names(), "waiting")
     assert prune(staged, set(), NOW) == waiting
@@ -367,7 +370,7 @@ def test_a_blob_goes_a_day_after_nothing_needs_it(staged: Staged) -> None:
     assert list((staged.mount / "unpinned").iterdir()) == []
 
 
-def test_what_is_needed_is_never_removed(staged: Staged) -> None:
+def test_a_needed_blob_is_never_removed(staged: Staged) -> None:
     staged.stage()
     kept = {hex_of(staged.pin), staged.manifest.file("ballast").hex}
     prune(staged, kept, NOW)
@@ -375,7 +378,7 @@ def test_what_is_needed_is_never_removed(staged: Staged) -> None:
     assert {path.name for path in (staged.mount / BLOBS).iterdir()} == kept
 
 
-def test_a_dry_run_removes_and_notes_nothing(staged: Staged) -> None:
+def test_a_dry_run_removes_and_marks_nothing(staged: Staged) -> None:
     staged.stage()
     prune(staged, set(), NOW, dry_run=True)
     assert not (staged.mount / "unpinned").exists()
@@ -385,7 +388,7 @@ def test_a_dry_run_removes_and_notes_nothing(staged: Staged) -> None:
 
 
 @pytest.mark.parametrize("use", ["look", "stage", "keep"])
-def test_the_day_begins_anew_when_somebody_needs_the_bundle(staged: Staged, use: str) -> None:
+def test_the_day_starts_again_when_the_bundle_is_needed(staged: Staged, use: str) -> None:
     staged.stage()
     prune(staged, set(), NOW)
     if use == "look":
@@ -401,10 +404,10 @@ def test_the_day_begins_anew_when_somebody_needs_the_bundle(staged: Staged, use:
 def test_nothing_is_removed_while_a_bundle_is_staged(staged: Staged) -> None:
     with stager.locked(staged.mount, "blobs-sha256", shared=True):
         answer = stager.prune(staged.mount, set())
-    assert answer == {"reason": "a bundle is being staged: try again later"}
+    assert answer == {"reason": "a bundle is being staged; try again later"}
 
 
-def test_what_a_killed_stager_left_goes_too_and_what_is_being_written_stays(
+def test_the_file_of_a_killed_stager_is_removed_and_a_file_being_written_stays(
     staged: Staged,
 ) -> None:
     blobs = staged.mount / BLOBS

@@ -1,4 +1,4 @@
-"""Every door and the whole protocol: one core, whatever form a request arrives in."""
+"""All event sources and the whole protocol: the same answers for all forms of a request."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> ModelServer:
 
 
 def columns_model(values: Any) -> Any:
-    """A model with two inputs and outputs: an age doubled, a country in capitals."""
+    """Return a model with two inputs and outputs: it doubles an age and capitalises a country."""
     with np.errstate(over="ignore"):
         twice = values["age"] * 2
     return {"twice": twice, "name": np.char.upper(values["country"].astype(str)).astype(object)}
@@ -72,7 +72,7 @@ def post(
     path: str = INFER,
     **headers: str,
 ) -> dict[str, Any]:
-    """POST a body through a door; header names have _ for -."""
+    """POST a body as an event of a source; header names have _ for -."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     named = [(name.replace("_", "-"), value) for name, value in headers.items()]
     answer: dict[str, Any] = respond(PAYLOADS[payload]("POST", path, named, data), Call(), server)
@@ -95,14 +95,14 @@ def binary_request(**more: Any) -> tuple[bytes, str]:
     return text + ROWS.tobytes(), str(len(text))
 
 
-# The doors
+# Event sources
 
 
 @pytest.mark.parametrize(
     "name",
     ["rest-infer", "rest-infer-base64", "function-url-infer", "alb-infer", "alb-infer-base64"],
 )
-def test_every_recorded_event_of_the_other_doors_is_answered(
+def test_every_recorded_event_of_the_other_sources_is_answered(
     server: ModelServer, name: str
 ) -> None:
     answer = respond(event(name), Call(), server)
@@ -111,7 +111,7 @@ def test_every_recorded_event_of_the_other_doors_is_answered(
     assert output["data"] == [2.0, 4.0]
 
 
-def test_a_load_balancer_is_answered_with_the_headers_that_its_target_group_has(
+def test_a_load_balancer_gets_headers_in_the_form_of_its_target_group(
     server: ModelServer,
 ) -> None:
     single, several = (
@@ -122,19 +122,19 @@ def test_a_load_balancer_is_answered_with_the_headers_that_its_target_group_has(
     assert "headers" not in several
 
 
-def test_a_load_balancer_finds_a_function_that_serves_healthy(server: ModelServer) -> None:
+def test_a_ready_function_passes_the_load_balancers_health_check(server: ModelServer) -> None:
     health = event_alb("GET", "/v2/health/ready", [("User-Agent", "ELB-HealthChecker/2.0")], b"")
     assert respond(health, Call(), server)["statusCode"] == 200
 
 
-def test_what_a_load_balancer_does_not_carry_is_a_413_that_says_so(server: ModelServer) -> None:
+def test_a_response_above_the_load_balancers_limit_is_a_413(server: ModelServer) -> None:
     rows = np.ones((100_000, 2), np.float32)  # 800 kB, and a third more as base64
     answer = post(server, rows.tobytes(), payload="alb", Inference_Header_Content_Length="0")
     assert answer["statusCode"] == 413
-    assert "and a load balancer carries 1,048,576: ask for fewer rows" in answer["body"]
+    assert "a load balancer returns 1,048,576 at most. Send fewer rows" in answer["body"]
 
 
-def test_headers_of_a_rest_api_may_come_in_the_map_of_several_values_only(
+def test_headers_of_a_rest_api_may_be_only_in_the_multi_value_map(
     server: ModelServer,
 ) -> None:
     request = copy.deepcopy(event("rest-infer"))
@@ -147,7 +147,7 @@ def test_headers_of_a_rest_api_may_come_in_the_map_of_several_values_only(
 
 @pytest.mark.parametrize("payload", ["1.0", "2.0"])
 @pytest.mark.parametrize("stage", ["$default", "test", "v2"])
-def test_a_stage_is_no_part_of_the_path(server: ModelServer, payload: str, stage: str) -> None:
+def test_the_stage_is_removed_from_the_path(server: ModelServer, payload: str, stage: str) -> None:
     prefix = "" if stage == "$default" else f"/{stage}"
     path = f"{prefix}/v2/models/fraud/versions/prod/ready"
     answer = respond(PAYLOADS[payload]("GET", path, [], b"", stage), Call(), server)
@@ -156,7 +156,7 @@ def test_a_stage_is_no_part_of_the_path(server: ModelServer, payload: str, stage
 
 @pytest.mark.parametrize("payload", PAYLOADS)
 @pytest.mark.parametrize("header", ["content-type", "Content-Type", None])
-def test_a_type_in_any_case_or_none_is_answered(
+def test_the_content_type_may_have_any_case_or_be_missing(
     server: ModelServer, payload: str, header: str | None
 ) -> None:
     headers = {header: "application/json"} if header else {}
@@ -165,35 +165,35 @@ def test_a_type_in_any_case_or_none_is_answered(
     assert content(answer)[0]["outputs"][0]["data"] == [2.0, 4.0]
 
 
-# Packed bodies
+# Compressed bodies
 
 
 @pytest.mark.parametrize(
     ("encoding", "pack"), [("gzip", gzip.compress), ("Deflate", zlib.compress), ("identity", bytes)]
 )
-def test_a_packed_body_is_unpacked(server: ModelServer, encoding: str, pack: Any) -> None:
+def test_a_compressed_body_is_decompressed(server: ModelServer, encoding: str, pack: Any) -> None:
     text = json.dumps({"instances": [[1, 2]]}).encode()
     answer = post(server, pack(text), Content_Encoding=encoding)
     assert content(answer)[0]["predictions"] == [[2.0, 4.0]]
 
 
-def test_what_unpacks_to_more_than_a_request_may_be_is_a_413(server: ModelServer) -> None:
+def test_a_body_that_decompresses_above_the_limit_is_a_413(server: ModelServer) -> None:
     bomb = gzip.compress(b" " * (REQUEST_LIMIT * 20))
     answer = post(server, bomb, content_encoding="gzip", content_type="application/json")
     assert answer["statusCode"] == 413
-    assert "unpacks to more than 6,291,456 bytes" in content(answer)[0]["error"]
+    assert "decompressed body has more than 6,291,456 bytes" in content(answer)[0]["error"]
 
 
 @pytest.mark.parametrize(
     ("body", "encoding", "message"),
     [
-        (b"{}", "br", "content-encoding: 'br' is not gzip or deflate"),
-        (b"{}", "gzip", "body: not gzip"),
-        (gzip.compress(b"{}", mtime=0)[:-4], "gzip", "body: not one whole gzip stream"),
-        (gzip.compress(b"{}", mtime=0) * 2, "gzip", "body: not one whole gzip stream"),
+        (b"{}", "br", "content-encoding: 'br' is not supported; use gzip or deflate"),
+        (b"{}", "gzip", "body: invalid gzip data"),
+        (gzip.compress(b"{}", mtime=0)[:-4], "gzip", "body: expected one complete gzip stream"),
+        (gzip.compress(b"{}", mtime=0) * 2, "gzip", "body: expected one complete gzip stream"),
     ],
 )
-def test_what_is_not_packed_as_it_says_is_a_400(
+def test_a_body_that_is_not_in_its_encoding_is_a_400(
     server: ModelServer, body: bytes, encoding: str, message: str
 ) -> None:
     answer = post(server, body, content_encoding=encoding)
@@ -212,7 +212,7 @@ def test_what_is_not_packed_as_it_says_is_a_400(
         {"outputs": [{"name": "Y", "parameters": {"binary_data": True}}]},
     ],
 )
-def test_tensors_come_and_go_as_bytes(
+def test_tensors_are_received_and_returned_as_bytes(
     server: ModelServer, payload: str, wish: dict[str, Any]
 ) -> None:
     body, length = binary_request(id="r", **wish)
@@ -227,7 +227,7 @@ def test_tensors_come_and_go_as_bytes(
     np.testing.assert_array_equal(read_answer(document, tail)["Y"], ROWS * 2)
 
 
-def test_an_outputs_own_wish_goes_before_the_one_for_all(server: ModelServer) -> None:
+def test_a_parameter_of_an_output_overrides_that_of_the_request(server: ModelServer) -> None:
     body, length = binary_request(
         parameters={"binary_data_output": True, "of the caller's own": 1},
         outputs=[{"name": "Y", "parameters": {"binary_data": False}}],
@@ -236,13 +236,13 @@ def test_an_outputs_own_wish_goes_before_the_one_for_all(server: ModelServer) ->
     assert (document["outputs"][0]["data"], tail) == ([2.0, 4.0, 6.0, 8.0], b"")
 
 
-def test_a_raw_body_is_the_only_input_and_is_answered_in_bytes(server: ModelServer) -> None:
+def test_a_raw_body_is_the_only_input_and_the_outputs_are_bytes(server: ModelServer) -> None:
     answer = post(server, ROWS.tobytes(), inference_header_content_length="0")
     document, tail = content(answer)
     np.testing.assert_array_equal(read_answer(document, tail)["Y"], ROWS * 2)
 
 
-def test_strings_come_as_bytes_beside_numbers_as_json(columns: ModelServer) -> None:
+def test_strings_may_be_bytes_while_numbers_are_json(columns: ModelServer) -> None:
     tensors: list[dict[str, Any]] = [
         {
             "name": "country",
@@ -330,7 +330,7 @@ def test_a_raw_body_that_does_not_fit_is_refused(
     assert message in str(caught.value)
 
 
-def test_half_floats_go_both_ways_as_bytes_only(tmp_path: Path) -> None:
+def test_half_floats_are_sent_and_returned_as_bytes_only(tmp_path: Path) -> None:
     registry = Registry(f"memory://{uuid.uuid4().hex}")
     version = push_model(
         _itself, "fraud", example=ROWS.astype(np.float16), format="cloudpickle", registry=registry
@@ -352,7 +352,7 @@ def _itself(rows: Any) -> Any:
     return rows
 
 
-def test_a_direct_caller_is_told_that_its_answer_is_json(server: ModelServer) -> None:
+def test_a_direct_request_for_bytes_is_refused(server: ModelServer) -> None:
     tensor = {"name": "X", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}
     request = {"inputs": [tensor], "parameters": {"binary_data_output": True}}
     answer = respond(request, Call(), server)
@@ -371,7 +371,9 @@ def test_a_direct_caller_is_told_that_its_answer_is_json(server: ModelServer) ->
         (np.array([1], np.float16), True),
     ],
 )
-def test_bytes_are_sent_where_they_are_shorter_or_say_more(array: Any, *, better: bool) -> None:
+def test_the_client_sends_bytes_if_they_are_shorter_or_more_exact(
+    array: Any, *, better: bool
+) -> None:
     assert is_better_binary(array) is better
 
 
@@ -387,7 +389,7 @@ def test_bytes_are_sent_where_they_are_shorter_or_say_more(array: Any, *, better
     ],
 )
 @pytest.mark.parametrize("is_direct", [True, False])
-def test_instances_are_answered_in_kind(
+def test_instances_are_answered_with_predictions(
     server: ModelServer, request_: dict[str, Any], predictions: Any, *, is_direct: bool
 ) -> None:
     request = {**request_, "id": "r", "parameters": {"a": 1}}
@@ -444,11 +446,11 @@ def test_a_bad_instance_is_a_400_that_names_it(
     assert content(answer)[0]["error"].startswith(message)
 
 
-def test_inputs_of_other_numbers_of_rows_are_a_400_if_the_model_fails_for_them(
+def test_different_numbers_of_rows_are_a_400_if_the_model_fails(
     tmp_path: Path,
 ) -> None:
     def add(values: Any) -> Any:
-        return values["a"] + values["b"]  # of two rows and three there is no sum
+        return values["a"] + values["b"]  # two rows and three rows cannot be added
 
     rows = np.zeros((2, 2), np.float32)
     registry = Registry(f"memory://{uuid.uuid4().hex}")
@@ -463,11 +465,11 @@ def test_inputs_of_other_numbers_of_rows_are_a_400_if_the_model_fails_for_them(
     answer = post(server, {"inputs": tensors})
     assert (answer["statusCode"], content(answer)[0]["error"]) == (
         400,
-        "inputs: the model fails for different numbers of rows: 2 of 'a', 3 of 'b'",
+        "inputs: the model failed, and the numbers of rows differ: 2 of 'a', 3 of 'b'",
     )
 
 
-def test_an_input_without_rows_is_not_blamed_for_its_size(tmp_path: Path) -> None:
+def test_an_input_without_rows_is_not_compared(tmp_path: Path) -> None:
     chosen = helper.make_graph(
         [helper.make_node("Gather", ["X", "row"], ["Y"])],
         "chosen",
@@ -492,7 +494,7 @@ def test_an_input_without_rows_is_not_blamed_for_its_size(tmp_path: Path) -> Non
 # Sizes
 
 
-def test_an_answer_that_lambda_does_not_carry_is_a_413_that_says_what_to_do(
+def test_a_response_above_lambdas_limit_is_a_413_with_the_next_step(
     server: ModelServer,
 ) -> None:
     rows = np.random.default_rng(0).random((400_000, 2), np.float32)
@@ -504,10 +506,10 @@ def test_an_answer_that_lambda_does_not_carry_is_a_413_that_says_what_to_do(
     ).encode()
     answer = post(server, text + rows.tobytes(), inference_header_content_length=str(len(text)))
     assert answer["statusCode"] == 413
-    assert "bytes, and Lambda carries 6,291,556: ask for fewer rows" in answer["body"]
+    assert "bytes; Lambda returns 6,291,556 at most. Send fewer rows" in answer["body"]
 
 
-def test_quotes_in_an_answer_count_as_lambda_writes_them(columns: ModelServer) -> None:
+def test_the_size_of_a_response_counts_escaped_quotes(columns: ModelServer) -> None:
     countries = ['"' * 5] * 260_000
     tensors = [
         {"name": "age", "datatype": "FP32", "shape": [260_000, 1], "data": [1] * 260_000},
@@ -517,14 +519,14 @@ def test_quotes_in_an_answer_count_as_lambda_writes_them(columns: ModelServer) -
     assert answer["statusCode"] == 413  # 3.4 MB of JSON, and 6.5 MB as JSON in JSON
 
 
-def test_a_direct_answer_is_measured_as_lambda_writes_it(server: ModelServer) -> None:
+def test_the_size_of_a_direct_response_is_that_of_lambdas_encoder(server: ModelServer) -> None:
     data = [0.5] * 1_500_000  # 6.0 MB as orjson writes it, 7.5 MB as Lambda does
     tensor = {"name": "X", "datatype": "FP32", "shape": [750_000, 2], "data": data}
     answer = respond({"inputs": [tensor]}, Call(), server)
     assert answer["status"] == 413
 
 
-# Whatever is sent
+# Any request
 
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
@@ -561,7 +563,7 @@ _MALFORMED = st.fixed_dictionaries(
     length=st.none() | st.integers(-1, 40) | st.just("whole"),
     payload=st.sampled_from(sorted(PAYLOADS)),
 )
-def test_whatever_is_sent_is_answered_and_a_refusal_is_a_4xx_with_its_reason(
+def test_any_request_is_answered_or_refused_with_a_4xx_and_a_reason(
     server: ModelServer, document: object, tail: bytes, length: object, payload: str
 ) -> None:
     text = json.dumps(document).encode()
@@ -575,15 +577,15 @@ def test_whatever_is_sent_is_answered_and_a_refusal_is_a_4xx_with_its_reason(
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(document=_MALFORMED)
-def test_a_direct_request_is_never_the_servers_mistake(
-    server: ModelServer, document: object
-) -> None:
+def test_no_direct_request_is_a_server_error(server: ModelServer, document: object) -> None:
     answer = respond(document, Call(), server)
     assert "outputs" in answer or "predictions" in answer or 400 <= answer["status"] < 500
 
 
 @pytest.mark.parametrize("value", ["\ud800", [[[[]]]] * 3, 10**4000])
-def test_what_no_encoding_has_is_the_callers_mistake(columns: ModelServer, value: object) -> None:
+def test_a_value_that_cannot_be_encoded_is_a_client_error(
+    columns: ModelServer, value: object
+) -> None:
     for request in (
         {"id": value, "instances": [[1, "a"]]},
         {"instances": [[1, value]]},
@@ -596,7 +598,7 @@ def test_what_no_encoding_has_is_the_callers_mistake(columns: ModelServer, value
         assert orjson.dumps(answer)
 
 
-def test_depth_is_no_way_to_break_it(server: ModelServer) -> None:
+def test_deep_nesting_is_a_client_error(server: ModelServer) -> None:
     deep: Any = []
     for _ in range(900):
         deep = [deep]

@@ -1,4 +1,4 @@
-"""The two doors of a deployed model: the Lambda API by alias, and the HTTP API, signed."""
+"""Call a deployed model by alias, through the Lambda API, and through the HTTP API, signed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer at either door; `version` and `outputs` are empty if it is an error."""
+    """A response of either API; `version` and `outputs` are empty if it is an error."""
 
     status: int
     document: dict[str, Any]
@@ -37,14 +37,14 @@ class Answer:
         return read_answer(self.document)
 
 
-class Doors:
-    """Where one model of one stack is reached."""
+class DeployedModel:
+    """One model of one stack, called through the Lambda API or the HTTP API."""
 
     def __init__(self, aws: EmbeddedAws, function: str, api_id: str, model: str) -> None:
         self._lambda = aws.client("lambda")
         self._function = function
         self._model = model
-        # On AWS it is the output `api_url`; the emulator serves every API below a path of its own.
+        # On AWS this is the output `api_url`; the emulator serves each API below its own path.
         self.api = aws.http_api_url(api_id)
 
     def by_alias(self, alias: str, rows: NDArray[Any]) -> Answer:
@@ -63,7 +63,7 @@ class Doors:
         return self.request("POST", f"/v2/models/{self._model}{path}/infer", body)
 
     def request(self, method: str, path: str, body: bytes | None = None) -> Answer:
-        """Send a request, signed as `AWS_IAM` demands, with the environment's credentials."""
+        """Send a request, signed for `AWS_IAM` with the environment's credentials."""
         url = f"{self.api}{path}"
         signed = AWSRequest(method, url, data=body, headers={"content-type": "application/json"})
         session = boto3.Session()
