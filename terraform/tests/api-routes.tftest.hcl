@@ -88,25 +88,3 @@ run "throttle_of_zero_is_refused" {
   }
   expect_failures = [var.throttle]
 }
-
-run "domain_with_a_scheme_is_refused" {
-  command = plan
-  module {
-    source = "./modules/api-routes"
-  }
-  variables {
-    domain = { name = "https://models.example.com", certificate_arn = "arn:aws:acm:eu-central-1:123456789012:certificate/1" }
-  }
-  expect_failures = [var.domain]
-}
-
-run "certificate_of_another_region_is_refused" {
-  command = plan
-  module {
-    source = "./modules/api-routes"
-  }
-  variables {
-    domain = { name = "models.example.com", certificate_arn = "arn:aws:acm:us-east-1:123456789012:certificate/1" }
-  }
-  expect_failures = [var.domain]
-}

@@ -61,7 +61,8 @@ resource "aws_subnet" "models" {
 }
 
 locals {
-  key = "arn:aws:kms:%(region)s:000000000000:key"
+  key         = "arn:aws:kms:%(region)s:000000000000:key"
+  certificate = "arn:aws:acm:%(region)s:000000000000:certificate/1"
 }
 
 module "inference" {
@@ -88,8 +89,9 @@ module "inference" {
     previous_kms_key_arns = ["${local.key}/66666666-2222-3333-4444-555555555555"]
   }
 
-  api = {}
+  api = { domain = { name = "http.example.com", certificate_arn = local.certificate } }
   rest_api = {
+    domain      = { name = "rest.example.com", certificate_arn = local.certificate }
     usage_plans = { gold = { requests_per_second = 5, burst = 5, api_keys = ["checkout"] } }
   }
 

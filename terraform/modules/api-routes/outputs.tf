@@ -22,8 +22,3 @@ output "throttle" {
   value       = var.throttle
   description = "The throttle with its defaults."
 }
-
-output "domain" {
-  value       = var.domain
-  description = "The domain, checked."
-}

@@ -6,7 +6,6 @@ module "routes" {
   models   = var.models
   catalog  = var.catalog
   throttle = var.throttle
-  domain   = var.domain
 }
 
 locals {
@@ -166,22 +165,11 @@ resource "aws_lambda_permission" "catalog" {
   source_arn    = "${aws_apigatewayv2_api.models.execution_arn}/*/*${each.key}"
 }
 
-resource "aws_apigatewayv2_domain_name" "api" {
-  count = module.routes.domain == null ? 0 : 1
+module "domain" {
+  source = "../api-domain"
+  count  = var.domain == null ? 0 : 1
 
-  domain_name = module.routes.domain.name
-
-  domain_name_configuration {
-    certificate_arn = module.routes.domain.certificate_arn
-    endpoint_type   = "REGIONAL"
-    security_policy = "TLS_1_2"
-  }
-}
-
-resource "aws_apigatewayv2_api_mapping" "api" {
-  count = module.routes.domain == null ? 0 : 1
-
-  domain_name = aws_apigatewayv2_domain_name.api[0].domain_name
-  api_id      = aws_apigatewayv2_api.models.id
-  stage       = aws_apigatewayv2_stage.default.name
+  domain = var.domain
+  api_id = aws_apigatewayv2_api.models.id
+  stage  = aws_apigatewayv2_stage.default.name
 }

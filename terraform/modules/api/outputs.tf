@@ -1,11 +1,10 @@
 output "url" {
-  value       = module.routes.domain == null ? aws_apigatewayv2_api.models.api_endpoint : "https://${aws_apigatewayv2_domain_name.api[0].domain_name}"
+  value       = var.domain == null ? aws_apigatewayv2_api.models.api_endpoint : one(module.domain[*].url)
   description = "Base URL of the API. Requests go to `<url>/v2/models/...`."
 
   # Whoever has the URL can call it.
   depends_on = [
     aws_apigatewayv2_stage.default,
-    aws_apigatewayv2_api_mapping.api,
     aws_apigatewayv2_route.model,
     aws_lambda_permission.api,
     aws_apigatewayv2_route.catalog,
@@ -24,12 +23,7 @@ output "stage_arn" {
 }
 
 output "domain_target" {
-  value = one([
-    for domain in aws_apigatewayv2_domain_name.api : {
-      name           = domain.domain_name_configuration[0].target_domain_name
-      hosted_zone_id = domain.domain_name_configuration[0].hosted_zone_id
-    }
-  ])
+  value       = one(module.domain[*].target)
   description = "Name and hosted zone that the domain's alias record in DNS points to; null without a domain."
 }
 

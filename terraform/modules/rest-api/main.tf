@@ -6,7 +6,6 @@ module "routes" {
   models   = var.models
   catalog  = var.catalog
   throttle = var.throttle
-  domain   = var.domain
 }
 
 locals {
@@ -200,23 +199,11 @@ resource "aws_wafv2_web_acl_association" "api" {
   web_acl_arn  = var.waf.web_acl_arn
 }
 
-# A resource of API Gateway's second version, which manages the domains of both kinds of API.
-resource "aws_apigatewayv2_domain_name" "api" {
-  count = module.routes.domain == null ? 0 : 1
+module "domain" {
+  source = "../api-domain"
+  count  = var.domain == null ? 0 : 1
 
-  domain_name = module.routes.domain.name
-
-  domain_name_configuration {
-    certificate_arn = module.routes.domain.certificate_arn
-    endpoint_type   = "REGIONAL"
-    security_policy = "TLS_1_2"
-  }
-}
-
-resource "aws_apigatewayv2_api_mapping" "api" {
-  count = module.routes.domain == null ? 0 : 1
-
-  domain_name = aws_apigatewayv2_domain_name.api[0].domain_name
-  api_id      = aws_api_gateway_rest_api.models.id
-  stage       = aws_api_gateway_stage.models.stage_name
+  domain = var.domain
+  api_id = aws_api_gateway_rest_api.models.id
+  stage  = aws_api_gateway_stage.models.stage_name
 }

@@ -9,3 +9,13 @@ moved {
   from = aws_lambda_permission.index
   to   = aws_lambda_permission.catalog
 }
+
+moved {
+  from = aws_apigatewayv2_domain_name.api[0]
+  to   = module.domain[0].aws_apigatewayv2_domain_name.api
+}
+
+moved {
+  from = aws_apigatewayv2_api_mapping.api[0]
+  to   = module.domain[0].aws_apigatewayv2_api_mapping.api
+}

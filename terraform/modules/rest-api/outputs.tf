@@ -1,12 +1,11 @@
 output "url" {
-  value       = module.routes.domain == null ? aws_api_gateway_stage.models.invoke_url : "https://${aws_apigatewayv2_domain_name.api[0].domain_name}"
+  value       = var.domain == null ? aws_api_gateway_stage.models.invoke_url : one(module.domain[*].url)
   description = "Base URL of the API, with its stage. Requests go to `<url>/v2/models/...`."
 
   # Whoever has the URL can call it.
   depends_on = [
     aws_api_gateway_method_settings.all,
     aws_api_gateway_usage_plan_key.key,
-    aws_apigatewayv2_api_mapping.api,
     aws_wafv2_web_acl_association.api,
     aws_lambda_permission.api,
     aws_lambda_permission.catalog,
@@ -35,12 +34,7 @@ output "usage_plan_ids" {
 }
 
 output "domain_target" {
-  value = one([
-    for domain in aws_apigatewayv2_domain_name.api : {
-      name           = domain.domain_name_configuration[0].target_domain_name
-      hosted_zone_id = domain.domain_name_configuration[0].hosted_zone_id
-    }
-  ])
+  value       = one(module.domain[*].target)
   description = "Name and hosted zone that the domain's alias record in DNS points to; null without a domain."
 }
 
