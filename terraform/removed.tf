@@ -7,7 +7,7 @@ variable "network" {
 
   validation {
     condition     = var.network == null
-    error_message = "network is now vpc. Its list subnet_ids is now subnets, a map of the IDs by names of yours: vpc = { vpc_id = \"vpc-1\", subnets = { a = \"subnet-1\", b = \"subnet-2\" } }. CHANGELOG.md says how existing mount targets are kept."
+    error_message = "network is now vpc. Its list subnet_ids is now subnets, a map of the IDs by names of yours: vpc = { vpc_id = \"vpc-1\", subnets = { a = \"subnet-1\", b = \"subnet-2\" } }. docs/operations/upgrade.md says how existing mount targets are kept."
   }
 }
 
