@@ -1,5 +1,5 @@
 # Addresses of 0.1, where mount targets were numbered in the order of the sorted subnet IDs: with the keys "0", "1", ...
-# Terraform keeps them. Other keys need a `moved` block of yours, see README.md.
+# Terraform keeps them. Other keys need a `moved` block in the root module.
 
 moved {
   from = aws_efs_mount_target.models[0]
