@@ -32,15 +32,16 @@ variable "models" {
         [for alias in try(values(model.aliases), []) : [for name in try(keys(alias), []) : "aliases.*.${name}"]],
       ]
     ]), local.attributes.models)) == 0
-    error_message = "${join(" ", [
-      for name in setsubtract(flatten([
-        for model in values(var.models) : [
-          try(keys(model), []),
-          [for alias in try(values(model.aliases), []) : [for name in try(keys(alias), []) : "aliases.*.${name}"]],
-        ]
-      ]), local.attributes.models) :
-      contains(keys(local.renamed), "models.${name}") ? "models.${name} is now ${local.renamed["models.${name}"]}." : "models has no attribute ${name}."
-    ])} The attributes are ${join(", ", local.attributes.models)}."
+    error_message = "${join(" ", flatten([
+      for key, model in var.models : [
+        [for name in try(keys(model), []) : "The model ${key} has no attribute ${name}." if !contains(local.attributes.models, name)],
+        try([
+          for alias, attributes in model.aliases : [
+            for name in try(keys(attributes), []) : "The alias ${key}:${alias} has no attribute ${name}." if name != "provisioned_concurrency"
+          ]
+        ], []),
+      ]
+    ]))} The attributes of a model are ${join(", ", local.attributes.models)}."
   }
 
   # Terraform's own message would not say which model and attribute it means.
@@ -56,10 +57,10 @@ variable "models" {
       for key, model in var.models : [
         [for name in local.numbers : "${name} of ${key} must be a number." if can(model[name]) && !can(tonumber(model[name]))],
         [for name in local.bools : "${name} of ${key} must be true or false." if can(model[name]) && !can(tobool(model[name]))],
-        [
-          for name, alias in try(model.aliases, {}) : "provisioned_concurrency of ${key}:${name} must be a number."
+        try([
+          for name, alias in model.aliases : "provisioned_concurrency of ${key}:${name} must be a number."
           if can(alias.provisioned_concurrency) && !can(tonumber(alias.provisioned_concurrency))
-        ],
+        ], []),
       ]
     ]))
   }
@@ -149,7 +150,7 @@ variable "file_system" {
     condition = length(setsubtract(concat(keys(var.file_system), [for name in try(keys(var.file_system.existing), []) : "existing.${name}"]), local.attributes.file_system)) == 0
     error_message = "${join(" ", [
       for name in setsubtract(concat(keys(var.file_system), [for name in try(keys(var.file_system.existing), []) : "existing.${name}"]), local.attributes.file_system) :
-      contains(keys(local.renamed), "file_system.${name}") ? "file_system.${name} is now ${local.renamed["file_system.${name}"]}." : "file_system has no attribute ${name}."
+      "file_system has no attribute ${name}."
     ])} The attributes are ${join(", ", local.attributes.file_system)}."
   }
 }
@@ -169,7 +170,7 @@ variable "api" {
         try(keys(var.api), []),
         [for part in ["jwt", "cors", "throttle", "domain"] : [for name in try(keys(var.api[part]), []) : "${part}.${name}"]],
       ]), local.attributes.api) :
-      contains(keys(local.renamed), "api.${name}") ? "api.${name} is now ${local.renamed["api.${name}"]}." : "api has no attribute ${name}."
+      "api has no attribute ${name}."
     ])} The attributes are ${join(", ", local.attributes.api)}."
   }
 }
@@ -197,7 +198,7 @@ variable "rest_api" {
           [for name in try(keys(plan.quota), []) : "usage_plans.*.quota.${name}"],
         )],
       ]), local.attributes.rest_api) :
-      contains(keys(local.renamed), "rest_api.${name}") ? "rest_api.${name} is now ${local.renamed["rest_api.${name}"]}." : "rest_api has no attribute ${name}."
+      "rest_api has no attribute ${name}."
     ])} The attributes are ${join(", ", local.attributes.rest_api)}."
   }
 

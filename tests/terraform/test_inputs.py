@@ -70,11 +70,11 @@ def terraform(directory: Path, *arguments: str) -> str:
     [
         (
             "models = { fraud = { aliases = { prod = {} }, memory = 2048 } }",
-            "models has no attribute memory. The attributes are",
+            "The model fraud has no attribute memory. The attributes of a model are aliases,",
         ),
         (
             "models = { fraud = { aliases = { prod = { concurrency = 2 } } } }",
-            "models has no attribute aliases.*.concurrency.",
+            "The alias fraud:prod has no attribute concurrency.",
         ),
         (
             'models = { fraud = { aliases = { prod = {} }, memory_mb = "x" } }',
@@ -88,6 +88,8 @@ def terraform(directory: Path, *arguments: str) -> str:
             'models = { fraud = { aliases = { prod = {} }, snap_start = "x" } }',
             "snap_start of fraud must be true or false.",
         ),
+        ('models = { fraud = { aliases = "prod" } }', "map of object required"),
+        ('models = { fraud = { aliases = ["prod"] } }', "map of object required"),
         ("models = { fraud = {} }", 'element "fraud": attribute "aliases" is required'),
         ('models = { fraud = "prod" }', 'element "fraud": object required'),
         (
