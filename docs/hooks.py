@@ -49,8 +49,9 @@ def command_line() -> str:
 
 
 def terraform_modules() -> str:
-    """Return the READMEs of the composed module and of each module below it."""
-    modules = sorted(path.parent for path in TERRAFORM.glob("modules/*/README.md"))
+    """Return the READMEs of the composed module and of each public module below it."""
+    readmes = TERRAFORM.glob("modules/*/README.md")
+    modules = sorted(path.parent for path in readmes if not _is_private(path))
     return "\n\n".join(_module_section(module) for module in [TERRAFORM, *modules])
 
 
@@ -82,6 +83,11 @@ def _help(*command: str) -> str:
 
 def _fenced(text: str) -> str:
     return f"```text\n{text}\n```"
+
+
+def _is_private(readme: Path) -> bool:
+    """Whether only our own modules call a module, which its title says."""
+    return readme.read_text().partition("\n")[0].endswith("(private)")
 
 
 def _module_section(module: Path) -> str:

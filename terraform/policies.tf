@@ -1,45 +1,45 @@
-# Who may invoke a model: one alias, directly and through the APIs.
+# IAM policies for invoking a model by one alias, directly and through the APIs, for listing models and for pruning.
 
 locals {
   aliases = merge([
-    for name, model in var.models : {
+    for name, model in module.inputs.models : {
       for alias in keys(model.aliases) : "${name}:${alias}" => {
         model = name
         alias = alias
         arn   = module.function[name].alias_arns[alias]
         paths = concat(
           ["/versions/${alias}", "/versions/${alias}/*"],
-          # Spelled out: `*` would reach into `/versions/` of the other aliases.
+          # Listed one by one, because `*` would also match `/versions/` of the other aliases.
           alias == local.default_aliases[name] ? ["", "/docs", "/infer", "/openapi.json", "/ready"] : [],
         )
       }
     }
   ]...)
 
-  prune_policy_json = length(local.mounted) == 0 ? null : jsonencode({
+  prune_policy_json = length(local.efs_models) == 0 ? null : jsonencode({
     Version = "2012-10-17"
     Statement = [
       {
-        Sid      = "SeeWhatIsPinned"
+        Sid      = "ReadPins"
         Effect   = "Allow"
         Action   = ["lambda:GetFunctionConfiguration", "lambda:ListVersionsByFunction"]
-        Resource = flatten([for name in local.mounted : [module.function[name].function_arn, "${module.function[name].function_arn}:*"]])
+        Resource = flatten([for name in local.efs_models : [module.function[name].function_arn, "${module.function[name].function_arn}:*"]])
       },
       {
         Sid      = "Prune"
         Effect   = "Allow"
         Action   = "lambda:InvokeFunction"
-        Resource = module.stager[0].function_arn
+        Resource = module.file_system[0].stager_arn
       },
     ]
   })
 
   stage_arns = concat(module.api[*].stage_arn, module.rest_api[*].stage_arn)
 
-  index_policy_json = length(local.stage_arns) == 0 ? null : jsonencode({
+  catalog_policy_json = length(local.stage_arns) == 0 ? null : jsonencode({
     Version = "2012-10-17"
     Statement = flatten([
-      for policy in concat(module.api[*].index_policy_json, module.rest_api[*].index_policy_json) : jsondecode(policy).Statement
+      for policy in concat(module.api[*].catalog_policy, module.rest_api[*].catalog_policy) : jsondecode(policy).Statement
     ])
   })
 

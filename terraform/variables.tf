@@ -1,192 +1,215 @@
 variable "name" {
   type        = string
   nullable    = false
-  description = "Prefix of every name: functions are `<name>-<model>`, the releaser is `<name>_releaser`."
+  description = "Prefix of every name: `<name>-<model>` for functions, `<name>_releaser` for the releaser."
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{0,30}[a-z0-9]$", var.name))
-    error_message = "name must be 2 to 32 lower-case letters, digits or hyphens, beginning with a letter and not ending with a hyphen: it is part of a bucket's name."
+    error_message = "name must be 2 to 32 lower-case letters, digits or hyphens, starting with a letter and not ending with a hyphen: it becomes part of a bucket's name."
   }
 }
 
 variable "packages" {
   type = object({
-    runtime = string # serves models; `shearling package` calls it runtime.zip
-    control = string # the releaser and the index; control.zip
+    runtime = string # runs in the functions that serve models
+    control = string # runs in the releaser, the stager and the catalog
   })
   nullable    = false
   description = "Paths of the function packages that `make package` builds."
 }
 
+# The types of the following inputs are in modules/inputs.
+
 variable "models" {
-  type = map(object({
-    aliases              = map(map(number)) # by name: {} or { provisioned_concurrency = 2 }
-    default_alias        = optional(string) # what the API serves without a version in the path; the only alias if there is one
-    memory_mb            = optional(number, 1024)
-    timeout_seconds      = optional(number, 30)
-    ephemeral_storage_mb = optional(number, 512) # /tmp, which holds the bundle
-    reserved_concurrency = optional(number)      # calls at once at most, set apart of the account's own limit
-    snap_start           = optional(bool, false)
-    allow_pickle         = optional(bool, false) # load cloudpickle bundles, which run their author's code
-    file_system          = optional(object({}))  # {} mounts one, for bundles too large for /tmp; needs `network`
-    environment          = optional(map(string), {})
-    package              = optional(string) # a package of its own, instead of packages.runtime
-    python               = optional(string) # what that package was built for, if not `python`
-    architecture         = optional(string) # likewise, if not `architecture`
-  }))
+  type        = any
   nullable    = false
-  description = "The models to serve, by name: a function each, invoked by alias."
+  description = "The models to serve, by name. Each gets a function, which callers invoke by alias."
+
+  validation {
+    condition = length(setsubtract(flatten([
+      for model in values(var.models) : [
+        try(keys(model), []),
+        [for alias in try(values(model.aliases), []) : [for name in try(keys(alias), []) : "aliases.*.${name}"]],
+      ]
+    ]), local.attributes.models)) == 0
+    error_message = "${join(" ", flatten([
+      for key, model in var.models : [
+        [for name in try(keys(model), []) : "The model ${key} has no attribute ${name}." if !contains(local.attributes.models, name)],
+        try([
+          for alias, attributes in model.aliases : [
+            for name in try(keys(attributes), []) : "The alias ${key}:${alias} has no attribute ${name}." if name != "provisioned_concurrency"
+          ]
+        ], []),
+      ]
+    ]))} The attributes of a model are ${join(", ", local.attributes.models)}."
+  }
+
+  # Terraform's own message would not say which model and attribute it means.
+  validation {
+    condition = alltrue(flatten([
+      for model in values(var.models) : [
+        [for name in local.numbers : can(tonumber(model[name])) if can(model[name])],
+        [for name in local.bools : can(tobool(model[name])) if can(model[name])],
+        [for alias in try(values(model.aliases), []) : can(tonumber(alias.provisioned_concurrency)) if can(alias.provisioned_concurrency)],
+      ]
+    ]))
+    error_message = join(" ", flatten([
+      for key, model in var.models : [
+        [for name in local.numbers : "${name} of ${key} must be a number." if can(model[name]) && !can(tonumber(model[name]))],
+        [for name in local.bools : "${name} of ${key} must be true or false." if can(model[name]) && !can(tobool(model[name]))],
+        try([
+          for name, alias in model.aliases : "provisioned_concurrency of ${key}:${name} must be a number."
+          if can(alias.provisioned_concurrency) && !can(tonumber(alias.provisioned_concurrency))
+        ], []),
+      ]
+    ]))
+  }
 
   validation {
     condition     = alltrue([for model in keys(var.models) : can(regex("^[a-z0-9][a-z0-9-]{0,47}$", model))])
-    error_message = "A model is named by up to 48 lower-case letters, digits and hyphens, not beginning with a hyphen: ${join(", ", [for model in keys(var.models) : model if !can(regex("^[a-z0-9][a-z0-9-]{0,47}$", model))])}."
+    error_message = "The name of a model has up to 48 lower-case letters, digits and hyphens, and starts with no hyphen. Rename ${join(", ", [for model in keys(var.models) : model if !can(regex("^[a-z0-9][a-z0-9-]{0,47}$", model))])}."
   }
 
-  # The longest name built on both: the releaser's event rule.
+  # The longest name that contains both is that of the releaser's event rule.
   validation {
     condition     = alltrue([for model in keys(var.models) : length("${var.name}_releaser-${model}") <= 64])
-    error_message = "<name>_releaser-<model> may have 64 characters; too long: ${join(", ", [for model in keys(var.models) : "${var.name}_releaser-${model}" if length("${var.name}_releaser-${model}") > 64])}."
+    error_message = "<name>_releaser-<model> has at most 64 characters. Too long: ${join(", ", [for model in keys(var.models) : "${var.name}_releaser-${model}" if length("${var.name}_releaser-${model}") > 64])}."
   }
 
   validation {
     condition = alltrue([
-      for model in values(var.models) : model.default_alias == null || contains(keys(model.aliases), coalesce(model.default_alias, "-"))
+      for model in values(var.models) : try(model.default_alias, null) == null || try(contains(keys(model.aliases), model.default_alias), true)
     ])
-    error_message = "default_alias must be one of the model's aliases: ${join(", ", [for name, model in var.models : "${name} has no alias ${coalesce(model.default_alias, "-")}" if !contains(keys(model.aliases), coalesce(model.default_alias, "-")) && model.default_alias != null])}."
+    error_message = "default_alias must be one of the model's aliases: ${join(", ", [for name, model in var.models : try("${name} has no alias ${model.default_alias}", name) if try(!contains(keys(model.aliases), model.default_alias), false)])}."
   }
 
   validation {
     condition = (var.api == null && var.rest_api == null) || alltrue([
-      for model in values(var.models) : model.default_alias != null || length(model.aliases) == 1
+      for model in values(var.models) : try(model.default_alias, null) != null || try(length(model.aliases) == 1, true)
     ])
-    error_message = "A model with several aliases needs default_alias: the one that answers API paths without a version (${join(", ", [for name, model in var.models : name if model.default_alias == null && length(model.aliases) != 1])})."
+    error_message = "A model with several aliases needs default_alias, which answers API paths without a version: ${join(", ", [for name, model in var.models : name if try(model.default_alias, null) == null && try(length(model.aliases) != 1, false)])}."
   }
 }
 
 variable "registry" {
-  type = object({
-    bucket              = optional(string)           # one that exists, known at plan; null creates <name>-<account>-<region>
-    prefix              = optional(string, "")       # where in the bucket, without slashes at the ends
-    kms_key_arn         = optional(string)           # key of the bucket; null is S3's own
-    former_kms_key_arns = optional(list(string), []) # keys before it: what was written under them is read with them still
-    force_destroy       = optional(bool, false)      # let models be deleted, and the bucket with models in it
-  })
+  type        = any
   default     = {}
   nullable    = false
-  description = "Where models are kept. A bucket that exists keeps its settings; have it send events to EventBridge, or aliases move at the next sweep."
+  description = "Where models are kept. An existing bucket keeps its settings; let it send events to EventBridge, or a moved alias waits for the next reconciliation."
 
   validation {
-    condition     = var.registry.bucket == null || !var.registry.force_destroy
-    error_message = "registry.force_destroy is for the bucket that this module creates: a bucket that exists is never deleted."
+    condition = length(setsubtract(keys(var.registry), local.attributes.registry)) == 0
+    error_message = "${join(" ", [
+      for name in setsubtract(keys(var.registry), local.attributes.registry) :
+      contains(keys(local.renamed), "registry.${name}") ? "registry.${name} is now ${local.renamed["registry.${name}"]}." : "registry has no attribute ${name}."
+    ])} The attributes are ${join(", ", local.attributes.registry)}."
+  }
+
+  validation {
+    condition     = try(var.registry.bucket, null) == null || !try(tobool(var.registry.force_destroy), false)
+    error_message = "registry.force_destroy is for the bucket that this module creates: it never deletes an existing bucket."
   }
 }
 
-variable "network" {
-  type = object({
-    vpc_id          = string
-    subnet_ids      = list(string)               # of different availability zones
-    route_table_ids = optional(list(string), []) # of those subnets, to reach S3 by a gateway endpoint; [] if they reach it already
-  })
+variable "vpc" {
+  type        = any
   default     = null
-  description = "Where functions with a file system stand; others stand in no network."
+  description = "Where functions with a file system run; all others run outside of a VPC."
 
   validation {
-    condition     = var.network != null || alltrue([for model in values(var.models) : model.file_system == null])
-    error_message = "file_system needs network, because Lambda mounts a file system only from inside a VPC: ${join(", ", [for name, model in var.models : name if model.file_system != null])}."
+    condition = length(setsubtract(try(keys(var.vpc), []), local.attributes.vpc)) == 0
+    error_message = "${join(" ", [
+      for name in setsubtract(try(keys(var.vpc), []), local.attributes.vpc) :
+      contains(keys(local.renamed), "vpc.${name}") ? "vpc.${name} is now ${local.renamed["vpc.${name}"]}." : "vpc has no attribute ${name}."
+    ])} The attributes are ${join(", ", local.attributes.vpc)}."
   }
 
   validation {
-    condition     = var.network == null || try(length(var.network.subnet_ids) > 0, false)
-    error_message = "network.subnet_ids names no subnet: the file system has a mount target in each, and functions stand there."
+    condition     = var.vpc != null || alltrue([for model in values(var.models) : try(model.file_system, null) == null])
+    error_message = "file_system needs vpc, because Lambda mounts a file system only inside a VPC: ${join(", ", [for name, model in var.models : name if try(model.file_system, null) != null])}."
   }
 
   validation {
-    condition     = var.network == null || try(length(distinct(var.network.subnet_ids)) == length(var.network.subnet_ids), false)
-    error_message = "network.subnet_ids names a subnet twice: a file system has one mount target in each availability zone."
+    condition     = try(length(var.vpc.subnets) > 0, true)
+    error_message = "vpc.subnets is empty: functions run in these subnets, and the file system has a mount target in each."
+  }
+
+  validation {
+    condition     = try(length(distinct(values(var.vpc.subnets))) == length(var.vpc.subnets), true)
+    error_message = "vpc.subnets has the same subnet under two names: a file system has one mount target in each availability zone."
   }
 }
 
 variable "file_system" {
-  type = object({
-    existing = optional(object({
-      access_point_arn   = string
-      security_group_ids = optional(list(string), []) # of its mount targets; they are opened for the functions
-    }))
-    kms_key_arn      = optional(string)       # null is EFS's own
-    stager_memory_mb = optional(number, 2048) # more memory is more network, too
-  })
+  type        = any
   default     = {}
   nullable    = false
-  description = "The file system of all models that ask for one. It is created, unless an access point is given."
+  description = "The file system of all models with `file_system = {}`. This module creates it, unless you give an access point."
+
+  validation {
+    condition = length(setsubtract(concat(keys(var.file_system), [for name in try(keys(var.file_system.existing), []) : "existing.${name}"]), local.attributes.file_system)) == 0
+    error_message = "${join(" ", [
+      for name in setsubtract(concat(keys(var.file_system), [for name in try(keys(var.file_system.existing), []) : "existing.${name}"]), local.attributes.file_system) :
+      "file_system has no attribute ${name}."
+    ])} The attributes are ${join(", ", local.attributes.file_system)}."
+  }
 }
 
 variable "api" {
-  type = object({
-    authorization = optional(string, "AWS_IAM") # or JWT, or NONE: everybody
-    jwt = optional(object({
-      issuer   = string
-      audience = list(string)
-      scopes   = optional(list(string), []) # a token needs one of them
-    }))
-    cors = optional(object({
-      allow_origins     = list(string)
-      allow_headers     = optional(list(string))
-      allow_credentials = optional(bool)
-      max_age_seconds   = optional(number)
-    }))
-    throttle = optional(object({
-      requests_per_second = optional(number)
-      burst               = optional(number)
-    }), {})
-    domain = optional(object({
-      name            = string
-      certificate_arn = string # of ACM, in the API's region
-    }))
-  })
+  type        = any
   default     = null
   description = "An HTTP API in front of the functions, `{}` for one with IAM authorization; null for none."
+
+  validation {
+    condition = length(setsubtract(flatten([
+      try(keys(var.api), []),
+      [for part in ["jwt", "cors", "throttle", "domain"] : [for name in try(keys(var.api[part]), []) : "${part}.${name}"]],
+    ]), local.attributes.api)) == 0
+    error_message = "${join(" ", [
+      for name in setsubtract(flatten([
+        try(keys(var.api), []),
+        [for part in ["jwt", "cors", "throttle", "domain"] : [for name in try(keys(var.api[part]), []) : "${part}.${name}"]],
+      ]), local.attributes.api) :
+      "api has no attribute ${name}."
+    ])} The attributes are ${join(", ", local.attributes.api)}."
+  }
 }
 
 variable "rest_api" {
-  type = object({
-    authorization = optional(string, "AWS_IAM") # or NONE: everybody, or with usage plans everybody who has a key
-    # With one or more, every request needs a key; {} with NONE is an API that is open to everybody.
-    usage_plans = optional(map(object({
-      requests_per_second = number # of each key, over all routes
-      burst               = number
-      quota = optional(object({
-        requests = number
-        period   = string # DAY, WEEK or MONTH
-      }))
-      api_keys = optional(set(string), []) # names; AWS makes the values
-    })))
-    throttle = optional(object({
-      requests_per_second = optional(number)
-      burst               = optional(number)
-    }), {})
-    timeout_seconds = optional(number, 29) # more needs a higher quota of the account
-    stage           = optional(string)
-    domain = optional(object({
-      name            = string
-      certificate_arn = string # of ACM, in the API's region
-    }))
-    waf = optional(object({
-      web_acl_arn = string # of WAFv2, regional
-    }))
-    access_log = optional(bool, true) # needs the account's role for logs of API Gateway
-  })
+  type        = any
   default     = null
   description = "A REST API in front of the functions, for API keys, usage plans and WAF, beside the HTTP API or instead of it; null for none."
 
-  # Terraform drops attributes that it does not know: a misspelt `usage_plans` would open the API.
   validation {
-    condition     = var.rest_api == null || try(var.rest_api.authorization != "NONE" || var.rest_api.usage_plans != null, false)
-    error_message = "rest_api.authorization is NONE without usage_plans: give the plans whose keys are asked for, or usage_plans = {} for an API that is open to everybody."
+    condition = length(setsubtract(flatten([
+      try(keys(var.rest_api), []),
+      [for part in ["throttle", "domain", "waf"] : [for name in try(keys(var.rest_api[part]), []) : "${part}.${name}"]],
+      [for plan in try(values(var.rest_api.usage_plans), []) : concat(
+        [for name in try(keys(plan), []) : "usage_plans.*.${name}"],
+        [for name in try(keys(plan.quota), []) : "usage_plans.*.quota.${name}"],
+      )],
+    ]), local.attributes.rest_api)) == 0
+    error_message = "${join(" ", [
+      for name in setsubtract(flatten([
+        try(keys(var.rest_api), []),
+        [for part in ["throttle", "domain", "waf"] : [for name in try(keys(var.rest_api[part]), []) : "${part}.${name}"]],
+        [for plan in try(values(var.rest_api.usage_plans), []) : concat(
+          [for name in try(keys(plan), []) : "usage_plans.*.${name}"],
+          [for name in try(keys(plan.quota), []) : "usage_plans.*.quota.${name}"],
+        )],
+      ]), local.attributes.rest_api) :
+      "rest_api has no attribute ${name}."
+    ])} The attributes are ${join(", ", local.attributes.rest_api)}."
+  }
+
+  validation {
+    condition     = try(var.rest_api.authorization, null) != "NONE" || try(var.rest_api.usage_plans, null) != null
+    error_message = "rest_api.authorization is NONE without usage_plans. Give usage_plans whose keys callers need, or usage_plans = {} for an API that is open to everyone."
   }
 
   validation {
     condition     = try(var.rest_api.domain.name != var.api.domain.name, true)
-    error_message = "api and rest_api need a domain each: a domain name is of one API."
+    error_message = "api and rest_api have the same domain.name, but a domain belongs to one API. Give each its own."
   }
 }
 
@@ -194,14 +217,7 @@ variable "python" {
   type        = string
   default     = "3.13"
   nullable    = false
-  description = "Python version of the Lambda runtimes; the packages must have been built for it."
-}
-
-variable "unsupported_python" {
-  type        = bool
-  default     = false
-  nullable    = false
-  description = "Accept Python 3.11, which works on an emulator only."
+  description = "Python version of the Lambda runtimes, `3.12` to `3.14`; the packages must have been built for it."
 }
 
 variable "architecture" {
@@ -211,24 +227,24 @@ variable "architecture" {
   description = "Processor that the packages were built for: `x86_64` or `arm64`."
 }
 
-variable "sweep_minutes" {
+variable "reconcile_interval_minutes" {
   type        = number
   default     = 5
   nullable    = false
-  description = "How often the releaser looks at all aliases, in case an event was lost."
+  description = "How often the releaser reconciles all aliases, in case an event was lost; 1 to 1,440."
 }
 
 variable "log_retention_days" {
   type        = number
   default     = 30
   nullable    = false
-  description = "How long logs are kept."
+  description = "How many days logs are kept; one of the periods that CloudWatch offers."
 }
 
 variable "alarm_topic_arn" {
   type        = string
   default     = null
-  description = "SNS topic that is told when releases fail and when they work again."
+  description = "SNS topic that is notified when releases fail and when they succeed again."
 }
 
 variable "permissions_boundary_arn" {

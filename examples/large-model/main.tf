@@ -1,12 +1,11 @@
-# One model, `embed`, too large for a function's /tmp: it is read from a file system, in a VPC of its own.
+# One model, `embed`, too large for a function's /tmp: its function reads it from a file system, in a VPC of its own.
 
 module "inference" {
   source = "../../terraform"
 
-  name               = var.name
-  packages           = var.packages
-  python             = var.python
-  unsupported_python = var.unsupported_python
+  name     = var.name
+  packages = var.packages
+  python   = var.python
 
   models = {
     embed = {
@@ -16,12 +15,12 @@ module "inference" {
     }
   }
 
-  network = {
+  vpc = {
     vpc_id          = aws_vpc.models.id
-    subnet_ids      = aws_subnet.models[*].id
+    subnets         = { for key, subnet in aws_subnet.models : key => subnet.id }
     route_table_ids = [aws_route_table.models.id]
   }
 
-  # For an example that leaves nothing behind. Leave it out where models matter.
+  # Lets `terraform destroy` delete the models. Leave it out if you need them.
   registry = { force_destroy = true }
 }

@@ -1,4 +1,4 @@
-# Two private subnets without a way to the internet: the file system and S3 is all that the functions reach.
+# Two private subnets without a route to the internet: the functions reach only the file system and S3.
 
 data "aws_availability_zones" "available" {
   state = "available"
@@ -7,22 +7,27 @@ data "aws_availability_zones" "available" {
 resource "aws_vpc" "models" {
   cidr_block           = "10.20.0.0/16"
   enable_dns_support   = true
-  enable_dns_hostnames = true # a file system is found by its name
+  enable_dns_hostnames = true # Lambda finds the file system by its DNS name
 
   tags = {
     Name = var.name
   }
 }
 
+locals {
+  # Names of the subnets, and the numbers of their address ranges and availability zones.
+  subnets = { a = 0, b = 1 }
+}
+
 resource "aws_subnet" "models" {
-  count = 2
+  for_each = local.subnets
 
   vpc_id            = aws_vpc.models.id
-  cidr_block        = cidrsubnet(aws_vpc.models.cidr_block, 8, count.index)
-  availability_zone = data.aws_availability_zones.available.names[count.index]
+  cidr_block        = cidrsubnet(aws_vpc.models.cidr_block, 8, each.value)
+  availability_zone = data.aws_availability_zones.available.names[each.value]
 
   tags = {
-    Name = "${var.name}-${count.index}"
+    Name = "${var.name}-${each.value}"
   }
 }
 
@@ -35,8 +40,8 @@ resource "aws_route_table" "models" {
 }
 
 resource "aws_route_table_association" "models" {
-  count = 2
+  for_each = local.subnets
 
-  subnet_id      = aws_subnet.models[count.index].id
+  subnet_id      = aws_subnet.models[each.key].id
   route_table_id = aws_route_table.models.id
 }

@@ -20,5 +20,5 @@ output "stager_name" {
 
 output "prune_policy" {
   value       = module.inference.prune_policy
-  description = "IAM policy (JSON) for who runs `shearling prune`, beside the one for pushing."
+  description = "IAM policy (JSON) for running `shearling prune`, together with the one for pushing."
 }

@@ -31,10 +31,3 @@ variable "python" {
   nullable    = false
   description = "Python version that the packages were built for."
 }
-
-variable "unsupported_python" {
-  type        = bool
-  default     = false
-  nullable    = false
-  description = "Accept Python 3.11, which works on an emulator only."
-}

@@ -97,7 +97,6 @@ def run(*, keep: bool) -> None:
             variables = {
                 "name": "demo",
                 "python": function_python(),
-                "unsupported_python": function_python() == "3.11",
                 "packages": {
                     "runtime": str(built_package("runtime")),
                     "control": str(built_package("control")),

@@ -3,10 +3,9 @@
 module "inference" {
   source = "../../terraform"
 
-  name               = var.name
-  packages           = var.packages
-  python             = var.python
-  unsupported_python = var.unsupported_python
+  name     = var.name
+  packages = var.packages
+  python   = var.python
 
   models = {
     cancer = {
@@ -16,7 +15,7 @@ module "inference" {
     }
   }
 
-  # For an example that leaves nothing behind. Leave it out where models matter.
+  # Lets `terraform destroy` delete the models. Leave it out if you need them.
   registry = { force_destroy = true }
 
   api = { authorization = var.authorization }

@@ -25,20 +25,20 @@ output "api_id" {
 
 output "push_policy" {
   value       = module.inference.push_policy
-  description = "IAM policy (JSON) for who pushes models."
+  description = "IAM policy (JSON) for pushing models."
 }
 
 output "promote_policies" {
   value       = module.inference.promote_policies
-  description = "IAM policy (JSON) for who moves an alias, by `model:alias`."
+  description = "IAM policy (JSON) for moving an alias, by `model:alias`."
 }
 
 output "invoke_policies" {
   value       = module.inference.invoke_policies
-  description = "IAM policy (JSON) for who invokes the model, by `model:alias`."
+  description = "IAM policy (JSON) for invoking the model, by `model:alias`."
 }
 
 output "index_policy" {
   value       = module.inference.index_policy
-  description = "IAM policy (JSON) for who lists the models."
+  description = "IAM policy (JSON) for listing the models."
 }

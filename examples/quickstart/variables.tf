@@ -32,16 +32,9 @@ variable "python" {
   description = "Python version that the packages were built for."
 }
 
-variable "unsupported_python" {
-  type        = bool
-  default     = false
-  nullable    = false
-  description = "Accept Python 3.11, which works on an emulator only."
-}
-
 variable "authorization" {
   type        = string
   default     = "AWS_IAM"
   nullable    = false
-  description = "Who may call the API: AWS_IAM (signed requests) or NONE (everybody)."
+  description = "Who may call the API: `AWS_IAM` (signed requests) or `NONE` (everyone)."
 }

@@ -1,13 +1,23 @@
-# Who may do what with the file system, and by which way.
+# The file system, who may do what with it, and the stager that writes to it.
 
 mock_provider "aws" {
   source = "./tests/mocks"
 }
 
 variables {
-  name             = "acme-models"
-  network          = { vpc_id = "vpc-1", subnet_ids = ["subnet-1", "subnet-2"] }
-  writer_role_arns = ["arn:aws:iam::123456789012:role/acme_stager"]
+  name         = "acme-models"
+  vpc          = { vpc_id = "vpc-1", subnets = { a = "subnet-1", b = "subnet-2" } }
+  stager_name  = "acme_stager"
+  package      = { bucket = "acme-models", key = "packages/1.zip", source_code_hash = "aGFzaA==" }
+  releaser_arn = "arn:aws:lambda:eu-central-1:123456789012:function:acme_releaser"
+
+  registry = {
+    bucket       = "acme-models"
+    uri          = "s3://acme-models/ml"
+    bucket_arn   = "arn:aws:s3:::acme-models"
+    root         = "ml/"
+    kms_key_arns = []
+  }
 }
 
 run "policy_demands_tls_the_access_point_and_one_writer" {
@@ -26,7 +36,7 @@ run "policy_demands_tls_the_access_point_and_one_writer" {
         Condition = { Bool = { "aws:SecureTransport" = "false" } }
       },
       {
-        Sid       = "RefuseOtherDoors"
+        Sid       = "RefuseOtherAccessPoints"
         Effect    = "Deny"
         Principal = { AWS = "*" }
         Action = [
@@ -45,7 +55,7 @@ run "policy_demands_tls_the_access_point_and_one_writer" {
         Principal = { AWS = "*" }
         Action    = ["elasticfilesystem:ClientWrite", "elasticfilesystem:ClientRootAccess"]
         Resource  = "arn:aws:elasticfilesystem:eu-central-1:123456789012:file-system/fs-1"
-        Condition = { ArnNotEquals = { "aws:PrincipalArn" = ["arn:aws:iam::123456789012:role/acme_stager"] } }
+        Condition = { ArnNotEquals = { "aws:PrincipalArn" = ["arn:aws:iam::123456789012:role/mocked"] } }
       },
     ]
     error_message = "Policy: ${aws_efs_file_system_policy.models[0].policy}"
@@ -70,7 +80,7 @@ run "file_system_is_encrypted_elastic_and_entered_as_one_user" {
     error_message = "One user, one directory, closed to others."
   }
   assert {
-    condition     = aws_efs_mount_target.models[*].subnet_id == ["subnet-1", "subnet-2"]
+    condition     = { for key, target in aws_efs_mount_target.models : key => target.subnet_id } == { a = "subnet-1", b = "subnet-2" }
     error_message = "A mount target in each subnet."
   }
 }
@@ -105,7 +115,7 @@ run "route_tables_get_a_gateway_to_s3" {
     source = "./modules/file-system"
   }
   variables {
-    network = { vpc_id = "vpc-1", subnet_ids = ["subnet-1"], route_table_ids = ["rtb-1", "rtb-2"] }
+    vpc = { vpc_id = "vpc-1", subnets = { a = "subnet-1" }, route_table_ids = ["rtb-1", "rtb-2"] }
   }
 
   assert {
@@ -143,6 +153,58 @@ run "existing_access_point_needs_security_group_rules_alone" {
   }
 }
 
+run "stager_may_read_blobs_write_the_file_system_and_nothing_else" {
+  module {
+    source = "./modules/file-system"
+  }
+
+  assert {
+    condition = [for s in jsondecode(module.stager.policy).Statement : s.Sid] == [
+      "Log", "ReadRegistry", "ListRegistry", "ManageNetworkInterfaces", "DenyNetworkInterfacesToCode", "WriteFileSystem",
+    ]
+    error_message = "Policy: ${module.stager.policy}"
+  }
+  assert {
+    condition = { for s in jsondecode(module.stager.policy).Statement : s.Sid => s.Resource if contains(["ReadRegistry", "WriteFileSystem"], s.Sid) } == {
+      ReadRegistry    = ["arn:aws:s3:::acme-models/ml/blobs/*"]
+      WriteFileSystem = "arn:aws:elasticfilesystem:eu-central-1:123456789012:file-system/*"
+    }
+    error_message = "Policy: ${module.stager.policy}"
+  }
+}
+
+run "stager_finds_the_file_system_at_its_mount" {
+  module {
+    source = "./modules/file-system"
+  }
+
+  assert {
+    condition     = module.stager.environment == tomap({ SHEARLING_MOUNT = "/mnt/models", SHEARLING_REGISTRY = "s3://acme-models/ml" })
+    error_message = "Environment: ${jsonencode(module.stager.environment)}"
+  }
+}
+
+run "releaser_hears_of_every_end_and_nothing_is_tried_twice" {
+  module {
+    source = "./modules/file-system"
+  }
+
+  assert {
+    condition = (
+      aws_lambda_function_event_invoke_config.stager.maximum_retry_attempts == 0
+      && aws_lambda_function_event_invoke_config.stager.destination_config[0].on_success[0].destination == var.releaser_arn
+      && aws_lambda_function_event_invoke_config.stager.destination_config[0].on_failure[0].destination == var.releaser_arn
+    )
+    error_message = "Lambda sends every result to the releaser."
+  }
+  assert {
+    condition = jsondecode(aws_iam_role_policy.report.policy).Statement == [
+      { Action = "lambda:InvokeFunction", Effect = "Allow", Resource = var.releaser_arn, Sid = "Report" },
+    ]
+    error_message = "Policy: ${aws_iam_role_policy.report.policy}"
+  }
+}
+
 run "name_with_a_dot_is_refused" {
   command = plan
   module {
@@ -160,9 +222,9 @@ run "no_subnet_is_refused" {
     source = "./modules/file-system"
   }
   variables {
-    network = { vpc_id = "vpc-1", subnet_ids = [] }
+    vpc = { vpc_id = "vpc-1", subnets = {} }
   }
-  expect_failures = [var.network]
+  expect_failures = [var.vpc]
 }
 
 run "file_system_in_place_of_an_access_point_is_refused" {
@@ -176,13 +238,24 @@ run "file_system_in_place_of_an_access_point_is_refused" {
   expect_failures = [var.existing]
 }
 
-run "no_writer_is_refused" {
+run "too_little_memory_is_refused" {
   command = plan
   module {
     source = "./modules/file-system"
   }
   variables {
-    writer_role_arns = []
+    stager_memory_mb = 256
   }
-  expect_failures = [var.writer_role_arns]
+  expect_failures = [var.stager_memory_mb]
+}
+
+run "network_is_refused_under_its_old_name" {
+  command = plan
+  module {
+    source = "./modules/file-system"
+  }
+  variables {
+    network = { vpc_id = "vpc-1", subnet_ids = ["subnet-1"] }
+  }
+  expect_failures = [var.network]
 }

@@ -1,14 +1,20 @@
-# One model's function: what it may do, how it starts, and what is refused.
+# One model's function: its aliases, its environment, and what is refused.
 
 mock_provider "aws" {
   source = "./tests/mocks"
 }
 
 variables {
-  name     = "acme-fraud"
-  registry = { bucket = "acme-models" }
-  package  = { bucket = "acme-models", key = "packages/1.zip", source_code_hash = "aGFzaA==" }
-  aliases  = { prod = {}, staging = {} }
+  name = "acme-fraud"
+  registry = {
+    bucket       = "acme-models"
+    uri          = "s3://acme-models/ml"
+    bucket_arn   = "arn:aws:s3:::acme-models"
+    root         = "ml/"
+    kms_key_arns = []
+  }
+  package = { bucket = "acme-models", key = "packages/1.zip", source_code_hash = "aGFzaA==" }
+  aliases = { prod = {}, staging = {} }
 }
 
 run "function_knows_its_registry_and_nothing_of_its_model" {
@@ -17,24 +23,16 @@ run "function_knows_its_registry_and_nothing_of_its_model" {
   }
 
   assert {
-    condition     = tomap(aws_lambda_function.model.environment[0].variables) == tomap({ SHEARLING_REGISTRY = "s3://acme-models" })
-    error_message = "Environment: ${jsonencode(aws_lambda_function.model.environment[0].variables)}"
-  }
-  assert {
-    condition     = aws_lambda_function.model.handler == "shearling_runtime.handler.handler" && aws_lambda_function.model.runtime == "python3.13" && aws_lambda_function.model.publish
-    error_message = "The generic handler, on the default Python, with a version to start at."
-  }
-  assert {
-    condition     = aws_lambda_function.model.logging_config[0].log_group == "/aws/lambda/acme-fraud" && aws_cloudwatch_log_group.function.retention_in_days == 30
-    error_message = "Logs go to a group that forgets."
+    condition     = module.lambda.environment == tomap({ SHEARLING_REGISTRY = "s3://acme-models/ml" })
+    error_message = "Environment: ${jsonencode(module.lambda.environment)}"
   }
   assert {
     condition     = sort(keys(aws_lambda_alias.model)) == tolist(["prod", "staging"]) && length(aws_lambda_provisioned_concurrency_config.model) == 0
-    error_message = "Two aliases, and no provisioned concurrency unless asked for."
+    error_message = "Two aliases, and no provisioned concurrency by default."
   }
   assert {
-    condition     = aws_lambda_function.model.reserved_concurrent_executions == -1
-    error_message = "Nothing is set apart of the account's concurrency unless asked for."
+    condition     = output.log_group_name == "/aws/lambda/acme-fraud"
+    error_message = "Log group: ${output.log_group_name}"
   }
 }
 
@@ -43,63 +41,13 @@ run "role_may_log_and_read_blobs_and_nothing_else" {
     source = "./modules/function"
   }
 
-  variables {
-    registry = { bucket = "acme-models", prefix = "ml" }
-  }
-
   assert {
-    condition = jsondecode(aws_iam_role_policy.function.policy) == {
-      Version = "2012-10-17"
-      Statement = [
-        {
-          Sid      = "Log"
-          Effect   = "Allow"
-          Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-          Resource = "arn:aws:logs:eu-central-1:123456789012:log-group:mocked:*"
-        },
-        {
-          Sid      = "ReadBlobs"
-          Effect   = "Allow"
-          Action   = "s3:GetObject"
-          Resource = "arn:aws:s3:::acme-models/ml/blobs/*"
-        },
-        {
-          Sid       = "ListBlobs"
-          Effect    = "Allow"
-          Action    = "s3:ListBucket"
-          Resource  = "arn:aws:s3:::acme-models"
-          Condition = { StringLike = { "s3:prefix" = ["ml/blobs/*"] } }
-        },
-      ]
-    }
-    error_message = "Policy: ${aws_iam_role_policy.function.policy}"
-  }
-  assert {
-    condition = jsondecode(aws_iam_role.function.assume_role_policy).Statement == [
-      { Action = "sts:AssumeRole", Effect = "Allow", Principal = { Service = "lambda.amazonaws.com" } },
+    condition = [for s in jsondecode(module.lambda.policy).Statement : [s.Sid, s.Action, s.Resource]] == [
+      ["Log", ["logs:CreateLogStream", "logs:PutLogEvents"], "arn:aws:logs:eu-central-1:123456789012:log-group:/aws/lambda/acme-fraud:*"],
+      ["ReadRegistry", "s3:GetObject", ["arn:aws:s3:::acme-models/ml/blobs/*"]],
+      ["ListRegistry", "s3:ListBucket", "arn:aws:s3:::acme-models"],
     ]
-    error_message = "Only Lambda assumes the role."
-  }
-  assert {
-    condition     = aws_lambda_function.model.environment[0].variables["SHEARLING_REGISTRY"] == "s3://acme-models/ml"
-    error_message = "The registry is named with its prefix."
-  }
-}
-
-run "role_may_decrypt_with_the_key_of_the_bucket" {
-  module {
-    source = "./modules/function"
-  }
-
-  variables {
-    registry = { bucket = "acme-models", kms_key_arn = "arn:aws:kms:eu-central-1:123456789012:key/1234" }
-  }
-
-  assert {
-    condition = [
-      for s in jsondecode(aws_iam_role_policy.function.policy).Statement : [s.Action, s.Resource] if s.Sid == "DecryptBlobs"
-    ] == [["kms:Decrypt", ["arn:aws:kms:eu-central-1:123456789012:key/1234"]]]
-    error_message = "Policy: ${aws_iam_role_policy.function.policy}"
+    error_message = "Policy: ${module.lambda.policy}"
   }
 }
 
@@ -114,12 +62,12 @@ run "pickles_are_loaded_only_when_allowed" {
   }
 
   assert {
-    condition = tomap(aws_lambda_function.model.environment[0].variables) == tomap({
+    condition = module.lambda.environment == tomap({
       OMP_NUM_THREADS        = "2"
       SHEARLING_ALLOW_PICKLE = "true"
-      SHEARLING_REGISTRY     = "s3://acme-models"
+      SHEARLING_REGISTRY     = "s3://acme-models/ml"
     })
-    error_message = "Environment: ${jsonencode(aws_lambda_function.model.environment[0].variables)}"
+    error_message = "Environment: ${jsonencode(module.lambda.environment)}"
   }
 }
 
@@ -138,28 +86,13 @@ run "alias_keeps_sandboxes_warm_when_asked_for" {
   }
 }
 
-run "snapshot_is_taken_of_published_versions" {
-  module {
-    source = "./modules/function"
-  }
-
-  variables {
-    snap_start = true
-  }
-
-  assert {
-    condition     = aws_lambda_function.model.snap_start[0].apply_on == "PublishedVersions"
-    error_message = "SnapStart works on published versions only."
-  }
-}
-
-run "configuration_as_it_was" {
+run "function_as_it_was" {
   module {
     source = "./modules/function"
   }
 }
 
-run "configuration_hash_changes_with_the_code" {
+run "release_trigger_changes_with_the_code" {
   module {
     source = "./modules/function"
   }
@@ -169,12 +102,12 @@ run "configuration_hash_changes_with_the_code" {
   }
 
   assert {
-    condition     = output.configuration_hash != run.configuration_as_it_was.configuration_hash
+    condition     = output.release_trigger != run.function_as_it_was.release_trigger
     error_message = "New code must be released."
   }
 }
 
-run "configuration_hash_changes_with_the_environment" {
+run "release_trigger_changes_with_the_environment" {
   module {
     source = "./modules/function"
   }
@@ -184,12 +117,12 @@ run "configuration_hash_changes_with_the_environment" {
   }
 
   assert {
-    condition     = output.configuration_hash != run.configuration_as_it_was.configuration_hash
+    condition     = output.release_trigger != run.function_as_it_was.release_trigger
     error_message = "A new configuration must be released."
   }
 }
 
-run "configuration_hash_stays_when_only_an_alias_is_added" {
+run "release_trigger_stays_when_only_an_alias_is_added" {
   module {
     source = "./modules/function"
   }
@@ -199,48 +132,9 @@ run "configuration_hash_stays_when_only_an_alias_is_added" {
   }
 
   assert {
-    condition     = output.configuration_hash == run.configuration_as_it_was.configuration_hash
+    condition     = output.release_trigger == run.function_as_it_was.release_trigger
     error_message = "A new alias is no reason to release the others."
   }
-}
-
-run "python_3_11_is_accepted_for_an_emulator" {
-  command = plan
-  module {
-    source = "./modules/function"
-  }
-
-  variables {
-    python             = "3.11"
-    unsupported_python = true
-  }
-
-  assert {
-    condition     = aws_lambda_function.model.runtime == "python3.11"
-    error_message = "The runtime that was asked for."
-  }
-}
-
-run "name_with_a_dot_is_refused" {
-  command = plan
-  module {
-    source = "./modules/function"
-  }
-  variables {
-    name = "acme.fraud"
-  }
-  expect_failures = [var.name]
-}
-
-run "name_too_long_for_lambda_is_refused" {
-  command = plan
-  module {
-    source = "./modules/function"
-  }
-  variables {
-    name = join("", [for n in range(65) : "a"])
-  }
-  expect_failures = [var.name]
 }
 
 run "function_without_an_alias_is_refused" {
@@ -331,106 +225,6 @@ run "half_a_sandbox_is_refused" {
   expect_failures = [var.aliases]
 }
 
-run "python_below_3_12_is_refused" {
-  command = plan
-  module {
-    source = "./modules/function"
-  }
-  variables {
-    python = "3.11"
-  }
-  expect_failures = [var.python]
-}
-
-run "python_below_3_11_is_refused_even_for_an_emulator" {
-  command = plan
-  module {
-    source = "./modules/function"
-  }
-  variables {
-    python             = "3.10"
-    unsupported_python = true
-  }
-  expect_failures = [var.python]
-}
-
-run "unknown_architecture_is_refused" {
-  command = plan
-  module {
-    source = "./modules/function"
-  }
-  variables {
-    architecture = "amd64"
-  }
-  expect_failures = [var.architecture]
-}
-
-run "too_little_memory_is_refused" {
-  command = plan
-  module {
-    source = "./modules/function"
-  }
-  variables {
-    memory_mb = 127
-  }
-  expect_failures = [var.memory_mb]
-}
-
-run "too_much_memory_is_refused" {
-  command = plan
-  module {
-    source = "./modules/function"
-  }
-  variables {
-    memory_mb = 10241
-  }
-  expect_failures = [var.memory_mb]
-}
-
-run "timeout_of_zero_is_refused" {
-  command = plan
-  module {
-    source = "./modules/function"
-  }
-  variables {
-    timeout_seconds = 0
-  }
-  expect_failures = [var.timeout_seconds]
-}
-
-run "timeout_beyond_15_minutes_is_refused" {
-  command = plan
-  module {
-    source = "./modules/function"
-  }
-  variables {
-    timeout_seconds = 901
-  }
-  expect_failures = [var.timeout_seconds]
-}
-
-run "too_small_a_tmp_is_refused" {
-  command = plan
-  module {
-    source = "./modules/function"
-  }
-  variables {
-    ephemeral_storage_mb = 511
-  }
-  expect_failures = [var.ephemeral_storage_mb]
-}
-
-run "too_large_a_tmp_is_refused" {
-  command = plan
-  module {
-    source = "./modules/function"
-  }
-  variables {
-    ephemeral_storage_mb = 10241
-  }
-  expect_failures = [var.ephemeral_storage_mb]
-}
-
 run "no_reserved_concurrency_at_all_is_refused" {
   command = plan
   module {
@@ -452,20 +246,6 @@ run "as_much_provisioned_as_reserved_concurrency_is_refused" {
     reserved_concurrency = 4
   }
   expect_failures = [var.reserved_concurrency]
-}
-
-run "concurrency_is_reserved_if_asked_for" {
-  module {
-    source = "./modules/function"
-  }
-  variables {
-    aliases              = { prod = { provisioned_concurrency = 2 }, staging = {} }
-    reserved_concurrency = 3
-  }
-  assert {
-    condition     = aws_lambda_function.model.reserved_concurrent_executions == 3
-    error_message = "Reserved: ${aws_lambda_function.model.reserved_concurrent_executions}"
-  }
 }
 
 run "snap_start_with_provisioned_concurrency_is_refused" {
@@ -514,73 +294,23 @@ run "environment_cannot_set_what_is_lambdas" {
   expect_failures = [var.environment]
 }
 
-run "retention_that_cloudwatch_does_not_offer_is_refused" {
-  command = plan
-  module {
-    source = "./modules/function"
-  }
-  variables {
-    log_retention_days = 31
-  }
-  expect_failures = [var.log_retention_days]
-}
-
 run "file_system_is_mounted_for_reading" {
   module {
     source = "./modules/function"
   }
   variables {
-    network     = { subnet_ids = ["subnet-1"], security_group_ids = ["sg-1"] }
+    vpc         = { subnet_ids = ["subnet-1"], security_group_ids = ["sg-1"] }
     file_system = { access_point_arn = "arn:aws:elasticfilesystem:eu-central-1:123456789012:access-point/fsap-1" }
   }
 
   assert {
-    condition = [for s in jsondecode(aws_iam_role_policy.function.policy).Statement : s if s.Sid == "ReadFileSystem"] == [
-      {
-        Sid       = "ReadFileSystem"
-        Effect    = "Allow"
-        Action    = "elasticfilesystem:ClientMount"
-        Resource  = "arn:aws:elasticfilesystem:eu-central-1:123456789012:file-system/*"
-        Condition = { StringEquals = { "elasticfilesystem:AccessPointArn" = "arn:aws:elasticfilesystem:eu-central-1:123456789012:access-point/fsap-1" } }
-      },
-    ]
-    error_message = "Policy: ${aws_iam_role_policy.function.policy}"
+    condition     = [for s in jsondecode(module.lambda.policy).Statement : s.Action if endswith(s.Sid, "FileSystem")] == [["elasticfilesystem:ClientMount"]]
+    error_message = "Policy: ${module.lambda.policy}"
   }
   assert {
-    condition     = contains([for s in jsondecode(aws_iam_role_policy.function.policy).Statement : s.Sid], "StandInNetwork")
-    error_message = "A function in a VPC needs network interfaces."
+    condition     = module.lambda.environment["SHEARLING_MOUNT"] == "/mnt/models"
+    error_message = "Environment: ${jsonencode(module.lambda.environment)}"
   }
-  assert {
-    condition = (
-      aws_lambda_function.model.environment[0].variables["SHEARLING_MOUNT"] == "/mnt/models"
-      && aws_lambda_function.model.file_system_config[0].local_mount_path == "/mnt/models"
-      && aws_lambda_function.model.vpc_config[0].subnet_ids == toset(["subnet-1"])
-    )
-    error_message = "The function stands in the network and finds the mount."
-  }
-}
-
-run "file_system_without_a_network_is_refused" {
-  command = plan
-  module {
-    source = "./modules/function"
-  }
-  variables {
-    file_system = { access_point_arn = "arn:aws:elasticfilesystem:eu-central-1:123456789012:access-point/fsap-1" }
-  }
-  expect_failures = [var.file_system]
-}
-
-run "mount_outside_of_mnt_is_refused" {
-  command = plan
-  module {
-    source = "./modules/function"
-  }
-  variables {
-    network     = { subnet_ids = ["subnet-1"], security_group_ids = ["sg-1"] }
-    file_system = { access_point_arn = "arn:aws:elasticfilesystem:eu-central-1:123456789012:access-point/fsap-1", mount_path = "/models" }
-  }
-  expect_failures = [var.file_system]
 }
 
 run "snap_start_with_a_file_system_is_refused" {
@@ -590,7 +320,7 @@ run "snap_start_with_a_file_system_is_refused" {
   }
   variables {
     snap_start  = true
-    network     = { subnet_ids = ["subnet-1"], security_group_ids = ["sg-1"] }
+    vpc         = { subnet_ids = ["subnet-1"], security_group_ids = ["sg-1"] }
     file_system = { access_point_arn = "arn:aws:elasticfilesystem:eu-central-1:123456789012:access-point/fsap-1" }
   }
   expect_failures = [var.snap_start]
@@ -605,4 +335,25 @@ run "names_of_variables_that_lambda_does_not_take_are_refused" {
     environment = { "my-key" = "1" }
   }
   expect_failures = [var.environment]
+}
+run "provisioned_concurrency_that_is_no_number_is_refused" {
+  command = plan
+  module {
+    source = "./modules/function"
+  }
+  variables {
+    aliases = { prod = { provisioned_concurrency = "two" } }
+  }
+  expect_failures = [var.aliases]
+}
+
+run "network_is_refused_under_its_old_name" {
+  command = plan
+  module {
+    source = "./modules/function"
+  }
+  variables {
+    network = { subnet_ids = ["subnet-1"], security_group_ids = ["sg-1"] }
+  }
+  expect_failures = [var.network]
 }

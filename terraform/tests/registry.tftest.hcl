@@ -131,7 +131,7 @@ run "who_pushes_may_write_bundles_but_move_no_alias" {
   }
 
   assert {
-    condition = jsondecode(output.push_policy_json) == {
+    condition = jsondecode(output.push_policy) == {
       Version = "2012-10-17"
       Statement = [
         {
@@ -168,7 +168,7 @@ run "who_pushes_may_write_bundles_but_move_no_alias" {
         },
       ]
     }
-    error_message = "Push policy: ${output.push_policy_json}"
+    error_message = "Push policy: ${output.push_policy}"
   }
   assert {
     condition     = output.uri == "s3://acme-123456789012-eu-central-1/ml/registry"
@@ -182,18 +182,18 @@ run "who_promotes_may_move_that_one_alias" {
   }
 
   assert {
-    condition     = sort(keys(output.promote_policies_json)) == tolist(["fraud:prod", "fraud:staging"])
+    condition     = sort(keys(output.promote_policies)) == tolist(["fraud:prod", "fraud:staging"])
     error_message = "A policy for each alias."
   }
   assert {
     condition = [
-      for s in jsondecode(output.promote_policies_json["fraud:prod"]).Statement : s.Resource if s.Action == "s3:PutObject"
+      for s in jsondecode(output.promote_policies["fraud:prod"]).Statement : s.Resource if s.Action == "s3:PutObject"
     ] == ["arn:aws:s3:::acme-123456789012-eu-central-1/models/fraud/aliases/prod/*"]
-    error_message = "Promote policy: ${output.promote_policies_json["fraud:prod"]}"
+    error_message = "Promote policy: ${output.promote_policies["fraud:prod"]}"
   }
   assert {
     condition = alltrue([
-      for s in jsondecode(output.promote_policies_json["fraud:prod"]).Statement : contains(["Read", "List", "Promote"], s.Sid)
+      for s in jsondecode(output.promote_policies["fraud:prod"]).Statement : contains(["Read", "List", "Promote"], s.Sid)
     ])
     error_message = "Beside moving the alias, it only reads."
   }
@@ -218,7 +218,7 @@ run "key_of_the_customer_encrypts_and_its_use_is_granted" {
   }
   assert {
     condition = alltrue([
-      for policy in [output.push_policy_json, output.promote_policies_json["fraud:prod"]] : contains(
+      for policy in [output.push_policy, output.promote_policies["fraud:prod"]] : contains(
         [for s in jsondecode(policy).Statement : jsonencode([s.Action, s.Resource])],
         jsonencode([["kms:Decrypt", "kms:GenerateDataKey"], [var.kms_key_arn]]),
       )
@@ -364,29 +364,62 @@ run "an_alias_of_a_key_is_refused" {
   expect_failures = [var.kms_key_arn]
 }
 
-run "an_alias_of_a_former_key_is_refused" {
+run "an_alias_of_a_previous_key_is_refused" {
   command = plan
   module {
     source = "./modules/registry"
   }
   variables {
-    former_kms_key_arns = ["arn:aws:kms:eu-central-1:123456789012:alias/models"]
+    previous_kms_key_arns = ["arn:aws:kms:eu-central-1:123456789012:alias/models"]
   }
-  expect_failures = [var.former_kms_key_arns]
+  expect_failures = [var.previous_kms_key_arns]
 }
 
-run "what_was_written_under_a_former_key_is_read_with_it" {
+run "what_was_written_under_a_previous_key_is_read_with_it" {
   module {
     source = "./modules/registry"
   }
   variables {
-    kms_key_arn         = "arn:aws:kms:eu-central-1:123456789012:key/new"
-    former_kms_key_arns = ["arn:aws:kms:eu-central-1:123456789012:key/old"]
+    kms_key_arn           = "arn:aws:kms:eu-central-1:123456789012:key/new"
+    previous_kms_key_arns = ["arn:aws:kms:eu-central-1:123456789012:key/old"]
   }
   assert {
     condition = [
-      for s in jsondecode(output.push_policy_json).Statement : s.Resource if s.Sid == "UseKey"
+      for s in jsondecode(output.push_policy).Statement : s.Resource if s.Sid == "UseKey"
     ] == [["arn:aws:kms:eu-central-1:123456789012:key/new", "arn:aws:kms:eu-central-1:123456789012:key/old"]]
-    error_message = "Policy: ${output.push_policy_json}"
+    error_message = "Policy: ${output.push_policy}"
   }
+}
+
+run "modules_with_functions_get_one_object" {
+  module {
+    source = "./modules/registry"
+  }
+  variables {
+    prefix                = "ml"
+    kms_key_arn           = "arn:aws:kms:eu-central-1:123456789012:key/1"
+    previous_kms_key_arns = ["arn:aws:kms:eu-central-1:123456789012:key/2"]
+  }
+
+  assert {
+    condition = jsonencode(output.registry) == jsonencode({
+      bucket       = "acme-123456789012-eu-central-1"
+      uri          = "s3://acme-123456789012-eu-central-1/ml"
+      bucket_arn   = "arn:aws:s3:::acme-123456789012-eu-central-1"
+      root         = "ml/"
+      kms_key_arns = ["arn:aws:kms:eu-central-1:123456789012:key/1", "arn:aws:kms:eu-central-1:123456789012:key/2"]
+    })
+    error_message = "Registry: ${jsonencode(output.registry)}"
+  }
+}
+
+run "previous_keys_are_refused_under_their_old_name" {
+  command = plan
+  module {
+    source = "./modules/registry"
+  }
+  variables {
+    former_kms_key_arns = []
+  }
+  expect_failures = [var.former_kms_key_arns]
 }

@@ -10,16 +10,22 @@ override_resource {
 }
 
 variables {
-  name     = "acme_releaser"
-  registry = { bucket = "acme-models", prefix = "ml" }
-  package  = { bucket = "acme-models", key = "packages/1.zip", source_code_hash = "aGFzaA==" }
-  api_url  = "https://example.com"
+  name = "acme_releaser"
+  registry = {
+    bucket       = "acme-models"
+    uri          = "s3://acme-models/ml"
+    bucket_arn   = "arn:aws:s3:::acme-models"
+    root         = "ml/"
+    kms_key_arns = []
+  }
+  package = { bucket = "acme-models", key = "packages/1.zip", source_code_hash = "aGFzaA==" }
+  api_url = "https://example.com"
   functions = {
     fraud = {
-      name               = "acme-fraud"
-      aliases            = ["staging", "prod"]
-      python             = "3.13"
-      configuration_hash = "1"
+      name            = "acme-fraud"
+      aliases         = ["staging", "prod"]
+      python          = "3.13"
+      release_trigger = "1"
     }
   }
 }
@@ -30,20 +36,14 @@ run "role_may_release_its_functions_and_nothing_else" {
   }
 
   assert {
-    condition = jsondecode(aws_iam_role_policy.releaser.policy) == {
+    condition = jsondecode(module.lambda.policy) == {
       Version = "2012-10-17"
       Statement = [
         {
           Sid      = "Log"
           Effect   = "Allow"
           Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-          Resource = "arn:aws:logs:eu-central-1:123456789012:log-group:mocked:*"
-        },
-        {
-          Sid      = "ReportFailure"
-          Effect   = "Allow"
-          Action   = "sqs:SendMessage"
-          Resource = "arn:aws:sqs:eu-central-1:123456789012:acme_releaser_failures"
+          Resource = "arn:aws:logs:eu-central-1:123456789012:log-group:/aws/lambda/acme_releaser:*"
         },
         {
           Sid    = "ReadRegistry"
@@ -64,6 +64,12 @@ run "role_may_release_its_functions_and_nothing_else" {
           Condition = {
             StringLike = { "s3:prefix" = ["ml/blobs/*", "ml/models/*", "ml/releases/*", "ml/deployments/*"] }
           }
+        },
+        {
+          Sid      = "ReportFailure"
+          Effect   = "Allow"
+          Action   = "sqs:SendMessage"
+          Resource = "arn:aws:sqs:eu-central-1:123456789012:acme_releaser_failures"
         },
         {
           Sid      = "RecordReleases"
@@ -96,7 +102,7 @@ run "role_may_release_its_functions_and_nothing_else" {
         },
       ]
     }
-    error_message = "Policy: ${aws_iam_role_policy.releaser.policy}"
+    error_message = "Policy: ${module.lambda.policy}"
   }
 }
 
@@ -106,14 +112,21 @@ run "role_may_use_the_key_of_the_bucket" {
   }
 
   variables {
-    registry = { bucket = "acme-models", kms_key_arn = "arn:aws:kms:eu-central-1:123456789012:key/1234" }
+    registry = {
+      bucket       = "acme-models"
+      uri          = "s3://acme-models"
+      bucket_arn   = "arn:aws:s3:::acme-models"
+      root         = ""
+      kms_key_arns = ["arn:aws:kms:eu-central-1:123456789012:key/1234"]
+    }
   }
 
   assert {
-    condition = [
-      for s in jsondecode(aws_iam_role_policy.releaser.policy).Statement : [s.Action, s.Resource] if s.Sid == "UseKey"
-    ] == [[["kms:Decrypt", "kms:GenerateDataKey"], ["arn:aws:kms:eu-central-1:123456789012:key/1234"]]]
-    error_message = "Policy: ${aws_iam_role_policy.releaser.policy}"
+    condition = { for s in jsondecode(module.lambda.policy).Statement : s.Sid => [s.Action, s.Resource] if contains(["DecryptRegistry", "EncryptRecords"], s.Sid) } == {
+      DecryptRegistry = ["kms:Decrypt", ["arn:aws:kms:eu-central-1:123456789012:key/1234"]]
+      EncryptRecords  = ["kms:GenerateDataKey", ["arn:aws:kms:eu-central-1:123456789012:key/1234"]]
+    }
+    error_message = "Policy: ${module.lambda.policy}"
   }
 }
 
@@ -148,29 +161,29 @@ run "releaser_is_told_of_moved_aliases_of_its_models_alone" {
   }
 }
 
-run "clock_sweeps_every_five_minutes" {
+run "aliases_are_reconciled_every_five_minutes" {
   module {
     source = "./modules/releaser"
   }
 
   assert {
-    condition     = aws_cloudwatch_event_rule.sweep.schedule_expression == "rate(5 minutes)" && aws_cloudwatch_event_target.sweep.input == jsonencode({ sweep = true })
+    condition     = aws_cloudwatch_event_rule.reconcile.schedule_expression == "rate(5 minutes)" && aws_cloudwatch_event_target.reconcile.input == jsonencode({ sweep = true })
     error_message = "An event that was lost is made up for."
   }
 }
 
-run "clock_can_sweep_every_minute" {
+run "aliases_can_be_reconciled_every_minute" {
   command = plan
   module {
     source = "./modules/releaser"
   }
 
   variables {
-    sweep_minutes = 1
+    reconcile_interval_minutes = 1
   }
 
   assert {
-    condition     = aws_cloudwatch_event_rule.sweep.schedule_expression == "rate(1 minute)"
+    condition     = aws_cloudwatch_event_rule.reconcile.schedule_expression == "rate(1 minute)"
     error_message = "EventBridge insists on the singular."
   }
 }
@@ -282,21 +295,21 @@ run "releaser_without_functions_is_possible" {
   }
 
   assert {
-    condition     = [for s in jsondecode(aws_iam_role_policy.releaser.policy).Statement : s.Sid] == ["Log", "ReportFailure", "ReadRegistry", "ListRegistry"]
+    condition     = [for s in jsondecode(module.lambda.policy).Statement : s.Sid] == ["Log", "ReadRegistry", "ListRegistry", "ReportFailure"]
     error_message = "Nothing to release, no right to."
   }
 }
 
-run "who_runs_shearling_release_may_invoke_the_releaser" {
+run "who_runs_retry_release_may_invoke_the_releaser" {
   module {
     source = "./modules/releaser"
   }
 
   assert {
-    condition = jsondecode(output.release_policy_json).Statement == [
+    condition = jsondecode(output.release_policy).Statement == [
       { Action = "lambda:InvokeFunction", Effect = "Allow", Resource = "arn:aws:lambda:eu-central-1:123456789012:function:mocked", Sid = "Release" },
     ]
-    error_message = "Policy: ${output.release_policy_json}"
+    error_message = "Policy: ${output.release_policy}"
   }
 }
 
@@ -309,15 +322,14 @@ run "more_functions_than_a_role_can_hold_are_refused" {
   variables {
     functions = {
       for n in range(100) : "model-${n}" => {
-        name               = "acme-model-${n}"
-        arn                = "arn:aws:lambda:eu-central-1:123456789012:function:acme-model-${n}"
-        aliases            = ["prod"]
-        python             = "3.13"
-        configuration_hash = "1"
+        name            = "acme-model-${n}"
+        aliases         = ["prod"]
+        python          = "3.13"
+        release_trigger = "1"
       }
     }
   }
-  expect_failures = [aws_iam_role_policy.releaser]
+  expect_failures = [output.function_name]
 }
 
 run "name_with_a_dot_is_refused" {
@@ -339,70 +351,36 @@ run "model_too_long_for_an_event_rule_is_refused" {
   variables {
     functions = {
       (join("", [for n in range(51) : "m"])) = {
-        name               = "f"
-        arn                = "arn:aws:lambda:eu-central-1:123456789012:function:f"
-        aliases            = ["prod"]
-        python             = "3.13"
-        configuration_hash = "1"
+        name            = "f"
+        aliases         = ["prod"]
+        python          = "3.13"
+        release_trigger = "1"
       }
     }
   }
   expect_failures = [var.functions]
 }
 
-run "python_below_3_12_is_refused" {
+run "interval_of_zero_is_refused" {
   command = plan
   module {
     source = "./modules/releaser"
   }
   variables {
-    python = "3.11"
+    reconcile_interval_minutes = 0
   }
-  expect_failures = [var.python]
+  expect_failures = [var.reconcile_interval_minutes]
 }
 
-run "unknown_architecture_is_refused" {
+run "interval_of_a_week_is_refused" {
   command = plan
   module {
     source = "./modules/releaser"
   }
   variables {
-    architecture = "amd64"
+    reconcile_interval_minutes = 10080
   }
-  expect_failures = [var.architecture]
-}
-
-run "no_sweep_is_refused" {
-  command = plan
-  module {
-    source = "./modules/releaser"
-  }
-  variables {
-    sweep_minutes = 0
-  }
-  expect_failures = [var.sweep_minutes]
-}
-
-run "sweep_once_a_week_is_refused" {
-  command = plan
-  module {
-    source = "./modules/releaser"
-  }
-  variables {
-    sweep_minutes = 10080
-  }
-  expect_failures = [var.sweep_minutes]
-}
-
-run "retention_that_cloudwatch_does_not_offer_is_refused" {
-  command = plan
-  module {
-    source = "./modules/releaser"
-  }
-  variables {
-    log_retention_days = 31
-  }
-  expect_failures = [var.log_retention_days]
+  expect_failures = [var.reconcile_interval_minutes]
 }
 
 run "deployment_with_a_file_system_names_its_stager_which_may_be_invoked" {
@@ -413,12 +391,11 @@ run "deployment_with_a_file_system_names_its_stager_which_may_be_invoked" {
     stager = { name = "acme_stager", arn = "arn:aws:lambda:eu-central-1:123456789012:function:acme_stager" }
     functions = {
       embed = {
-        name               = "acme-embed"
-        arn                = "arn:aws:lambda:eu-central-1:123456789012:function:acme-embed"
-        aliases            = ["prod"]
-        python             = "3.13"
-        configuration_hash = "1"
-        file_system        = { access_point_arn = "arn:aws:elasticfilesystem:eu-central-1:123456789012:access-point/fsap-1" }
+        name            = "acme-embed"
+        aliases         = ["prod"]
+        python          = "3.13"
+        release_trigger = "1"
+        file_system     = { access_point_arn = "arn:aws:elasticfilesystem:eu-central-1:123456789012:access-point/fsap-1" }
       }
     }
   }
@@ -431,10 +408,10 @@ run "deployment_with_a_file_system_names_its_stager_which_may_be_invoked" {
     error_message = "Deployment: ${aws_s3_object.deployment["embed"].content}"
   }
   assert {
-    condition = [for s in jsondecode(aws_iam_role_policy.releaser.policy).Statement : s.Resource if s.Sid == "Stage"] == [
+    condition = [for s in jsondecode(module.lambda.policy).Statement : s.Resource if s.Sid == "Stage"] == [
       "arn:aws:lambda:eu-central-1:123456789012:function:acme_stager",
     ]
-    error_message = "Policy: ${aws_iam_role_policy.releaser.policy}"
+    error_message = "Policy: ${module.lambda.policy}"
   }
 }
 
@@ -446,14 +423,24 @@ run "file_system_without_a_stager_is_refused" {
   variables {
     functions = {
       embed = {
-        name               = "acme-embed"
-        arn                = "arn:aws:lambda:eu-central-1:123456789012:function:acme-embed"
-        aliases            = ["prod"]
-        python             = "3.13"
-        configuration_hash = "1"
-        file_system        = { access_point_arn = "arn:aws:elasticfilesystem:eu-central-1:123456789012:access-point/fsap-1" }
+        name            = "acme-embed"
+        aliases         = ["prod"]
+        python          = "3.13"
+        release_trigger = "1"
+        file_system     = { access_point_arn = "arn:aws:elasticfilesystem:eu-central-1:123456789012:access-point/fsap-1" }
       }
     }
   }
   expect_failures = [var.stager]
+}
+
+run "sweep_minutes_is_refused_under_its_old_name" {
+  command = plan
+  module {
+    source = "./modules/releaser"
+  }
+  variables {
+    sweep_minutes = 5
+  }
+  expect_failures = [var.sweep_minutes]
 }

@@ -124,7 +124,7 @@ run "rest_api_may_stand_alone" {
   }
 
   assert {
-    condition     = output.api_url == null && output.rest_api_url == "https://models.example.com" && output.rest_api_domain_target != null && length(module.index) == 1
+    condition     = output.api_url == null && output.rest_api_url == "https://models.example.com" && output.rest_api_domain_target != null && length(module.catalog) == 1
     error_message = "URL: ${output.rest_api_url}"
   }
   assert {
@@ -272,7 +272,7 @@ run "model_with_a_file_system_gets_one_and_a_stager" {
       fraud = { aliases = { prod = {} } }
       embed = { aliases = { prod = { provisioned_concurrency = 1 } }, file_system = {} }
     }
-    network = { vpc_id = "vpc-1", subnet_ids = ["subnet-1"] }
+    vpc = { vpc_id = "vpc-1", subnets = { a = "subnet-1" } }
   }
 
   assert {
@@ -282,7 +282,7 @@ run "model_with_a_file_system_gets_one_and_a_stager" {
   assert {
     condition = jsondecode(output.prune_policy).Statement == [
       {
-        Sid      = "SeeWhatIsPinned"
+        Sid      = "ReadPins"
         Effect   = "Allow"
         Action   = ["lambda:GetFunctionConfiguration", "lambda:ListVersionsByFunction"]
         Resource = [module.function["embed"].function_arn, "${module.function["embed"].function_arn}:*"]
@@ -291,7 +291,7 @@ run "model_with_a_file_system_gets_one_and_a_stager" {
         Sid      = "Prune"
         Effect   = "Allow"
         Action   = "lambda:InvokeFunction"
-        Resource = module.stager[0].function_arn
+        Resource = module.file_system[0].stager_arn
       },
     ]
     error_message = "Policy: ${output.prune_policy}"
@@ -305,35 +305,131 @@ run "without_a_file_system_there_is_no_stager" {
   }
 }
 
-run "file_system_without_a_network_is_refused" {
+run "file_system_without_a_vpc_is_refused" {
   command = plan
   variables {
     models = { embed = { aliases = { prod = {} }, file_system = {} } }
   }
-  expect_failures = [var.network]
+  expect_failures = [var.vpc]
 }
 
-run "network_without_a_subnet_is_refused" {
+run "vpc_without_a_subnet_is_refused" {
   command = plan
   variables {
-    network = { vpc_id = "vpc-1", subnet_ids = [] }
+    vpc = { vpc_id = "vpc-1", subnets = {} }
   }
-  expect_failures = [var.network]
+  expect_failures = [var.vpc]
 }
 
-run "a_subnet_that_stands_there_twice_is_refused" {
+run "subnet_with_two_names_is_refused" {
   command = plan
   variables {
-    models  = { embed = { file_system = {}, aliases = { prod = {} } } }
-    network = { vpc_id = "vpc-1", subnet_ids = ["subnet-1", "subnet-1"] }
+    models = { embed = { file_system = {}, aliases = { prod = {} } } }
+    vpc    = { vpc_id = "vpc-1", subnets = { a = "subnet-1", b = "subnet-1" } }
   }
-  expect_failures = [var.network]
+  expect_failures = [var.vpc]
 }
 
-run "an_open_rest_api_is_asked_for_in_so_many_words" {
+run "open_rest_api_must_be_typed" {
   command = plan
   variables {
     rest_api = { authorization = "NONE" }
   }
   expect_failures = [var.rest_api]
+}
+
+run "unknown_attribute_of_a_model_is_refused" {
+  command = plan
+  variables {
+    models = { fraud = { aliases = { prod = {} }, memory = 2048 } }
+  }
+  expect_failures = [var.models]
+}
+
+run "unknown_attribute_of_an_alias_is_refused" {
+  command = plan
+  variables {
+    models = { fraud = { aliases = { prod = { provisioned_concurency = 2 } } } }
+  }
+  expect_failures = [var.models]
+}
+
+run "unknown_attribute_of_the_registry_is_refused" {
+  command = plan
+  variables {
+    registry = { buket = "shared-models" }
+  }
+  expect_failures = [var.registry]
+}
+
+run "previous_keys_are_refused_under_their_old_name" {
+  command = plan
+  variables {
+    registry = { former_kms_key_arns = [] }
+  }
+  expect_failures = [var.registry]
+}
+
+run "unknown_attribute_of_the_vpc_is_refused" {
+  command = plan
+  variables {
+    vpc = { vpc_id = "vpc-1", subnet_ids = ["subnet-1"] }
+  }
+  expect_failures = [var.vpc]
+}
+
+run "unknown_attribute_of_the_file_system_is_refused" {
+  command = plan
+  variables {
+    file_system = { existing = { access_point = "arn" } }
+  }
+  expect_failures = [var.file_system]
+}
+
+run "unknown_attribute_of_the_api_is_refused" {
+  command = plan
+  variables {
+    api = { throttle = { rate = 5 } }
+  }
+  expect_failures = [var.api]
+}
+
+run "unknown_attribute_of_the_rest_api_is_refused" {
+  command = plan
+  variables {
+    rest_api = { authorization = "NONE", usage_plans = { gold = { requests_per_second = 5, burst = 5, quota = { requests = 5, period = "DAY", offset = 2 } } } }
+  }
+  expect_failures = [var.rest_api]
+}
+
+run "network_is_refused_under_its_old_name" {
+  command = plan
+  variables {
+    network = { vpc_id = "vpc-1", subnet_ids = ["subnet-1"] }
+  }
+  expect_failures = [var.network]
+}
+
+run "sweep_minutes_is_refused_under_its_old_name" {
+  command = plan
+  variables {
+    sweep_minutes = 5
+  }
+  expect_failures = [var.sweep_minutes]
+}
+
+run "vpc_that_no_model_uses_is_warned_of" {
+  command = plan
+  variables {
+    vpc = { vpc_id = "vpc-1", subnets = { a = "subnet-1" } }
+  }
+  expect_failures = [check.vpc_is_used]
+}
+
+run "memory_that_is_no_number_is_refused" {
+  command = plan
+  variables {
+    models = { fraud = { aliases = { prod = {} }, memory_mb = "x" } }
+  }
+  expect_failures = [var.models]
 }

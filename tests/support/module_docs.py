@@ -18,6 +18,8 @@ import hcl2
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ROOT = REPOSITORY / "terraform"
+#: The private module that has the types of the root module's inputs of type `any`.
+TYPES = ROOT / "modules" / "inputs"
 
 #: Longer types, and those with comments in them, are shown below the table.
 _INLINE_CHARACTERS = 40
@@ -57,12 +59,12 @@ def module_directories(root: Path = ROOT) -> list[Path]:
 
 
 def inputs(module: Path) -> list[Input]:
-    """The variables of a module: what must be given first, then in the order of the file."""
+    """The variables of a module: required ones first, then in the order of the file."""
     source = (module / "variables.tf").read_text()
     found = [
         Input(
             name=name,
-            type=_type_source(source, name),
+            type=_shown_type(module, source, name),
             default=_hcl(body["default"]) if "default" in body else None,
             description=_description(name, body),
         )
@@ -80,10 +82,36 @@ def outputs(module: Path) -> list[Output]:
     ]
 
 
-def validations(module: Path, variable: str) -> int:
-    """How many rules a variable has to pass."""
-    bodies = dict(_blocks((module / "variables.tf").read_text(), "variable"))
-    return len(bodies[variable].get("validation", []))
+def validations(module: Path) -> dict[str, int]:
+    """How many validations each variable has, those under a removed name included."""
+    files = [module / name for name in ("variables.tf", "removed.tf")]
+    blocks = [
+        block for file in files if file.exists() for block in _blocks(file.read_text(), "variable")
+    ]
+    return {name: len(body.get("validation", [])) for name, body in blocks}
+
+
+def attributes(variable: str) -> set[str]:
+    """Paths of the attributes of an input of the root module; `*` stands for any name."""
+    source = (TYPES / "variables.tf").read_text()
+    prefix: list[str] = []
+    found: set[str] = set()
+    for line in _type_source(source, variable).splitlines()[1:-1]:
+        code = line.split("#")[0].strip()
+        if match := re.match(r"(\w+)\s+= (.*)", code):
+            found.add("".join([*prefix, match[1]]))
+            if code.endswith("{"):
+                prefix.append(f"{match[1]}.*." if "map(" in match[2] else f"{match[1]}.")
+        elif code.startswith("}"):
+            prefix.pop()
+    return found
+
+
+def _shown_type(module: Path, source: str, name: str) -> str:
+    shown = _type_source(source, name)
+    if shown == "any" and module == ROOT:
+        return _type_source((TYPES / "variables.tf").read_text(), name)
+    return shown
 
 
 def rendered(module: Path) -> str:

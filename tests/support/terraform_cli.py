@@ -75,10 +75,13 @@ class TerraformStack:
         """Install providers and modules."""
         self.run("init", input=False)
 
-    def plan(self) -> dict[str, Any]:
-        """What would change, in the form of `terraform show -json`."""
+    def plan(self, *, refresh: bool = True) -> dict[str, Any]:
+        """What would change, in the form of `terraform show -json`.
+
+        Without `refresh`, the state is taken for what exists.
+        """
         plan = str(self._files / "plan")
-        self.run("plan", input=False, out=plan)
+        self.run("plan", input=False, out=plan, refresh=refresh)
         shown: dict[str, Any] = json.loads(self.run("show", plan, json=IsFlagged))
         return shown
 
@@ -145,7 +148,18 @@ def working_copy(source_example: Path, destination: Path) -> Path:
     )
     for part in (Path("terraform"), example):
         shutil.copytree(REPOSITORY / part, destination / part, ignore=ignored, dirs_exist_ok=True)
+    accept_python_3_11(destination / "terraform")
     return destination / example
+
+
+def accept_python_3_11(terraform: Path) -> Path:
+    """Let a copy of the modules accept Python 3.11, on which functions of the emulator run, too.
+
+    Lambda's own 3.11 is refused: it runs on an operating system that current wheels do not support.
+    """
+    override = terraform / "modules" / "lambda" / "python_override.tf"
+    override.write_text('locals {\n  pythons = ["3.11", "3.12", "3.13", "3.14"]\n}\n')
+    return override
 
 
 def write_emulator_override(directory: Path, url: str) -> Path:

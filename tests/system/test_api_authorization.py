@@ -23,7 +23,12 @@ from botocore.credentials import Credentials
 from tests.embedded_aws import REGION, EmbeddedAws
 from tests.support.jwt import Issuer, issuer
 from tests.support.packages import built_package, function_python
-from tests.support.terraform_cli import REPOSITORY, TerraformStack, write_emulator_override
+from tests.support.terraform_cli import (
+    REPOSITORY,
+    TerraformStack,
+    accept_python_3_11,
+    write_emulator_override,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,13 +52,12 @@ provider "aws" {
 module "inference" {
   source = "./terraform"
 
-  name               = "auth"
-  packages           = { runtime = "%(runtime)s", control = "%(control)s" }
-  python             = "%(python)s"
-  unsupported_python = %(unsupported)s
-  registry           = { bucket = "%(bucket)s" }
-  api                = {}
-  rest_api           = {}
+  name     = "auth"
+  packages = { runtime = "%(runtime)s", control = "%(control)s" }
+  python   = "%(python)s"
+  registry = { bucket = "%(bucket)s" }
+  api      = {}
+  rest_api = {}
 
   models = {
     fraud = { aliases = { prod = {}, staging = {} }, default_alias = "prod" }
@@ -67,7 +71,7 @@ module "tokens" {
   name          = "tokens"
   authorization = "JWT"
   jwt           = { issuer = "https://issuer.example", audience = ["models"], scopes = ["infer"] }
-  index = {
+  catalog = {
     function_name = "auth_index"
     invoke_arn    = "${local.path}/${local.functions}:auth_index/invocations"
   }
@@ -139,11 +143,11 @@ def _sent(method: str, url: str, body: bytes, headers: dict[str, str]) -> tuple[
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     directory: Path = tmp_path_factory.mktemp("authorization")
     shutil.copytree(REPOSITORY / "terraform", directory / "terraform")
+    accept_python_3_11(directory / "terraform")
     values = {
         "region": REGION,
         "bucket": BUCKET,
         "python": function_python(),
-        "unsupported": str(function_python() == "3.11").lower(),
         "runtime": built_package("runtime"),
         "control": built_package("control"),
     }

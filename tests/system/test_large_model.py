@@ -49,7 +49,6 @@ class LargeModel:
             variables={
                 "name": "large",
                 "python": function_python(),
-                "unsupported_python": function_python() == "3.11",
                 "packages": {kind: str(built_package(kind)) for kind in ("runtime", "control")},
             },
         )

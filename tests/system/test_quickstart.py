@@ -56,7 +56,6 @@ class Quickstart:
         self.variables: dict[str, Any] = {
             "name": "quick",
             "python": function_python(),
-            "unsupported_python": function_python() == "3.11",
             "packages": {kind: str(built_package(kind)) for kind in ("runtime", "control")},
         }
         self.terraform = TerraformStack(
@@ -387,7 +386,7 @@ def test_a_destroy_with_models_in_the_registry_is_refused_before_any_change(
     with pytest.raises(TerraformError, match=r"the registry has models \(cancer\)"):
         stack.terraform.destroy()
     # But for the guard, which was asked first, everything is there as it was.
-    guard = "module.inference.aws_lambda_invocation.guard[0]"
+    guard = "module.inference.aws_lambda_invocation.destroy_guard[0]"
     assert {name for name in stack.terraform.changes() if name.startswith("module.")} <= {guard}
     kept.unlink()
     stack.terraform.apply()

@@ -99,9 +99,9 @@ def test_every_validation_is_tested(module: Path) -> None:
     """As many refusals are expected of a variable as it has validations, or more."""
     test_file = ROOT / "tests" / ("shearling" if module == ROOT else module.name)
     expected = test_file.with_suffix(".tftest.hcl").read_text()
-    for variable in module_docs.inputs(module):
-        refusals = expected.count(f"expect_failures = [var.{variable.name}]")
-        assert refusals >= module_docs.validations(module, variable.name), variable.name
+    for variable, validations in module_docs.validations(module).items():
+        refusals = expected.count(f"expect_failures = [var.{variable}]")
+        assert refusals >= validations, variable
 
 
 @pytest.mark.parametrize("module", module_docs.module_directories(), ids=name)

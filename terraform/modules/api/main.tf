@@ -1,57 +1,23 @@
-# The Open Inference Protocol over HTTP: paths of a model go to an alias of its function.
+# The Open Inference Protocol as an HTTP API: the paths of a model invoke an alias of its function.
 
-# For the region alone: no attribute of `aws_region` is in both 5.x and 6.x without being deprecated in one.
-data "aws_service" "s3" {
-  service_id = "s3"
+module "routes" {
+  source = "../api-routes"
+
+  models   = var.models
+  catalog  = var.catalog
+  throttle = var.throttle
 }
 
 locals {
-  targets = merge([
-    for model, spec in var.models : {
-      for alias, invoke_arn in spec.alias_invoke_arns : "${model}:${alias}" => {
-        model         = model
-        alias         = alias
-        function_name = spec.function_name
-        invoke_arn    = invoke_arn
-      }
-    }
-  ]...)
-
-  # Two routes each: `{proxy+}` does not match the path before it.
-  alias_routes = merge([
-    for key, target in local.targets : {
-      "/v2/models/${target.model}/versions/${target.alias}"          = key
-      "/v2/models/${target.model}/versions/${target.alias}/{proxy+}" = key
-    }
-  ]...)
-  # Also answers `/versions/7` when 7 is what the default alias serves.
-  default_routes = merge([
-    for model, spec in var.models : {
-      "/v2/models/${model}"          = "${model}:${spec.default_alias}"
-      "/v2/models/${model}/{proxy+}" = "${model}:${spec.default_alias}"
-    }
-  ]...)
-  # A browser asks with OPTIONS, and without credentials, whether it may call: the API answers that itself, but for
-  # paths whose route takes any method, and asks for credentials. Hence no ANY where web pages call.
+  # A browser sends OPTIONS without credentials before it calls another origin. The API answers that itself, except on routes
+  # with the method ANY, which require credentials: with CORS, routes name their methods.
   methods = var.cors == null ? ["ANY"] : ["GET", "POST"]
-  routes = merge([
-    for method in local.methods : {
-      for path, key in merge(local.default_routes, local.alias_routes) : "${method} ${path}" => key
-    }
-  ]...)
 
-  # What spans models. Spelled out, so that whatever is no path of ours is answered by the API itself.
-  index_paths = var.index == null ? [] : ["/", "/v2", "/v2/health/live", "/v2/health/ready", "/v2/repository/index"]
+  routes = merge([
+    for method in local.methods : { for path, key in module.routes.model_paths : "${method} ${path}" => key }
+  ]...)
 
   stage_arn = "${aws_apigatewayv2_api.models.execution_arn}/${aws_apigatewayv2_stage.default.name}"
-
-  # Stage and method by name: `*` reaches over slashes, and `*/*/` would be any path that ends in one.
-  index_calls = [
-    for path in local.index_paths : [
-      for method in path == "/v2/repository/index" ? ["POST"] : ["GET", "HEAD"] :
-      "${local.stage_arn}/${method}${path}"
-    ]
-  ]
 }
 
 resource "aws_apigatewayv2_api" "models" {
@@ -66,18 +32,20 @@ resource "aws_apigatewayv2_api" "models" {
       allow_origins     = cors_configuration.value.allow_origins
       allow_headers     = cors_configuration.value.allow_headers
       allow_methods     = ["GET", "POST"]
-      expose_headers    = ["inference-header-content-length"] # without it a page cannot take binary tensors apart
+      expose_headers    = ["inference-header-content-length"] # a page needs it to split binary tensors
       allow_credentials = cors_configuration.value.allow_credentials
       max_age           = cors_configuration.value.max_age_seconds
     }
   }
 }
 
-# API Gateway may write to groups below /aws/vendedlogs without an entry of its own in CloudWatch's resource policy,
-# which is full after a handful of APIs.
-resource "aws_cloudwatch_log_group" "access" {
-  name              = "/aws/vendedlogs/apigateway/${var.name}"
-  retention_in_days = var.log_retention_days
+# API Gateway writes to groups below /aws/vendedlogs without an entry in CloudWatch's resource policy, which has room for
+# few APIs.
+module "access_log" {
+  source = "../log-group"
+
+  name           = "/aws/vendedlogs/apigateway/${var.name}"
+  retention_days = var.log_retention_days
 }
 
 resource "aws_apigatewayv2_stage" "default" {
@@ -87,14 +55,14 @@ resource "aws_apigatewayv2_stage" "default" {
 
   default_route_settings {
     detailed_metrics_enabled = true
-    throttling_rate_limit    = var.throttle.requests_per_second
-    throttling_burst_limit   = var.throttle.burst
+    throttling_rate_limit    = module.routes.throttle.requests_per_second
+    throttling_burst_limit   = module.routes.throttle.burst
   }
 
   access_log_settings {
-    destination_arn = aws_cloudwatch_log_group.access.arn
+    destination_arn = module.access_log.arn
 
-    # The two errors are what tells a refused caller from a function that could not be invoked.
+    # The two errors distinguish a refused caller from a function that could not be invoked.
     format = jsonencode({
       request_id         = "$context.requestId"
       time               = "$context.requestTime"
@@ -130,7 +98,7 @@ resource "aws_apigatewayv2_authorizer" "jwt" {
 }
 
 resource "aws_apigatewayv2_integration" "alias" {
-  for_each = local.targets
+  for_each = module.routes.targets
 
   api_id                 = aws_apigatewayv2_api.models.id
   description            = each.key
@@ -138,7 +106,7 @@ resource "aws_apigatewayv2_integration" "alias" {
   integration_method     = "POST"
   integration_uri        = each.value.invoke_arn
   payload_format_version = "2.0"
-  timeout_milliseconds   = 30000 # the most that an HTTP API waits
+  timeout_milliseconds   = 30000 # an HTTP API waits no longer
 }
 
 resource "aws_apigatewayv2_route" "model" {
@@ -152,9 +120,9 @@ resource "aws_apigatewayv2_route" "model" {
   authorization_scopes = var.authorization == "JWT" ? var.jwt.scopes : null
 }
 
-# Bound to the alias: the API can invoke what it has routes to, and no other version.
+# For the alias only: the API may invoke no other version.
 resource "aws_lambda_permission" "api" {
-  for_each = local.targets
+  for_each = module.routes.targets
 
   statement_id  = "api-${each.value.alias}-${aws_apigatewayv2_api.models.id}"
   function_name = each.value.function_name
@@ -164,55 +132,44 @@ resource "aws_lambda_permission" "api" {
   source_arn    = "${aws_apigatewayv2_api.models.execution_arn}/*/*/v2/models/${each.value.model}*"
 }
 
-resource "aws_apigatewayv2_integration" "index" {
-  count = var.index == null ? 0 : 1
+resource "aws_apigatewayv2_integration" "catalog" {
+  count = var.catalog == null ? 0 : 1
 
   api_id                 = aws_apigatewayv2_api.models.id
-  description            = "What spans models."
+  description            = "Catalog"
   integration_type       = "AWS_PROXY"
   integration_method     = "POST"
-  integration_uri        = var.index.invoke_arn
+  integration_uri        = var.catalog.invoke_arn
   payload_format_version = "2.0"
   timeout_milliseconds   = 30000
 }
 
-resource "aws_apigatewayv2_route" "index" {
-  for_each = toset([for pair in setproduct(local.methods, local.index_paths) : join(" ", pair)])
+resource "aws_apigatewayv2_route" "catalog" {
+  for_each = toset([for pair in setproduct(local.methods, module.routes.catalog_paths) : join(" ", pair)])
 
   api_id               = aws_apigatewayv2_api.models.id
   route_key            = each.key
-  target               = "integrations/${aws_apigatewayv2_integration.index[0].id}"
+  target               = "integrations/${aws_apigatewayv2_integration.catalog[0].id}"
   authorization_type   = var.authorization
   authorizer_id        = one(aws_apigatewayv2_authorizer.jwt[*].id)
   authorization_scopes = var.authorization == "JWT" ? var.jwt.scopes : null
 }
 
-resource "aws_lambda_permission" "index" {
-  for_each = toset(local.index_paths)
+resource "aws_lambda_permission" "catalog" {
+  for_each = toset(module.routes.catalog_paths)
 
   statement_id  = "api-${substr(sha256(each.key), 0, 8)}-${aws_apigatewayv2_api.models.id}"
-  function_name = var.index.function_name
+  function_name = var.catalog.function_name
   action        = "lambda:InvokeFunction"
   principal     = "apigateway.amazonaws.com"
   source_arn    = "${aws_apigatewayv2_api.models.execution_arn}/*/*${each.key}"
 }
 
-resource "aws_apigatewayv2_domain_name" "api" {
-  count = var.domain == null ? 0 : 1
+module "domain" {
+  source = "../api-domain"
+  count  = var.domain == null ? 0 : 1
 
-  domain_name = var.domain.name
-
-  domain_name_configuration {
-    certificate_arn = var.domain.certificate_arn
-    endpoint_type   = "REGIONAL"
-    security_policy = "TLS_1_2"
-  }
-}
-
-resource "aws_apigatewayv2_api_mapping" "api" {
-  count = var.domain == null ? 0 : 1
-
-  domain_name = aws_apigatewayv2_domain_name.api[0].domain_name
-  api_id      = aws_apigatewayv2_api.models.id
-  stage       = aws_apigatewayv2_stage.default.name
+  domain = var.domain
+  api_id = aws_apigatewayv2_api.models.id
+  stage  = aws_apigatewayv2_stage.default.name
 }

@@ -13,31 +13,26 @@ variable "models" {
   type = map(object({
     function_name     = string
     alias_invoke_arns = map(string)
-    default_alias     = string # the one that answers where the path names no version
+    default_alias     = string # answers paths without a version
   }))
   nullable    = false
-  description = "What the API serves, by model: the function, what to integrate with by alias, and the default alias."
-
-  validation {
-    condition     = alltrue([for model in values(var.models) : contains(keys(model.alias_invoke_arns), model.default_alias)])
-    error_message = "default_alias must be one of the model's aliases (${join(", ", [for name, model in var.models : "${name}: ${model.default_alias}" if !contains(keys(model.alias_invoke_arns), model.default_alias)])})."
-  }
+  description = "The models that the API serves, by name: function, invoke ARN of each alias, and default alias."
 }
 
-variable "index" {
+variable "catalog" {
   type = object({
     function_name = string
     invoke_arn    = string
   })
   default     = null
-  description = "The function that answers what spans models (`/`, `/v2`, `/v2/health/...`, `/v2/repository/index`); null for none."
+  description = "The function that answers `/`, `/v2`, `/v2/health/live`, `/v2/health/ready` and `/v2/repository/index`; null for none."
 }
 
 variable "authorization" {
   type        = string
   default     = "AWS_IAM"
   nullable    = false
-  description = "Who may call: `AWS_IAM` (signed requests), `JWT` (tokens, see `jwt`) or `NONE` (everybody)."
+  description = "Who may call: `AWS_IAM` (signed requests), `JWT` (tokens, see `jwt`) or `NONE` (everyone)."
 
   validation {
     condition     = contains(["AWS_IAM", "JWT", "NONE"], var.authorization)
@@ -49,24 +44,24 @@ variable "jwt" {
   type = object({
     issuer   = string
     audience = list(string)
-    scopes   = optional(list(string), []) # a token needs one of them
+    scopes   = optional(list(string), []) # a token needs one of these
   })
   default     = null
   description = "Which tokens are accepted; needs `authorization = \"JWT\"`."
 
   validation {
     condition     = (var.jwt != null) == (var.authorization == "JWT")
-    error_message = "jwt and authorization = \"JWT\" need each other: without the one nothing says which tokens to accept, without the other nothing looks at them."
+    error_message = "jwt and authorization = \"JWT\" need each other: jwt says which tokens are accepted, and authorization that they are checked."
   }
 
   validation {
     condition     = var.jwt == null || can(regex("^https://[^/]+", var.jwt.issuer))
-    error_message = "jwt.issuer must be an https:// URL: API Gateway fetches the keys of the issuer from there."
+    error_message = "jwt.issuer must be an https:// URL: API Gateway fetches the issuer's keys from it."
   }
 
   validation {
     condition     = var.jwt == null || try(length(var.jwt.audience) > 0, false)
-    error_message = "jwt.audience must name at least one audience: otherwise tokens made for other services are accepted."
+    error_message = "jwt.audience must have at least one audience: otherwise the API accepts tokens for other services."
   }
 }
 
@@ -78,11 +73,11 @@ variable "cors" {
     max_age_seconds   = optional(number, 300)
   })
   default     = null
-  description = "Which web pages may call the API from a browser; null for none."
+  description = "Which web pages may call the API from a browser (CORS); null for none."
 
   validation {
     condition     = var.cors == null || try(!(var.cors.allow_credentials && contains(var.cors.allow_origins, "*")), false)
-    error_message = "cors.allow_credentials excludes the origin \"*\": browsers refuse the two together."
+    error_message = "cors.allow_credentials excludes the origin \"*\": browsers refuse both together."
   }
 
   validation {
@@ -92,7 +87,7 @@ variable "cors" {
 
   validation {
     condition     = var.cors == null || try(var.cors.max_age_seconds >= 0 && var.cors.max_age_seconds <= 86400, false)
-    error_message = "cors.max_age_seconds must be at most 86400, a day: API Gateway takes no more."
+    error_message = "cors.max_age_seconds must be 0 to 86400 (a day): API Gateway accepts no more."
   }
 }
 
@@ -103,44 +98,21 @@ variable "throttle" {
   })
   default     = {}
   nullable    = false
-  description = "How many requests each route accepts before it answers 429."
-
-  validation {
-    condition     = var.throttle.requests_per_second > 0 && var.throttle.burst > 0
-    error_message = "throttle needs rates above 0: 0 refuses every request."
-  }
+  description = "How many requests each route accepts before the API answers 429."
 }
 
 variable "domain" {
   type = object({
     name            = string
-    certificate_arn = string # of ACM, in the API's region
+    certificate_arn = string # in ACM, in the API's region
   })
   default     = null
-  description = "A domain name of yours that the API answers at, too; null for none. DNS is yours: see the output `domain_target`."
-
-  validation {
-    condition     = var.domain == null || can(regex("^([a-z0-9]([a-z0-9-]*[a-z0-9])?[.])+[a-z]{2,}$", var.domain.name))
-    error_message = "domain.name must be a host's name in lower case, as in models.example.com."
-  }
-
-  validation {
-    condition     = var.domain == null || try(split(":", var.domain.certificate_arn)[3] == data.aws_service.s3.region, false)
-    error_message = "domain.certificate_arn must be of ACM in ${data.aws_service.s3.region}, the API's region: a regional domain takes no other."
-  }
+  description = "A custom domain name of the API; null for none. Create its DNS record yourself, see the output `domain_target`."
 }
 
 variable "log_retention_days" {
   type        = number
   default     = 30
   nullable    = false
-  description = "How long the access log is kept."
-
-  validation {
-    condition = contains(
-      [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653],
-      var.log_retention_days,
-    )
-    error_message = "log_retention_days must be a period that CloudWatch offers: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288 or 3653."
-  }
+  description = "How many days the access log is kept; one of the periods that CloudWatch offers."
 }

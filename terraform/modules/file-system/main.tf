@@ -1,17 +1,15 @@
-# A file system for bundles too large for a function's /tmp. What lies there is a copy of the registry: it may be lost.
-
-# For the name of the gateway's service alone.
-data "aws_service" "s3" {
-  service_id = "s3"
-}
+# A file system for bundles too large for a function's /tmp. It holds copies from the registry, so losing it loses nothing.
 
 locals {
   created = var.existing == null ? 1 : 0
 
   access_point_arn = var.existing == null ? one(aws_efs_access_point.models[*].arn) : var.existing.access_point_arn
 
-  # Where port 2049 is opened for the functions.
-  mount_group_ids = var.existing == null ? aws_security_group.mount_target[*].id : var.existing.security_group_ids
+  client_actions = [
+    "elasticfilesystem:ClientMount",
+    "elasticfilesystem:ClientRootAccess",
+    "elasticfilesystem:ClientWrite",
+  ]
 }
 
 resource "aws_efs_file_system" "models" {
@@ -20,14 +18,14 @@ resource "aws_efs_file_system" "models" {
   creation_token  = var.name
   encrypted       = true
   kms_key_id      = var.kms_key_arn
-  throughput_mode = "elastic" # reads come in bursts, when functions start
+  throughput_mode = "elastic" # functions read in bursts, when they start
 
   tags = {
     Name = var.name
   }
 }
 
-# Everybody who mounts it is this user, in this directory, and sees nothing else of the file system.
+# Every client acts as this user and sees only this directory.
 resource "aws_efs_access_point" "models" {
   count = local.created
 
@@ -49,17 +47,16 @@ resource "aws_efs_access_point" "models" {
   }
 }
 
-# By place and not by ID, which is not known while the subnets are still to be created; sorted, for who looks subnets up
-# gets them in any order, and another one would replace the mount targets.
+# Keyed by the caller's names of the subnets: their IDs may be unknown at plan.
 resource "aws_efs_mount_target" "models" {
-  count = local.created * length(var.network.subnet_ids)
+  for_each = { for key, subnet_id in var.vpc.subnets : key => subnet_id if local.created == 1 }
 
   file_system_id  = aws_efs_file_system.models[0].id
-  subnet_id       = sort(var.network.subnet_ids)[count.index]
+  subnet_id       = each.value
   security_groups = aws_security_group.mount_target[*].id
 }
 
-# What the roles of the functions allow holds within these bounds, whoever else is given rights.
+# Limits every client, whatever its own role allows.
 resource "aws_efs_file_system_policy" "models" {
   count = local.created
 
@@ -67,7 +64,7 @@ resource "aws_efs_file_system_policy" "models" {
 
   policy = jsonencode({
     Version = "2012-10-17"
-    Id      = "models" # EFS would make one up, and each plan would take it away
+    Id      = "models" # without one, EFS generates an ID and every plan shows a change
     Statement = [
       {
         Sid       = "RefusePlainTransport"
@@ -78,12 +75,12 @@ resource "aws_efs_file_system_policy" "models" {
         Condition = { Bool = { "aws:SecureTransport" = "false" } }
       },
       {
-        Sid       = "RefuseOtherDoors"
+        Sid       = "RefuseOtherAccessPoints"
         Effect    = "Deny"
         Principal = { AWS = "*" }
         Action    = local.client_actions
         Resource  = aws_efs_file_system.models[0].arn
-        # Also where there is no access point at all.
+        # Also applies to clients without an access point.
         Condition = { StringNotEquals = { "elasticfilesystem:AccessPointArn" = local.access_point_arn } }
       },
       {
@@ -92,16 +89,8 @@ resource "aws_efs_file_system_policy" "models" {
         Principal = { AWS = "*" }
         Action    = ["elasticfilesystem:ClientWrite", "elasticfilesystem:ClientRootAccess"]
         Resource  = aws_efs_file_system.models[0].arn
-        Condition = { ArnNotEquals = { "aws:PrincipalArn" = var.writer_role_arns } }
+        Condition = { ArnNotEquals = { "aws:PrincipalArn" = [module.stager.role_arn] } }
       },
     ]
   })
-}
-
-locals {
-  client_actions = [
-    "elasticfilesystem:ClientMount",
-    "elasticfilesystem:ClientRootAccess",
-    "elasticfilesystem:ClientWrite",
-  ]
 }

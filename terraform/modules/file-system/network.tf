@@ -1,11 +1,21 @@
-# Who reaches whom: functions the file system and S3, nobody the functions.
+# Network access: functions reach the file system and S3, and nothing reaches the functions.
+
+# Only for the name of the gateway's service.
+data "aws_service" "s3" {
+  service_id = "s3"
+}
+
+locals {
+  # Security groups of the mount targets, which the functions reach on port 2049.
+  mount_group_ids = var.existing == null ? aws_security_group.mount_target[*].id : var.existing.security_group_ids
+}
 
 resource "aws_security_group" "function" {
   name_prefix = "${var.name}-functions-"
   description = "Functions that mount the file system ${var.name}"
-  vpc_id      = var.network.vpc_id
+  vpc_id      = var.vpc.vpc_id
 
-  # Lambda gives its network interfaces back 20 to 45 minutes after the last function is gone.
+  # Lambda releases its network interfaces 20 to 45 minutes after the last function was deleted.
   timeouts {
     delete = "60m"
   }
@@ -16,7 +26,7 @@ resource "aws_security_group" "mount_target" {
 
   name_prefix = "${var.name}-mount-targets-"
   description = "Mount targets of the file system ${var.name}"
-  vpc_id      = var.network.vpc_id
+  vpc_id      = var.vpc.vpc_id
 }
 
 resource "aws_vpc_security_group_ingress_rule" "nfs" {
@@ -41,7 +51,7 @@ resource "aws_vpc_security_group_egress_rule" "nfs" {
   to_port                      = 2049
 }
 
-# S3 has no group to name, and its list of addresses is known only where there is a gateway.
+# To any address: S3 has no security group, and its address list is known only with a gateway.
 resource "aws_vpc_security_group_egress_rule" "https" {
   security_group_id = aws_security_group.function.id
   description       = "HTTPS to S3"
@@ -51,12 +61,12 @@ resource "aws_vpc_security_group_egress_rule" "https" {
   to_port           = 443
 }
 
-# Costs nothing, and without it a private subnet has no way to S3.
+# The gateway is free of charge. Without it, a private subnet does not reach S3.
 resource "aws_vpc_endpoint" "s3" {
-  count = length(var.network.route_table_ids) > 0 ? 1 : 0
+  count = length(var.vpc.route_table_ids) > 0 ? 1 : 0
 
-  vpc_id            = var.network.vpc_id
+  vpc_id            = var.vpc.vpc_id
   service_name      = data.aws_service.s3.reverse_dns_name
   vpc_endpoint_type = "Gateway"
-  route_table_ids   = var.network.route_table_ids
+  route_table_ids   = var.vpc.route_table_ids
 }

@@ -1,7 +1,7 @@
 variable "name" {
   type        = string
   nullable    = false
-  description = "Name of the file system, and prefix of its security groups'."
+  description = "Name of the file system, and prefix of the names of its security groups."
 
   validation {
     condition     = can(regex("^[A-Za-z0-9_-]{1,64}$", var.name))
@@ -9,25 +9,25 @@ variable "name" {
   }
 }
 
-variable "network" {
+variable "vpc" {
   type = object({
     vpc_id          = string
-    subnet_ids      = list(string)               # of different availability zones
+    subnets         = map(string)                # IDs by names of yours, known at plan; of different availability zones
     route_table_ids = optional(list(string), []) # of those subnets; each gets a route to S3
   })
   nullable    = false
-  description = "Where the functions stand that mount it: a mount target is created in each subnet."
+  description = "Where the functions run that mount the file system; each subnet gets a mount target."
 
   validation {
-    condition     = length(var.network.subnet_ids) > 0
-    error_message = "network.subnet_ids must name a subnet at least: a file system is reached by a mount target."
+    condition     = length(var.vpc.subnets) > 0
+    error_message = "vpc.subnets must have at least one subnet: functions reach the file system through a mount target."
   }
 }
 
 variable "existing" {
   type = object({
     access_point_arn   = string
-    security_group_ids = optional(list(string), []) # of its mount targets; they are opened for the functions
+    security_group_ids = optional(list(string), []) # of its mount targets; they get a rule that admits the functions
   })
   default     = null
   description = "An access point to use instead of creating a file system. Its own policy decides who may write."
@@ -41,16 +41,77 @@ variable "existing" {
 variable "kms_key_arn" {
   type        = string
   default     = null
-  description = "Key that encrypts the file system; null encrypts with EFS's own."
+  description = "Key that encrypts the file system; null encrypts with EFS's own key."
 }
 
-variable "writer_role_arns" {
-  type        = list(string)
+variable "stager_name" {
+  type        = string
   nullable    = false
-  description = "The roles that may write, if allowed to: the stager's. Everybody else reads at most."
+  description = "Name of the stager's function, the only one that writes to the file system."
+}
+
+variable "registry" {
+  type = object({
+    uri          = string
+    bucket_arn   = string
+    root         = string
+    kms_key_arns = list(string)
+  })
+  nullable    = false
+  description = "The registry that bundles are copied from: output `registry` of the registry module."
+}
+
+variable "package" {
+  type = object({
+    bucket           = string
+    key              = string
+    source_code_hash = string
+  })
+  nullable    = false
+  description = "The stager's code (`control.zip`): a zip in a bucket of this region, and its base64 SHA-256."
+}
+
+variable "releaser_arn" {
+  type        = string
+  nullable    = false
+  description = "ARN of the releaser's function, which receives the stager's results."
+}
+
+variable "stager_memory_mb" {
+  type        = number
+  default     = 2048
+  nullable    = false
+  description = "Memory of the stager, 512 to 10,240. Lambda gives processor time and network bandwidth in proportion."
 
   validation {
-    condition     = length(var.writer_role_arns) > 0
-    error_message = "writer_role_arns must name a role: a file system to which nobody writes stays empty."
+    condition     = var.stager_memory_mb >= 512
+    error_message = "stager_memory_mb must be at least 512: the stager keeps the parts that it copies in memory."
   }
+}
+
+variable "python" {
+  type        = string
+  default     = "3.13"
+  nullable    = false
+  description = "Python version of the Lambda runtime, `3.12` to `3.14`; the package must have been built for it."
+}
+
+variable "architecture" {
+  type        = string
+  default     = "x86_64"
+  nullable    = false
+  description = "Processor that the package was built for: `x86_64` or `arm64`."
+}
+
+variable "log_retention_days" {
+  type        = number
+  default     = 30
+  nullable    = false
+  description = "How many days logs are kept; one of the periods that CloudWatch offers."
+}
+
+variable "permissions_boundary_arn" {
+  type        = string
+  default     = null
+  description = "Permissions boundary of the stager's role."
 }

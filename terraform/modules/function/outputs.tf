@@ -1,16 +1,16 @@
 output "function_name" {
-  value       = aws_lambda_function.model.function_name
+  value       = module.lambda.function_name
   description = "Name of the function."
 }
 
 output "function_arn" {
-  value       = aws_lambda_function.model.arn
-  description = "ARN of the function, unqualified: to reason about, not to invoke."
+  value       = module.lambda.function_arn
+  description = "ARN of the function, without an alias. Callers invoke an alias instead."
 }
 
 output "alias_arns" {
   value       = { for name, alias in aws_lambda_alias.model : name => alias.arn }
-  description = "What callers invoke: the ARN of each alias."
+  description = "ARN of each alias, which callers invoke."
 }
 
 output "alias_invoke_arns" {
@@ -18,8 +18,8 @@ output "alias_invoke_arns" {
   description = "What API Gateway integrates with, by alias."
 }
 
-output "configuration_hash" {
-  # Of inputs only: what the function's own attributes say of its code is stale for one apply.
+output "release_trigger" {
+  # Only of inputs: the function's own attributes still show the old code while the apply that changes it is planned.
   value = sha256(jsonencode({
     package              = var.package.source_code_hash
     python               = var.python
@@ -28,24 +28,24 @@ output "configuration_hash" {
     timeout_seconds      = var.timeout_seconds
     ephemeral_storage_mb = var.ephemeral_storage_mb
     snap_start           = var.snap_start
-    environment          = local.environment
-    network              = var.network
+    environment          = module.lambda.environment
+    vpc                  = var.vpc
     file_system          = var.file_system
   }))
-  description = "Changes when the function's code or configuration does: then its aliases must be released anew."
+  description = "Changes when the function's code or configuration changes. The releaser then releases its aliases again."
 }
 
 output "role_arn" {
-  value       = aws_iam_role.function.arn
+  value       = module.lambda.role_arn
   description = "ARN of the function's role."
 }
 
 output "role_name" {
-  value       = aws_iam_role.function.name
+  value       = module.lambda.role_name
   description = "Name of the function's role, to attach further policies to."
 }
 
 output "log_group_name" {
-  value       = aws_cloudwatch_log_group.function.name
-  description = "Where the function logs."
+  value       = module.lambda.log_group_name
+  description = "Name of the log group that the function writes to."
 }

@@ -1,30 +1,31 @@
-# The bucket that holds the registry. Its layout is a contract with the SDK and the releaser:
+# The bucket that holds the registry. The SDK and the releaser rely on its layout:
 #
-#   blobs/sha256/<hex>                       bytes, by digest
+#   blobs/sha256/<hex>                       files of bundles, by digest
 #   models/<model>/versions|digests|aliases  records, written once
 #   releases/<function>/<alias>/<m>.json     records of the releaser, written once
-#   deployments/<function>.json              who serves a model, written by Terraform
+#   deployments/<function>.json              which function serves a model, written by Terraform
 #   packages/<name>/<hex>.zip                function packages, written by Terraform
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
 
-# For the region alone: no attribute of `aws_region` is in both 5.x and 6.x without being deprecated in one.
+# Only for the region: no attribute of `aws_region` exists in both 5.x and 6.x of the provider without being deprecated in one.
 data "aws_service" "s3" {
   service_id = "s3"
 }
 
 locals {
-  # `bucket` and not `id`: known at plan, so that URIs and policies can be read in the plan.
+  # `bucket` instead of `id`, because it is known at plan: the plan then shows URIs and policies.
   bucket     = var.bucket == null ? one(aws_s3_bucket.registry[*].bucket) : var.bucket
   bucket_arn = "arn:${data.aws_partition.current.partition}:s3:::${local.bucket}"
   root       = var.prefix == "" ? "" : "${var.prefix}/"
   objects    = "${local.bucket_arn}/${local.root}"
+  uri        = "s3://${join("/", compact([local.bucket, var.prefix]))}"
 
   created = var.bucket == null ? 1 : 0
 
-  # Objects stay under the key that they were written with.
-  keys = compact(concat([var.kms_key_arn], var.former_kms_key_arns))
+  # An object stays encrypted with the key that it was written with.
+  keys = compact(concat([var.kms_key_arn], var.previous_kms_key_arns))
 }
 
 resource "aws_s3_bucket" "registry" {
@@ -59,7 +60,7 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "registry" {
   }
 }
 
-# A push that dies half-way leaves parts that nobody sees and everybody pays for.
+# An interrupted push leaves parts of uploads, which S3 bills and does not list.
 resource "aws_s3_bucket_lifecycle_configuration" "registry" {
   count = local.created
 
@@ -76,12 +77,12 @@ resource "aws_s3_bucket_lifecycle_configuration" "registry" {
     }
   }
 
-  # S3 wants to know of versions before it takes rules.
+  # S3 accepts lifecycle rules reliably only after versioning is set.
   depends_on = [aws_s3_bucket_versioning.registry]
 }
 
-# Tells EventBridge of new objects, from where the releaser hears of a moved alias. The notification configuration of a
-# bucket is one document, so a bucket that exists is left as it is: there, switch it on where the bucket is defined.
+# Sends an event for each new object to EventBridge, which invokes the releaser for a moved alias. A bucket has a single
+# notification document, so this module leaves an existing bucket's as it is: enable EventBridge where you define it.
 resource "aws_s3_bucket_notification" "registry" {
   count = local.created
 
@@ -89,7 +90,8 @@ resource "aws_s3_bucket_notification" "registry" {
   eventbridge = true
 }
 
-# The next three change one bucket's access; at once, S3 refuses all but one (OperationAborted): hence the chain.
+# The next three resources change the access to one bucket. S3 refuses such changes at the same time (OperationAborted):
+# `depends_on` makes them follow one another.
 resource "aws_s3_bucket_ownership_controls" "registry" {
   count = local.created
 
@@ -122,8 +124,8 @@ resource "aws_s3_bucket_policy" "registry" {
   depends_on = [aws_s3_bucket_public_access_block.registry]
 }
 
-# Uploaded under the digest of the content: a new build is a new object, and two paths with the same bytes are one. Below
-# our own name: who shares the bucket has the same packages, and takes its own away.
+# Named by the digest of the content: a new build is a new object, and two paths with the same bytes are one object. Below
+# this stack's name, because stacks that share a bucket may upload the same package and delete their own.
 resource "aws_s3_object" "package" {
   for_each = { for path in var.packages : filesha256(path) => path... }
 
@@ -132,7 +134,7 @@ resource "aws_s3_object" "package" {
   source       = each.value[0]
   content_type = "application/zip"
 
-  # An object takes ten tags, and default tags of a provider may be more.
+  # An S3 object has at most ten tags, and a provider may have more default tags.
   override_provider {
     default_tags {
       tags = {}

@@ -1,13 +1,24 @@
 output "uri" {
-  value       = "s3://${local.bucket}${var.prefix == "" ? "" : "/${var.prefix}"}"
-  description = "The registry as `SHEARLING_REGISTRY` names it: `s3://bucket[/prefix]`."
+  value       = local.uri
+  description = "The registry, as in `SHEARLING_REGISTRY`: `s3://bucket[/prefix]`."
 }
 
 output "bucket" {
   value       = local.bucket
   description = "Name of the bucket."
+}
 
-  # Who uses the registry finds a bucket that is encrypted, private and announces new objects.
+output "registry" {
+  value = {
+    bucket       = local.bucket
+    uri          = local.uri
+    bucket_arn   = local.bucket_arn
+    root         = local.root
+    kms_key_arns = local.keys
+  }
+  description = "Where the registry is and which keys encrypt it: the input `registry` of the modules with functions."
+
+  # Whoever uses the registry finds an encrypted, private bucket that sends events.
   depends_on = [
     aws_s3_bucket_policy.registry,
     aws_s3_bucket_notification.registry,
@@ -24,20 +35,20 @@ output "packages" {
       source_code_hash = filebase64sha256(path)
     }
   }
-  description = "Where each package was uploaded, by path: what a function module takes as `package`."
+  description = "Where each package was uploaded, by path: the input `package` of the modules with functions."
 }
 
-output "bucket_policy_json" {
+output "bucket_policy" {
   value       = local.bucket_policy_json
-  description = "What the bucket's policy refuses: to be merged into that of a bucket that exists."
+  description = "The bucket's policy (JSON), which only refuses; merge it into the policy of an existing bucket."
 }
 
-output "push_policy_json" {
+output "push_policy" {
   value       = local.push_policy_json
-  description = "Policy for who pushes: writes bundles and versions of any model and reads the registry; moves no alias."
+  description = "IAM policy (JSON) for pushing: it may write bundles and versions of every model and read the registry, but move no alias."
 }
 
-output "promote_policies_json" {
+output "promote_policies" {
   value       = local.promote_policies_json
-  description = "Policy for who promotes, by `model:alias`: moves that one alias and reads the registry."
+  description = "IAM policy (JSON) for promoting, by `model:alias`: it may move that alias and read the registry."
 }

@@ -1,7 +1,7 @@
-# Rights are handed out as documents: attach them to the people and pipelines that push and promote.
+# The bucket's policy, and IAM policies to attach to the people and pipelines that push and promote.
 
 locals {
-  # Records are written once. Without these two, one careless put would rewrite history.
+  # Records are written once. Without this statement, a put could overwrite them.
   write_once_statements = [
     {
       Sid       = "RefuseToOverwriteRecords"
@@ -11,13 +11,13 @@ locals {
       Resource  = ["${local.objects}models/*", "${local.objects}releases/*"]
       Condition = {
         Null = { "s3:if-none-match" = "true" }
-        # Parts of a multipart upload cannot carry the header; what completes it can, and must.
+        # Parts of a multipart upload cannot have the header; the request that completes the upload must have it.
         Bool = { "s3:ObjectCreationOperation" = "true" }
       }
     },
   ]
 
-  # Not for deployments/ and packages/: those are Terraform's, and go when what they describe goes.
+  # Not for deployments/ and packages/: Terraform deletes these with what they describe.
   keep_statements = var.force_destroy ? [] : [
     {
       Sid       = "RefuseToDeleteModels"
@@ -54,7 +54,7 @@ locals {
       Resource = [for folder in ["blobs", "models", "releases", "deployments"] : "${local.objects}${folder}/*"]
     },
     {
-      # Also what makes a missing key a 404: who may not list is told 403.
+      # With it, S3 answers 404 for a missing object, and without it 403.
       Sid      = "List"
       Effect   = "Allow"
       Action   = "s3:ListBucket"
@@ -67,7 +67,7 @@ locals {
     },
   ]
 
-  # A bucket key makes one data key serve many objects, so a writer needs both.
+  # With a bucket key, one data key encrypts many objects: a writer needs both permissions.
   write_key_statements = length(local.keys) == 0 ? [] : [
     {
       Sid      = "UseKey"
@@ -86,7 +86,7 @@ locals {
           Sid    = "Push"
           Effect = "Allow"
           Action = ["s3:PutObject", "s3:AbortMultipartUpload"]
-          # IAM's `*` also spans slashes: an alias called `versions` would be within reach, so there is none.
+          # IAM's `*` also matches slashes. These patterns would match an alias named `versions`, so that name is reserved.
           Resource = [
             "${local.objects}blobs/*",
             "${local.objects}models/*/versions/*",

@@ -12,7 +12,7 @@ variable "name" {
 variable "bucket" {
   type        = string
   default     = null
-  description = "A bucket that exists, to share its registry; null creates one. It must be known at plan, and it keeps its own settings: only objects are added."
+  description = "An existing bucket to use; null creates one. The name must be known at plan. The bucket keeps its settings: this module only adds objects."
 
   validation {
     condition     = var.bucket == null || can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", var.bucket))
@@ -24,7 +24,7 @@ variable "prefix" {
   type        = string
   default     = ""
   nullable    = false
-  description = "Where the registry lies in the bucket, without slashes at the ends; empty for the whole bucket."
+  description = "Prefix of the registry in the bucket, without slashes at the ends; empty for the whole bucket."
 
   validation {
     condition     = can(regex("^([A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*)?$", var.prefix))
@@ -35,23 +35,23 @@ variable "prefix" {
 variable "kms_key_arn" {
   type        = string
   default     = null
-  description = "Key that encrypts the bucket; null encrypts with S3's own. For a bucket that exists: the key it uses, so that rights to it are handed out. Name the one before in `former_kms_key_arns` when you change it."
+  description = "Key that encrypts the bucket; null encrypts with S3's own key. For an existing bucket: the key that it uses, so that policies allow its use. When you change it, add the previous key to `previous_kms_key_arns`."
 
   validation {
     condition     = var.kms_key_arn == null || can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/", var.kms_key_arn))
-    error_message = "kms_key_arn must be the ARN of a key, as in arn:aws:kms:eu-central-1:123456789012:key/...: rights are given on keys and not on their aliases."
+    error_message = "kms_key_arn must be the ARN of a key, as in arn:aws:kms:eu-central-1:123456789012:key/...: IAM grants permissions on keys, not on their aliases."
   }
 }
 
-variable "former_kms_key_arns" {
+variable "previous_kms_key_arns" {
   type        = list(string)
   default     = []
   nullable    = false
-  description = "Keys that encrypted the bucket before: what was written under them is read with them still."
+  description = "Keys that encrypted the bucket before. Objects written with them still need them."
 
   validation {
-    condition     = alltrue([for key in var.former_kms_key_arns : can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/", key))])
-    error_message = "former_kms_key_arns must be ARNs of keys, as in arn:aws:kms:eu-central-1:123456789012:key/...: rights are given on keys and not on their aliases."
+    condition     = alltrue([for key in var.previous_kms_key_arns : can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/", key))])
+    error_message = "previous_kms_key_arns must be ARNs of keys, as in arn:aws:kms:eu-central-1:123456789012:key/...: IAM grants permissions on keys, not on their aliases."
   }
 }
 
@@ -59,11 +59,11 @@ variable "force_destroy" {
   type        = bool
   default     = false
   nullable    = false
-  description = "Let models be deleted, and the bucket with all models in it. Apply this before `terraform destroy`."
+  description = "Allow deletes of models, and of the bucket with all models in it. Apply it before `terraform destroy`."
 
   validation {
     condition     = var.bucket == null || !var.force_destroy
-    error_message = "force_destroy is for the bucket that this module creates: a bucket that exists is never deleted."
+    error_message = "force_destroy is for the bucket that this module creates: this module never deletes an existing bucket."
   }
 }
 
@@ -71,7 +71,7 @@ variable "packages" {
   type        = set(string)
   default     = []
   nullable    = false
-  description = "Paths of function packages (zip files) to upload; each is kept under the digest of its content."
+  description = "Paths of function packages (zip files) to upload; each object is named by the digest of its content."
 
   validation {
     condition     = alltrue([for path in var.packages : fileexists(path)])
@@ -83,5 +83,5 @@ variable "aliases" {
   type        = map(set(string))
   default     = {}
   nullable    = false
-  description = "The aliases of each model for which a policy to promote is written: `{ fraud = [\"prod\"] }`."
+  description = "The aliases of each model, for the output `promote_policies_json`: `{ fraud = [\"prod\"] }`."
 }

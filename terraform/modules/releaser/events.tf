@@ -1,6 +1,6 @@
-# What makes the releaser run beside an apply: a new entry in the log of an alias, and the clock.
+# The two events that invoke the releaser, besides an apply: a new entry in the log of an alias, and a schedule.
 
-# A rule per model, because a pattern may have 2,048 characters.
+# One rule for each model, because a pattern has at most 2,048 characters.
 resource "aws_cloudwatch_event_rule" "alias_moved" {
   for_each = var.functions
 
@@ -14,7 +14,7 @@ resource "aws_cloudwatch_event_rule" "alias_moved" {
       bucket = { name = [var.registry.bucket] }
       object = {
         key = [
-          for alias in sort(each.value.aliases) : { wildcard = "${local.root}models/${each.key}/aliases/${alias}/*" }
+          for alias in sort(each.value.aliases) : { wildcard = "${var.registry.root}models/${each.key}/aliases/${alias}/*" }
         ]
       }
     }
@@ -25,7 +25,7 @@ resource "aws_cloudwatch_event_target" "alias_moved" {
   for_each = var.functions
 
   rule = aws_cloudwatch_event_rule.alias_moved[each.key].name
-  arn  = aws_lambda_function.releaser.arn
+  arn  = module.lambda.function_arn
 
   retry_policy {
     maximum_event_age_in_seconds = 3600
@@ -37,28 +37,28 @@ resource "aws_cloudwatch_event_target" "alias_moved" {
   }
 }
 
-resource "aws_cloudwatch_event_rule" "sweep" {
-  name                = "${var.name}-sweep_" # no model can be called so
-  description         = "Looks at every alias, in case an event was lost."
-  schedule_expression = var.sweep_minutes == 1 ? "rate(1 minute)" : "rate(${var.sweep_minutes} minutes)"
+resource "aws_cloudwatch_event_rule" "reconcile" {
+  name                = "${var.name}-sweep_" # no model can have this name
+  description         = "Reconciles every alias, in case an event was lost."
+  schedule_expression = var.reconcile_interval_minutes == 1 ? "rate(1 minute)" : "rate(${var.reconcile_interval_minutes} minutes)"
 }
 
-resource "aws_cloudwatch_event_target" "sweep" {
-  rule  = aws_cloudwatch_event_rule.sweep.name
-  arn   = aws_lambda_function.releaser.arn
+resource "aws_cloudwatch_event_target" "reconcile" {
+  rule  = aws_cloudwatch_event_rule.reconcile.name
+  arn   = module.lambda.function_arn
   input = jsonencode({ sweep = true })
 
-  # The next sweep does the work of a lost one.
+  # The next scheduled event does the work of a lost one.
   retry_policy {
     maximum_event_age_in_seconds = 60
     maximum_retry_attempts       = 0
   }
 }
 
-# One statement for all rules: a policy of a function may have 20 kB.
+# One statement for all rules, because a function's resource policy has at most 20 kB.
 resource "aws_lambda_permission" "events" {
   statement_id  = "events"
-  function_name = aws_lambda_function.releaser.function_name
+  function_name = module.lambda.function_name
   action        = "lambda:InvokeFunction"
   principal     = "events.amazonaws.com"
   source_arn    = "arn:${local.partition}:events:${local.region}:${local.account_id}:rule/${var.name}-*"

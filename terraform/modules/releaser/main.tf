@@ -1,24 +1,18 @@
-# The releaser makes a Lambda alias serve the version that the registry's alias names. Terraform has no resource for a
-# version of a function, and moving an alias must need no apply: so a function of ours does it.
+# The releaser makes a Lambda alias serve the model version that the registry's alias names. Terraform cannot do this: it
+# has no resource for a version of a function, and moving an alias must not need an apply.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
 
-# For the region alone: no attribute of `aws_region` is in both 5.x and 6.x without being deprecated in one.
+# Only for the region: no attribute of `aws_region` exists in both 5.x and 6.x of the provider without being deprecated in one.
 data "aws_service" "s3" {
   service_id = "s3"
 }
 
 locals {
-  # Objects stay under the key that they were written with.
-  registry_keys = compact(concat([var.registry.kms_key_arn], var.registry.former_kms_key_arns))
-
   account_id = data.aws_caller_identity.current.account_id
   partition  = data.aws_partition.current.partition
   region     = data.aws_service.s3.region
-
-  bucket_arn = "arn:${local.partition}:s3:::${var.registry.bucket}"
-  root       = var.registry.prefix == "" ? "" : "${var.registry.prefix}/"
 
   targets = merge([
     for model, function in var.functions : {
@@ -26,54 +20,42 @@ locals {
     }
   ]...)
 
-  # What a function is called in the registry, which accounts and regions may share.
+  # Names of the functions in the registry, which several accounts and regions may share.
   deployments = { for model, function in var.functions : model => "${local.account_id}-${local.region}-${function.name}" }
 }
 
-resource "aws_cloudwatch_log_group" "releaser" {
-  name              = "/aws/lambda/${var.name}"
-  retention_in_days = var.log_retention_days
+module "lambda" {
+  source = "../lambda"
+
+  name              = var.name
+  description       = "Moves the aliases of functions to the model versions that the registry names."
+  handler           = "shearling_runtime.control.releaser.handler"
+  package           = var.package
+  python            = var.python
+  architecture      = var.architecture
+  memory_mb         = 512
+  timeout_seconds   = 900 # Lambda needs minutes to make a version with SnapStart
+  registry          = var.registry
+  registry_folders  = ["blobs", "models", "releases", "deployments"]
+  policy_name       = "releaser"
+  policy_statements = local.policy_statements
+
+  log_retention_days       = var.log_retention_days
+  permissions_boundary_arn = var.permissions_boundary_arn
 }
 
-resource "aws_lambda_function" "releaser" {
-  function_name    = var.name
-  description      = "Moves the aliases of functions to the model versions that the registry names."
-  role             = aws_iam_role.releaser.arn
-  runtime          = "python${var.python}"
-  handler          = "shearling_runtime.releaser.handler"
-  architectures    = [var.architecture]
-  s3_bucket        = var.package.bucket
-  s3_key           = var.package.key
-  source_code_hash = var.package.source_code_hash
-  memory_size      = 512
-  timeout          = 900 # a version with SnapStart is minutes in the making
-
-  environment {
-    variables = {
-      SHEARLING_REGISTRY = "s3://${join("/", compact([var.registry.bucket, var.registry.prefix]))}"
-    }
-  }
-
-  logging_config {
-    log_group  = aws_cloudwatch_log_group.releaser.name
-    log_format = "JSON"
-  }
-
-  depends_on = [aws_iam_role_policy.releaser]
-}
-
-# New with each deployment, and then the same at each apply: what was released on a function of the same name that was
-# destroyed stays in the registry, and says nothing of this one.
+# An ID that is new with each deployment and then stays. Release records of a destroyed function of the same name stay in
+# the registry; the ID keeps them apart from those of this one.
 resource "terraform_data" "deployment" {
   for_each = var.functions
 }
 
-# Who serves a model. The releaser finds its functions here, and the SDK the deployments to wait for.
+# Tells the releaser and the SDK which functions serve a model.
 resource "aws_s3_object" "deployment" {
   for_each = var.functions
 
   bucket       = var.registry.bucket
-  key          = "${local.root}deployments/${local.deployments[each.key]}-${substr(terraform_data.deployment[each.key].id, 0, 8)}.json"
+  key          = "${var.registry.root}deployments/${local.deployments[each.key]}-${substr(terraform_data.deployment[each.key].id, 0, 8)}.json"
   content_type = "application/json"
 
   content = jsonencode(merge(
@@ -93,7 +75,7 @@ resource "aws_s3_object" "deployment" {
     },
   ))
 
-  # An object takes ten tags, and default tags of a provider may be more.
+  # An S3 object has at most ten tags, and a provider may have more default tags.
   override_provider {
     default_tags {
       tags = {}
@@ -101,23 +83,20 @@ resource "aws_s3_object" "deployment" {
   }
 }
 
-# Every apply that changes code, configuration or aliases of a function releases its aliases anew: the models stay, the
-# code under them is the new one. A bundle that fails its check under the new code fails the apply, and no alias moves.
-# One invocation a function, since its aliases need `$LATEST` in turns.
+# An apply that changes a function's code, configuration or aliases releases its aliases again: each keeps its model and
+# gets the new code. If a model fails its check under the new code, the apply fails and no alias moves. One invocation for
+# each function, because its aliases share `$LATEST`.
 resource "aws_lambda_invocation" "release" {
   for_each = var.functions
 
-  function_name = aws_lambda_function.releaser.function_name
+  function_name = module.lambda.function_name
 
   input = jsonencode({ function = each.value.name })
 
   triggers = {
     aliases       = join(",", sort(each.value.aliases))
-    configuration = each.value.configuration_hash
+    configuration = each.value.release_trigger
   }
 
-  depends_on = [
-    aws_iam_role_policy.releaser,
-    aws_s3_object.deployment,
-  ]
+  depends_on = [aws_s3_object.deployment]
 }

@@ -1,37 +1,42 @@
 output "function_name" {
-  value       = aws_lambda_function.releaser.function_name
-  description = "Name of the releaser's function, for `shearling release`."
+  value       = module.lambda.function_name
+  description = "Name of the releaser's function, for `shearling retry-release`."
+
+  precondition {
+    condition     = length(module.lambda.policy) <= 10240
+    error_message = "The policy of ${var.name} has ${length(module.lambda.policy)} characters, but IAM allows a role 10,240: one releaser serves about 25 functions. Split the models over two."
+  }
 }
 
 output "function_arn" {
-  value       = aws_lambda_function.releaser.arn
+  value       = module.lambda.function_arn
   description = "ARN of the releaser's function."
 }
 
-output "release_policy_json" {
+output "release_policy" {
   value = jsonencode({
     Version = "2012-10-17"
     Statement = [{
       Sid      = "Release"
       Effect   = "Allow"
       Action   = "lambda:InvokeFunction"
-      Resource = aws_lambda_function.releaser.arn
+      Resource = module.lambda.function_arn
     }]
   })
-  description = "Policy for who runs `shearling release`: invokes the releaser, which decides nothing that the registry does not say."
+  description = "IAM policy (JSON) for running `shearling retry-release`: it may invoke the releaser, which releases only what the registry names."
 }
 
 output "failures_queue_url" {
   value       = aws_sqs_queue.failures.url
-  description = "Queue of what the releaser gave up, after retries."
+  description = "URL of the queue of events that the releaser gave up after its retries."
 }
 
 output "role_arn" {
-  value       = aws_iam_role.releaser.arn
+  value       = module.lambda.role_arn
   description = "ARN of the releaser's role."
 }
 
 output "log_group_name" {
-  value       = aws_cloudwatch_log_group.releaser.name
-  description = "Where the releaser logs."
+  value       = module.lambda.log_group_name
+  description = "Name of the log group that the releaser writes to."
 }

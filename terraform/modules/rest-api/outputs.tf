@@ -1,15 +1,14 @@
 output "url" {
-  value       = var.domain == null ? aws_api_gateway_stage.models.invoke_url : "https://${aws_apigatewayv2_domain_name.api[0].domain_name}"
-  description = "Base URL of the API, its stage included: requests go to `<url>/v2/models/...`."
+  value       = var.domain == null ? aws_api_gateway_stage.models.invoke_url : one(module.domain[*].url)
+  description = "Base URL of the API, with its stage. Requests go to `<url>/v2/models/...`."
 
-  # Who reads the URL may call it.
+  # Whoever has the URL can call it.
   depends_on = [
     aws_api_gateway_method_settings.all,
     aws_api_gateway_usage_plan_key.key,
-    aws_apigatewayv2_api_mapping.api,
     aws_wafv2_web_acl_association.api,
     aws_lambda_permission.api,
-    aws_lambda_permission.index,
+    aws_lambda_permission.catalog,
   ]
 }
 
@@ -20,44 +19,39 @@ output "api_id" {
 
 output "stage_arn" {
   value       = local.stage_arn
-  description = "What rights to call the API are written on: `<stage_arn>/<method>/<path>`. Name the method where the path ends in `/`: in a right, `*` reaches over slashes."
+  description = "ARN of the stage, for policies that allow calls: `<stage_arn>/<method>/<path>`. Name the method where the path ends in `/`, because `*` also matches slashes."
 }
 
 output "api_keys" {
   value       = { for name, key in aws_api_gateway_api_key.key : name => key.value }
   sensitive   = true
-  description = "Value of each key, by its name: what callers send as `x-api-key`."
+  description = "Value of each key, by name, which callers send as `x-api-key`."
 }
 
 output "usage_plan_ids" {
   value       = { for name, plan in aws_api_gateway_usage_plan.plan : name => plan.id }
-  description = "ID of each usage plan, by its name, to add keys to that are made elsewhere."
+  description = "ID of each usage plan, by name, to add keys that are created elsewhere."
 }
 
 output "domain_target" {
-  value = one([
-    for domain in aws_apigatewayv2_domain_name.api : {
-      name           = domain.domain_name_configuration[0].target_domain_name
-      hosted_zone_id = domain.domain_name_configuration[0].hosted_zone_id
-    }
-  ])
-  description = "What the domain's alias record in DNS points to; null without a domain."
+  value       = one(module.domain[*].target)
+  description = "Name and hosted zone that the domain's alias record in DNS points to; null without a domain."
 }
 
 output "log_group_name" {
-  value       = one(aws_cloudwatch_log_group.access[*].name)
-  description = "Where requests are logged; null without an access log."
+  value       = one(module.access_log[*].name)
+  description = "Name of the access log's group; null without an access log."
 }
 
-output "index_policy_json" {
-  value = var.index == null ? null : jsonencode({
+output "catalog_policy" {
+  value = var.catalog == null ? null : jsonencode({
     Version = "2012-10-17"
     Statement = [{
       Sid      = "ListModelsByRestApi"
       Effect   = "Allow"
       Action   = "execute-api:Invoke"
-      Resource = flatten(local.index_calls)
+      Resource = [for call in module.routes.catalog_calls : "${local.stage_arn}/${call}"]
     }]
   })
-  description = "Policy for who lists the models through the API; null without an index."
+  description = "IAM policy (JSON) for listing the models through the API; null without a catalog."
 }

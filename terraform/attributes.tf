@@ -1,0 +1,35 @@
+# The attributes of the inputs whose type is `any`, as paths; `*` stands for any name. modules/inputs has their types, and a
+# test compares the two.
+
+locals {
+  attributes = {
+    models = [
+      "aliases", "aliases.*.provisioned_concurrency", "default_alias", "memory_mb", "timeout_seconds", "ephemeral_storage_mb",
+      "reserved_concurrency", "snap_start", "allow_pickle", "file_system", "environment", "package", "python", "architecture",
+    ]
+    registry    = ["bucket", "prefix", "kms_key_arn", "previous_kms_key_arns", "force_destroy"]
+    vpc         = ["vpc_id", "subnets", "route_table_ids"]
+    file_system = ["existing", "existing.access_point_arn", "existing.security_group_ids", "kms_key_arn", "stager_memory_mb"]
+    api = [
+      "authorization", "jwt", "jwt.issuer", "jwt.audience", "jwt.scopes", "cors", "cors.allow_origins", "cors.allow_headers",
+      "cors.allow_credentials", "cors.max_age_seconds", "throttle", "throttle.requests_per_second", "throttle.burst", "domain",
+      "domain.name", "domain.certificate_arn",
+    ]
+    rest_api = [
+      "authorization", "usage_plans", "usage_plans.*.requests_per_second", "usage_plans.*.burst", "usage_plans.*.quota",
+      "usage_plans.*.quota.requests", "usage_plans.*.quota.period", "usage_plans.*.api_keys", "throttle",
+      "throttle.requests_per_second", "throttle.burst", "timeout_seconds", "stage", "domain", "domain.name",
+      "domain.certificate_arn", "waf", "waf.web_acl_arn", "access_log",
+    ]
+  }
+
+  # Attributes of a model that are numbers, and that are true or false.
+  numbers = ["memory_mb", "timeout_seconds", "ephemeral_storage_mb", "reserved_concurrency"]
+  bools   = ["snap_start", "allow_pickle"]
+
+  # What became of attributes of 0.1.
+  renamed = {
+    "registry.former_kms_key_arns" = "previous_kms_key_arns"
+    "vpc.subnet_ids"               = "subnets, a map of the IDs by names of yours"
+  }
+}

@@ -1,0 +1,115 @@
+# The types of the composed module's inputs. Its own variables have the type `any`, because Terraform drops attributes that
+# an object type does not have without a word: they refuse unknown attributes first, and then pass on to these.
+
+variable "models" {
+  type = map(object({
+    aliases = map(object({
+      provisioned_concurrency = optional(number) # sandboxes that Lambda keeps ready, billed by the hour
+    }))
+    default_alias        = optional(string) # answers API paths without a version; needed with several aliases and an API
+    memory_mb            = optional(number, 1024)
+    timeout_seconds      = optional(number, 30)
+    ephemeral_storage_mb = optional(number, 512) # /tmp, which holds the bundle
+    reserved_concurrency = optional(number)      # invocations at the same time at most, reserved from the account's limit
+    snap_start           = optional(bool, false)
+    allow_pickle         = optional(bool, false) # load cloudpickle bundles, which run their author's code
+    file_system          = optional(object({}))  # {} mounts the file system, for bundles too large for /tmp; needs `vpc`
+    environment          = optional(map(string), {})
+    package              = optional(string) # a package for this model, instead of packages.runtime
+    python               = optional(string) # the version that this package was built for, instead of `python`
+    architecture         = optional(string) # likewise, instead of `architecture`
+  }))
+  nullable    = false
+  description = "The models to serve."
+}
+
+variable "registry" {
+  type = object({
+    bucket                = optional(string)           # an existing bucket, known at plan; null creates <name>-<account>-<region>
+    prefix                = optional(string, "")       # prefix in the bucket, without slashes at the ends
+    kms_key_arn           = optional(string)           # key of the bucket; null uses S3's own
+    previous_kms_key_arns = optional(list(string), []) # earlier keys of the bucket: objects written with them still need them
+    force_destroy         = optional(bool, false)      # allow deletes of models, and of the bucket with models in it
+  })
+  nullable    = false
+  description = "Where models are kept."
+}
+
+variable "vpc" {
+  type = object({
+    vpc_id          = string
+    subnets         = map(string)                # IDs by names of yours, known at plan; of different availability zones
+    route_table_ids = optional(list(string), []) # of those subnets, which get a gateway to S3; [] if they reach S3 already
+  })
+  description = "Where functions with a file system run."
+}
+
+variable "file_system" {
+  type = object({
+    existing = optional(object({
+      access_point_arn   = string
+      security_group_ids = optional(list(string), []) # of its mount targets; they get a rule that admits the functions
+    }))
+    kms_key_arn      = optional(string)       # null uses EFS's own
+    stager_memory_mb = optional(number, 2048) # network bandwidth grows with memory
+  })
+  nullable    = false
+  description = "The file system of all models that ask for one."
+}
+
+variable "api" {
+  type = object({
+    authorization = optional(string, "AWS_IAM") # or JWT, or NONE: everyone
+    jwt = optional(object({
+      issuer   = string
+      audience = list(string)
+      scopes   = optional(list(string), []) # a token needs one of these
+    }))
+    cors = optional(object({
+      allow_origins     = list(string)
+      allow_headers     = optional(list(string))
+      allow_credentials = optional(bool)
+      max_age_seconds   = optional(number)
+    }))
+    throttle = optional(object({
+      requests_per_second = optional(number)
+      burst               = optional(number)
+    }), {})
+    domain = optional(object({
+      name            = string
+      certificate_arn = string # in ACM, in the API's region
+    }))
+  })
+  description = "The HTTP API."
+}
+
+variable "rest_api" {
+  type = object({
+    authorization = optional(string, "AWS_IAM") # or NONE: everyone, or with usage plans everyone with a key
+    # With one or more plans, every request needs a key. {} with NONE makes an API that is open to everyone.
+    usage_plans = optional(map(object({
+      requests_per_second = number # for each key, over all routes
+      burst               = number
+      quota = optional(object({
+        requests = number
+        period   = string # DAY, WEEK or MONTH
+      }))
+      api_keys = optional(set(string), []) # names; AWS generates the values
+    })))
+    throttle = optional(object({
+      requests_per_second = optional(number)
+      burst               = optional(number)
+    }), {})
+    timeout_seconds = optional(number, 29) # more needs a higher quota of the account
+    stage           = optional(string)
+    domain = optional(object({
+      name            = string
+      certificate_arn = string # in ACM, in the API's region
+    }))
+    waf = optional(object({
+      web_acl_arn = string # in WAFv2, regional
+    }))
+    access_log = optional(bool, true) # needs the account's role for logs of API Gateway
+  })
+  description = "The REST API."
+}

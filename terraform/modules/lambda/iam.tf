@@ -1,0 +1,118 @@
+# The role: its log, the folders of the registry that it reads, its network interfaces and file system, and what the
+# caller adds.
+
+locals {
+  log_statement = {
+    Sid    = "Log"
+    Effect = "Allow"
+    Action = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    # Built from the name, so that the length of the policy is known at plan.
+    Resource = join(":", [
+      "arn", data.aws_partition.current.partition, "logs", data.aws_service.s3.region,
+      data.aws_caller_identity.current.account_id, "log-group", "/aws/lambda/${var.name}", "*",
+    ])
+  }
+
+  registry_statements = [
+    {
+      Sid      = "ReadRegistry"
+      Effect   = "Allow"
+      Action   = "s3:GetObject"
+      Resource = [for folder in var.registry_folders : "${var.registry.bucket_arn}/${var.registry.root}${folder}/*"]
+    },
+    {
+      # With it, S3 answers 404 for a missing object. Without it, S3 answers 403, which looks like a missing permission.
+      Sid       = "ListRegistry"
+      Effect    = "Allow"
+      Action    = "s3:ListBucket"
+      Resource  = var.registry.bucket_arn
+      Condition = { StringLike = { "s3:prefix" = [for folder in var.registry_folders : "${var.registry.root}${folder}/*"] } }
+    },
+  ]
+
+  key_statements = length(var.registry.kms_key_arns) == 0 ? [] : [
+    {
+      Sid      = "DecryptRegistry"
+      Effect   = "Allow"
+      Action   = "kms:Decrypt"
+      Resource = var.registry.kms_key_arns
+    },
+  ]
+
+  vpc_statements = [
+    {
+      # On every resource, because the interfaces do not exist yet.
+      Sid    = "ManageNetworkInterfaces"
+      Effect = "Allow"
+      Action = [
+        "ec2:AssignPrivateIpAddresses",
+        "ec2:CreateNetworkInterface",
+        "ec2:DeleteNetworkInterface",
+        "ec2:DescribeNetworkInterfaces",
+        "ec2:DescribeSubnets",
+        "ec2:UnassignPrivateIpAddresses",
+      ]
+      Resource = "*"
+    },
+    {
+      # Lambda itself manages the interfaces with the role. The function's code has no use for these permissions.
+      Sid    = "DenyNetworkInterfacesToCode"
+      Effect = "Deny"
+      Action = [
+        "ec2:AssignPrivateIpAddresses",
+        "ec2:CreateNetworkInterface",
+        "ec2:DeleteNetworkInterface",
+        "ec2:DescribeNetworkInterfaces",
+        "ec2:DetachNetworkInterface",
+        "ec2:UnassignPrivateIpAddresses",
+      ]
+      Resource  = "*"
+      Condition = { ArnLike = { "lambda:SourceFunctionArn" = ["arn:*:lambda:*:*:function:${var.name}", "arn:*:lambda:*:*:function:${var.name}:*"] } }
+    },
+  ]
+
+  file_system_statements = [
+    for file_system in var.file_system[*] : {
+      Sid    = file_system.writable ? "WriteFileSystem" : "ReadFileSystem"
+      Effect = "Allow"
+      # Without ClientWrite the mount is read-only.
+      Action    = concat(["elasticfilesystem:ClientMount"], file_system.writable ? ["elasticfilesystem:ClientWrite"] : [])
+      Resource  = replace(file_system.access_point_arn, "/access-point/.*$/", "file-system/*")
+      Condition = { StringEquals = { "elasticfilesystem:AccessPointArn" = file_system.access_point_arn } }
+    }
+  ]
+
+  policy_json = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(
+      [local.log_statement],
+      local.registry_statements,
+      var.policy_statements,
+      [for statement in local.vpc_statements : statement if var.vpc != null],
+      local.file_system_statements,
+      local.key_statements,
+    )
+  })
+}
+
+# Role names are unique in an account, function names in a region: the suffix allows the same name in a second region.
+resource "aws_iam_role" "function" {
+  name_prefix          = "${substr(var.name, 0, 37)}-"
+  description          = "Runs the function ${var.name}."
+  permissions_boundary = var.permissions_boundary_arn
+
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Action    = "sts:AssumeRole"
+      Principal = { Service = "lambda.amazonaws.com" }
+    }]
+  })
+}
+
+resource "aws_iam_role_policy" "function" {
+  name   = var.policy_name
+  role   = aws_iam_role.function.id
+  policy = local.policy_json
+}

@@ -1,0 +1,94 @@
+# What every function of ours consists of: the function, its role and its log group. Aliases, events and alarms belong to
+# the modules that call this one.
+
+data "aws_caller_identity" "current" {}
+data "aws_partition" "current" {}
+
+# Only for the region: no attribute of `aws_region` exists in both 5.x and 6.x of the provider without being deprecated in one.
+data "aws_service" "s3" {
+  service_id = "s3"
+}
+
+locals {
+  # Lambda's Python 3.11 runs on Amazon Linux 2, where current wheels of numpy and onnxruntime do not load.
+  pythons = ["3.12", "3.13", "3.14"]
+
+  environment = tomap(merge(
+    var.environment,
+    { SHEARLING_REGISTRY = var.registry.uri },
+    var.file_system == null ? {} : { SHEARLING_MOUNT = var.file_system.mount_path },
+  ))
+}
+
+# Terraform creates the log group before the function. Otherwise Lambda creates one that keeps logs for ever.
+module "log_group" {
+  source = "../log-group"
+
+  name           = "/aws/lambda/${var.name}"
+  retention_days = var.log_retention_days
+}
+
+resource "aws_lambda_function" "function" {
+  function_name    = var.name
+  description      = var.description
+  role             = aws_iam_role.function.arn
+  runtime          = "python${var.python}"
+  handler          = var.handler
+  architectures    = [var.architecture]
+  s3_bucket        = var.package.bucket
+  s3_key           = var.package.key
+  source_code_hash = var.package.source_code_hash
+  memory_size      = var.memory_mb
+  timeout          = var.timeout_seconds
+  publish          = var.publish
+
+  reserved_concurrent_executions = coalesce(var.reserved_concurrency, -1)
+
+  environment {
+    variables = local.environment
+  }
+
+  ephemeral_storage {
+    size = var.ephemeral_storage_mb
+  }
+
+  dynamic "vpc_config" {
+    for_each = var.vpc[*]
+
+    content {
+      subnet_ids         = vpc_config.value.subnet_ids
+      security_group_ids = vpc_config.value.security_group_ids
+    }
+  }
+
+  dynamic "file_system_config" {
+    for_each = var.file_system[*]
+
+    content {
+      arn              = file_system_config.value.access_point_arn
+      local_mount_path = file_system_config.value.mount_path
+    }
+  }
+
+  logging_config {
+    log_group  = module.log_group.name
+    log_format = "JSON"
+  }
+
+  dynamic "snap_start" {
+    for_each = var.snap_start ? [1] : []
+
+    content {
+      apply_on = "PublishedVersions"
+    }
+  }
+
+  lifecycle {
+    # The releaser sets this variable, the pin, on functions that serve a model, and an apply must keep it. Terraform takes
+    # only literal names here, so the rule covers every function; the validation of `environment` keeps the name free.
+    ignore_changes = [environment[0].variables["SHEARLING_MODEL"]]
+  }
+
+  # A function that starts before its role has its policy fails to load its model, and Lambda remembers the failure.
+  depends_on = [aws_iam_role_policy.function]
+}

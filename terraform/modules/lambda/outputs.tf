@@ -1,0 +1,49 @@
+output "function_name" {
+  value       = aws_lambda_function.function.function_name
+  description = "Name of the function."
+}
+
+output "function_arn" {
+  value       = aws_lambda_function.function.arn
+  description = "ARN of the function, without a version."
+}
+
+output "invoke_arn" {
+  value       = aws_lambda_function.function.invoke_arn
+  description = "What API Gateway integrates with."
+}
+
+output "published_version" {
+  value       = aws_lambda_function.function.version
+  description = "The version that the last apply published, for aliases to start at."
+}
+
+output "environment" {
+  value       = local.environment
+  description = "Environment variables that Terraform sets."
+}
+
+output "role_id" {
+  value       = aws_iam_role.function.id
+  description = "ID of the role, to attach policies to."
+}
+
+output "role_arn" {
+  value       = aws_iam_role.function.arn
+  description = "ARN of the role."
+}
+
+output "role_name" {
+  value       = aws_iam_role.function.name
+  description = "Name of the role."
+}
+
+output "policy" {
+  value       = local.policy_json
+  description = "The role's inline policy (JSON)."
+}
+
+output "log_group_name" {
+  value       = module.log_group.name
+  description = "Name of the log group."
+}

@@ -1,0 +1,6 @@
+# One log group of CloudWatch, and the only list of the retention periods that it offers.
+
+resource "aws_cloudwatch_log_group" "logs" {
+  name              = var.name
+  retention_in_days = var.retention_days
+}

@@ -1,0 +1,127 @@
+"""What the composed module says of inputs that it does not know, or that have another type."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import hcl2
+import pytest
+
+from tests.support import module_docs
+from tests.support.terraform_cli import REPOSITORY, cli_configuration
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROOT = REPOSITORY / "terraform"
+INPUTS = ("models", "registry", "vpc", "file_system", "api", "rest_api")
+
+TEST = """
+mock_provider "aws" {
+  source = "./tests/mocks"
+}
+
+run "refused" {
+  command = plan
+  variables {
+    name     = "acme"
+    packages = { runtime = "tests/packages/runtime.zip", control = "tests/packages/control.zip" }
+%s
+  }
+}
+"""
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_the_known_attributes_of_an_input_are_those_of_its_type(name: str) -> None:
+    (found,) = hcl2.loads((ROOT / "attributes.tf").read_text())["locals"]
+    known = {attribute.strip('"') for attribute in found["attributes"][name]}
+    assert known == module_docs.attributes(name)
+
+
+@pytest.fixture(scope="module")
+def module(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("inputs") / "terraform"
+    shutil.copytree(ROOT, directory, ignore=shutil.ignore_patterns("*.tftest.hcl"))
+    terraform(directory, "init", "-backend=false")
+    return directory
+
+
+def terraform(directory: Path, *arguments: str) -> str:
+    ours = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
+    completed = subprocess.run(
+        ["terraform", *arguments, "-no-color"],
+        cwd=directory,
+        env={**ours, **cli_configuration()},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return completed.stdout + completed.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (
+            "models = { fraud = { aliases = { prod = {} }, memory = 2048 } }",
+            "The model fraud has no attribute memory. The attributes of a model are aliases,",
+        ),
+        (
+            "models = { fraud = { aliases = { prod = { concurrency = 2 } } } }",
+            "The alias fraud:prod has no attribute concurrency.",
+        ),
+        (
+            'models = { fraud = { aliases = { prod = {} }, memory_mb = "x" } }',
+            "memory_mb of fraud must be a number.",
+        ),
+        (
+            'models = { fraud = { aliases = { prod = { provisioned_concurrency = "two" } } } }',
+            "provisioned_concurrency of fraud:prod must be a number.",
+        ),
+        (
+            'models = { fraud = { aliases = { prod = {} }, snap_start = "x" } }',
+            "snap_start of fraud must be true or false.",
+        ),
+        ('models = { fraud = { aliases = "prod" } }', "map of object required"),
+        ('models = { fraud = { aliases = ["prod"] } }', "map of object required"),
+        ("models = { fraud = {} }", 'element "fraud": attribute "aliases" is required'),
+        ('models = { fraud = "prod" }', 'element "fraud": object required'),
+        (
+            "models = {}\nregistry = { former_kms_key_arns = [] }",
+            "registry.former_kms_key_arns is now previous_kms_key_arns.",
+        ),
+        (
+            'models = {}\nvpc = { vpc_id = "vpc-1", subnet_ids = ["subnet-1"] }',
+            "vpc.subnet_ids is now subnets, a map of the IDs by names of yours.",
+        ),
+        (
+            'models = {}\nvpc = { vpc_id = "vpc-1", subnets = ["subnet-1"] }',
+            'attribute "subnets": map of string required',
+        ),
+        (
+            'models = {}\nnetwork = { vpc_id = "vpc-1", subnet_ids = ["subnet-1"] }',
+            "network is now vpc. Its list subnet_ids is now subnets",
+        ),
+        ("models = {}\nsweep_minutes = 5", "sweep_minutes is now reconcile_interval_minutes."),
+        (
+            'models = {}\nrest_api = { authorization = "NONE", usage_plan = {} }',
+            "rest_api has no attribute usage_plan.",
+        ),
+        (
+            'models = { fraud = { aliases = { prod = {} }, python = "3.11" } }',
+            'python of acme-fraud is "3.11", but must be one of 3.12, 3.13, 3.14.',
+        ),
+    ],
+)
+def test_a_refusal_names_the_input_and_what_is_allowed(
+    module: Path, inputs: str, message: str
+) -> None:
+    (module / "tests" / "refused.tftest.hcl").write_text(TEST % inputs)
+    printed = terraform(module, "test", "-filter=tests/refused.tftest.hcl")
+    assert message in re.sub(r"\s+", " ", printed)

@@ -1,0 +1,266 @@
+"""What an apply of this version changes on stacks that version 0.1 applied.
+
+The states are recorded: the plans do not refresh them, and ask an embedded AWS only for the account
+and the availability zones.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.embedded_aws import REGION
+from tests.support.terraform_cli import (
+    REPOSITORY,
+    TerraformStack,
+    planned_changes,
+    working_copy,
+    write_emulator_override,
+)
+
+if TYPE_CHECKING:
+    from tests.embedded_aws import EmbeddedAws
+
+pytestmark = pytest.mark.slow
+
+STATES = Path(__file__).parent / "states"
+PACKAGES = {
+    kind: str(REPOSITORY / "terraform" / "tests" / "packages" / f"{kind}.zip")
+    for kind in ("runtime", "control")
+}
+
+#: The configuration of `0.1-acme.json` in this version.
+ACME = """
+terraform {
+  required_providers {
+    aws = { source = "hashicorp/aws" }
+  }
+}
+
+provider "aws" {
+  region = "%(region)s"
+}
+
+variable "packages" { type = any }
+variable "names" { type = list(string) }
+
+resource "aws_vpc" "models" {
+  cidr_block = "10.20.0.0/16"
+}
+
+resource "aws_subnet" "models" {
+  count = 2
+
+  vpc_id            = aws_vpc.models.id
+  cidr_block        = cidrsubnet(aws_vpc.models.cidr_block, 8, count.index)
+  availability_zone = ["%(region)sa", "%(region)sb"][count.index]
+}
+
+locals {
+  key         = "arn:aws:kms:%(region)s:000000000000:key"
+  certificate = "arn:aws:acm:%(region)s:000000000000:certificate/1"
+}
+
+module "inference" {
+  source = "./terraform"
+
+  name     = "acme"
+  packages = var.packages
+
+  models = {
+    fraud = {
+      aliases       = { prod = { provisioned_concurrency = 1 }, staging = {} }
+      default_alias = "prod"
+    }
+    embed = { file_system = {}, aliases = { prod = {} } }
+  }
+
+  vpc = {
+    vpc_id  = aws_vpc.models.id
+    subnets = { for index, id in sort(aws_subnet.models[*].id) : var.names[index] => id }
+  }
+
+  registry = {
+    kms_key_arn           = "${local.key}/11111111-2222-3333-4444-555555555555"
+    previous_kms_key_arns = ["${local.key}/66666666-2222-3333-4444-555555555555"]
+  }
+
+  api = { domain = { name = "http.example.com", certificate_arn = local.certificate } }
+  rest_api = {
+    domain      = { name = "rest.example.com", certificate_arn = local.certificate }
+    usage_plans = { gold = { requests_per_second = 5, burst = 5, api_keys = ["checkout"] } }
+  }
+
+  reconcile_interval_minutes = 7
+}
+"""
+
+MOVED = """
+moved {
+  from = module.inference.module.file_system[0].aws_efs_mount_target.models["%s"]
+  to   = module.inference.module.file_system[0].aws_efs_mount_target.models["%s"]
+}
+"""
+
+#: What an apply replaces: packages are named by their content, and a new package is released.
+REPLACED = {"aws_s3_object", "aws_lambda_invocation"}
+
+
+def planned(aws: EmbeddedAws, directory: Path, state: str, **variables: object) -> dict[str, Any]:
+    shutil.copy(STATES / f"0.1-{state}.json", directory / "terraform.tfstate")
+    write_emulator_override(directory, aws.url)
+    stack = TerraformStack(directory, environment=aws.process_environment(), variables=variables)
+    stack.init()
+    return stack.plan(refresh=False)
+
+
+def acme(aws: EmbeddedAws, directory: Path, names: list[str], moved: str = "") -> dict[str, Any]:
+    shutil.copytree(REPOSITORY / "terraform", directory / "terraform")
+    (directory / "main.tf").write_text(ACME % {"region": REGION} + moved)
+    return planned(aws, directory, "acme", packages=PACKAGES, names=names)
+
+
+@pytest.fixture(scope="module")
+def upgrade(embedded_aws: EmbeddedAws, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The plan of a stack with everything, whose subnets are numbered as their targets were."""
+    return acme(embedded_aws, tmp_path_factory.mktemp("acme"), ["0", "1"])
+
+
+def destroyed(plan: dict[str, Any]) -> set[str]:
+    """Types of the resources that a plan destroys, alone or to replace them."""
+    return {
+        resource["type"]
+        for resource in plan["resource_changes"]
+        if "delete" in resource["change"]["actions"]
+    }
+
+
+def created(plan: dict[str, Any]) -> set[str]:
+    return {
+        resource["type"]
+        for resource in plan["resource_changes"]
+        if "create" in resource["change"]["actions"]
+    }
+
+
+def test_an_upgrade_replaces_packages_and_releases_and_nothing_else(
+    upgrade: dict[str, Any],
+) -> None:
+    assert destroyed(upgrade) == REPLACED
+    assert created(upgrade) == REPLACED
+
+
+def test_an_upgrade_changes_code_handlers_policies_and_descriptions_in_place(
+    upgrade: dict[str, Any],
+) -> None:
+    changed: dict[str, set[str]] = {}
+    for resource in upgrade["resource_changes"]:
+        if resource["change"]["actions"] == ["update"]:
+            before, after = resource["change"]["before"], resource["change"]["after"]
+            names = {name for name, value in after.items() if before.get(name) != value}
+            changed.setdefault(resource["type"], set()).update(names)
+    assert changed == {
+        "aws_apigatewayv2_integration": {"description"},
+        "aws_cloudwatch_event_rule": {"description"},
+        "aws_cloudwatch_metric_alarm": {"alarm_description"},
+        "aws_efs_file_system_policy": {"policy"},
+        "aws_iam_role_policy": {"policy"},
+        "aws_lambda_function": {"handler", "s3_key", "source_code_hash"},
+    }
+
+
+def test_mount_targets_are_kept_under_names_by_moved_blocks(
+    embedded_aws: EmbeddedAws, tmp_path: Path
+) -> None:
+    moved = MOVED % ("0", "left") + MOVED % ("1", "right")
+    plan = acme(embedded_aws, tmp_path, ["left", "right"], moved)
+    assert destroyed(plan) == REPLACED
+
+
+def test_mount_targets_under_other_names_would_be_replaced_without_moved_blocks(
+    embedded_aws: EmbeddedAws, tmp_path: Path
+) -> None:
+    plan = acme(embedded_aws, tmp_path, ["left", "right"])
+    assert destroyed(plan) == {*REPLACED, "aws_efs_mount_target"}
+
+
+def test_the_large_model_example_keeps_its_network_and_its_file_system(
+    embedded_aws: EmbeddedAws, tmp_path: Path
+) -> None:
+    directory = working_copy(REPOSITORY / "examples" / "large-model", tmp_path)
+    state = json.loads((STATES / "0.1-large-model.json").read_text())
+    subnets = {id_: "ab"[index] for index, id_ in attribute(state, "aws_subnet", "id").items()}
+    targets = attribute(state, "aws_efs_mount_target", "subnet_id")
+    moved = [MOVED % (number, subnets[subnet]) for number, subnet in targets.items()]
+    (directory / "upgrade.tf").write_text("".join(moved))
+    plan = planned(embedded_aws, directory, "large-model", name="large", packages=PACKAGES)
+    assert destroyed(plan) == REPLACED
+    updated = {address for address, actions in planned_changes(plan).items() if "update" in actions}
+    assert not {address for address in updated if not address.startswith("module.inference.")}
+
+
+def attribute(state: dict[str, Any], kind: str, name: str) -> dict[int, str]:
+    """An attribute of each instance of a resource, by its index."""
+    return {
+        instance["index_key"]: instance["attributes"][name]
+        for resource in state["resources"]
+        if resource["type"] == kind
+        for instance in resource["instances"]
+    }
+
+
+def functions(plan: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The planned functions, by name."""
+    return {
+        resource["change"]["after"]["function_name"]: resource["change"]["after"]
+        for resource in plan["resource_changes"]
+        if resource["type"] == "aws_lambda_function"
+    }
+
+
+def test_each_function_runs_its_own_handler_in_the_package_of_its_kind(
+    upgrade: dict[str, Any],
+) -> None:
+    planned_functions = functions(upgrade)
+    assert {name: function["handler"] for name, function in planned_functions.items()} == {
+        "acme-fraud": "shearling_runtime.handler.handler",
+        "acme-embed": "shearling_runtime.handler.handler",
+        "acme_releaser": "shearling_runtime.control.releaser.handler",
+        "acme_stager": "shearling_runtime.control.stager.handler",
+        "acme_index": "shearling_runtime.control.catalog.handler",
+    }
+    packages = {name: function["s3_key"] for name, function in planned_functions.items()}
+    assert packages["acme-fraud"] == packages["acme-embed"]
+    assert len({packages[name] for name in packages if "_" in name}) == 1
+    assert packages["acme-fraud"] != packages["acme_releaser"]
+
+
+def test_each_function_has_the_memory_and_the_time_that_its_work_needs(
+    upgrade: dict[str, Any],
+) -> None:
+    sizes = {
+        name: (function["memory_size"], function["timeout"], function["publish"])
+        for name, function in functions(upgrade).items()
+    }
+    assert sizes == {
+        "acme-fraud": (1024, 30, True),
+        "acme-embed": (1024, 30, True),
+        "acme_releaser": (512, 900, False),
+        "acme_stager": (2048, 900, False),
+        "acme_index": (512, 15, False),
+    }
+
+
+def test_only_functions_with_a_file_system_mount_it_and_run_in_the_vpc(
+    upgrade: dict[str, Any],
+) -> None:
+    mounts = {
+        name: [mount["local_mount_path"] for mount in function["file_system_config"]]
+        for name, function in functions(upgrade).items()
+        if function["vpc_config"]
+    }
+    assert mounts == {"acme-embed": ["/mnt/models"], "acme_stager": ["/mnt/models"]}
