@@ -76,9 +76,10 @@ class TerraformStack:
         self.run("init", input=False)
 
     def plan(self, *, refresh: bool = True) -> dict[str, Any]:
-        """What would change, in the form of `terraform show -json`.
+        """Return the plan in the form of `terraform show -json`.
 
-        Without `refresh`, the state is taken for what exists.
+        Args:
+            refresh: whether to read the resources first; otherwise the plan uses the state.
         """
         plan = str(self._files / "plan")
         self.run("plan", input=False, out=plan, refresh=refresh)

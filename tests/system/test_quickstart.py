@@ -385,7 +385,7 @@ def test_a_destroy_with_models_in_the_registry_is_refused_before_any_change(
     stack.terraform.apply()
     with pytest.raises(TerraformError, match=r"the registry has models \(cancer\)"):
         stack.terraform.destroy()
-    # But for the guard, which was asked first, everything is there as it was.
+    # Except for the guard, which ran first, nothing has changed.
     guard = "module.inference.aws_lambda_invocation.destroy_guard[0]"
     assert {name for name in stack.terraform.changes() if name.startswith("module.")} <= {guard}
     kept.unlink()
