@@ -396,7 +396,7 @@ def test_the_command_shows_removed_and_waiting_blobs(
     assert main(arguments, lambda_client=lambda _: stage.fake.client) == 0
     shown = capfd.readouterr()
     assert re.search(r"sha256:a{64} +2\.0 MB +removed +2026-01-01 12:00", shown.out)
-    assert "waiting: 1 of 3.0 kB" in shown.err
+    assert "waiting: 1 blobs, 3.0 kB" in shown.err
     main([*arguments, "--dry-run", "--json"], lambda_client=lambda _: stage.fake.client)
     assert json.loads(capfd.readouterr().out)[0]["file_system"] == MOUNT["Arn"]
     assert [request["dry_run"] for request in asked] == [False, True]
@@ -408,7 +408,7 @@ def test_the_command_reports_if_all_blobs_are_needed(
     stage.fake.stager = lambda _: {"blobs": []}
     arguments = ["prune", "--registry", stage.registry.store.uri]
     assert main(arguments, lambda_client=lambda _: stage.fake.client) == 0
-    assert "is needed" in capfd.readouterr().err
+    assert "function versions need every blob" in capfd.readouterr().err
 
 
 def test_the_command_reports_if_no_function_mounts_a_file_system(
