@@ -14,10 +14,11 @@ import time
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from shearling.loopback import HOST, Reply, Request, ended_by_signals, serving
 from shearling.protocol.http_events import base64_body, http_event
 from shearling_runtime.events.dispatch import respond
 from shearling_runtime.http.limits import REQUEST_LIMIT
@@ -25,18 +26,19 @@ from shearling_runtime.serving.model_server import ModelServer
 from shearling_runtime.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     Function = Callable[[dict[str, Any]], dict[str, Any]]
     Headers = list[tuple[str, str]]
-
-_HOST = "127.0.0.1"
 
 #: Content types that API Gateway passes on as text; it encodes all others as base64.
 _TEXT_TYPES = ("text/", "application/json", "application/xml", "application/javascript")
 
 #: Time limit of a request, as behind an HTTP API.
 _TIMEOUT_SECONDS = 30.0
+
+#: The exit code of shells for a program that Ctrl-C ended.
+_INTERRUPTED = 130
 
 
 def event_of(
@@ -62,13 +64,13 @@ def event_of(
     event["requestContext"] |= {
         "accountId": "123456789012",
         "apiId": "local",
-        "domainName": joined.get("host", _HOST),
+        "domainName": joined.get("host", HOST),
         "requestId": str(uuid.uuid4()),
         "routeKey": "$default",
     }
     event["requestContext"]["http"] |= {
         "protocol": "HTTP/1.1",
-        "sourceIp": _HOST,
+        "sourceIp": HOST,
         "userAgent": joined.get("user-agent", ""),
     }
     return event | {"routeKey": "$default", "rawQueryString": url.query}
@@ -84,66 +86,24 @@ def body_of(body: bytes, content_type: str, *, absent: dict[str, Any]) -> dict[s
     return base64_body(body)
 
 
-def serving(
-    function: Function, make_event: Callable[..., dict[str, Any]], port: int
-) -> ThreadingHTTPServer:
-    """Return a server on loopback that turns requests into events for a function.
+def answering(
+    function: Function, make_event: Callable[..., dict[str, Any]]
+) -> Callable[[Request], Reply]:
+    """Return a function that turns requests into events for a function.
 
     Args:
         function: takes an event and returns the response.
         make_event: creates the event of a request, like `event_of`.
-        port: port to listen on; 0 selects a free port.
-
-    Raises:
-        OSError: the port is in use.
     """
 
-    class Handler(_Handler):
-        _function = staticmethod(function)
-        _make_event = staticmethod(make_event)
+    def answer(request: Request) -> Reply:
+        event = make_event(request.method, request.target, request.headers, request.body)
+        answered = function(event)
+        content = answered.get("body") or ""
+        data = base64.b64decode(content) if answered["isBase64Encoded"] else content.encode()
+        return Reply(answered["statusCode"], answered["headers"], data)
 
-    server = ThreadingHTTPServer((_HOST, port), Handler)
-    server.daemon_threads = True
-    return server
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    timeout = 10
-    #: Send headers and body at once: Nagle's algorithm delays the second of two small packets.
-    disable_nagle_algorithm = True
-    wbufsize = -1
-
-    _function: Function
-    _make_event: Callable[..., dict[str, Any]]
-
-    def answer(self) -> None:
-        length = self.headers.get("content-length") or "0"
-        if not (length.isascii() and length.isdigit()) or int(length) > REQUEST_LIMIT:
-            self.close_connection = True  # or the unread body would be parsed as the next request
-            self._send(413, {}, b'{"message":"Request Entity Too Large"}')
-            return
-        body = self.rfile.read(int(length))
-        event = self._make_event(self.command, self.path, list(self.headers.items()), body)
-        answer = self._function(event)
-        content = answer.get("body") or ""
-        data = base64.b64decode(content) if answer["isBase64Encoded"] else content.encode()
-        self._send(answer["statusCode"], answer["headers"], data)
-
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = answer  # noqa: N815
-
-    def _send(self, status: int, headers: Mapping[str, str], data: bytes) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        if status != 204:  # noqa: PLR2004 - No Content
-            self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(data)
-
-    def log_message(self, *_: object) -> None:
-        """Log nothing, because the runtime writes a line for each request."""
+    return answer
 
 
 @dataclass(slots=True)
@@ -165,6 +125,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m shearling_runtime.local", description=__doc__)
     parser.add_argument("--port", type=int, default=8080, help="port to listen on; 0: a free one")
     parser.add_argument("--alias", default="", help="alias of the requests")
+    parser.add_argument(
+        "--allow-host", action="append", default=[], help="host name to accept besides loopback"
+    )
     arguments = parser.parse_args()
     settings = Settings.from_environment(os.environ)
     model = ModelServer(settings)
@@ -178,16 +141,25 @@ def main() -> int:
         return answer
 
     try:
-        with serving(function, event_of, arguments.port) as server:
+        with (
+            ended_by_signals(),
+            serving(
+                answering(function, event_of),
+                port=arguments.port,
+                body_limit=REQUEST_LIMIT,
+                names=arguments.allow_host,
+            ) as port,
+        ):
             name = settings.pin.model if settings.pin else ""
-            url = f"http://{_HOST}:{server.server_port}"
+            url = f"http://{HOST}:{port}"
             sys.stderr.write(f"{url}/v2/models/{name}\n{url}/v2/models/{name}/docs\n")
-            server.serve_forever()
+            Event().wait()
     except OSError as error:
-        sys.stderr.write(f"port {arguments.port}: {error.strerror}. Pass another --port\n")
+        reason = os.strerror(error.errno or 0)  # error.strerror includes the address
+        sys.stderr.write(f"port {arguments.port}: {reason}. Pass another --port\n")
         return 1
     except KeyboardInterrupt:
-        return 0
+        return _INTERRUPTED
     return 0
 
 

@@ -7,6 +7,7 @@ nothing of the tests.
 from __future__ import annotations
 
 import sys
+import urllib.request
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import shearling as sdk
+from shearling.loopback import Reply, serving
 
 if TYPE_CHECKING:
     import onnx
@@ -66,8 +68,17 @@ def _check(name: str, model: Any, rows: Any, expected: dict[str, Any], **options
     sys.stdout.write(f"{name}\n")
 
 
+def _check_local_server() -> None:
+    """Ask the server behind `shearling serve`, which has dependencies of its own."""
+    with serving(lambda request: Reply(200, {}, request.body), body_limit=10) as port:
+        url = f"http://127.0.0.1:{port}"
+        with urllib.request.urlopen(url, b"abc", timeout=30) as answer:
+            assert answer.read() == b"abc"
+
+
 def main() -> None:
     """Push, load and compare them; the first difference ends this process with an error."""
+    _check_local_server()
     pipeline = _scikit_learn()
     _check("scikit-learn", pipeline, _FRAME, {"probabilities": pipeline.predict_proba(_FRAME)})
     trees = LGBMClassifier(n_estimators=10, verbosity=-1).fit(_ROWS, _LABELS)

@@ -162,6 +162,8 @@ def test_control_keeps_the_services_that_it_calls(path: str, kind: Kind, *, prun
         ("shearling/models/push.py", "runtime", True),
         ("shearling/converters/sklearn.py", "runtime", True),
         ("shearling_runtime/local.py", "runtime", True),
+        ("shearling/loopback.py", "runtime", True),
+        ("shearling/loopback.py", "control", True),
         ("shearling/package/build.py", "control", True),
         ("shearling/release/reconcile.py", "runtime", True),
         ("shearling/release/reconcile.py", "control", False),

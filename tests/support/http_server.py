@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from shearling_runtime.local import body_of, event_of, serving
+from shearling.loopback import serving
+from shearling_runtime.http.limits import REQUEST_LIMIT
+from shearling_runtime.local import answering, body_of, event_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,15 +28,9 @@ def http_api(function: Handler, *, payload: str = "2.0", stage: str = "$default"
         stage: name of the stage; a name other than `$default` is part of the URL.
     """
     to_event = PAYLOADS[payload]
-    with serving(function, partial(to_event, stage=stage), 0) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        prefix = "" if stage == "$default" else f"/{stage}"
-        try:
-            yield f"http://127.0.0.1:{server.server_port}{prefix}"
-        finally:
-            server.shutdown()
-            thread.join()
+    answer = answering(function, partial(to_event, stage=stage))
+    with serving(answer, body_limit=REQUEST_LIMIT, names=NAMES) as port:
+        yield f"http://127.0.0.1:{port}{'' if stage == '$default' else f'/{stage}'}"
 
 
 _TARGET_GROUP = (
@@ -46,7 +41,7 @@ _TARGET_GROUP = (
 def event_1_0(
     method: str, target: str, headers: Headers, body: bytes, stage: str = "$default"
 ) -> dict[str, Any]:
-    """Return the event of a REST API; its headers keep their case, its path has no stage."""
+    """Return the event of a REST API; its path has no stage."""
     url = urlsplit(target)
     several: dict[str, list[str]] = {}
     for name, value in headers:
@@ -99,6 +94,9 @@ def event_alb(
     absent = {"body": "", "isBase64Encoded": False}
     return event | body_of(body, lower.get("content-type", ""), absent=absent)
 
+
+#: Host names that the API accepts besides loopback, for tests that use it as a proxy.
+NAMES = ("models.invalid",)
 
 #: Function that makes the event, by payload version.
 PAYLOADS = {"1.0": event_1_0, "2.0": event_of, "alb": event_alb}

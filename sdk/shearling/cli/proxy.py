@@ -5,9 +5,8 @@ from __future__ import annotations
 import hmac
 import json
 import secrets
-import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from urllib3.exceptions import HTTPError
@@ -16,6 +15,8 @@ from shearling.client.base import REQUEST_LIMIT
 from shearling.client.transport import Answer, Connections
 from shearling.errors import InferenceError
 from shearling.lambda_api import failure_message
+from shearling.loopback import HOST, Reply, Request
+from shearling.loopback import serving as serving_on_loopback
 from shearling.protocol.constants import LENGTH_HEADER
 from shearling.protocol.http_events import base64_body, http_event, read_http_answer
 
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
     from shearling.client.auth import Authorization
 
-_HOST = "127.0.0.1"
 _TIMEOUT_SECONDS = 60.0
+_METHODS = ("GET", "POST")
 _FORWARDED_HEADERS = ("content-type", "accept", LENGTH_HEADER)
 _RETURNED_HEADERS = (
     "content-type",
@@ -118,85 +119,45 @@ def serving(upstream: Upstream, page: str, connection: Mapping[str, str | None])
         page: path of the page in the model's API.
         connection: target that the page shows in its examples: `function`, or `api` and `region`.
     """
-    secret = secrets.token_urlsafe(24)
+    proxy = _Proxy(upstream, secrets.token_urlsafe(24), _embedded(connection))
+    with serving_on_loopback(proxy.answer, body_limit=REQUEST_LIMIT) as port:
+        yield f"http://{HOST}:{port}/{proxy.secret}{page}"
 
-    class Handler(_Handler):
-        _upstream = staticmethod(upstream)
-        _secret = secret
-        _connection = json.dumps(connection).replace("<", "\\u003c").encode()
 
-    with ThreadingHTTPServer((_HOST, 0), Handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
+def _embedded(connection: Mapping[str, str | None]) -> bytes:
+    return json.dumps(connection).replace("<", "\\u003c").encode()
+
+
+@dataclass(frozen=True, slots=True)
+class _Proxy:
+    upstream: Upstream
+    secret: str
+    connection: bytes
+
+    def answer(self, request: Request) -> Reply:
         try:
-            yield f"http://{_HOST}:{server.server_port}/{secret}{page}"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    timeout = 30
-    #: Send headers and body at once: Nagle's algorithm delays the second of two small packets.
-    disable_nagle_algorithm = True
-    wbufsize = -1
-
-    _upstream: Upstream
-    _secret: str
-    _connection: bytes
-
-    def do_GET(self) -> None:
-        self._serve()
-
-    def do_POST(self) -> None:
-        self._serve()
-
-    def log_message(self, *_: object) -> None:
-        """Log nothing, because the URL contains the secret."""
-
-    def _serve(self) -> None:
-        try:
-            answer = self._answer()
+            status, headers, body = self._forward(request)
         except InferenceError as error:
-            answer = _error(502, str(error))
-        body = answer.body.replace(
-            _CONNECTION_PLACEHOLDER, b'id="connection">' + self._connection + b"<", 1
-        )
-        self.send_response(answer.status)
-        for name in _RETURNED_HEADERS:
-            if name in answer.headers:
-                self.send_header(name, answer.headers[name])
-        self.send_header("cache-control", "no-store")
-        self.send_header("content-length", str(len(body)))
-        if self.close_connection:
-            self.send_header("connection", "close")
-        self.end_headers()
-        self.wfile.write(body)
+            status, headers, body = Reply.error(502, str(error))
+        returned = {name: headers[name] for name in _RETURNED_HEADERS if name in headers}
+        connection = b'id="connection">' + self.connection + b"<"
+        body = body.replace(_CONNECTION_PLACEHOLDER, connection, 1)
+        return Reply(status, {**returned, "cache-control": "no-store"}, body)
 
-    def _answer(self) -> Answer:
-        length = self.headers.get("content-length") or "0"
-        if not length.isdigit() or int(length) > REQUEST_LIMIT:
-            self.close_connection = True  # or the unread body would be parsed as the next request
-            return _error(413, "the request is too large; Lambda accepts 6 MB at most")
-        body = self.rfile.read(int(length))
-        host = f"{_HOST}:{self.server.server_port}"  # type: ignore[attr-defined] # of HTTPServer
-        # DNS rebinding: a page whose host name resolves to this address sends that name.
-        if self.headers.get("host") != host:
-            return _error(403, f"requests to this page must use the host {host}")
-        if self.headers.get("origin") not in (None, f"http://{host}"):
-            return _error(403, "pages of other sites are not allowed to send requests here")
-        _, secret, *rest = self.path.split("/")
+    def _forward(self, request: Request) -> Answer | Reply:
+        if request.method not in _METHODS:
+            return Reply.error(405, "this page only sends GET and POST")
+        # The server accepts every loopback name and port. Only this page may use this address, not
+        # another page that this machine serves.
+        if request.header("host") != request.server:
+            return Reply.error(403, f"requests to this page must use the host {request.server}")
+        if request.header("origin") not in (None, f"http://{request.server}"):
+            return Reply.error(403, "pages of other sites are not allowed to send requests here")
+        _, secret, *rest = request.target.split("/")
         path = "/" + "/".join(rest)
-        if not hmac.compare_digest(secret.encode(), self._secret.encode()) or ".." in rest:
-            return _error(404, "not found; use the URL that `shearling open` printed")
+        if not hmac.compare_digest(secret.encode(), self.secret.encode()) or ".." in rest:
+            return Reply.error(404, "not found; use the URL that `shearling open` printed")
         headers = {
-            name: self.headers[name] for name in _FORWARDED_HEADERS if self.headers.get(name)
+            name: value for name in _FORWARDED_HEADERS if (value := request.header(name))
         }
-        return self._upstream(self.command, path, headers, body)
-
-
-def _error(status: int, message: str) -> Answer:
-    headers = {"content-type": "application/json"}
-    return Answer(status, headers, json.dumps({"error": message}).encode())
+        return self.upstream(request.method, path, headers, request.body)

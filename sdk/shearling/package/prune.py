@@ -60,7 +60,16 @@ _BOTOCORE_DATA = ("botocore", "data")
 
 #: Our packages and modules for notebooks and the command line, which no function imports.
 LEFT_OUT_OF_FUNCTIONS = {
-    "shearling": ("aliases", "cli", "client", "converters", "models", "package", "progress"),
+    "shearling": (
+        "aliases",
+        "cli",
+        "client",
+        "converters",
+        "loopback",
+        "models",
+        "package",
+        "progress",
+    ),
     "shearling_runtime": ("local",),
 }
 
