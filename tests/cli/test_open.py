@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -21,8 +27,7 @@ from tests.support.webdriver import chromium
 from tests.system.test_page import SCREENSHOTS, in_a_browser
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
 BODY = json.dumps(
     {"inputs": [{"name": "X", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}]}
@@ -56,6 +61,14 @@ def ask(url: str, method: str = "GET", body: bytes = b"", **headers: str) -> tup
         return answer.status, answer.getheader("content-security-policy", ""), answer.read()
     finally:
         connection.close()
+
+
+def led_to(file: str) -> str:
+    """Where a page that the browser was given leads."""
+    page = Path(urlsplit(file).path).read_text()
+    found = re.search(r'content="0; url=(http://127\.0\.0\.1:\d+/\S+/docs)"', page)
+    assert found, page
+    return found[1]
 
 
 def test_the_page_is_the_models_own_and_holds_the_connection(url: str) -> None:
@@ -159,8 +172,8 @@ def test_the_command_opens_the_page_and_ends_with_ctrl_c(
 ) -> None:
     opened: list[int] = []
 
-    def browser(url: str) -> None:
-        opened.append(ask(url)[0])
+    def browser(file: str) -> None:
+        opened.append(ask(led_to(file))[0])
         raise KeyboardInterrupt
 
     monkeypatch.setattr("webbrowser.open", browser)
@@ -168,6 +181,55 @@ def test_the_command_opens_the_page_and_ends_with_ctrl_c(
     assert shearling(["open", "acme-fraud:prod"], lambda_client=local_lambda.in_region) == 0
     assert opened == [200]
     assert re.search(r"http://127\.0\.0\.1:\d+/\S+/docs", capsys.readouterr().out)
+
+
+#: A browser that writes down how it was started, and what it was given to show.
+BROWSER = """#!/bin/sh
+printf '%s\\n' "$0" "$@" > {directory}/line
+page="${{1#file://}}"
+stat -c %a "$page" "$(dirname "$page")" > {directory}/modes
+cp "$page" {directory}/shown
+: > {directory}/done
+"""
+
+
+@pytest.mark.slow
+def test_no_command_line_has_the_secret_and_what_has_it_is_gone_in_the_end(
+    function: Handler, tmp_path: Path
+) -> None:
+    browser = tmp_path / "browser"
+    browser.write_text(BROWSER.format(directory=tmp_path))
+    browser.chmod(0o700)
+    program = "import sys; from shearling.cli import main; sys.exit(main(sys.argv[1:]))"
+    with http_api(function) as api:
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, "open", api, "--model", "fraud"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=os.environ | {"BROWSER": str(browser), "TMPDIR": str(tmp_path)},
+        )
+        assert process.stdout
+        url = process.stdout.readline().strip()
+        until((tmp_path / "done").exists)
+        started, file = (tmp_path / "line").read_text().split()
+        assert started == str(browser)
+        assert urlsplit(url).path.split("/")[1] not in file
+        assert (tmp_path / "modes").read_text().split() == ["600", "700"]
+        assert led_to(str(tmp_path / "shown")) == url
+        assert ask(url)[0] == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 128 + signal.SIGTERM
+        process.communicate()
+    assert not Path(urlsplit(file).path).parent.exists()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    for _ in range(2000):
+        if condition():
+            return
+        time.sleep(0.01)
+    pytest.fail("it never came true")
 
 
 def test_the_command_sends_the_key_of_the_environment(
@@ -180,8 +242,8 @@ def test_the_command_sends_the_key_of_the_environment(
         body = '{"inputs": []}'
         return {"statusCode": 200, "headers": {}, "body": body, "isBase64Encoded": False}
 
-    def browser(url: str) -> None:
-        ask(url)
+    def browser(file: str) -> None:
+        ask(led_to(file))
         raise KeyboardInterrupt
 
     monkeypatch.setattr("webbrowser.open", browser)

@@ -11,15 +11,17 @@ import sys
 import urllib.request
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from urllib.error import HTTPError
 
 import numpy as np
 import pytest
 
 import shearling as sdk
+from shearling.cli import main as shearling
 from tests.support.bundles import scaling_bundle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 pytestmark = pytest.mark.slow
@@ -59,10 +61,10 @@ def line(process: subprocess.Popen[str]) -> str:
     return process.stderr.readline().strip()
 
 
-def answered(url: str, body: object = None) -> str:
+def answered(url: str, body: object = None, headers: Mapping[str, str] | None = None) -> str:
     data = None if body is None else json.dumps(body).encode()
-    headers = {"content-type": "application/json"}
-    request = urllib.request.Request(url, data, headers)
+    sent = {"content-type": "application/json", **(headers or {})}
+    request = urllib.request.Request(url, data, sent)
     with urllib.request.urlopen(request, timeout=20) as answer:
         text: str = answer.read().decode()
         return text
@@ -79,6 +81,42 @@ def test_a_version_is_served_with_its_page_under_its_alias(registry: str) -> Non
         assert model.infer(np.ones((3, 2), np.float32))["Y"].tolist() == [[2, 2]] * 3
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(20) == 130
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGHUP])
+def test_whatever_ends_the_command_frees_the_port(registry: str, number: signal.Signals) -> None:
+    with serving(registry, "fraud", "--port", "0") as process:
+        line(process)
+        url = line(process)
+        assert answered(url)
+        process.send_signal(number)  # to this process alone, as a supervisor does
+        code = process.wait(20)
+        assert code == (-number if number is signal.SIGKILL else 128 + number)
+        with socket.create_server(("127.0.0.1", int(url.split("/")[2].split(":")[1]))):
+            pass
+
+
+def test_only_names_of_this_machine_are_served_unless_asked(registry: str) -> None:
+    evil = {"host": "evil.example"}
+    with serving(registry, "fraud", "--port", "0", "--allow-host", "Dev.example") as process:
+        line(process)
+        url = line(process)
+        for headers in (evil, {"origin": "https://evil.example"}, {"origin": "null"}):
+            with pytest.raises(HTTPError) as refused:
+                answered(url, headers=headers)
+            assert refused.value.code == 403
+            assert "evil.example" in (said := refused.value.read().decode()) or "null" in said
+        for headers in ({"host": "dev.example"}, {"origin": "https://dev.example"}):
+            assert answered(url, headers=headers)
+
+
+@pytest.mark.parametrize("name", ["https://dev.example", "dev.example:80", "a@b", "[", "", "x/y"])
+def test_a_name_that_is_allowed_must_be_a_host_name(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        shearling(["serve", "fraud", "--allow-host", name])
+    assert "is not a host name without a port" in capsys.readouterr().err
 
 
 def test_a_port_in_use_is_reported(registry: str) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import os
-import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
@@ -13,7 +14,6 @@ from shearling.cli.command import API_KEY_VARIABLE, TOKEN_VARIABLE, add_command
 from shearling.cli.output import note, say
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Mapping
 
     from shearling.cli.command import Commands
@@ -65,24 +65,41 @@ def add_commands(commands: Commands) -> None:
         help="port to listen on (default: %(default)s); 0 selects a free port",
     )
     command.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        type=_host_name,
+        metavar="NAME",
+        help="host name, besides those of loopback, that requests may be sent to and come from, "
+        "such as that of a proxy; may be repeated",
+    )
+    command.add_argument(
         "--allow-pickle",
         action="store_true",
         help="allow a pickle, which runs its code when it is loaded; REF must be a pin",
     )
 
 
-def _open(arguments: argparse.Namespace) -> None:
-    import webbrowser
+def _host_name(text: str) -> str:
+    from shearling.loopback import host_name
 
+    if not text or host_name(f"//{text}") != text.lower():
+        raise argparse.ArgumentTypeError(f"{text[:80]!r} is not a host name without a port")
+    return text
+
+
+def _open(arguments: argparse.Namespace) -> None:
+    from shearling.cli.browser import open_in_browser
     from shearling.cli.proxy import serving
+    from shearling.loopback import ended_by_signals
 
     upstream, page, connection = (_by_url if "://" in arguments.target else _by_alias)(arguments)
-    with serving(upstream, page, connection) as url:
+    with ended_by_signals(), serving(upstream, page, connection) as url, ExitStack() as stack:
         say(url)
         note("serving; press Ctrl-C to stop")
         try:
             if not arguments.no_browser:
-                webbrowser.open(url)
+                stack.enter_context(open_in_browser(url))
             threading.Event().wait()
         except KeyboardInterrupt:
             note("")
@@ -119,10 +136,12 @@ def _serve(arguments: argparse.Namespace) -> None:
     command = [sys.executable, "-m", "shearling_runtime.local", "--port", str(arguments.port)]
     if isinstance(ref.selector, str):
         command += ["--alias", ref.selector]
+    for name in arguments.allow_host:
+        command += ["--allow-host", name]
     sys.stdout.flush()
-    code = subprocess.run(command, env=os.environ | variables, check=False).returncode  # noqa: S603
-    if code:
-        raise SystemExit(code)
+    sys.stderr.flush()
+    # Replace this process instead of starting another, so that any signal ends the server too.
+    os.execve(sys.executable, command, os.environ | variables)  # noqa: S606
 
 
 def _by_alias(arguments: argparse.Namespace) -> tuple[Upstream, str, Mapping[str, str | None]]:
