@@ -84,12 +84,17 @@ class FakeTime:
 
 @dataclass
 class Move:
-    """One update of an alias, with the pins of its versions: the main one and a canary."""
+    """One update of an alias, with the pins of its versions: the main one and a canary.
+
+    Attributes:
+        left: numbers of the versions that the alias named before.
+    """
 
     alias: str
     versions: tuple[str, ...]
     pins: tuple[str, ...]
     states: tuple[str, ...]
+    left: frozenset[str]
 
 
 @dataclass
@@ -120,6 +125,8 @@ class FakeLambda:
     deleted: list[str] = field(default_factory=list)
     checked: list[str] = field(default_factory=list)
     on_move: Callable[[Move], object] = repr
+    #: Called with the number of a version that was checked, and whether it passed.
+    on_verdict: Callable[[str, bool], object] = lambda *_: None
     page_size: int = 50
     #: Whether to ignore the preconditions of a publication, as the emulator does and AWS does not.
     is_lenient: bool = False
@@ -249,7 +256,10 @@ class FakeLambda:
         if version["State"] == "Pending":
             raise refusal("ResourceConflictException", "the function is Pending", 409)
         self.checked.append(number)
-        return _answer(self.check(copy.deepcopy(version)))
+        said = self.check(copy.deepcopy(version))
+        if isinstance(said, dict) and said.get("shearling") == "check":
+            self.on_verdict(number, said["passed"])
+        return _answer(said)
 
     def invoke_stager(self, request: dict[str, Any]) -> dict[str, Any]:
         payload = json.loads(request["Payload"])
@@ -267,7 +277,7 @@ class FakeLambda:
             message = "Alias with weights can not be used with Provisioned Concurrency"
             raise refusal("InvalidParameterValueException", message)
         versions = [self._version(one) for one in (number, *weights)]
-        before = alias["FunctionVersion"]
+        before, left = alias["FunctionVersion"], frozenset(self._named(name))
         alias.update(FunctionVersion=number, RevisionId=self._revision())
         alias["RoutingConfig"] = {"AdditionalVersionWeights": dict(weights)}
         move = Move(
@@ -275,6 +285,7 @@ class FakeLambda:
             (number, *weights),
             tuple(self.pin(one["Version"]) for one in versions),
             tuple(one["State"] for one in versions),
+            left,
         )
         if name in self.provisioned and number != before:
             self._shifting[name] = self.provisioned[name]

@@ -157,7 +157,5 @@ class _Proxy:
         path = "/" + "/".join(rest)
         if not hmac.compare_digest(secret.encode(), self.secret.encode()) or ".." in rest:
             return Reply.error(404, "not found; use the URL that `shearling open` printed")
-        headers = {
-            name: value for name in _FORWARDED_HEADERS if (value := request.header(name))
-        }
+        headers = {name: value for name in _FORWARDED_HEADERS if (value := request.header(name))}
         return self.upstream(request.method, path, headers, request.body)

@@ -129,6 +129,8 @@ class Release:
         configuration: hash of the function's configuration; empty if the outcome does not depend
             on it.
         timings: seconds of each step, by name of the step.
+        wrong: Lambda versions that failed their last check for this alias; None in records of
+            earlier releasers.
     """
 
     number: int
@@ -141,3 +143,4 @@ class Release:
     code_sha256: str = ""
     configuration: str = ""
     timings: Mapping[str, str] = field(default_factory=dict)
+    wrong: tuple[str, ...] | None = None

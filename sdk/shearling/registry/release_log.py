@@ -93,4 +93,6 @@ class ReleaseLog:
     def _release(self, log: Log, number: int) -> Release:
         record = log.read(number) or {}
         known = {name: record[name] for name in Release.__slots__ if name in record}
+        if "wrong" in known:
+            known["wrong"] = tuple(known["wrong"])
         return Release(number=number, **known)

@@ -38,12 +38,14 @@ class AliasSnapshot:
         last: the newest release record; None if there is none.
         alias: the Lambda alias with its revision.
         entry: the newest entry of the registry's alias; None if it names no version.
+        newest: the newest release record, also if the decision is based on an older one.
     """
 
     number: int
     last: Release | None
     alias: LambdaAlias
     entry: AliasEntry | None
+    newest: Release | None
 
     def recorded(self, outcome: str) -> Release | None:
         """Return the last release record, if it has this outcome for the current entry."""
@@ -91,7 +93,7 @@ class Target:
                 f"function {self.deployment.function} has no alias {self.alias!r}: "
                 "run terraform apply"
             ) from error
-        return AliasSnapshot(last.number + 1 if last else 1, last, alias, self.entry())
+        return AliasSnapshot(last.number + 1 if last else 1, last, alias, self.entry(), last)
 
     def entry(self) -> AliasEntry | None:
         """Return the newest entry of the registry's alias; None if it names no version."""
@@ -122,15 +124,6 @@ class Target:
             for number in (entry.version, (entry.canary or {}).get("version"))
         )
         return all(pin.startswith(prefixes) for pin in self.pins(alias).values() if pin)
-
-    def is_proven(self, alias: LambdaAlias) -> bool:
-        """Return whether a successful release of this alias recorded its Lambda version.
-
-        There is no such record if Terraform set the alias, or if a releaser was stopped after it
-        moved the alias.
-        """
-        successes = self.registry.release_log.successes(self.deployment, self.alias)
-        return any(release.lambda_version == alias.version for release in successes)
 
 
 def last_good_snapshot(target: Target, snapshot: AliasSnapshot) -> AliasSnapshot | None:

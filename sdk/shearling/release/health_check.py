@@ -19,6 +19,10 @@ class CheckFailedError(ReleaseError):
     """The version did not pass its check under the current code and configuration."""
 
 
+class CheckNotRunError(CheckFailedError):
+    """The check could not run, so it says nothing about the model."""
+
+
 def rejection_reason(answer: Any, failure: str, pin: str, version: FunctionConfiguration) -> str:
     """Return why a version must not be served, and what to do; empty if it passed its check.
 

@@ -8,7 +8,12 @@ from shearling.errors import ModelNotFoundError
 from shearling.refs import Pin
 from shearling.release.capacity import capacity_error
 from shearling.release.clock import FreshRoleGrace
-from shearling.release.health_check import CheckFailedError, is_denied, rejection_reason
+from shearling.release.health_check import (
+    CheckFailedError,
+    CheckNotRunError,
+    is_denied,
+    rejection_reason,
+)
 from shearling.release.staging import require_staged
 
 if TYPE_CHECKING:
@@ -45,7 +50,9 @@ class Publisher:
         self._stopwatch = stopwatch
         self._staging = staging
         #: Numbers of the Lambda versions that passed their check in this release.
-        self._passed: set[str] = set()
+        self.passed: set[str] = set()
+        #: Numbers of those that failed their last check in this release.
+        self.wrong: set[str] = set()
 
     def ensure_version(self, pin: str, trigger: Trigger) -> FunctionConfiguration:
         """Return a version with a pin and `$LATEST`'s code and configuration; publish it if needed.
@@ -75,17 +82,26 @@ class Publisher:
 
         Raises:
             CheckFailedError: the version did not pass its check.
+            CheckNotRunError: the check could not run.
         """
-        if not pin or version.number in self._passed:
+        if not pin or version.number in self.passed:
             return
         grace = FreshRoleGrace(self._clock)
         with self._stopwatch.step("check"):
             check = self._target.function.check
             while reason := rejection_reason(*check(version.number), pin, version):
-                if not is_denied(reason) or not grace.covers_denial():
+                if not is_denied(reason):
+                    self.wrong.add(version.number)
                     raise CheckFailedError(reason)
+                if not grace.covers_denial():
+                    raise CheckNotRunError(reason)
                 self._clock.pause(4)
-        self._passed.add(version.number)
+        self.passed.add(version.number)
+        self.wrong.discard(version.number)
+
+    def forget_passed(self) -> None:
+        """Check passed versions again, because another releaser may have checked them since."""
+        self.passed.clear()
 
     def _prepare(self, pin: str, latest: FunctionConfiguration, trigger: Trigger) -> None:
         """Check that a bundle fits into the function, and stage it if a file system is mounted."""

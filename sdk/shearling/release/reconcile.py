@@ -21,7 +21,7 @@ from shearling.errors import ReleaseError, ShearlingError, StoreError
 from shearling.registry.records import FAILED, RELEASED, STAGING
 from shearling.release.alias_state import Target, last_good_snapshot
 from shearling.release.clock import Clock, Stopwatch
-from shearling.release.health_check import CheckFailedError
+from shearling.release.health_check import CheckFailedError, CheckNotRunError
 from shearling.release.lambda_function import (
     ConflictError,
     DeniedError,
@@ -32,6 +32,7 @@ from shearling.release.outcome import REMEDY, UNCHANGED, Outcome
 from shearling.release.publisher import Publisher
 from shearling.release.staging import BeingStagedError
 from shearling.release.trigger import Trigger
+from shearling.release.verdicts import is_proven, passed_versions, wrong_versions
 from shearling.release.version_retention import retire_versions
 
 if TYPE_CHECKING:
@@ -113,10 +114,13 @@ class _Reconciliation:
         return outcome
 
     def _until_current(self) -> Outcome:
-        conflicts = 0
+        conflicts = number = 0
         while True:
             try:
                 snapshot = self.target.read_snapshot()
+                if snapshot.number != number:
+                    self.publisher.forget_passed()
+                number = snapshot.number
                 is_apply = self.trigger is Trigger.APPLY
                 good = last_good_snapshot(self.target, snapshot) if is_apply else None
                 outcome = self._preserve_current(good) if good else self.attempt(snapshot)
@@ -159,7 +163,9 @@ class _Reconciliation:
         latest: FunctionConfiguration | None = None
         try:
             latest = self.target.function.latest()
-            if self._is_scheduled and (failure := snapshot.known_failure(latest)):
+            is_wrong = not self.publisher.wrong.isdisjoint(snapshot.alias.versions)
+            failure = snapshot.known_failure(latest) if self._is_scheduled else None
+            if failure and not is_wrong:
                 return self._outcome(snapshot, FAILED, snapshot.alias.version, failure.reason)
             return self._serve(snapshot)
         except (RetryLaterError, StoreError):
@@ -185,8 +191,10 @@ class _Reconciliation:
     def _checked_version(self, snapshot: AliasSnapshot, pin: str) -> FunctionConfiguration:
         """Return a Lambda version with a pin, checked unless it passed for this alias before."""
         version = self.publisher.ensure_version(pin, self.trigger)
-        if version.number not in snapshot.alias.versions or not self.target.is_proven(
-            snapshot.alias
+        if (
+            version.number not in snapshot.alias.versions
+            or version.number in self.publisher.wrong
+            or not is_proven(self.target, snapshot, version)
         ):
             self.publisher.check(version, pin)
         return version
@@ -221,23 +229,68 @@ class _Reconciliation:
                 # For example a canary with provisioned concurrency: waiting does not help.
                 raise CheckFailedError(str(error)) from error
 
-    def _withdraw_unnamed(self, snapshot: AliasSnapshot) -> str:
-        """Make an alias serve no model if it serves one that its log never named.
-
-        This happens when Terraform has just created the alias at a Lambda version that was
-        published for another alias.
+    def _withdraw(self, snapshot: AliasSnapshot) -> str:
+        """Make an alias stop serving what it must not serve.
 
         Returns:
             The Lambda version that the alias serves afterwards.
         """
-        if self.target.is_named(snapshot.alias):
-            return snapshot.alias.version
-        empty = self.publisher.ensure_version("", self.trigger).number
-        self.target.function.move(self.target.alias, snapshot.alias, empty, {})
-        return empty
+        alias = snapshot.alias
+        published = {one.number: one for one in self.target.function.versions()}
+        number, weights = alias.version, dict(alias.weights)
+        if self._may_stay(snapshot, published):
+            weights = {it: weights[it] for it in weights if it not in self.publisher.wrong}
+        else:
+            number, weights = self._fallback(snapshot, published), {}
+        if (number, weights) != (alias.version, dict(alias.weights)):
+            self.target.function.move(self.target.alias, alias, number, weights)
+        return number
+
+    def _may_stay(
+        self, snapshot: AliasSnapshot, published: Mapping[str, FunctionConfiguration]
+    ) -> bool:
+        """Return whether an alias may keep serving its main version after the newest entry failed.
+
+        It may not if Terraform has just created the alias at a version that was published for
+        another alias, or if the version failed its check. If a releaser was stopped after it moved
+        the alias, only another check can tell.
+        """
+        version = published.get(snapshot.alias.version)
+        if version is None:
+            raise ConflictError(f"{self.target.alias!r} was moved while it was being released")
+        if not version.pin:
+            return True
+        if version.number in self.publisher.wrong:
+            return False
+        if is_proven(self.target, snapshot, version):
+            return True
+        return self.target.is_named(snapshot.alias) and self._passes(version, untold=False)
+
+    def _fallback(
+        self, snapshot: AliasSnapshot, published: Mapping[str, FunctionConfiguration]
+    ) -> str:
+        """Return the last version that passed for this alias and still passes, or an empty one."""
+        for version, failed_since in passed_versions(self.target, snapshot, published):
+            if version.number not in self.publisher.wrong and self._passes(
+                version, untold=not failed_since
+            ):
+                return version.number
+        return self.publisher.ensure_version("", self.trigger).number
+
+    def _passes(self, version: FunctionConfiguration, *, untold: bool) -> bool:
+        """Return whether a published version passes its check; `untold` if the check cannot run."""
+        try:
+            self.publisher.check(self.target.function.version(version.number), version.pin)
+        except CheckNotRunError:
+            return untold
+        except (RetryLaterError, DeniedError):
+            raise
+        except ReleaseError:
+            return False
+        return True
 
     def _wait_for_stager(self, snapshot: AliasSnapshot, error: BeingStagedError) -> Outcome:
-        served = self._withdraw_unnamed(snapshot)
+        served = self._withdraw(snapshot)
         # Scheduled runs repeat a failed release, and a record of each attempt has no value.
         if not (self._is_scheduled and snapshot.recorded(FAILED)):
             self._record(snapshot, STAGING, served, None, error.reason)
@@ -246,7 +299,7 @@ class _Reconciliation:
     def _fail(
         self, snapshot: AliasSnapshot, latest: FunctionConfiguration | None, error: ShearlingError
     ) -> Outcome:
-        served, reason = self._withdraw_unnamed(snapshot), _reason(error)
+        served, reason = self._withdraw(snapshot), _reason(error)
         self._record(snapshot, FAILED, served, latest, reason)
         return self._outcome(snapshot, FAILED, served, reason)
 
@@ -276,9 +329,12 @@ class _Reconciliation:
             "code_sha256": configuration.code_sha256 if configuration else "",
             "configuration": configuration.sha256 if configuration else "",
             "reason": reason,
+            "wrong": wrong_versions(snapshot, self.publisher.wrong, self.publisher.passed),
         }
         # Lambda's messages may differ each time, and a scheduled run needs no record of that.
         compared = [name for name in fields if name != "reason" or not self._is_scheduled]
+        if outcome == RELEASED:
+            compared.remove("wrong")  # nobody waits for it
         if snapshot.last and all(getattr(snapshot.last, name) == fields[name] for name in compared):
             return False
         target, fields["timings"] = self.target, self.stopwatch.timings()
