@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from shearling.bundle.digests import digest_of
 from shearling.bundle.manifest import Manifest
 from shearling.errors import IntegrityError, StoreError
+from shearling.storage.partial_files import remove_abandoned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -83,6 +84,7 @@ def fetch_blobs(
         IntegrityError: the bytes of a blob differ from the pushed ones.
         StoreError: a blob is missing, or the directory cannot be written or has no space.
     """
+    remove_abandoned(directory)
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
