@@ -15,7 +15,7 @@ from shearling.aliases.status import status
 from shearling.bundle.canonical_json import canonical_json
 from shearling.bundle.digests import digest_of
 from shearling.cli import main
-from shearling.errors import BundleError, InvalidRefError, RegistryError
+from shearling.errors import BundleError, InvalidRefError, RegistryError, ReleaseError
 from shearling.registry.record_reader import (
     RECORD_BYTES,
     InvalidRecordError,
@@ -261,6 +261,17 @@ def test_a_record_with_a_huge_number_uses_nothing_up(tmp_path: Path) -> None:
         assert registry.alias_entry("fraud", "prod") == entry
         assert entry.number == version
     assert rollback("fraud", "prod", registry=registry).version == 1
+
+
+def test_a_release_of_an_entry_after_a_gap_is_no_endless_loop() -> None:
+    registry = memory_registry(2)
+    deployment = deploy(registry)
+    entry = canonical_json({**ENTRY, "version": 2, "before": 98})
+    write(registry, "models/fraud/aliases/prod/0000000099.json", entry)
+    record(registry, deployment, "prod", 99, 2)
+    assert registry.set_alias("fraud", "prod", 1).before == 0
+    with pytest.raises((RegistryError, ReleaseError)):
+        rollback("fraud", "prod", registry=registry)
 
 
 @given(st.sets(st.integers(0, 12), max_size=8))

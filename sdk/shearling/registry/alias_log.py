@@ -6,7 +6,7 @@ Entries that were written before this was recorded are searched for, a bounded w
 
 from __future__ import annotations
 
-from functools import cached_property, partial
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -39,6 +39,7 @@ class AliasLog:
         self._store = store
         self._model = check_model(model)
         self._alias = check_alias(alias)
+        self._deployments: list[Deployment] | None = None
         prefix = f"models/{model}/aliases/{alias}"
         self._log = Log(store, prefix, partial(read_alias_entry, model, alias))
 
@@ -63,8 +64,11 @@ class AliasLog:
             last = self._log.last()
             current = next(self._log.down_from(last), None)
             before = self._before_next(version, current)
-            # Not if an entry that was written since we looked serves already: look again.
-            if before <= last and (entry := self._write(last + 1, fields, before)):
+            if before > last:
+                if self._log.last() > last:
+                    continue  # an entry that was written since we looked serves already
+                before = 0  # a release of an entry that the log does not have
+            if entry := self._write(last + 1, fields, before):
                 return entry
 
     def replace(
@@ -127,11 +131,14 @@ class AliasLog:
     def _successes(self, deployment: Deployment) -> Iterator[Release]:
         return self._releases.successes(deployment, self._alias)
 
-    @cached_property
+    @property
     def _serving(self) -> list[Deployment]:
-        """The functions that serve the alias, as they were when this was first asked."""
-        deployments = self._releases.deployments(self._model)
-        return [one for one in deployments if self._alias in one.aliases]
+        """The functions that serve the alias, as they were when this was first read."""
+        # Not `functools.cached_property`: up to Python 3.11 all threads wait for one lock of it.
+        if self._deployments is None:
+            deployments = self._releases.deployments(self._model)
+            self._deployments = [one for one in deployments if self._alias in one.aliases]
+        return self._deployments
 
     @property
     def _releases(self) -> ReleaseLog:
