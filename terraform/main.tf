@@ -21,6 +21,7 @@ module "registry" {
   previous_kms_key_arns = module.inputs.registry.previous_kms_key_arns
   force_destroy         = module.inputs.registry.force_destroy
   packages              = setunion(values(var.packages), compact([for model in values(module.inputs.models) : model.package]))
+  push_models           = setunion(keys(module.inputs.models), var.push_models)
   aliases               = { for name, model in module.inputs.models : name => keys(model.aliases) }
 }
 
@@ -155,6 +156,7 @@ module "releaser" {
   python                     = var.python
   architecture               = var.architecture
   reconcile_interval_minutes = var.reconcile_interval_minutes
+  reserved_concurrency       = var.releaser_reserved_concurrency
   api_url                    = try(concat(module.api[*].url, module.rest_api[*].url)[0], null)
 
   functions = {

@@ -60,8 +60,13 @@ output "releaser_name" {
 }
 
 output "push_policy" {
-  value       = module.registry.push_policy
-  description = "IAM policy (JSON) for pushing models. It does not allow moving an alias."
+  value       = length(module.registry.push_policies) == 1 ? module.registry.push_policies[0] : null
+  description = "IAM policy (JSON) for pushing the models in `models` and `push_models`. It does not allow moving an alias. Null if one policy cannot hold all models: use `push_policies`."
+}
+
+output "push_policies" {
+  value       = module.registry.push_policies
+  description = "The same as a list: several policies if the models need more than the 6,144 characters that IAM allows for one. Attach all of them, or only those of some models."
 }
 
 output "promote_policies" {

@@ -111,6 +111,18 @@ variable "registry" {
   }
 }
 
+variable "push_models" {
+  type        = set(string)
+  default     = []
+  nullable    = false
+  description = "Models that may be pushed besides those in `models`: the output `push_policies` names each model."
+
+  validation {
+    condition     = alltrue([for model in var.push_models : can(regex("^[a-z0-9][a-z0-9-]{0,47}$", model))])
+    error_message = "push_models must be names of models, 1 to 48 lower-case letters, digits and hyphens, as in [\"churn\"]."
+  }
+}
+
 variable "vpc" {
   type        = any
   default     = null
@@ -232,6 +244,12 @@ variable "reconcile_interval_minutes" {
   default     = 5
   nullable    = false
   description = "How often the releaser reconciles all aliases, in case an event was lost; 1 to 1,440."
+}
+
+variable "releaser_reserved_concurrency" {
+  type        = number
+  default     = null
+  description = "How many invocations of the releaser run at the same time at most; null reserves none. A limit keeps a flood of events from using the account's concurrency."
 }
 
 variable "log_retention_days" {

@@ -84,13 +84,23 @@ class Ref:
         return cls(model, check_alias(selector))
 
 
+def is_model(name: str) -> bool:
+    """Say whether this may be the name of a model."""
+    return _MODEL.fullmatch(name) is not None
+
+
+def is_alias(name: str) -> bool:
+    """Say whether this may be the name of an alias."""
+    return _ALIAS.fullmatch(name) is not None and name not in _RESERVED
+
+
 def check_model(name: str) -> str:
     """Return the name if it is valid for a model.
 
     Raises:
         InvalidRefError: the name is invalid; the message has the rule.
     """
-    if not _MODEL.fullmatch(name):
+    if not is_model(name):
         raise InvalidRefError(
             f"model {name!r}: a name has 1 to 48 characters of a-z, 0-9 and '-', "
             "and starts with a letter or digit"
@@ -104,7 +114,7 @@ def check_alias(name: str) -> str:
     Raises:
         InvalidRefError: the name is invalid; the message has the rule.
     """
-    if not _ALIAS.fullmatch(name) or name in _RESERVED:
+    if not is_alias(name):
         raise InvalidRefError(
             f"alias {name!r}: a name has 1 to 48 characters of a-z, 0-9 and '-' and starts with "
             f"a letter; reserved names are {', '.join(sorted(_RESERVED))}"

@@ -8,6 +8,8 @@ variables {
   name     = "acme"
   packages = ["tests/packages/runtime.zip", "tests/packages/control.zip"]
   aliases  = { fraud = ["prod", "staging"] }
+
+  push_models = ["fraud"]
 }
 
 run "bucket_is_private_versioned_encrypted_and_announces_objects" {
@@ -72,11 +74,12 @@ run "bucket_policy_refuses_plain_http_overwritten_records_and_deletes" {
           Condition = { Bool = { "aws:SecureTransport" = "false" } }
         },
         {
-          Sid       = "RefuseToOverwriteRecords"
+          Sid       = "RefuseToOverwrite"
           Effect    = "Deny"
           Principal = "*"
           Action    = "s3:PutObject"
           Resource = [
+            "arn:aws:s3:::acme-123456789012-eu-central-1/blobs/*",
             "arn:aws:s3:::acme-123456789012-eu-central-1/models/*",
             "arn:aws:s3:::acme-123456789012-eu-central-1/releases/*",
           ]
@@ -116,7 +119,7 @@ run "force_destroy_allows_deletes_but_no_overwritten_records" {
     error_message = "The bucket goes with the models in it."
   }
   assert {
-    condition     = [for s in jsondecode(aws_s3_bucket_policy.registry[0].policy).Statement : s.Sid] == ["RefusePlainHttp", "RefuseToOverwriteRecords"]
+    condition     = [for s in jsondecode(aws_s3_bucket_policy.registry[0].policy).Statement : s.Sid] == ["RefusePlainHttp", "RefuseToOverwrite"]
     error_message = "Bucket policy: ${aws_s3_bucket_policy.registry[0].policy}"
   }
 }
@@ -131,7 +134,7 @@ run "who_pushes_may_write_bundles_but_move_no_alias" {
   }
 
   assert {
-    condition = jsondecode(output.push_policy) == {
+    condition = jsondecode(output.push_policies[0]) == {
       Version = "2012-10-17"
       Statement = [
         {
@@ -161,19 +164,75 @@ run "who_pushes_may_write_bundles_but_move_no_alias" {
           Effect = "Allow"
           Action = ["s3:PutObject", "s3:AbortMultipartUpload"]
           Resource = [
-            "arn:aws:s3:::acme-123456789012-eu-central-1/ml/registry/blobs/*",
-            "arn:aws:s3:::acme-123456789012-eu-central-1/ml/registry/models/*/versions/*",
-            "arn:aws:s3:::acme-123456789012-eu-central-1/ml/registry/models/*/digests/*",
+            "arn:aws:s3:::acme-123456789012-eu-central-1/ml/registry/blobs/sha256/????????????????????????????????????????????????????????????????",
+            "arn:aws:s3:::acme-123456789012-eu-central-1/ml/registry/models/fraud/versions/??????????.json",
+            "arn:aws:s3:::acme-123456789012-eu-central-1/ml/registry/models/fraud/digests/????????????????????????????????????????????????????????????????.json",
           ]
         },
       ]
     }
-    error_message = "Push policy: ${output.push_policy}"
+    error_message = "Push policy: ${output.push_policies[0]}"
   }
   assert {
     condition     = output.uri == "s3://acme-123456789012-eu-central-1/ml/registry"
     error_message = "The URI ends with the prefix."
   }
+}
+
+run "many_models_are_pushed_with_several_policies" {
+  module {
+    source = "./modules/registry"
+  }
+
+  variables {
+    prefix      = "machine-learning/registry"
+    push_models = [for n in range(60) : format("model-with-a-rather-long-name-%02d", n)]
+  }
+
+  assert {
+    condition     = length(output.push_policies) > 1 && alltrue([for policy in output.push_policies : length(policy) <= 6144])
+    error_message = "Characters: ${jsonencode([for policy in output.push_policies : length(policy)])}"
+  }
+  assert {
+    condition = length(distinct(flatten([
+      for policy in output.push_policies : [
+        for s in jsondecode(policy).Statement : [for arn in s.Resource : arn if strcontains(arn, "/models/")] if s.Sid == "Push"
+      ]
+    ]))) == 120
+    error_message = "Every model's versions and digests are in one of the policies."
+  }
+  assert {
+    condition = alltrue([
+      for policy in output.push_policies : [for s in jsondecode(policy).Statement : s.Sid] == ["Read", "List", "Push"]
+    ])
+    error_message = "Each policy is enough for its models."
+  }
+}
+
+run "names_of_one_character_fill_a_policy" {
+  module {
+    source = "./modules/registry"
+  }
+
+  variables {
+    push_models = [for n in range(26) : substr("abcdefghijklmnopqrstuvwxyz", n, 1)]
+  }
+
+  assert {
+    condition     = alltrue([for policy in output.push_policies : length(policy) <= 6144])
+    error_message = "Characters: ${jsonencode([for policy in output.push_policies : length(policy)])}"
+  }
+}
+
+run "model_with_a_wildcard_is_refused" {
+  command = plan
+  module {
+    source = "./modules/registry"
+  }
+  variables {
+    push_models = ["fraud*"]
+  }
+  expect_failures = [var.push_models]
 }
 
 run "who_promotes_may_move_that_one_alias" {
@@ -188,7 +247,7 @@ run "who_promotes_may_move_that_one_alias" {
   assert {
     condition = [
       for s in jsondecode(output.promote_policies["fraud:prod"]).Statement : s.Resource if s.Action == "s3:PutObject"
-    ] == ["arn:aws:s3:::acme-123456789012-eu-central-1/models/fraud/aliases/prod/*"]
+    ] == ["arn:aws:s3:::acme-123456789012-eu-central-1/models/fraud/aliases/prod/??????????.json"]
     error_message = "Promote policy: ${output.promote_policies["fraud:prod"]}"
   }
   assert {
@@ -218,7 +277,7 @@ run "key_of_the_customer_encrypts_and_its_use_is_granted" {
   }
   assert {
     condition = alltrue([
-      for policy in [output.push_policy, output.promote_policies["fraud:prod"]] : contains(
+      for policy in [output.push_policies[0], output.promote_policies["fraud:prod"]] : contains(
         [for s in jsondecode(policy).Statement : jsonencode([s.Action, s.Resource])],
         jsonencode([["kms:Decrypt", "kms:GenerateDataKey"], [var.kms_key_arn]]),
       )
@@ -385,9 +444,9 @@ run "what_was_written_under_a_previous_key_is_read_with_it" {
   }
   assert {
     condition = [
-      for s in jsondecode(output.push_policy).Statement : s.Resource if s.Sid == "UseKey"
+      for s in jsondecode(output.push_policies[0]).Statement : s.Resource if s.Sid == "UseKey"
     ] == [["arn:aws:kms:eu-central-1:123456789012:key/new", "arn:aws:kms:eu-central-1:123456789012:key/old"]]
-    error_message = "Policy: ${output.push_policy}"
+    error_message = "Policy: ${output.push_policies[0]}"
   }
 }
 

@@ -142,7 +142,7 @@ run "releaser_is_told_of_moved_aliases_of_its_models_alone" {
       detail = {
         bucket = { name = ["acme-models"] }
         object = {
-          key = [{ wildcard = "ml/models/fraud/aliases/prod/*" }, { wildcard = "ml/models/fraud/aliases/staging/*" }]
+          key = [{ wildcard = "ml/models/fraud/aliases/prod/*.json" }, { wildcard = "ml/models/fraud/aliases/staging/*.json" }]
         }
       }
     }
@@ -330,6 +330,17 @@ run "more_functions_than_a_role_can_hold_are_refused" {
     }
   }
   expect_failures = [output.function_name]
+}
+
+run "concurrency_of_zero_is_refused" {
+  command = plan
+  module {
+    source = "./modules/releaser"
+  }
+  variables {
+    reserved_concurrency = 0
+  }
+  expect_failures = [var.reserved_concurrency]
 }
 
 run "name_with_a_dot_is_refused" {

@@ -402,6 +402,41 @@ run "unknown_attribute_of_the_rest_api_is_refused" {
   expect_failures = [var.rest_api]
 }
 
+run "models_that_are_not_deployed_may_be_pushed" {
+  variables {
+    push_models                   = ["churn"]
+    releaser_reserved_concurrency = 2
+  }
+  assert {
+    condition = alltrue([
+      for model in ["churn", "embed", "fraud"] : strcontains(output.push_policy, "/models/${model}/versions/??????????.json")
+    ])
+    error_message = "Push policy: ${output.push_policy}"
+  }
+  assert {
+    condition     = output.push_policies == [output.push_policy]
+    error_message = "All models fit into one policy."
+  }
+}
+
+run "models_that_need_several_policies_have_no_single_one" {
+  variables {
+    push_models = [for n in range(60) : "model-${n}"]
+  }
+  assert {
+    condition     = output.push_policy == null && length(output.push_policies) > 1
+    error_message = "Policies: ${length(output.push_policies)}"
+  }
+}
+
+run "model_to_push_with_a_slash_is_refused" {
+  command = plan
+  variables {
+    push_models = ["fraud/versions"]
+  }
+  expect_failures = [var.push_models]
+}
+
 run "network_is_refused_under_its_old_name" {
   command = plan
   variables {

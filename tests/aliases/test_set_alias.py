@@ -19,6 +19,7 @@ from shearling.aliases.waiting import wait_for_release
 from shearling.errors import ModelNotFoundError, RegistryError, ReleaseError
 from shearling.models.model_version import ModelVersion
 from shearling.refs import Pin
+from shearling.storage.store import Store
 from tests.support.releases import DIGESTS, deploy, memory_registry, record
 
 if TYPE_CHECKING:
@@ -232,7 +233,7 @@ def test_set_alias_and_rollback_wait_on_request(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     serve(registry, 1, 2)
-    waited: list[tuple[int, float]] = []
+    waited: list[tuple[int | None, float]] = []
 
     def wait(_: Registry, entry: AliasEntry, *, timeout_seconds: float) -> None:
         waited.append((entry.version, timeout_seconds))
@@ -299,11 +300,110 @@ def test_rollback_skips_releases_of_the_served_version(registry: Registry) -> No
     assert rollback("fraud", "prod", registry=registry).version == 1
 
 
-def test_rolling_back_twice_goes_back_and_forth(registry: Registry) -> None:
-    serve(registry, 1, 2)
-    entry = rollback("fraud", "prod", registry=registry)
-    record(registry, registry.release_log.deployments("fraud")[0], "prod", entry.number, 1)
+def release(registry: Registry, entry: AliasEntry) -> None:
+    deployment = registry.release_log.deployments("fraud")[0]
+    record(registry, deployment, "prod", entry.number, entry.version)
+
+
+def test_rolling_back_again_goes_further_back(registry: Registry) -> None:
+    serve(registry, 1, 2, 3)
+    for version in (2, 1):
+        entry = rollback("fraud", "prod", registry=registry)
+        assert entry.version == version
+        release(registry, entry)
+    with pytest.raises(ReleaseError, match="no version to roll fraud:prod back to"):
+        rollback("fraud", "prod", registry=registry)
+
+
+def test_a_version_that_was_rolled_back_from_is_named_again_by_set_alias_alone(
+    registry: Registry,
+) -> None:
+    serve(registry, 1, 2, 3)
+    release(registry, rollback("fraud", "prod", registry=registry))
+    serve(registry, 4)
     assert rollback("fraud", "prod", registry=registry).version == 2
+    release(registry, registry.set_alias("fraud", "prod", 3))
+    serve(registry, 5)
+    assert rollback("fraud", "prod", registry=registry).version == 3
+
+
+def test_each_entry_records_what_served_before_it(registry: Registry) -> None:
+    serve(registry, 1, 2)
+    registry.set_alias("fraud", "prod", 3)  # on its way
+    serve(registry, 2, 4)
+    entries = registry.history("fraud", "prod")
+    assert [(entry.version, entry.before) for entry in entries] == [
+        (1, 0),
+        (2, 1),
+        (3, 2),
+        (2, 1),
+        (4, 4),
+    ]
+
+
+@pytest.mark.parametrize("is_deployed", [True, False])
+def test_entries_that_do_not_record_what_was_before_are_searched(
+    registry: Registry, *, is_deployed: bool
+) -> None:
+    for number, version in enumerate((1, 2, 2, 3, 3), start=1):
+        write_entry(registry, number, version=version, canary=None, reason="")
+        if is_deployed:
+            deployment = deploy(registry)
+            fields = {"entry": number, "version": version, "outcome": "released"}
+            assert registry.release_log.record(deployment, "prod", number, fields)
+    assert rollback("fraud", "prod", registry=registry).version == 2
+
+
+def test_the_end_of_an_alias_serves_no_model_and_can_be_rolled_back(registry: Registry) -> None:
+    serve(registry, 1)
+    write_entry(registry, 2, version=None, canary=None, reason="", by="", before=1)
+    assert registry.aliases("fraud") == {}
+    with pytest.raises(ModelNotFoundError, match="no alias 'prod'"):
+        registry.resolve("fraud:prod")
+    assert next(iter(status("fraud", registry))).outcome == "not set"
+    entry = registry.alias_entry("fraud", "prod")
+    assert entry
+    release(registry, entry)
+    assert rollback("fraud", "prod", registry=registry).version == 1
+
+
+def write_entry(registry: Registry, number: int, **fields: Any) -> None:
+    document = {"id": "x", "created": "2026-01-01T00:00:00+00:00", **fields}
+    key = f"models/fraud/aliases/prod/{number:010d}.json"
+    registry.store.write(key, json.dumps(document).encode())
+
+
+@pytest.mark.parametrize("is_deployed", [True, False])
+def test_a_rollback_reads_as_much_after_hundreds_of_moves_as_after_three(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, *, is_deployed: bool
+) -> None:
+    def move(times: int) -> None:
+        for i in range(times):
+            version = 1 + i % 2
+            if is_deployed:
+                serve(registry, version)
+            else:
+                registry.set_alias("fraud", "prod", version)
+
+    move(4)
+    few = reads_of(monkeypatch, lambda: rollback("fraud", "prod", registry=registry))
+    move(300)
+    many = reads_of(monkeypatch, lambda: rollback("fraud", "prod", registry=registry))
+    assert many <= few + 1 < 20
+
+
+def reads_of(monkeypatch: pytest.MonkeyPatch, action: Callable[[], object]) -> int:
+    """Return how many objects an action reads."""
+    read, keys = Store.read, list[str]()
+
+    def counted(store: Store, key: str, *, limit: int | None = None) -> bytes | None:
+        keys.append(key)
+        return read(store, key, limit=limit)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "read", counted)
+        action()
+    return len(keys)
 
 
 def test_two_concurrent_rollbacks_go_back_one_step(registry: Registry) -> None:
@@ -318,10 +418,10 @@ def test_a_lost_create_decides_again(registry: Registry, monkeypatch: pytest.Mon
     serve(registry, 1, 2)
     replace = registry.replace_entry
 
-    def overtaken(current: AliasEntry, version: int, reason: str) -> AliasEntry | None:
+    def overtaken(current: AliasEntry, version: int, reason: str, **more: int) -> AliasEntry | None:
         monkeypatch.undo()
         serve(registry, 3)
-        return replace(current, version, reason)
+        return replace(current, version, reason, **more)
 
     monkeypatch.setattr(registry, "replace_entry", overtaken)
     # Version 3 is served now, so the previous version is 2 instead of 1.
@@ -361,10 +461,10 @@ def test_without_a_deployment_a_lost_create_goes_back_one_step_too(
         registry.set_alias("fraud", "prod", version)
     replace = registry.replace_entry
 
-    def overtaken(current: AliasEntry, version: int, reason: str) -> AliasEntry | None:
+    def overtaken(current: AliasEntry, version: int, reason: str, **more: int) -> AliasEntry | None:
         monkeypatch.undo()
         rollback("fraud", "prod", registry=registry)
-        return replace(current, version, reason)
+        return replace(current, version, reason, **more)
 
     monkeypatch.setattr(registry, "replace_entry", overtaken)
     entry = rollback("fraud", "prod", registry=registry)

@@ -21,11 +21,11 @@ from shearling.errors import (
     StoreError,
 )
 from shearling.refs import Pin, Ref
-from shearling.registry.append_log import Log
 from shearling.registry.registry import REGISTRY_VARIABLE, Registry
 from shearling.storage.blobs import blob_key, fetch_blobs
 from shearling.storage.store import Store
 from tests.support.bundles import Bundle, scaling_bundle
+from tests.support.logs import plain_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -424,13 +424,13 @@ class SteppedStore(Store):
         self._conflicts = conflicts
         self._creates = 0
 
-    def read(self, key: str) -> bytes | None:
+    def read(self, key: str, *, limit: int | None = None) -> bytes | None:
         self._steps.step(self._who)
-        return super().read(key)
+        return super().read(key, limit=limit)
 
-    def keys(self, prefix: str, *, after: str = "") -> Iterator[str]:
+    def names(self, prefix: str) -> list[str]:
         self._steps.step(self._who)
-        return super().keys(prefix, after=after)
+        return super().names(prefix)
 
     def create(self, key: str, data: bytes) -> bool:
         self._steps.step(self._who)
@@ -530,7 +530,7 @@ def test_a_push_that_died_before_its_version_is_indexed_is_found_by_the_next(
     memory: Registry,
 ) -> None:
     digest, other = digest_of(b"a"), digest_of(b"b")
-    Log(memory.store, "models/fraud/versions").create(1, {"digest": digest})  # and dies
+    plain_log(memory.store, "models/fraud/versions").create(1, {"digest": digest})  # and dies
     assert memory.version_log("fraud").commit(other, {}) == (2, True)
     assert memory.version_log("fraud").commit(digest, {}) == (1, False)
 
@@ -540,7 +540,7 @@ class Overtaken(Store):
 
     def create(self, key: str, data: bytes) -> bool:
         if key.endswith("versions/0000000001.json"):
-            Log(Store(self._backend, self.uri), "models/fraud/versions").create(
+            plain_log(Store(self._backend, self.uri), "models/fraud/versions").create(
                 1, {"digest": DIGEST}
             )
         return super().create(key, data)
@@ -570,7 +570,7 @@ def test_a_push_that_died_before_its_version_is_new_when_it_is_repeated(
 @given(st.lists(st.text("abc0123456789/.json", min_size=1, max_size=24), max_size=6))
 def test_other_keys_below_a_log_are_ignored(names: list[str]) -> None:
     store = Store(MemoryStore(), "memory://test")
-    log = Log(store, "models/fraud/aliases/prod")
+    log = plain_log(store, "models/fraud/aliases/prod")
     assert log.append({"version": 1}) == 1
     for name in (*names, "versions/0000000009.json", "0000000009.json.bak"):
         clean = "/".join(part for part in name.split("/") if part.strip("."))

@@ -57,6 +57,12 @@ def over(started: dict[str, Any], answer: object) -> Staging:
     return staging
 
 
+def ended(stage: Stage, started: dict[str, Any], answer: dict[str, Any]) -> Staging:
+    """Let a stager end, so that both Lambda and the stager itself tell of it."""
+    stage.fake.stager = lambda _: {"staged": False, "last": answer}
+    return over(started, answer)
+
+
 # Staging
 
 
@@ -98,7 +104,7 @@ def test_when_the_stagers_result_is_lost_the_next_scheduled_run_continues(stage:
 def test_when_the_stager_was_stopped_the_next_scheduled_run_starts_it_again(stage: Stage) -> None:
     stage.name(2)
     stage.release()
-    staging = over(stage.fake.started[0], {"outcome": "unfinished", "reason": "no time"})
+    staging = ended(stage, stage.fake.started[0], {"outcome": "unfinished", "reason": "no time"})
     assert stage.release(staging=staging).outcome == "staging"
     assert len(stage.fake.started) == 1
     stage.release(trigger=Trigger.SCHEDULE)
@@ -114,8 +120,8 @@ def test_a_stager_that_fails_fails_the_release_and_the_old_version_stays_served(
     stage.fake.stager = lambda _: {"staged": False}
     stage.name(2)
     stage.release()
-    staging = over(
-        stage.fake.started[0], {"outcome": "failed", "reason": "the file system is full"}
+    staging = ended(
+        stage, stage.fake.started[0], {"outcome": "failed", "reason": "the file system is full"}
     )
     outcome = stage.release(staging=staging)
     assert (outcome.outcome, outcome.reason) == ("failed", "the file system is full")
@@ -129,13 +135,13 @@ def test_a_failure_that_may_pass_is_retried_by_every_scheduled_run_and_recorded_
     stage.name(2)
     stage.release()
     failed = {"outcome": "failed", "reason": "the file system is full"}
-    stage.release(staging=over(stage.fake.started[0], failed))
+    stage.release(staging=ended(stage, stage.fake.started[0], failed))
     for free in range(3):
         stage.release(trigger=Trigger.SCHEDULE)
         request = stage.fake.started[-1]
         assert request["sweep"] is True
         failed["reason"] = f"the file system is full: {free} MB free"
-        stage.release(trigger=Trigger.SCHEDULE, staging=over(request, failed))
+        stage.release(trigger=Trigger.SCHEDULE, staging=ended(stage, request, failed))
     assert [record.outcome for record in stage.records()] == ["staging", "failed"]
     assert len(stage.fake.started) == 4
 
@@ -144,7 +150,7 @@ def test_a_final_failure_is_retried_only_on_request(stage: Stage) -> None:
     stage.name(2)
     stage.release()
     changed = {"outcome": "failed", "reason": "a blob changed", "is_final": True}
-    stage.release(staging=over(stage.fake.started[0], changed))
+    stage.release(staging=ended(stage, stage.fake.started[0], changed))
     assert stage.release(trigger=Trigger.SCHEDULE).outcome == "failed"
     assert len(stage.fake.started) == 1
     assert stage.release().outcome == "staging"
@@ -154,16 +160,60 @@ def test_a_final_failure_is_retried_only_on_request(stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("answer", "outcome"),
     [
-        ({"errorMessage": "2026 1-2 Task timed out after 900.00 seconds"}, "unfinished"),
+        ({"errorMessage": "2026 1-2 Task timed out after 900.00 seconds"}, "staging"),
         ({"errorMessage": "RequestId: 1 Error: Runtime exited: signal: killed"}, "failed"),
         (None, "failed"),
     ],
 )
-def test_a_stager_that_ends_without_an_answer_is_reported_too(answer: object, outcome: str) -> None:
-    request = {"shearling": "stage", "pin": pin(2), "function": "acme-fraud", "alias": "prod"}
+def test_a_stager_that_ends_without_an_answer_is_heard_of_too(
+    stage: Stage, answer: object, outcome: str
+) -> None:
+    stage.name(2)
+    stage.release()
+    [request] = stage.fake.started
+    cut_off = {"outcome": "unfinished", "reason": "cut off", "is_running": False}
+    stage.fake.stager = lambda _: {"staged": False, "last": cut_off}
     staging = over(request, answer)
-    assert (staging.outcome, staging.pin, staging.function) == (outcome, pin(2), "acme-fraud")
-    assert "the stager crashed" in staging.reason
+    assert (staging.pin, staging.function) == (pin(2), "acme-fraud")
+    assert stage.release(staging=staging).outcome == outcome
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"outcome": "failed", "reason": "words of mine", "is_final": True},
+        {"outcome": "unfinished", "reason": "words of mine"},
+        {"outcome": "staged"},
+        {"outcome": ["staged"]},
+        {"errorMessage": "words of mine"},
+        [[[]]],
+        None,
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize(
+    "last", [None, {"outcome": "unfinished", "reason": "cut off", "is_running": True}]
+)
+def test_a_forged_answer_of_the_stager_decides_nothing(
+    stage: Stage, forged: object, last: dict[str, Any] | None
+) -> None:
+    stage.name(2)
+    stage.release()
+    stage.fake.stager = lambda _: {"staged": False, "last": last}
+    outcome = stage.release(staging=over(stage.fake.started[0], forged))
+    assert outcome.outcome == "staging"
+    assert not any("words of mine" in record.reason for record in stage.records())
+    stage.fake.stager = lambda _: {"staged": True}
+    assert stage.release(trigger=Trigger.SCHEDULE).outcome == "released"
+
+
+@pytest.mark.parametrize("field", ["pin", "function", "alias"])
+@pytest.mark.parametrize("value", [None, 7, ["prod"], {}], ids=str)
+def test_word_of_a_stager_that_names_nothing_is_no_request(field: str, value: object) -> None:
+    request = {"shearling": "stage", "pin": pin(2), "function": "acme-fraud", "alias": "prod"}
+    event = {"requestPayload": {**request, field: value}, "responsePayload": {"outcome": "staged"}}
+    with pytest.raises(ReleaseError, match="not a request to release"):
+        Request.read(event)
 
 
 def test_a_result_for_another_bundle_changes_nothing(stage: Stage) -> None:

@@ -61,7 +61,12 @@ def deploy(registry: Registry, function: str = "acme-fraud", **changes: Any) -> 
 
 
 def record(
-    registry: Registry, deployment: Deployment, alias: str, entry: int, version: int, **more: Any
+    registry: Registry,
+    deployment: Deployment,
+    alias: str,
+    entry: int,
+    version: int | None,
+    **more: Any,
 ) -> None:
     """Record that an entry was released, as the releaser does."""
     fields = {"entry": entry, "version": version, "outcome": "released", "lambda_version": "1"}

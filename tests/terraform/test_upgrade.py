@@ -165,9 +165,10 @@ def test_an_upgrade_changes_code_handlers_policies_and_descriptions_in_place(
             changed.setdefault(resource["type"], set()).update(names)
     assert changed == {
         "aws_apigatewayv2_integration": {"description"},
-        "aws_cloudwatch_event_rule": {"description"},
+        "aws_cloudwatch_event_rule": {"description", "event_pattern"},
         "aws_cloudwatch_metric_alarm": {"alarm_description"},
         "aws_efs_file_system_policy": {"policy"},
+        "aws_s3_bucket_policy": {"policy"},
         "aws_iam_role_policy": {"policy"},
         "aws_lambda_function": {"handler", "s3_key", "source_code_hash"},
     }

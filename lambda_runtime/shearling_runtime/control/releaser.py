@@ -6,14 +6,15 @@ import os
 import random
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_plus
+from urllib.parse import unquote_plus, urlsplit
 
 from shearling.errors import RegistryError, ReleaseError, ShearlingError
 from shearling.lambda_api import lambda_client
-from shearling.refs import nearest
+from shearling.refs import is_alias, is_model, nearest
 from shearling.registry.records import FAILED, RELEASED
 from shearling.registry.registry import REGISTRY_VARIABLE, Registry
 from shearling.release.lambda_function import RetryLaterError
@@ -25,8 +26,6 @@ from shearling_runtime.control.retrying_store import RetryingStore
 from shearling_runtime.telemetry import Metrics, log_error
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from mypy_boto3_lambda import LambdaClient
 
     from shearling.registry.records import Deployment
@@ -37,11 +36,8 @@ _MARGIN_SECONDS = 10.0
 
 _UNITS = {"ReleaseFailed": "Count", "Released": "Count", "ReleaseSeconds": "Seconds"}
 
-#: The end of an alias entry's key, after the registry's prefix. An event of another registry in the
-#: same bucket matches too; it only causes one needless reconciliation.
-_ENTRY_KEY = re.compile(
-    r"(?:^|/)models/(?P<model>[a-z0-9][a-z0-9-]*)/aliases/(?P<alias>[a-z][a-z0-9-]*)/\d{10}\.json$"
-)
+#: An alias entry's key below the registry's prefix.
+_ENTRY_KEY = re.compile(r"models/(?P<model>[^/]+)/aliases/(?P<alias>[^/]+)/[0-9]{10}\.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +50,7 @@ class Request:
         alias: name of the alias.
         is_scheduled: whether the schedule sent the event.
         key: key of the object that an S3 event is about; None for another event.
-        staging: result of the stager for a bundle; None for another event.
+        staging: the event after a stager's attempt; None for another event.
     """
 
     function: str = ""
@@ -65,8 +61,12 @@ class Request:
     staging: Staging | None = None
 
     @classmethod
-    def read(cls, event: Mapping[str, Any]) -> Request:
+    def read(cls, event: Mapping[str, Any], prefix: str = "") -> Request:
         """Read an event of S3, the schedule, the stager, Terraform or a user.
+
+        Args:
+            event: the event.
+            prefix: prefix of the registry's keys in the bucket, with the slash at its end.
 
         Raises:
             ReleaseError: the event is none of these.
@@ -75,19 +75,14 @@ class Request:
             return cls(is_scheduled=True)
         if staging := Staging.read(event):
             return cls(function=staging.function, staging=staging)
-        key = event.get("detail", {}).get("object", {}).get("key")
-        if key is not None:
-            # Some senders encode the key; the part that is matched has no encoded characters.
-            match = _ENTRY_KEY.search(unquote_plus(key))
-            return (
-                cls(model=match["model"], alias=match["alias"], key=key) if match else cls(key=key)
-            )
-        if event.get("function") or event.get("model"):
-            return cls(
-                function=event.get("function") or "",
-                model=event.get("model") or "",
-                alias=event.get("alias") or "",
-            )
+        if (key := _object_key(event)) is not None:
+            model, alias = _named_by(key, prefix)
+            return cls(key=key, model=model, alias=alias)
+        function, model, alias = names = [
+            event.get(name) or "" for name in ("function", "model", "alias")
+        ]
+        if all(isinstance(name, str) for name in names) and (function or model):
+            return cls(function=function, model=model, alias=alias)
         raise ReleaseError(
             "not a request to release: expected an S3 event of EventBridge, {'sweep': true}, or "
             "{'function' or 'model': ..., 'alias': ...}"
@@ -114,6 +109,11 @@ class Request:
         has_more = self.model or self.alias or self.is_scheduled or self.staging
         return bool(self.function) and not has_more
 
+    @property
+    def is_ignored(self) -> bool:
+        """Whether the event is about an object that is not an alias entry of this registry."""
+        return self.key is not None and not self.model
+
     def aliases(self, deployments: list[Deployment]) -> list[tuple[Deployment, str]]:
         """Return the deployments and aliases to release.
 
@@ -123,8 +123,6 @@ class Request:
         Raises:
             ReleaseError: a caller requested a function, model or alias that is not deployed.
         """
-        if self.key is not None and not self.model:
-            return []
         matches = [
             (deployment, alias)
             for deployment in deployments
@@ -135,14 +133,39 @@ class Request:
         ]
         if not matches and not self._is_in_background and self.key is None:
             raise ReleaseError(
-                f"no deployed function and alias match {self.function or self.model}:"
-                f"{self.alias or '*'}. To add them, change Terraform's `models` and run terraform "
-                "apply"
+                f"no deployed function and alias match {self.function or self.model:.100}:"
+                f"{self.alias or '*':.100}. To add them, change Terraform's `models` and run "
+                "terraform apply"
             )
         if self._is_in_background:
             # So that an alias that uses up the time does not always delay the same others.
             random.shuffle(matches)
         return matches
+
+
+def _object_key(event: Mapping[str, Any]) -> str | None:
+    """Return the key of the object in an S3 event; None for another event."""
+    found: Any = event
+    for name in ("detail", "object", "key"):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found if isinstance(found, str) else None
+
+
+def _named_by(key: str, prefix: str) -> tuple[str, str]:
+    """Return the model and alias in the key of an alias entry; empty for another key."""
+    # Some senders encode the key.
+    for text in (key, unquote_plus(key)):
+        found = _ENTRY_KEY.fullmatch(text.removeprefix(prefix)) if text.startswith(prefix) else None
+        if found and is_model(found["model"]) and is_alias(found["alias"]):
+            return found["model"], found["alias"]
+    return "", ""
+
+
+def _prefix(uri: str) -> str:
+    """Return the prefix of a registry's keys in its bucket, with the slash at its end."""
+    parts = urlsplit(uri)
+    prefix = parts.path.strip("/") if parts.scheme == "s3" else ""
+    return f"{prefix}/" if prefix else ""
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
@@ -158,9 +181,12 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     if event.get("shearling") == "guard":
         return _guard(event)
     end = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - _MARGIN_SECONDS
-    request = Request.read(event)
+    uri = os.environ.get(REGISTRY_VARIABLE, "")
+    request = Request.read(event, _prefix(uri))
+    if request.is_ignored:
+        return {"results": []}
     # The first apply, and one that adds a model, invoke this before new permissions are effective.
-    registry = Registry(store=RetryingStore(_store(os.environ.get(REGISTRY_VARIABLE, "")), end))
+    registry = Registry(store=RetryingStore(_store(uri), end))
     deployments = [
         deployment
         for deployment in registry.release_log.deployments()

@@ -33,9 +33,9 @@ class RetryingStore(Store):
         self._clock = clock or Clock()
         self._grace = FreshRoleGrace(self._clock, end)
 
-    def read(self, key: str) -> bytes | None:
+    def read(self, key: str, *, limit: int | None = None) -> bytes | None:
         """See `Store`."""
-        return self._with_retries(partial(self._store.read, key))
+        return self._with_retries(partial(self._store.read, key, limit=limit))
 
     def read_range(self, key: str, start: int, end: int) -> memoryview:
         """See `Store`."""
@@ -52,6 +52,10 @@ class RetryingStore(Store):
     def keys(self, prefix: str, *, after: str = "") -> Iterator[str]:
         """See `Store`; lists all keys at once, since a denial is raised with the first."""
         return iter(self._with_retries(lambda: list(self._store.keys(prefix, after=after))))
+
+    def names(self, prefix: str) -> list[str]:
+        """See `Store`."""
+        return self._with_retries(partial(self._store.names, prefix))
 
     def folders(self, prefix: str) -> list[str]:
         """See `Store`."""

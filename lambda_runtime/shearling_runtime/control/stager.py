@@ -20,6 +20,7 @@ from shearling.refs import Pin
 from shearling.registry.registry import REGISTRY_VARIABLE, Registry
 from shearling.release.staging import ENSURE, NOT_STAGED, PRUNE, STAGE, STAGED, UNFINISHED
 from shearling.storage.blobs import BLOBS, NoRoomError, fetch_blobs, staged_manifest
+from shearling_runtime.control import attempts
 from shearling_runtime.control.retrying_store import RetryingStore
 from shearling_runtime.telemetry import log, log_error
 
@@ -57,7 +58,11 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     mount = Path(os.environ["SHEARLING_MOUNT"])
     match event.get("shearling"):
         case str(request) if request == ENSURE:
-            return {"staged": ensure_staged(mount, Pin.parse(event["pin"]))}
+            pin = Pin.parse(event["pin"])
+            if ensure_staged(mount, pin):
+                return {"staged": True}
+            last = attempts.last(mount, pin.hex, mount / _LOCKS / pin.hex)
+            return {"staged": False} | ({"last": last} if last else {})
         case str(request) if request == STAGE:
             store = RetryingStore(_store(os.environ.get(REGISTRY_VARIABLE, "")), end)
             registry = Registry(store=store)
@@ -97,24 +102,18 @@ def stage(
         now: monotonic clock in seconds.
 
     Returns:
-        The result, as `shearling.release.staging.Staging` reads it.
+        The result, as `shearling.release.staging.Attempt` reads it.
     """
-    started = now()
     try:
         with locked(mount, pin.hex) as is_ours:
             if not is_ours:
                 return _unfinished("another stager is staging this bundle", pin)
-            size = _copy_bundle(registry, mount, pin, end, now)
-    except _OutOfTimeError:
-        return _unfinished(
-            "the stager ran out of time; the next scheduled reconciliation resumes", pin
-        )
-    except (ShearlingError, OSError) as error:
-        log_error("staging failed", error, model=str(pin))
-        reason = _reason(error, mount)
-        return {"outcome": NOT_STAGED, "reason": reason, "is_final": isinstance(error, BundleError)}
-    log("staged", model=str(pin), bytes=size, seconds=round(now() - started, 3))
-    return {"outcome": STAGED}
+            attempts.begin(mount, pin.hex)
+            answer = _attempt(registry, mount, pin, end, now)
+            attempts.end(mount, pin.hex, answer)
+    except OSError as error:
+        return _failed(error, mount, pin)
+    return answer
 
 
 def prune(
@@ -142,6 +141,28 @@ def prune(
         _mark_needed(mount, keep)
         blobs = [path for path in sorted((mount / BLOBS).glob("*")) if path.name not in keep]
         return {"blobs": [_prune(mount, path, now(), dry_run=dry_run) for path in blobs]}
+
+
+def _attempt(
+    registry: Registry, mount: Path, pin: Pin, end: float, now: Callable[[], float]
+) -> dict[str, Any]:
+    started = now()
+    try:
+        size = _copy_bundle(registry, mount, pin, end, now)
+    except _OutOfTimeError:
+        return _unfinished(
+            "the stager ran out of time; the next scheduled reconciliation resumes", pin
+        )
+    except (ShearlingError, OSError) as error:
+        return _failed(error, mount, pin)
+    log("staged", model=str(pin), bytes=size, seconds=round(now() - started, 3))
+    return {"outcome": STAGED}
+
+
+def _failed(error: Exception, mount: Path, pin: Pin) -> dict[str, Any]:
+    log_error("staging failed", error, model=str(pin))
+    reason = _reason(error, mount)
+    return {"outcome": NOT_STAGED, "reason": reason, "is_final": isinstance(error, BundleError)}
 
 
 def _copy_bundle(

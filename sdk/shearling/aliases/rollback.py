@@ -26,15 +26,16 @@ def rollback(
 ) -> AliasEntry:
     """Set an alias to the version that it served before the current one.
 
-    That is the version of the newest successful release with another version than the one served
-    now. Three cases differ:
+    Each entry of the alias records the entry that served before it. Three cases differ:
 
     - If a canary is served, the rollback keeps the version and removes the canary.
     - If the newest entry was not released, because its release failed or is under way, the rollback
       returns to the version served now.
     - If no function serves the alias, the alias's own history decides.
 
-    Two people who roll back at the same time go back one step, not two.
+    A second rollback, after the first one is released, goes further back. It never returns to a
+    version that was rolled back from; only `set_alias` does. Two people who roll back at the same
+    time go back one step, not two.
 
     Args:
         model: the model's name.
@@ -64,37 +65,43 @@ def _roll_back(registry: Registry, model: str, alias: str, reason: str) -> Alias
         if current is None:
             raise ModelNotFoundError(f"alias {alias!r} of model {model!r} was never set")
         first = first or current
-        version = _rollback_version(registry, first)
-        is_named = current.version == version and not current.canary
+        target = _target(registry, first)
+        is_named = current.version == target.version and not current.canary
         if is_named and not _has_failed(registry, current):
             return current  # another rollback was faster
-        if entry := registry.replace_entry(current, version, reason):
+        before = registry.alias_log(model, alias).before(target)
+        if entry := registry.replace_entry(current, _version(target), reason, before=before):
             return entry
 
 
-def _rollback_version(registry: Registry, first: AliasEntry) -> int:
-    """Return the version to go back to from the entry that was newest when the rollback began."""
-    deployments = serving_deployments(registry, first.model, first.alias)
-    released = sorted(
-        release.entry
-        for deployment in deployments
-        for release in registry.release_log.successes(deployment, first.alias)
-    )
-    log = registry.history(first.model, first.alias)
-    if deployments:
-        entries = {entry.number: entry for entry in log}
-        log = [entries[number] for number in released]
-    served = log[-1] if log and deployments else first
-    others = [entry.version for entry in log if entry.version != served.version]
-    before = served.version if served.canary else others[-1] if others else None
-    if log and first.number > served.number and first.version != before:
-        return served.version  # the newest entry was not released and is not a rollback
-    if not log or before is None:
-        raise ReleaseError(
-            f"there is no version to roll {first.model}:{first.alias} back to: no other version "
-            "was ever released on this alias. Choose a version with set_alias"
-        )
+def _target(registry: Registry, first: AliasEntry) -> AliasEntry:
+    """Return the entry to go back to from the one that was newest when the rollback began."""
+    log = registry.alias_log(first.model, first.alias)
+    served = log.served(first)
+    if served is None:
+        raise _nothing(first)
+    before = served if served.canary else log.at(log.before(served))
+    if before and before.version is None:
+        before = None
+    named_back = before and first.version == before.version
+    if first.number > served.number and served.version is not None and not named_back:
+        return served  # the newest entry was not released and is not a rollback
+    if before is None:
+        raise _nothing(first)
     return before
+
+
+def _version(entry: AliasEntry) -> int:
+    if entry.version is None:
+        raise _nothing(entry)
+    return entry.version
+
+
+def _nothing(entry: AliasEntry) -> ReleaseError:
+    return ReleaseError(
+        f"there is no version to roll {entry.model}:{entry.alias} back to: no other version "
+        "was ever released on this alias. Choose a version with set_alias"
+    )
 
 
 def _has_failed(registry: Registry, entry: AliasEntry) -> bool:

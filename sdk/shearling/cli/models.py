@@ -308,12 +308,13 @@ def _pull(arguments: argparse.Namespace) -> None:
 
 def _document(version: Version) -> dict[str, Any]:
     """Return a version's record as a document for JSON."""
+    # In this order, so that what the pusher recorded does not replace what is known.
     return {
+        **version.details,
         "model": version.pin.model,
         "version": version.pin.version,
         "digest": version.pin.digest,
         "created": version.created.isoformat(),
-        **version.details,
     }
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from shearling.bundle.canonical_json import canonical_json
-from shearling.errors import RegistryError, StoreError
+from shearling.errors import BundleError, RegistryError, StoreError
+from shearling.registry.record_reader import InvalidRecordError, parse_record, read_record
+from shearling.storage.store import TooLargeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
+    from shearling.bundle.json_reader import Field
     from shearling.storage.store import Store
 
 #: Number of attempts at most while the store refuses a put although the key does not exist.
@@ -24,8 +26,10 @@ _FAILURE_LIMIT = 3
 
 _RECORD = re.compile(r"[0-9]{10}\.json")
 
+Record = TypeVar("Record")
 
-class Log:
+
+class Log(Generic[Record]):
     """The records below one prefix of a store, numbered from 1 without gaps.
 
     Concurrent writers are safe because a put fails if the key exists. The store's response alone
@@ -34,59 +38,74 @@ class Log:
     writer reads the key: its own id means success, no object means retry, another id means that
     another writer has the number.
 
+    Others may be allowed to write below the prefix. A record after a gap in the numbers does not
+    count. An invalid record uses up its number and is otherwise ignored.
+
     Args:
         store: store of the registry.
         prefix: prefix of the log's keys, without a slash at the end.
+        parse: reads the record of a number.
     """
 
-    def __init__(self, store: Store, prefix: str) -> None:
+    def __init__(self, store: Store, prefix: str, parse: Callable[[int, Field], Record]) -> None:
         self._store = store
         self._prefix = prefix
+        self._parse = parse
 
     def last(self) -> int:
-        """Return the highest number, or 0 if there is no record."""
-        return max(self.numbers(), default=0)
+        """Return the last number of the unbroken sequence from 1; 0 if there is no record."""
+        names = self._store.names(self._prefix)
+        numbers = sorted({int(name[:10]) for name in names if _RECORD.fullmatch(name)} - {0})
+        return next((i for i, number in enumerate(numbers) if number != i + 1), len(numbers))
 
     def numbers(self, *, after: int = 0) -> Iterator[int]:
         """Yield the numbers of the records greater than `after`, in ascending order."""
-        for key in self._store.keys(self._prefix, after=self._key(after)):
-            # A caller may be allowed to write other keys below the prefix; they are not records.
-            if _RECORD.fullmatch(key.removeprefix(f"{self._prefix}/")):
-                yield int(key[-len("0000000000.json") : -len(".json")])
+        yield from range(after + 1, self.last() + 1)
 
-    def read(self, number: int) -> dict[str, Any] | None:
-        """Return a record, with `created` as a datetime, or None if it does not exist.
+    def read(self, number: int) -> Record | None:
+        """Return a record, or None if it does not exist.
 
         Raises:
-            RegistryError: the record is not a JSON object, or has no valid `created`.
+            InvalidRecordError: the record is invalid.
         """
-        key = self._key(number)
-        record = read_json(self._store, key)
-        if record is not None:
-            try:
-                record["created"] = datetime.fromisoformat(record["created"])
-            except (KeyError, TypeError, ValueError) as error:
-                raise RegistryError(
-                    f"{key} in {self._store.uri} is not a record: `created` is missing or is not "
-                    "an ISO 8601 time"
-                ) from error
-        return record
+        return read_record(self._store, self._key(number), lambda root: self._parse(number, root))
 
-    def create(self, number: int, fields: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Create a record under a number.
+    def find(self, number: int) -> Record | None:
+        """Return a record, or None if it does not exist or is invalid."""
+        try:
+            return self.read(number)
+        except InvalidRecordError:
+            return None
 
-        Returns:
-            None if the record was created, otherwise the other writer's record.
+    def down_from(self, number: int) -> Iterator[Record]:
+        """Yield the valid records from a number down to 1."""
+        for each in range(number, 0, -1):
+            if (record := self.find(each)) is not None:
+                yield record
+
+    def newest(self) -> Record | None:
+        """Return the newest valid record."""
+        return next(self.down_from(self.last()), None)
+
+    def create(self, number: int, fields: Mapping[str, Any]) -> bool:
+        """Create a record under a number; return False if another writer has the number.
+
+        Raises:
+            RegistryError: the record is invalid.
         """
         created = datetime.now(UTC).isoformat(timespec="milliseconds")
-        record = {"id": secrets.token_hex(16), "created": created, **fields}
-        stored = create_or_read(self._store, self._key(number), record)
-        return None if stored.get("id") == record["id"] else self.read(number)
+        data = canonical_json({"id": secrets.token_hex(16), "created": created, **fields})
+        key = self._key(number)
+        try:
+            parse_record(data, lambda root: self._parse(number, root))
+        except BundleError as error:
+            raise RegistryError(f"{key} cannot be written: {error}") from error
+        return create(self._store, key, data)
 
     def append(self, fields: Mapping[str, Any]) -> int:
         """Create the next record and return its number; other writers may append concurrently."""
         number = self.last() + 1
-        while self.create(number, fields) is not None:
+        while not self.create(number, fields):
             number += 1
         return number
 
@@ -95,48 +114,33 @@ class Log:
         return f"{self._prefix}/{number:010d}.json"
 
 
-def create_or_read(store: Store, key: str, record: dict[str, Any]) -> dict[str, Any]:
-    """Create a JSON object under a key and return the object that the key has afterwards.
-
-    Returns:
-        The given record, or the record of another writer that created the key first.
+def create(store: Store, key: str, data: bytes) -> bool:
+    """Create an object under a key; return whether the key has these bytes afterwards.
 
     Raises:
         StoreError: every attempt failed or was refused, and the key does not exist.
     """
-    data = canonical_json(record)
     for attempt in range(_UNDECIDED_LIMIT):
         try:
             if store.create(key, data):
-                return record
+                return True
         except StoreError:
             # The put may have succeeded although the connection broke or the store failed.
-            stored = read_json(store, key)
-            if stored is None and attempt >= _FAILURE_LIMIT:
+            there = _peek(store, key, len(data))
+            if there is None and attempt >= _FAILURE_LIMIT:
                 raise
         else:
-            stored = read_json(store, key)
-        if stored is not None:
-            return stored
+            there = _peek(store, key, len(data))
+        if there is not None:
+            return there == data
     raise StoreError(
         f"cannot write {key} in {store.uri}: the store refused {_UNDECIDED_LIMIT} attempts "
         "although the key does not exist"
     )
 
 
-def read_json(store: Store, key: str) -> dict[str, Any] | None:
-    """Return the JSON object under a key, or None if the key does not exist.
-
-    Raises:
-        RegistryError: the content is not a JSON object.
-    """
-    data = store.read(key)
-    if data is None:
-        return None
+def _peek(store: Store, key: str, limit: int) -> bytes | None:
     try:
-        document = json.loads(data)
-    except ValueError as error:
-        raise RegistryError(f"{key} in {store.uri} is not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise RegistryError(f"{key} in {store.uri} is not a JSON object")
-    return document
+        return store.read(key, limit=limit)
+    except TooLargeError:
+        return b""

@@ -50,20 +50,25 @@ class AliasEntry:
         number: number of the entry in the log; the highest is current.
         model: name of the model.
         alias: name of the alias.
-        version: model version that the alias names.
+        version: model version that the alias names; None ends the alias.
         created: time of the entry.
         canary: version and share of the requests that it gets, as in
             `{"version": 8, "percent": 10}`; None without a canary.
         reason: reason that the user gave; may be empty.
+        by: who set the alias; empty if unknown.
+        before: number of the entry that a rollback returns to; 0 if there is none, and None for an
+            entry of a version that did not record it.
     """
 
     number: int
     model: str
     alias: str
-    version: int
+    version: int | None
     created: datetime
     canary: Mapping[str, int] | None = None
     reason: str = ""
+    by: str = ""
+    before: int | None = None
 
     @property
     def named(self) -> str:
@@ -122,7 +127,7 @@ class Release:
         entry: number of the alias entry.
         outcome: "released", "failed", or "staging" while the bundle is copied to the file system.
         created: time of the record.
-        version: model version that the entry names.
+        version: model version that the entry names; None if the entry ends the alias.
         reason: cause of a failure; empty otherwise.
         lambda_version: Lambda version that the Lambda alias serves.
         code_sha256: hash of the function's code.
@@ -131,16 +136,19 @@ class Release:
         timings: seconds of each step, by name of the step.
         wrong: Lambda versions that failed their last check for this alias; None in records of
             earlier releasers.
+        success: number of the newest successful release before this one; 0 if there is none, and
+            None for a record of a version that did not record it.
     """
 
     number: int
     entry: int
     outcome: str
     created: datetime
-    version: int
+    version: int | None
     reason: str = ""
     lambda_version: str = ""
     code_sha256: str = ""
     configuration: str = ""
     timings: Mapping[str, str] = field(default_factory=dict)
     wrong: tuple[str, ...] | None = None
+    success: int | None = None

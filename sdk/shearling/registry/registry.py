@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from shearling.bundle.digests import Descriptor, digest_of
 from shearling.bundle.manifest import Manifest
 from shearling.errors import BundleError, IntegrityError, ModelNotFoundError, RegistryError
-from shearling.refs import Pin, Ref, check_alias, check_model, nearest
-from shearling.registry.append_log import Log
-from shearling.registry.records import AliasEntry, Published, Version
+from shearling.refs import Pin, Ref, check_model, is_alias, is_model, nearest
+from shearling.registry.alias_log import AliasLog
+from shearling.registry.records import Published
 from shearling.registry.version_log import VersionLog
 from shearling.storage.blobs import Fetched, blob_key, fetch_blobs
 from shearling.storage.store import open_store
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from shearling.registry.records import AliasEntry, Version
     from shearling.registry.release_log import ReleaseLog
     from shearling.storage.store import Store
 
@@ -68,6 +69,10 @@ class Registry:
         """Return the versions of a model."""
         return VersionLog(self.store, model)
 
+    def alias_log(self, model: str, alias: str) -> AliasLog:
+        """Return the entries of an alias."""
+        return AliasLog(self.store, model, alias)
+
     @property
     def release_log(self) -> ReleaseLog:
         """The deployed functions, and the outcome of each alias entry on them."""
@@ -79,7 +84,8 @@ class Registry:
 
     def models(self) -> list[str]:
         """Return the names of all models with at least one version."""
-        return [name for name in self.store.folders("models") if self.version_log(name).last()]
+        names = filter(is_model, self.store.folders("models"))
+        return [name for name in names if self.version_log(name).last()]
 
     def versions(self, model: str) -> list[Version]:
         """Return all versions of a model, oldest first.
@@ -87,10 +93,10 @@ class Registry:
         Raises:
             ModelNotFoundError: the model does not exist.
         """
-        numbers = list(self.version_log(check_model(model)).numbers())
-        if not numbers:
-            raise self._no_model(model)
-        return [self._version(model, number) for number in numbers]
+        found = self.version_log(check_model(model)).all()
+        if not found:
+            raise self._no_version(model)
+        return found
 
     def version(self, ref: str | Ref | Pin) -> Version:
         """Return the record of the version that a ref names.
@@ -102,20 +108,19 @@ class Registry:
         return self._version(pin.model, pin.version)
 
     def aliases(self, model: str) -> dict[str, AliasEntry]:
-        """Return the current entry of every alias of a model, by alias name."""
-        names = self.store.folders(f"models/{check_model(model)}/aliases")
-        entries = {name: self.alias_entry(model, name) for name in names}
-        return {name: entry for name, entry in entries.items() if entry}
+        """Return the current entry of every alias of a model that has not ended, by name."""
+        entries = {name: self.alias_entry(model, name) for name in self._alias_names(model)}
+        return {
+            name: entry for name, entry in entries.items() if entry and entry.version is not None
+        }
 
     def alias_entry(self, model: str, alias: str) -> AliasEntry | None:
         """Return the current entry of an alias, or None if it was never set."""
-        number = self._alias_log(model, alias).last()
-        return self._entry(model, alias, number) if number else None
+        return self.alias_log(model, alias).newest()
 
     def history(self, model: str, alias: str) -> list[AliasEntry]:
         """Return every entry in the log of an alias, oldest first."""
-        numbers = self._alias_log(model, alias).numbers()
-        return [self._entry(model, alias, number) for number in numbers]
+        return list(self.alias_log(model, alias).down_from())[::-1]
 
     def resolve(self, ref: str | Ref | Pin) -> Pin:
         """Return the pin of the version that a ref currently names.
@@ -132,12 +137,13 @@ class Registry:
         if isinstance(number, int) and ref.digest:
             return Pin(ref.model, number, ref.digest)
         if number is None:
-            number = self.version_log(ref.model).last()
-            if not number:
-                raise self._no_model(ref.model)
-        elif isinstance(number, str):
+            newest = self.version_log(ref.model).newest()
+            if newest is None:
+                raise self._no_version(ref.model)
+            return newest.pin
+        if isinstance(number, str):
             entry = self.alias_entry(ref.model, number)
-            if entry is None:
+            if entry is None or entry.version is None:
                 raise self._no_alias(ref.model, number)
             number = entry.version
         return self._version(ref.model, number).pin
@@ -226,6 +232,7 @@ class Registry:
         *,
         canary: Mapping[str, int] | None = None,
         reason: str = "",
+        by: str = "",
     ) -> AliasEntry:
         """Append an entry to the log of an alias, which makes it name a version.
 
@@ -235,24 +242,30 @@ class Registry:
             version: version number that the alias names.
             canary: version and percentage of a canary, as in `{"version": 8, "percent": 10}`.
             reason: text for the entry.
+            by: who sets the alias.
 
         Raises:
             ModelNotFoundError: the model or version does not exist.
         """
-        log = self._alias_log(model, alias)
+        log = self.alias_log(model, alias)
         self._version(model, version)
         if canary:
             self._version(model, canary["version"])
-        number = log.append({"version": version, "canary": canary, "reason": reason})
-        return self._entry(model, alias, number)
+        return log.append(version, canary, reason=reason, by=by)
 
-    def replace_entry(self, current: AliasEntry, version: int, reason: str) -> AliasEntry | None:
-        """Append an entry if `current` is still the newest one; return None if it is not."""
-        fields = {"version": version, "canary": None, "reason": reason}
-        number = current.number + 1
-        if self._alias_log(current.model, current.alias).create(number, fields):
-            return None
-        return self._entry(current.model, current.alias, number)
+    def replace_entry(
+        self, current: AliasEntry, version: int, reason: str, *, before: int = 0
+    ) -> AliasEntry | None:
+        """Append an entry if `current` is still the newest one; return None if it is not.
+
+        Args:
+            current: newest entry that the caller knows.
+            version: number of the version.
+            reason: text for the entry.
+            before: number of the entry that a rollback returns to; 0 if there is none.
+        """
+        log = self.alias_log(current.model, current.alias)
+        return log.replace(current, version, reason=reason, before=before)
 
     def _upload(self, file: Descriptor, path: Path, advance: Callable[[int], object]) -> int:
         key = blob_key(file.hex)
@@ -262,8 +275,12 @@ class Registry:
         self.store.upload(key, path, file.digest, advance)
         return file.size
 
-    def _alias_log(self, model: str, alias: str) -> Log:
-        return Log(self.store, f"models/{check_model(model)}/aliases/{check_alias(alias)}")
+    def _alias_names(self, model: str) -> list[str]:
+        return [
+            name
+            for name in self.store.folders(f"models/{check_model(model)}/aliases")
+            if is_alias(name)
+        ]
 
     def _version(self, model: str, number: int) -> Version:
         versions = self.version_log(model)
@@ -277,12 +294,13 @@ class Registry:
             )
         return version
 
-    def _entry(self, model: str, alias: str, number: int) -> AliasEntry:
-        record = self._alias_log(model, alias).read(number)
-        if record is None:
-            raise self._no_alias(model, alias)
-        known = {key: record[key] for key in ("version", "created", "canary", "reason")}
-        return AliasEntry(number=number, model=model, alias=alias, **known)
+    def _no_version(self, model: str) -> RegistryError:
+        """Return why a model has no version: there is none, or no record of one can be read."""
+        try:
+            self._version(model, self.version_log(model).last() or 1)
+        except RegistryError as error:
+            return error
+        return self._no_model(model)
 
     def _no_model(self, model: str) -> ModelNotFoundError:
         known = nearest(model, self.models())
@@ -291,7 +309,7 @@ class Registry:
     def _no_alias(self, model: str, alias: str) -> ModelNotFoundError:
         if not self.version_log(model).last():
             return self._no_model(model)
-        known = nearest(alias, self.store.folders(f"models/{model}/aliases"))
+        known = nearest(alias, self._alias_names(model))
         return ModelNotFoundError(
             f"no alias {alias!r} of model {model!r} in {self.store.uri}; its aliases: {known}"
         )

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import re
-from pathlib import PurePosixPath
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from shearling.refs import check_alias
-from shearling.registry.append_log import Log, read_json
+from shearling.registry.append_log import Log
+from shearling.registry.record_reader import (
+    InvalidRecordError,
+    read_deployment,
+    read_record,
+    read_release,
+)
 from shearling.registry.records import RELEASED, Deployment, Release
 
 if TYPE_CHECKING:
@@ -15,7 +21,7 @@ if TYPE_CHECKING:
 
     from shearling.storage.store import Store
 
-_DEPLOYMENT = re.compile(r"deployments/[^/]+\.json")
+_DEPLOYMENT = re.compile(r"[^/]+\.json")
 
 
 class ReleaseLog:
@@ -30,8 +36,8 @@ class ReleaseLog:
 
     def deployments(self, model: str | None = None) -> list[Deployment]:
         """Return the functions that serve a model, or the functions of all models."""
-        keys = [key for key in self._store.keys("deployments") if _DEPLOYMENT.fullmatch(key)]
-        deployments = [self._deployment(key) for key in keys]
+        names = [name for name in self._store.names("deployments") if _DEPLOYMENT.fullmatch(name)]
+        deployments = [self._deployment(name) for name in names]
         return [
             deployment
             for deployment in deployments
@@ -47,21 +53,42 @@ class ReleaseLog:
             after: only releases with a greater number are returned.
         """
         log = self._log(deployment, alias)
-        return [self._release(log, number) for number in log.numbers(after=after)]
+        found = [log.find(number) for number in log.numbers(after=after)]
+        return [release for release in found if release]
 
     def last(self, deployment: Deployment, alias: str) -> Release | None:
         """Return the newest release of an alias on a function."""
+        return self.end(deployment, alias)[1]
+
+    def end(self, deployment: Deployment, alias: str) -> tuple[int, Release | None]:
+        """Return the last number of a log, and the newest release that can be read in it."""
         log = self._log(deployment, alias)
         number = log.last()
-        return self._release(log, number) if number else None
+        return number, next(log.down_from(number), None)
 
     def successes(self, deployment: Deployment, alias: str) -> Iterator[Release]:
         """Yield the successful releases of an alias on a function, newest first."""
         log = self._log(deployment, alias)
-        for number in reversed(list(log.numbers())):
-            release = self._release(log, number)
-            if release.outcome == RELEASED:
+        number = log.last()
+        while number:
+            release = log.find(number)
+            number -= 1
+            if release and release.outcome == RELEASED:
                 yield release
+            if release and release.success is not None:
+                # What came between is no success: it need not be read.
+                number = release.success
+
+    def success_up_to(self, deployment: Deployment, alias: str, last: Release | None) -> int:
+        """Return the number of the newest successful release up to one; 0 if there is none."""
+        if last is None:
+            return 0
+        if last.outcome == RELEASED:
+            return last.number
+        if last.success is not None:
+            return last.success
+        earlier = self._log(deployment, alias).down_from(last.number)
+        return next((it.number for it in earlier if it.outcome == RELEASED), 0)
 
     def record(
         self, deployment: Deployment, alias: str, number: int, fields: Mapping[str, Any]
@@ -77,22 +104,19 @@ class ReleaseLog:
         Returns:
             False if another writer has created a record with this number.
         """
-        return self._log(deployment, alias).create(number, fields) is None
+        return self._log(deployment, alias).create(number, fields)
 
-    def _log(self, deployment: Deployment, alias: str) -> Log:
-        return Log(self._store, f"releases/{deployment.key}/{check_alias(alias)}")
+    def _log(self, deployment: Deployment, alias: str) -> Log[Release]:
+        prefix = f"releases/{deployment.key}/{check_alias(alias)}"
+        return Log(self._store, prefix, read_release)
 
-    def _deployment(self, key: str) -> Deployment | None:
-        record = read_json(self._store, key)
-        if record is None:  # Terraform deleted it after the listing
+    def _deployment(self, name: str) -> Deployment | None:
+        key = name.removesuffix(".json")
+        try:
+            # None if Terraform deleted it after the listing.
+            return read_record(self._store, f"deployments/{name}", partial(read_deployment, key))
+        except InvalidRecordError as error:
+            import logging
+
+            logging.getLogger(__name__).warning("ignored: %s", error)
             return None
-        known = {name: record[name] for name in Deployment.__slots__ if name in record}
-        known["aliases"] = tuple(record["aliases"])
-        return Deployment(key=PurePosixPath(key).stem, **known)
-
-    def _release(self, log: Log, number: int) -> Release:
-        record = log.read(number) or {}
-        known = {name: record[name] for name in Release.__slots__ if name in record}
-        if "wrong" in known:
-            known["wrong"] = tuple(known["wrong"])
-        return Release(number=number, **known)

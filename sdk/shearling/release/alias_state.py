@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from shearling.registry.records import FAILED
 from shearling.release.lambda_function import ResourceMissingError, RetryLaterError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from shearling.registry.records import AliasEntry, Deployment, Release
     from shearling.registry.registry import Registry
     from shearling.release.function_configuration import FunctionConfiguration
     from shearling.release.lambda_function import LambdaAlias, LambdaFunction
+
+
+#: How many records of a log are looked at for what an alias shows: the log only grows.
+_LATEST = 20
 
 
 class DesiredState(NamedTuple):
@@ -85,7 +92,7 @@ class Target:
         Raises:
             RetryLaterError: the function or its alias does not exist yet.
         """
-        last = self.registry.release_log.last(self.deployment, self.alias)
+        end, last = self.registry.release_log.end(self.deployment, self.alias)
         try:
             alias = self.function.alias(self.alias)
         except ResourceMissingError as error:
@@ -93,15 +100,15 @@ class Target:
                 f"function {self.deployment.function} has no alias {self.alias!r}: "
                 "run terraform apply"
             ) from error
-        return AliasSnapshot(last.number + 1 if last else 1, last, alias, self.entry(), last)
+        return AliasSnapshot(end + 1, last, alias, self.entry(), last)
 
     def entry(self) -> AliasEntry | None:
         """Return the newest entry of the registry's alias; None if it names no version."""
         return self.registry.alias_entry(self.deployment.model, self.alias)
 
     def desired_state(self, entry: AliasEntry | None) -> DesiredState:
-        """Return what the alias must serve according to an entry."""
-        if entry is None:
+        """Return what an entry of the log wishes for."""
+        if entry is None or entry.version is None:
             return DesiredState()
         pin = str(self.registry.resolve(f"{entry.model}:{entry.version}"))
         if not entry.canary or entry.canary["version"] == entry.version:
@@ -117,13 +124,29 @@ class Target:
         }
 
     def is_named(self, alias: LambdaAlias) -> bool:
-        """Return whether the alias's log has ever named each model that the Lambda alias serves."""
-        prefixes = tuple(
-            f"{entry.model}:{number}@"
-            for entry in self.registry.history(self.deployment.model, self.alias)
-            for number in (entry.version, (entry.canary or {}).get("version"))
-        )
-        return all(pin.startswith(prefixes) for pin in self.pins(alias).values() if pin)
+        """Say whether the log has lately named each model that an alias shows.
+
+        An alias shows what it was released with, or, if a releaser was cut off, what one of the
+        newest entries names. Older entries are not read: the log only grows.
+        """
+        shown = [pin for pin in self.pins(alias).values() if pin]
+        entries = self._latest_entries()
+        while shown and (entry := next(entries, None)):
+            named = (entry.version, (entry.canary or {}).get("version"))
+            prefixes = tuple(f"{entry.model}:{number}@" for number in named if number)
+            shown = [pin for pin in shown if not pin.startswith(prefixes)]
+        return not shown
+
+    def _latest_entries(self) -> Iterator[AliasEntry]:
+        """Yield the entries that were released last, and then the newest."""
+        log = self.registry.alias_log(self.deployment.model, self.alias)
+        for number in dict.fromkeys(release.entry for release in self._latest_successes()):
+            if entry := log.at(number):
+                yield entry
+        yield from islice(log.down_from(), _LATEST)
+
+    def _latest_successes(self) -> Iterator[Release]:
+        return islice(self.registry.release_log.successes(self.deployment, self.alias), _LATEST)
 
 
 def last_good_snapshot(target: Target, snapshot: AliasSnapshot) -> AliasSnapshot | None:
@@ -135,8 +158,8 @@ def last_good_snapshot(target: Target, snapshot: AliasSnapshot) -> AliasSnapshot
     if not snapshot.recorded(FAILED):
         return None
     success = next(target.registry.release_log.successes(target.deployment, target.alias), None)
-    log = target.registry.history(target.deployment.model, target.alias) if success else []
-    entry = next((entry for entry in log if success and entry.number == success.entry), None)
+    log = target.registry.alias_log(target.deployment.model, target.alias)
+    entry = log.at(success.entry) if success else None
     if success and not entry:
         return None
     desired = target.desired_state(entry)

@@ -33,7 +33,7 @@ class Publisher:
         stager: the Lambda function that copies bundles to the function's file system.
         clock: time source.
         stopwatch: measures the steps of the release.
-        staging: result of the stager's last attempt, if the stager started this release.
+        staging: the event after the stager's attempt, if it started this release.
     """
 
     def __init__(

@@ -76,7 +76,7 @@ def release_alias(
         deployment: the function.
         alias: name of the alias, which is the same in the registry and on the function.
         trigger: why the release is attempted.
-        staging: result of the stager's last attempt, if the stager started this release.
+        staging: the event after the stager's attempt, if it started this release.
         patience_seconds: seconds after which to stop waiting for Lambda.
         clock: time source; the system's clock by default.
     """
@@ -338,6 +338,9 @@ class _Reconciliation:
         if snapshot.last and all(getattr(snapshot.last, name) == fields[name] for name in compared):
             return False
         target, fields["timings"] = self.target, self.stopwatch.timings()
+        fields["success"] = target.registry.release_log.success_up_to(
+            target.deployment, target.alias, snapshot.last
+        )
         if not target.registry.release_log.record(
             target.deployment, target.alias, snapshot.number, fields
         ):

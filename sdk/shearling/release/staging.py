@@ -41,25 +41,24 @@ _PRUNE_SECONDS = 900
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Staging:
-    """The result of one attempt to stage a bundle.
+    """The event after an attempt to stage a bundle.
+
+    Whoever may invoke the releaser can send this event. So it only says which alias to release;
+    the releaser asks the stager for the outcome of the attempt.
 
     Attributes:
         pin: the bundle, such as `fraud:7@sha256:...`.
         function: name of the function that the bundle was staged for.
         alias: name of the function's alias that the bundle was staged for.
-        outcome: "staged", "unfinished" if another attempt resumes it, or "failed".
-        reason: why the attempt failed or is unfinished.
-        is_final: whether every further attempt with the same bundle fails too.
         trigger: the trigger of the release that the bundle was staged for.
+        is_crash: whether the event says that the stager crashed.
     """
 
     pin: str
     function: str
     alias: str
-    outcome: str
-    reason: str = ""
-    is_final: bool = False
     trigger: Trigger = Trigger.REQUEST
+    is_crash: bool = False
 
     @classmethod
     def read(cls, event: Mapping[str, Any]) -> Staging | None:
@@ -74,19 +73,43 @@ class Staging:
         request, answer = event.get("requestPayload"), event.get("responsePayload")
         if not isinstance(request, Mapping) or request.get("shearling") != STAGE:
             return None
-        identity = {name: request.get(name, "") for name in ("pin", "function", "alias")}
+        known = {name: request.get(name) for name in ("pin", "function", "alias")}
+        texts = {name: text for name, text in known.items() if isinstance(text, str) and text}
+        if len(texts) < len(known):
+            return None
         trigger = Trigger.SCHEDULE if request.get("sweep") is True else Trigger.REQUEST
-        if isinstance(answer, Mapping) and answer.get("outcome"):
-            return cls(
-                **identity,
-                trigger=trigger,
-                outcome=answer["outcome"],
-                reason=answer.get("reason", ""),
-                is_final=answer.get("is_final") is True,
-            )
-        reason = f"the stager crashed: {failure_message(answer)[:500]}"
-        outcome = UNFINISHED if "timed out" in reason else NOT_STAGED
-        return cls(**identity, trigger=trigger, outcome=outcome, reason=reason)
+        said = answer if isinstance(answer, Mapping) else {}
+        is_crash = not said.get("outcome") and "timed out" not in str(said.get("errorMessage"))
+        return cls(**texts, trigger=trigger, is_crash=is_crash)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """The stager's answer about its last attempt to stage a bundle.
+
+    Attributes:
+        outcome: "unfinished" if another attempt resumes it, or "failed".
+        reason: why the attempt failed or is unfinished.
+        is_final: whether every further attempt with the same bundle fails too.
+        is_running: whether a stager is copying the bundle now.
+    """
+
+    outcome: str
+    reason: str
+    is_final: bool
+    is_running: bool
+
+    @classmethod
+    def read(cls, said: object) -> Attempt | None:
+        """Read the answer; None if the stager has no attempt on record, as those of 0.1."""
+        if not isinstance(said, Mapping) or said.get("outcome") not in (UNFINISHED, NOT_STAGED):
+            return None
+        return cls(
+            outcome=said["outcome"],
+            reason=str(said.get("reason", ""))[:1000],
+            is_final=said.get("is_final") is True,
+            is_running=said.get("is_running") is True,
+        )
 
 
 class BeingStagedError(ReleaseError):
@@ -103,25 +126,35 @@ def require_staged(
         pin: the bundle, such as `fraud:7@sha256:...`.
         target: the alias that waits for the bundle.
         trigger: why the release is attempted.
-        last: result of the stager's last attempt, if the stager started this release.
+        last: the event after the stager's attempt, if it started this release.
 
     Raises:
         BeingStagedError: the bundle is being copied to the file system.
         CheckFailedError: the last attempt failed, and every further attempt would fail too.
         ReleaseError: the last attempt failed, or the stager cannot be invoked.
     """
-    attempt = last if last and last.pin == pin else None
-    if attempt and attempt.outcome == NOT_STAGED:
-        raise (CheckFailedError if attempt.is_final else ReleaseError)(attempt.reason)
-    if attempt and attempt.outcome == UNFINISHED:
-        raise BeingStagedError(f"the bundle is not on the file system yet: {attempt.reason}")
-    if _ask(stager, {"shearling": ENSURE, "pin": pin}).get("staged") is True:
+    answer = _ask(stager, {"shearling": ENSURE, "pin": pin})
+    if answer.get("staged") is True:
         return
-    if attempt:
-        raise ReleaseError(f"{stager.name} staged the bundle, but it is not on the file system")
+    if last and last.pin == pin:
+        raise _unstaged(stager.name, Attempt.read(answer.get("last")), last)
     request = {"shearling": STAGE, "pin": pin, "sweep": trigger is Trigger.SCHEDULE}
     stager.start({**request, "function": target.deployment.function, "alias": target.alias})
     raise BeingStagedError("the bundle is being copied to the function's file system")
+
+
+def _unstaged(stager: str, attempt: Attempt | None, last: Staging) -> ReleaseError:
+    """Return the error for a bundle that is not staged after an attempt."""
+    if attempt is None:
+        # Not started here: a stager that always ends like this would be started in a loop.
+        return BeingStagedError(
+            f"{stager} has no attempt on record; the next reconciliation starts one"
+        )
+    if attempt.outcome == NOT_STAGED:
+        return (CheckFailedError if attempt.is_final else ReleaseError)(attempt.reason)
+    if last.is_crash and not attempt.is_running:
+        return ReleaseError(f"the stager crashed; see its log /aws/lambda/{stager}")
+    return BeingStagedError(f"the bundle is not on the file system yet: {attempt.reason}")
 
 
 def prune(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 from datetime import timedelta
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from shearling.errors import ShearlingError
@@ -23,6 +24,9 @@ _MINIMUM_AGE = timedelta(hours=1)
 
 #: Successful releases of each alias whose versions are kept, so that a rollback takes seconds.
 _KEPT_RELEASES = 2
+
+#: Successful releases that are read at most: many in a row may have the same version.
+_READ_RELEASES = 20
 
 
 def retire_versions(target: Target, clock: Clock) -> None:
@@ -55,7 +59,8 @@ def _recently_released(registry: Registry, deployment: Deployment) -> set[str]:
     recent: set[str] = set()
     for alias in deployment.aliases:
         versions: set[str] = set()
-        for release in registry.release_log.successes(deployment, alias):
+        successes = registry.release_log.successes(deployment, alias)
+        for release in islice(successes, _READ_RELEASES):
             versions.add(release.lambda_version)
             if len(versions) == _KEPT_RELEASES:
                 break

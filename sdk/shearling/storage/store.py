@@ -16,10 +16,10 @@ from obstore.store import LocalStore, MemoryStore, S3Store
 
 from shearling.bundle.digests import CHUNK_BYTES
 from shearling.errors import IntegrityError, StoreError
-from shearling.storage.s3 import s3_configuration
+from shearling.storage.s3 import list_by_boto3, s3_configuration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from obstore.store import ObjectStore
 
@@ -62,13 +62,21 @@ class Store:
     def __repr__(self) -> str:
         return f"Store({self.uri!r})"
 
-    def read(self, key: str) -> bytes | None:
-        """Return the bytes under a key, or None if the key does not exist."""
+    def read(self, key: str, *, limit: int | None = None) -> bytes | None:
+        """Return the bytes under a key, or None if there are none.
+
+        Raises:
+            TooLargeError: there are more than `limit`; they are not fetched.
+        """
         try:
             with self._translated("read", key, missing_is_absent=True):
-                return bytes(obstore.get(self._backend, key).bytes())
+                found = obstore.get(self._backend, key)
+                size = int(found.meta["size"])
+                if limit is None or size <= limit:
+                    return bytes(found.bytes())
         except _KeyMissingError:
             return None
+        raise TooLargeError(f"{key} in {self.uri} has {size:,} bytes, and {limit:,} are allowed")
 
     def read_range(self, key: str, start: int, end: int) -> memoryview:
         """Return the bytes of a key from offset `start` up to, but excluding, `end`.
@@ -169,11 +177,27 @@ class Store:
                 for entry in page
             )
 
+    def names(self, prefix: str) -> list[str]:
+        """Return the names of the objects directly below a prefix, in order."""
+        return self._directory(prefix)[0]
+
     def folders(self, prefix: str) -> list[str]:
-        """Return the names of the folders directly below a prefix, in ascending order."""
+        """Return the names directly below a prefix that have keys below them, in order."""
+        return self._directory(prefix)[1]
+
+    def _directory(self, prefix: str) -> tuple[list[str], list[str]]:
         with self._translated("list", prefix):
-            listing = obstore.list_with_delimiter(self._backend, prefix)
-        return sorted(path.rstrip("/").rsplit("/", 1)[-1] for path in listing["common_prefixes"])
+            try:
+                listing = obstore.list_with_delimiter(self._backend, prefix)
+            except (exceptions.InvalidPathError, exceptions.GenericError) as error:
+                # S3 keeps keys such as `a//b` and `a/../b`, and obstore lists none beside them.
+                if not (isinstance(self._backend, S3Store) and _is_odd_key(error)):
+                    raise
+                parts = urlsplit(self.uri)
+                names, folders = list_by_boto3(parts.netloc, parts.path.strip("/"), prefix)
+                return sorted(names), sorted(folders)
+        paths = [entry["path"] for entry in listing["objects"]]
+        return _last_parts(paths), _last_parts(listing["common_prefixes"])
 
     @contextmanager
     def _translated(
@@ -193,8 +217,16 @@ class Store:
             raise StoreError(message, denied=cause == _DENIED) from error
 
 
+class TooLargeError(StoreError):
+    """There are more bytes under a key than the reader takes."""
+
+
 class _KeyMissingError(Exception):
     """The key does not exist."""
+
+
+def _last_parts(paths: Iterable[str]) -> list[str]:
+    return sorted(path.rstrip("/").rsplit("/", 1)[-1] for path in paths)
 
 
 def open_store(uri: str) -> Store:
@@ -248,6 +280,12 @@ def _s3(bucket: str, prefix: str) -> S3Store:
             },
         },
     )
+
+
+def _is_odd_key(error: Exception) -> bool:
+    """Say whether a listing failed at a key that obstore cannot read."""
+    is_path = isinstance(error, exceptions.InvalidPathError)
+    return is_path or "invalid list response" in str(error).lower()
 
 
 def _meaning(verb: str, error: Exception) -> str:

@@ -43,9 +43,9 @@ output "bucket_policy" {
   description = "The bucket's policy (JSON), which only refuses; merge it into the policy of an existing bucket."
 }
 
-output "push_policy" {
-  value       = local.push_policy_json
-  description = "IAM policy (JSON) for pushing: it may write bundles and versions of every model and read the registry, but move no alias."
+output "push_policies" {
+  value       = local.push_policies_json
+  description = "IAM policies (JSON) for pushing, as many as IAM's limit of 6,144 characters needs: together they may write bundles and versions of `push_models` and read the registry, but move no alias."
 }
 
 output "promote_policies" {

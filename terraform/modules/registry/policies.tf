@@ -1,14 +1,14 @@
 # The bucket's policy, and IAM policies to attach to the people and pipelines that push and promote.
 
 locals {
-  # Records are written once. Without this statement, a put could overwrite them.
+  # Records and blobs are written once. Without this statement, a put could overwrite them.
   write_once_statements = [
     {
-      Sid       = "RefuseToOverwriteRecords"
+      Sid       = "RefuseToOverwrite"
       Effect    = "Deny"
       Principal = "*"
       Action    = "s3:PutObject"
-      Resource  = ["${local.objects}models/*", "${local.objects}releases/*"]
+      Resource  = [for folder in ["blobs", "models", "releases"] : "${local.objects}${folder}/*"]
       Condition = {
         Null = { "s3:if-none-match" = "true" }
         # Parts of a multipart upload cannot have the header; the request that completes the upload must have it.
@@ -77,26 +77,42 @@ locals {
     },
   ]
 
-  push_policy_json = jsonencode({
-    Version = "2012-10-17"
-    Statement = concat(
-      local.read_statements,
-      [
-        {
-          Sid    = "Push"
-          Effect = "Allow"
-          Action = ["s3:PutObject", "s3:AbortMultipartUpload"]
-          # IAM's `*` also matches slashes. These patterns would match an alias named `versions`, so that name is reserved.
-          Resource = [
-            "${local.objects}blobs/*",
-            "${local.objects}models/*/versions/*",
-            "${local.objects}models/*/digests/*",
-          ]
-        },
-      ],
-      local.write_key_statements,
-    )
-  })
+  # IAM's `*` also matches slashes: it would allow keys below and beside the records. A pattern that names the model and
+  # ends in a fixed length does not.
+  number     = join("", [for _ in range(10) : "?"])
+  hex_digest = join("", [for _ in range(64) : "?"])
+
+  push_blobs = "${local.objects}blobs/sha256/${local.hex_digest}"
+  push_records = {
+    for model in var.push_models : model => [
+      "${local.objects}models/${model}/versions/${local.number}.json",
+      "${local.objects}models/${model}/digests/${local.hex_digest}.json",
+    ]
+  }
+
+  # IAM takes a policy of 6,144 characters, so many models need several. Each is complete for its models: as many as fit
+  # if all had the longest name.
+  push_characters = length(jsonencode({ Version = "2012-10-17", Statement = concat(local.push_statements, local.push_only_blobs) }))
+  models_per_push = max(1, floor((6144 - local.push_characters) / max(1, [for records in values(local.push_records) : length(jsonencode(records))]...)))
+
+  push_statements = concat(local.read_statements, local.write_key_statements)
+  push_only_blobs = [
+    {
+      Sid      = "Push"
+      Effect   = "Allow"
+      Action   = ["s3:PutObject", "s3:AbortMultipartUpload"]
+      Resource = [local.push_blobs]
+    },
+  ]
+
+  push_policies_json = [
+    for models in chunklist(sort(var.push_models), local.models_per_push) : jsonencode({
+      Version = "2012-10-17"
+      Statement = concat(local.push_statements, [
+        merge(local.push_only_blobs[0], { Resource = concat([local.push_blobs], flatten([for model in models : local.push_records[model]])) }),
+      ])
+    })
+  ]
 
   model_aliases = merge([
     for model, aliases in var.aliases : {
@@ -114,7 +130,7 @@ locals {
             Sid      = "Promote"
             Effect   = "Allow"
             Action   = "s3:PutObject"
-            Resource = "${local.objects}${folder}/*"
+            Resource = "${local.objects}${folder}/${local.number}.json"
           },
         ],
         local.write_key_statements,

@@ -79,6 +79,18 @@ variable "packages" {
   }
 }
 
+variable "push_models" {
+  type        = set(string)
+  default     = []
+  nullable    = false
+  description = "Names of all models that may be pushed with the output `push_policies`."
+
+  validation {
+    condition     = alltrue([for model in var.push_models : can(regex("^[a-z0-9][a-z0-9-]{0,47}$", model))])
+    error_message = "push_models must be names of models, 1 to 48 lower-case letters, digits and hyphens: they become part of IAM policies, where '*' and '?' mean something else."
+  }
+}
+
 variable "aliases" {
   type        = map(set(string))
   default     = {}

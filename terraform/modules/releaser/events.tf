@@ -13,8 +13,9 @@ resource "aws_cloudwatch_event_rule" "alias_moved" {
     detail = {
       bucket = { name = [var.registry.bucket] }
       object = {
+        # EventBridge's `*` also matches slashes, and it has no pattern of a fixed length: the releaser ignores other keys.
         key = [
-          for alias in sort(each.value.aliases) : { wildcard = "${var.registry.root}models/${each.key}/aliases/${alias}/*" }
+          for alias in sort(each.value.aliases) : { wildcard = "${var.registry.root}models/${each.key}/aliases/${alias}/*.json" }
         ]
       }
     }

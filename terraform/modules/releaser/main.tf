@@ -27,18 +27,19 @@ locals {
 module "lambda" {
   source = "../lambda"
 
-  name              = var.name
-  description       = "Moves the aliases of functions to the model versions that the registry names."
-  handler           = "shearling_runtime.control.releaser.handler"
-  package           = var.package
-  python            = var.python
-  architecture      = var.architecture
-  memory_mb         = 512
-  timeout_seconds   = 900 # Lambda needs minutes to make a version with SnapStart
-  registry          = var.registry
-  registry_folders  = ["blobs", "models", "releases", "deployments"]
-  policy_name       = "releaser"
-  policy_statements = local.policy_statements
+  name                 = var.name
+  description          = "Moves the aliases of functions to the model versions that the registry names."
+  handler              = "shearling_runtime.control.releaser.handler"
+  package              = var.package
+  python               = var.python
+  architecture         = var.architecture
+  memory_mb            = 512
+  timeout_seconds      = 900 # Lambda needs minutes to make a version with SnapStart
+  reserved_concurrency = var.reserved_concurrency
+  registry             = var.registry
+  registry_folders     = ["blobs", "models", "releases", "deployments"]
+  policy_name          = "releaser"
+  policy_statements    = local.policy_statements
 
   log_retention_days       = var.log_retention_days
   permissions_boundary_arn = var.permissions_boundary_arn

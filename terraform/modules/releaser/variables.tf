@@ -97,6 +97,17 @@ variable "reconcile_interval_minutes" {
   }
 }
 
+variable "reserved_concurrency" {
+  type        = number
+  default     = null
+  description = "How many invocations run at the same time at most, 1 or more; null reserves none."
+
+  validation {
+    condition     = coalesce(var.reserved_concurrency, 1) >= 1
+    error_message = "reserved_concurrency must be 1 or more: with 0 no alias would ever be released."
+  }
+}
+
 variable "log_retention_days" {
   type        = number
   default     = 30

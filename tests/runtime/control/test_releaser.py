@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_plus
 
 import pytest
 
@@ -18,7 +19,7 @@ from tests.support.fake_lambda import FakeLambda, passing
 from tests.support.releases import deploy, memory_registry, pin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from shearling.registry.records import Deployment
@@ -104,11 +105,19 @@ def s3_event(key: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "prefix", ["", "shearling/", "a/models/b/", "with%20space/", "with+plus/", "encoded%2F"]
 )
+def test_a_new_alias_entry_of_our_registry_asks_for_the_alias(prefix: str) -> None:
+    event = s3_event(f"{prefix}models/fraud/aliases/prod/0000000007.json")
+    ours = unquote_plus(prefix)
+    request = releaser.Request.read(event, ours)
+    assert (request.model, request.alias) == ("fraud", "prod")
+    for others in ("other/", f"{ours}deeper/", "fraud/"):
+        assert releaser.Request.read(event, others).is_ignored
+
+
 def test_a_new_alias_entry_releases_the_alias_on_all_functions_of_the_releaser(
-    releases: Releases, prefix: str
+    releases: Releases,
 ) -> None:
-    key = f"{prefix}models/fraud/aliases/prod/0000000007.json"
-    releaser.handler(s3_event(key), Context())
+    releaser.handler(s3_event("models/fraud/aliases/prod/0000000007.json"), Context())
     assert releases.asked == [("acme-fraud", "prod")]
 
 
@@ -120,12 +129,34 @@ def test_a_new_alias_entry_releases_the_alias_on_all_functions_of_the_releaser(
         "models/fraud/versions/0000000007.json",
         "models/fraud/aliases/prod/7.json",
         "models/fraud/aliases/prod/0000000007.json.bak",
+        "models/fraud/aliases/prod/0000000007.json\n",
+        "models/fraud/aliases/prod/versions//x",
+        "models/fraud/aliases/prod//0000000007.json",
+        "models/fraud/aliases/prod/../prod/0000000007.json",
+        "models/fraud/aliases/prod/\u0660000000007.json",
+        "models/fraud/versions/models/fraud/aliases/prod/0000000007.json",
+        "models/fraud/aliases/versions/0000000007.json",
+        "models//aliases/prod/0000000007.json",
         "",
     ],
 )
 def test_an_event_of_another_object_is_ignored(releases: Releases, key: str) -> None:
     assert releaser.handler(s3_event(key), Context()) == {"results": []}
     assert releases.asked == []
+
+
+def test_an_event_about_what_is_no_entry_reads_nothing(
+    releases: Releases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for verb in ("read", "names", "folders", "keys", "size"):
+        monkeypatch.setattr(Store, verb, _fail)
+    key = "models/fraud/aliases/prod/versions//x"
+    assert releaser.handler(s3_event(key), Context()) == {"results": []}
+    assert releases.asked == []
+
+
+def _fail(*_: object, **__: object) -> None:
+    pytest.fail("the registry is asked")
 
 
 def test_the_schedule_releases_all_aliases_of_all_functions(releases: Releases) -> None:
@@ -172,7 +203,23 @@ def test_a_request_without_a_match_is_an_error(releases: Releases, event: dict[s
     assert releases.asked == []
 
 
-@pytest.mark.parametrize("event", [{}, {"sweep": False}, {"alias": "prod"}, {"detail": {}}])
+@pytest.mark.parametrize(
+    "event",
+    [
+        {},
+        {"sweep": False},
+        {"alias": "prod"},
+        {"detail": {}},
+        {"detail": []},
+        {"detail": {"object": "x"}},
+        {"detail": {"object": {"key": 7}}},
+        {"function": 7},
+        {"model": ["fraud"]},
+        {"function": "acme-fraud", "alias": {}, "model": [1]},
+        {"requestPayload": {"shearling": "stage"}, "responsePayload": None},
+    ],
+    ids=str,
+)
 def test_an_unknown_event_is_an_error(releases: Releases, event: dict[str, Any]) -> None:
     with pytest.raises(ReleaseError, match="not a request to release"):
         releaser.handler(event, Context())
@@ -323,14 +370,14 @@ def test_a_denial_of_a_new_role_by_the_registry_is_retried(
     releases: Releases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     denials = [StoreError("cannot list deployments: access denied", denied=True)] * 3
-    keys = Store.keys
+    names = Store.names
 
-    def denied(store: Store, prefix: str, *, after: str = "") -> Iterator[str]:
+    def denied(store: Store, prefix: str) -> list[str]:
         if denials:
             raise denials.pop()
-        return keys(store, prefix, after=after)
+        return names(store, prefix)
 
-    monkeypatch.setattr(Store, "keys", denied)
+    monkeypatch.setattr(Store, "names", denied)
     monkeypatch.setattr(Clock, "pause", lambda *_: None)
     releaser.handler({"function": "acme-fraud"}, Context())
     assert (denials, len(releases.asked)) == ([], 2)

@@ -28,7 +28,7 @@ class Refusals:
     def store(self, end: float = 1000) -> RetryingStore:
         inner = Store(MemoryStore(), "memory://x")
         inner.write("log/1.json", b"one")
-        for verb in ("read", "read_range", "size", "create", "keys", "folders"):
+        for verb in ("read", "read_range", "size", "create", "keys", "names", "folders"):
             setattr(inner, verb, self._refusing(getattr(inner, verb)))
         return RetryingStore(inner, end, self.time.clock)
 

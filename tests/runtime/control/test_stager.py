@@ -25,7 +25,7 @@ from shearling.bundle.manifest import Manifest
 from shearling.errors import ReleaseError
 from shearling.registry.registry import Registry
 from shearling.storage.blobs import BLOBS, blob_key
-from shearling_runtime.control import stager
+from shearling_runtime.control import attempts, stager
 from tests.support.bundles import Bundle, scaling_bundle
 
 if TYPE_CHECKING:
@@ -348,6 +348,44 @@ def test_the_handler_checks_stages_and_prunes(
     assert ask("prune", keep=sorted(staged.names())) == {"blobs": []}
     with pytest.raises(ReleaseError, match="expected 'look', 'stage' or 'prune'"):
         ask("sweep")
+
+
+def test_the_stager_knows_itself_how_its_last_attempt_ended(
+    staged: Staged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHEARLING_MOUNT", str(staged.mount))
+
+    def look() -> dict[str, Any]:
+        return stager.handler({"shearling": "look", "pin": str(staged.pin)}, Context())
+
+    assert look() == {"staged": False}
+    unfinished = staged.stage(end=1.0, now=lambda: 2.0)
+    assert unfinished["outcome"] == "unfinished"
+    assert look() == {"staged": False, "last": unfinished}
+    blob = blob_key(staged.manifest.file("ballast").hex)
+    data = staged.registry.store.read(blob)
+    assert data
+    staged.registry.store.write(blob, b"1" + data[1:])
+    failed = staged.stage()
+    assert failed["is_final"]
+    assert look() == {"staged": False, "last": failed}
+    staged.registry.store.write(blob, data)
+    assert staged.stage() == {"outcome": "staged"}
+    assert look() == {"staged": True}
+    assert list((staged.mount / "attempts").iterdir()) == []
+
+
+def test_an_attempt_that_was_cut_off_is_known_to_be_over(
+    staged: Staged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHEARLING_MOUNT", str(staged.mount))
+    attempts.begin(staged.mount, hex_of(staged.pin))
+    for is_running in (True, False):
+        name = hex_of(staged.pin) if is_running else "another"
+        with stager.locked(staged.mount, name):
+            answer = stager.handler({"shearling": "look", "pin": str(staged.pin)}, Context())
+        assert answer["last"]["outcome"] == "unfinished"
+        assert answer["last"]["is_running"] is is_running
 
 
 # Prune

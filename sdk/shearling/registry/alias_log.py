@@ -1,0 +1,147 @@
+"""The entries of one alias: which one is current, which serves, and what a rollback returns to.
+
+Every entry records the one that served before it, so that a rollback need not read the whole log.
+Entries that were written before this was recorded are searched for, a bounded way back.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from shearling.refs import check_alias, check_model
+from shearling.registry.append_log import Log
+from shearling.registry.record_reader import read_alias_entry
+from shearling.registry.records import FAILED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from shearling.registry.records import AliasEntry, Deployment, Release
+    from shearling.registry.release_log import ReleaseLog
+    from shearling.storage.store import Store
+
+#: How many older records are read for an entry that does not say what was before it.
+_SEARCHED = 100
+
+
+class AliasLog:
+    """The log of one alias.
+
+    Args:
+        store: of the registry.
+        model: the model's name.
+        alias: the alias's name.
+    """
+
+    def __init__(self, store: Store, model: str, alias: str) -> None:
+        self._store = store
+        self._model = check_model(model)
+        self._alias = check_alias(alias)
+        self._deployments: list[Deployment] | None = None
+        prefix = f"models/{model}/aliases/{alias}"
+        self._log = Log(store, prefix, partial(read_alias_entry, model, alias))
+
+    def newest(self) -> AliasEntry | None:
+        """Return the current entry, or None if the alias was never set."""
+        return self._log.newest()
+
+    def at(self, number: int) -> AliasEntry | None:
+        """Return the entry of a number, or None if there is no valid one."""
+        return self._log.find(number) if number else None
+
+    def down_from(self, number: int | None = None) -> Iterator[AliasEntry]:
+        """Yield the entries from a number, or from the newest, down to 1."""
+        yield from self._log.down_from(self._log.last() if number is None else number)
+
+    def append(
+        self, version: int, canary: Mapping[str, int] | None, *, reason: str, by: str
+    ) -> AliasEntry:
+        """Write the next entry, whatever others write meanwhile."""
+        fields = {"version": version, "canary": canary, "reason": reason, "by": by}
+        while True:
+            last = self._log.last()
+            current = next(self._log.down_from(last), None)
+            before = self._before_next(version, current)
+            if before > last:
+                if self._log.last() > last:
+                    continue  # an entry that was written since we looked serves already
+                before = 0  # a release of an entry that the log does not have
+            if entry := self._write(last + 1, fields, before):
+                return entry
+
+    def replace(
+        self, current: AliasEntry, version: int, *, reason: str, before: int
+    ) -> AliasEntry | None:
+        """Write the next entry only if `current` is still the newest; return None if it is not."""
+        last = self._log.last()
+        newest = next(self._log.down_from(last), None)
+        if newest is None or newest.number != current.number:
+            return None
+        fields = {"version": version, "canary": None, "reason": reason, "by": ""}
+        return self._write(last + 1, fields, before)
+
+    def served(self, newest: AliasEntry) -> AliasEntry | None:
+        """Return the newest entry that was released on a function that serves the alias.
+
+        Without such a function, it is `newest` itself. None if no entry was ever released.
+        """
+        if not self._serving:
+            return newest
+        successes = (next(self._successes(one), None) for one in self._serving)
+        number = max((release.entry for release in successes if release), default=0)
+        return newest if number == newest.number else self.at(number)
+
+    def before(self, entry: AliasEntry) -> int:
+        """Return the number of the entry that a rollback from an entry returns to; 0 for none."""
+        return max(self._searched(entry), default=0) if entry.before is None else entry.before
+
+    def _before_next(self, version: int, current: AliasEntry | None) -> int:
+        """Return what a rollback returns to from an entry that is about to be written."""
+        if current is None:
+            return 0
+        served = self.served(current)
+        if served is None and not self._has_failed(current):
+            served = current  # nothing was released yet, and this may be on its way
+        if served is None:
+            return 0
+        return self.before(served) if served.version in (version, None) else served.number
+
+    def _write(self, number: int, fields: Mapping[str, object], before: int) -> AliasEntry | None:
+        is_written = self._log.create(number, {**fields, "before": before or None})
+        return self._log.read(number) if is_written else None
+
+    def _searched(self, entry: AliasEntry) -> Iterator[int]:
+        """Yield numbers of older entries that served, as far as they are looked for."""
+        for one in self._serving:
+            for release in islice(self._successes(one), _SEARCHED):
+                if release.entry < entry.number and release.version not in (entry.version, None):
+                    yield release.entry
+                    break
+        if not self._serving:
+            older = islice(self._log.down_from(entry.number - 1), _SEARCHED)
+            others = (it.number for it in older if it.version not in (entry.version, None))
+            yield from islice(others, 1)
+
+    def _has_failed(self, entry: AliasEntry) -> bool:
+        lasts = (self._releases.last(one, self._alias) for one in self._serving)
+        return any(last and (last.entry, last.outcome) == (entry.number, FAILED) for last in lasts)
+
+    def _successes(self, deployment: Deployment) -> Iterator[Release]:
+        return self._releases.successes(deployment, self._alias)
+
+    @property
+    def _serving(self) -> list[Deployment]:
+        """The functions that serve the alias, as they were when this was first read."""
+        # Not `functools.cached_property`: up to Python 3.11 all threads wait for one lock of it.
+        if self._deployments is None:
+            deployments = self._releases.deployments(self._model)
+            self._deployments = [one for one in deployments if self._alias in one.aliases]
+        return self._deployments
+
+    @property
+    def _releases(self) -> ReleaseLog:
+        from shearling.registry.release_log import ReleaseLog
+
+        return ReleaseLog(self._store)

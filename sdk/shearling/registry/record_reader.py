@@ -1,0 +1,236 @@
+"""Read records strictly: who may push or promote writes them, so nothing in them is believed.
+
+A record is at most 64 KiB of UTF-8 JSON. Each kind has one function that checks every field it
+knows and ignores the others. What fails raises `InvalidRecordError`, which names key and field.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from shearling.bundle.json_reader import INTEGER_LIMIT, Field
+from shearling.errors import BundleError, InvalidRefError, RegistryError
+from shearling.refs import Pin, check_alias, check_model
+from shearling.registry.records import (
+    FAILED,
+    RELEASED,
+    STAGING,
+    AliasEntry,
+    Deployment,
+    Release,
+    Version,
+)
+from shearling.storage.store import TooLargeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from shearling.storage.store import Store
+
+#: No record is larger. A record of 300 MB would take a releaser's memory three times over.
+RECORD_BYTES = 64 * 1024
+
+#: How deep the values of a record may be nested.
+_DEPTH = 16
+
+#: Keys have ten digits.
+NUMBER_LIMIT = 10**10
+
+#: What a canary may get of the requests; all or nothing is another version.
+PERCENT = range(1, 100)
+
+_Record = TypeVar("_Record")
+
+
+class InvalidRecordError(RegistryError):
+    """What is stored under the key of a record is none."""
+
+
+def read_record(store: Store, key: str, parse: Callable[[Field], _Record]) -> _Record | None:
+    """Return what a record says, or None if there is none.
+
+    Raises:
+        InvalidRecordError: what is there is no record of this kind.
+    """
+    try:
+        data = store.read(key, limit=RECORD_BYTES)
+        return None if data is None else parse_record(data, parse)
+    except (TooLargeError, BundleError, InvalidRefError) as error:
+        raise InvalidRecordError(f"{key} in {store.uri} is not a record: {error}") from error
+
+
+def parse_record(data: bytes, parse: Callable[[Field], _Record]) -> _Record:
+    """Return what the bytes of a record say.
+
+    Raises:
+        BundleError: they are no record of this kind; the message names the field.
+        InvalidRefError: a name in it is not allowed.
+    """
+    if len(data) > RECORD_BYTES:
+        raise BundleError(f"it has {len(data):,} bytes, and {RECORD_BYTES:,} are allowed")
+    try:
+        document = json.loads(data.decode())
+    except RecursionError:
+        raise BundleError("its values are nested too deep") from None
+    except ValueError as error:
+        raise BundleError(f"it is not JSON: {error}") from error
+    _check_values(document)
+    root = Field(document, "")
+    root.expect(dict, "an object")
+    return parse(root)
+
+
+def read_version(model: str, number: int, root: Field) -> Version:
+    """Read the record of a version."""
+    known = ("id", "digest", "created")
+    details = {name: value for name, value in root.value.items() if name not in known}  # type: ignore[attr-defined]
+    pin = Pin(model, number, root["digest"].digest())
+    return Version(pin=pin, created=_moment(root["created"]), details=details)
+
+
+def read_indexed_version(root: Field) -> int:
+    """Read the number of the version that the index names for a digest."""
+    return _number(root["version"])
+
+
+def read_alias_entry(model: str, alias: str, number: int, root: Field) -> AliasEntry:
+    """Read an entry of an alias's log; entries of 0.1 have neither `by` nor `before`."""
+    version = root["version"]
+    before = None
+    if "before" in root.expect(dict, "an object"):
+        place = root["before"]
+        # Always an older one, so that following it comes to an end.
+        before = 0 if place.value is None else _number(place, number)
+    return AliasEntry(
+        number=number,
+        model=model,
+        alias=alias,
+        version=None if version.value is None else _number(version),
+        created=_moment(root["created"]),
+        canary=_canary(root.get("canary", None)),
+        reason=root.get("reason", "").text(),
+        by=root.get("by", "").text(),
+        before=before,
+    )
+
+
+def read_deployment(key: str, root: Field) -> Deployment:
+    """Read the record of a deployed function."""
+    api_url = root.get("api_url", None)
+    return Deployment(
+        key=key,
+        model=check_model(root["model"].text()),
+        function=_name(root["function"]),
+        aliases=tuple(check_alias(item.text()) for item in root["aliases"].items()),
+        region=_name(root["region"]),
+        account=_name(root["account"]),
+        releaser=_name(root["releaser"]),
+        runtime=root.get("runtime", "").text(),
+        api_url=None if api_url.value is None else api_url.text(),
+        stager=root.get("stager", "").text(),
+        file_system=root.get("file_system", "").text(),
+    )
+
+
+def read_release(number: int, root: Field) -> Release:
+    """Read the record of a release; those of 0.1 have neither `success` nor `wrong`."""
+    outcome = root["outcome"].text()
+    if outcome not in (RELEASED, STAGING, FAILED):
+        raise BundleError(f"{outcome!r:.80} is not an outcome", field="outcome")
+    version, success = root["version"], root.get("success", None)
+    wrong = root.get("wrong", None)
+    timings = root.get("timings", {})
+    return Release(
+        number=number,
+        entry=_number(root["entry"]),
+        outcome=outcome,
+        created=_moment(root["created"]),
+        version=None if version.value is None else _number(version),
+        reason=root.get("reason", "").text(),
+        lambda_version=root.get("lambda_version", "").text(),
+        code_sha256=root.get("code_sha256", "").text(),
+        configuration=root.get("configuration", "").text(),
+        timings={name: timings[name].text() for name in timings.expect(dict, "an object")},
+        wrong=None if wrong.value is None else tuple(map(_lambda_version, wrong.items())),
+        success=None if success.value is None else _below(success, number),
+    )
+
+
+def _lambda_version(place: Field) -> str:
+    text = place.text()
+    if not (text.isascii() and text.isdigit()):
+        raise BundleError(f"{text!r:.80} is not the number of a Lambda version", field=place.path)
+    return text
+
+
+def _check_values(document: object) -> None:
+    """Refuse what cannot be counted with, compared or written again."""
+    level: list[object] = [document]
+    for _ in range(_DEPTH):
+        if not level:
+            return
+        level = [inner for value in level for inner in _checked(value)]
+    if level:
+        raise BundleError("its values are nested too deep")
+
+
+def _checked(value: object) -> list[object]:
+    """Return what a value holds, if it is one that a record may have."""
+    match value:
+        case dict():
+            return [*value, *value.values()]
+        case list():
+            return value
+        case str():
+            try:
+                value.encode()
+            except UnicodeEncodeError as error:
+                raise BundleError("it has half a character, which UTF-8 cannot write") from error
+        case float() if not abs(value) < float("inf"):
+            raise BundleError(f"{value} is not a number")
+        case int() if abs(value) >= INTEGER_LIMIT:
+            raise BundleError("it has a number of more than 53 bits")
+    return []
+
+
+def _number(place: Field, limit: int = NUMBER_LIMIT) -> int:
+    number = place.expect(int, "a number")
+    if not 1 <= number < limit:
+        raise BundleError(f"{number} is not from 1 to {limit - 1}", field=place.path)
+    return number
+
+
+def _below(place: Field, limit: int) -> int:
+    number = place.count()
+    if number >= limit:
+        raise BundleError(f"{number} is not below {limit}", field=place.path)
+    return number
+
+
+def _moment(place: Field) -> datetime:
+    text = place.text()
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise BundleError(f"{text!r:.80} is not a time with its zone", field=place.path)
+
+
+def _canary(place: Field) -> dict[str, int] | None:
+    if place.value is None:
+        return None
+    share = {name: _number(place[name]) for name in ("version", "percent")}
+    if share["percent"] not in PERCENT:
+        raise BundleError(f"{share['percent']} is not from 1 to 99", field=f"{place.path}.percent")
+    return share
+
+
+def _name(place: Field) -> str:
+    text: Any = place.text()
+    if not text:
+        raise BundleError("it is empty", field=place.path)
+    return str(text)

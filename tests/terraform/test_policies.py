@@ -1,0 +1,222 @@
+"""What each right of a plan reaches in the registry, with keys that somebody hostile would try."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.embedded_aws import REGION
+from tests.support.iam import allows, denies
+from tests.support.terraform_cli import (
+    REPOSITORY,
+    TerraformStack,
+    write_emulator_override,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.embedded_aws import EmbeddedAws
+
+pytestmark = pytest.mark.slow
+
+STACK = """
+terraform {
+  required_providers {
+    aws = { source = "hashicorp/aws" }
+  }
+}
+
+provider "aws" {
+  region = "%(region)s"
+}
+
+module "inference" {
+  source = "./terraform"
+
+  name        = "acme"
+  packages    = { runtime = "%(packages)s/runtime.zip", control = "%(packages)s/control.zip" }
+  models      = { fraud = { aliases = { prod = {}, staging = {} }, default_alias = "prod" } }
+  registry    = { prefix = "ml" }
+  push_models = ["churn"]
+}
+
+output "push_policy" {
+  value = module.inference.push_policy
+}
+
+output "promote_policies" {
+  value = module.inference.promote_policies
+}
+"""
+
+BUCKET = f"arn:aws:s3:::acme-000000000000-{REGION}"
+HEX = "a" * 64
+NUMBER = "0000000001"
+
+#: What pushes of `fraud` and `churn` write, and what a promotion of `fraud:prod` does.
+PUSHED = [
+    f"blobs/sha256/{HEX}",
+    f"models/fraud/versions/{NUMBER}.json",
+    f"models/fraud/digests/{HEX}.json",
+    f"models/churn/versions/{NUMBER}.json",
+    f"models/churn/digests/{HEX}.json",
+]
+PROMOTED = [f"models/fraud/aliases/prod/{NUMBER}.json"]
+
+#: What is neither.
+HOSTILE = [
+    "models/fraud/aliases/prod/versions//x",
+    f"models/fraud/aliases/prod/versions/{NUMBER}.json",
+    f"models/fraud/aliases/prod/digests/{HEX}.json",
+    f"models/fraud/aliases/staging/{NUMBER}.json",
+    f"models/fraud/aliases/versions/{NUMBER}.json",
+    f"models/fraud/aliases/prod//{NUMBER}.json",
+    f"models/fraud/aliases/prod/../prod/{NUMBER}.json",
+    f"models/fraud/aliases/prod/{NUMBER}.json/x",
+    f"models/fraud/aliases/prod/{NUMBER}.json//x",
+    f"models/fraud/aliases/prod/0{NUMBER}.json",
+    f"models/fraud/versions/{NUMBER}.json//x",
+    f"models/fraud/versions/{NUMBER}.json/",
+    f"models/fraud/versions/0{NUMBER}.json",
+    f"models/fraud/versions/deeper/{NUMBER}.json",
+    "models/fraud/versions//x",
+    "models/fraud/versions/../x",
+    "models/fraud/versions/\x01",
+    "models/fraud/versions/",
+    f"models/fraud/digests/{HEX}.json/x",
+    "models/fraud/digests/x.json",
+    f"models/fraud//versions/{NUMBER}.json",
+    f"models/fraud/x/versions/{NUMBER}.json",
+    f"models//versions/{NUMBER}.json",
+    f"models/other/versions/{NUMBER}.json",
+    f"models/fraud-2/versions/{NUMBER}.json",
+    f"models/x/models/fraud/versions/{NUMBER}.json",
+    f"/models/fraud/versions/{NUMBER}.json",
+    f"x/models/fraud/aliases/prod/{NUMBER}.json",
+    "blobs/x",
+    f"blobs/sha256/{HEX}/x",
+    f"blobs/md5/{HEX}",
+    f"releases/000000000000-{REGION}-acme-fraud-0a1b2c3d/prod/{NUMBER}.json",
+    f"deployments/000000000000-{REGION}-acme-fraud-0a1b2c3d.json",
+    "deployments/x.json",
+    f"packages/acme/{HEX}.zip",
+    "",
+]
+
+
+@pytest.fixture(scope="module")
+def plan(embedded_aws: EmbeddedAws, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    directory: Path = tmp_path_factory.mktemp("policies")
+    shutil.copytree(REPOSITORY / "terraform", directory / "terraform")
+    packages = REPOSITORY / "terraform" / "tests" / "packages"
+    (directory / "main.tf").write_text(STACK % {"region": REGION, "packages": packages})
+    write_emulator_override(directory, embedded_aws.url)
+    stack = TerraformStack(directory, environment=embedded_aws.process_environment())
+    stack.init()
+    return stack.plan()
+
+
+def arn(key: str) -> str:
+    return f"{BUCKET}/ml/{key}"
+
+
+def output(plan: dict[str, Any], name: str) -> Any:
+    return plan["planned_values"]["outputs"][name]["value"]
+
+
+def puts(policy: str, keys: list[str]) -> list[str]:
+    """The keys that a policy lets somebody write."""
+    return [key for key in keys if allows(policy, "s3:PutObject", arn(key))]
+
+
+def test_who_pushes_writes_bundles_of_the_models_and_nothing_else(plan: dict[str, Any]) -> None:
+    policy = output(plan, "push_policy")
+    assert puts(policy, PUSHED) == PUSHED
+    assert puts(policy, [*PROMOTED, *HOSTILE]) == []
+
+
+def test_who_promotes_writes_entries_of_that_alias_and_nothing_else(plan: dict[str, Any]) -> None:
+    for target, policy in output(plan, "promote_policies").items():
+        alias = target.removeprefix("fraud:")
+        entries = [key.replace("/prod/", f"/{alias}/") for key in PROMOTED]
+        assert puts(policy, entries) == entries
+        others = {*PUSHED, *PROMOTED, *HOSTILE} - set(entries)
+        assert puts(policy, sorted(others)) == []
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        "s3:DeleteObject",
+        "s3:DeleteObjectVersion",
+        "s3:PutObjectAcl",
+        "s3:PutObjectTagging",
+        "s3:PutBucketPolicy",
+        "lambda:InvokeFunction",
+    ],
+)
+def test_nobody_who_pushes_or_promotes_may_do_anything_else(
+    plan: dict[str, Any], action: str
+) -> None:
+    for policy in (output(plan, "push_policy"), *output(plan, "promote_policies").values()):
+        for resource in (BUCKET, *map(arn, [*PUSHED, *PROMOTED, *HOSTILE])):
+            assert not allows(policy, action, resource)
+
+
+def role_policies(plan: dict[str, Any]) -> dict[str, str]:
+    """The policies of roles that are known when it is planned, by their address."""
+    return {
+        resource["address"]: resource["change"]["after"]["policy"]
+        for resource in plan["resource_changes"]
+        if resource["type"] == "aws_iam_role_policy" and resource["change"]["after"].get("policy")
+    }
+
+
+def test_functions_write_releases_of_their_own_and_nothing_else(plan: dict[str, Any]) -> None:
+    release = f"releases/000000000000-{REGION}-acme-fraud-0a1b2c3d/prod/{NUMBER}.json"
+    others = [f"releases/000000000000-{REGION}-acme-churn-0a1b2c3d/prod/{NUMBER}.json"]
+    keys = [*PUSHED, *PROMOTED, *others, *(key for key in HOSTILE if key != release)]
+    policies = role_policies(plan)
+    assert any(".releaser." in address for address in policies)
+    for address, policy in policies.items():
+        assert puts(policy, keys) == [], address
+        assert puts(policy, [release]) == ([release] if ".releaser." in address else [])
+
+
+def bucket_policy(plan: dict[str, Any]) -> str:
+    [policy] = [
+        resource["change"]["after"]["policy"]
+        for resource in plan["resource_changes"]
+        if resource["type"] == "aws_s3_bucket_policy"
+    ]
+    return str(policy)
+
+
+@pytest.mark.parametrize("key", [*PUSHED, *PROMOTED, HOSTILE[-5]])
+def test_the_bucket_takes_records_and_blobs_only_under_new_keys(
+    plan: dict[str, Any], key: str
+) -> None:
+    policy = bucket_policy(plan)
+    # A put, and what completes a multipart upload.
+    created = {"aws:securetransport": "true", "s3:objectcreationoperation": "true"}
+    assert denies(policy, "s3:PutObject", arn(key), created)
+    assert not denies(policy, "s3:PutObject", arn(key), {**created, "s3:if-none-match": "*"})
+    # The parts of a multipart upload.
+    part = {**created, "s3:objectcreationoperation": "false"}
+    assert not denies(policy, "s3:PutObject", arn(key), part)
+    for action in ("s3:DeleteObject", "s3:DeleteObjectVersion"):
+        assert denies(policy, action, arn(key), created)
+
+
+def test_terraform_replaces_and_deletes_its_own_objects(plan: dict[str, Any]) -> None:
+    policy = bucket_policy(plan)
+    created = {"aws:securetransport": "true", "s3:objectcreationoperation": "true"}
+    for key in ("deployments/x.json", f"packages/acme/{HEX}.zip"):
+        for action in ("s3:PutObject", "s3:DeleteObject"):
+            assert not denies(policy, action, arn(key), created)
+    assert denies(
+        policy, "s3:GetObject", arn("deployments/x.json"), {"aws:securetransport": "false"}
+    )
