@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import reprlib
 import sys
 import time
 import traceback
@@ -18,6 +19,15 @@ NAMESPACE = "Shearling"
 
 #: File descriptor that Lambda logs. Writing to it directly is faster than Python's streams.
 _STDOUT = 1
+
+#: Maximum bytes of a line.
+_LINE_BYTES = 64 * 1024
+
+#: Maximum bytes of a field of a line that is too long; the first that makes it fit is used.
+_FIELD_BYTES = (16 * 1024, 2 * 1024, 256)
+
+#: Maximum characters of a field's name, and of a part of a traceback.
+_NAME_CHARACTERS, _PART_CHARACTERS = 64, 2000
 
 #: CloudWatch bills each set of dimensions as its own metric, so there is only one set.
 _DIMENSIONS = ["function_name", "alias"]
@@ -89,17 +99,59 @@ def log(event: str, **fields: Any) -> None:
     _write({"event": event, **fields})
 
 
+def log_error(event: str, error: BaseException, **fields: Any) -> None:
+    """Write one line of JSON with an error and its traceback, which responses never contain."""
+    # Unlike `str(error)`, this cannot fail.
+    details = traceback.TracebackException.from_exception(error)
+    # The message of an error may repeat a whole request.
+    stack = "".join(cut(part, _PART_CHARACTERS) for part in details.format())
+    message = cut(f"{type(error).__name__}: {details}", _PART_CHARACTERS)
+    log(event, error=message, traceback=stack, **fields)
+
+
+def cut(text: str, most: int) -> str:
+    """Cut a caller's text for a message or the log, and escape what UTF-8 cannot encode."""
+    # JSON can contain half of a surrogate pair.
+    shown = text[:most].encode("utf-8", "backslashreplace").decode()
+    return f"{shown}..." if len(text) > most else shown
+
+
 def _write(document: Mapping[str, Any]) -> None:
-    line = orjson.dumps(document, default=str, option=orjson.OPT_APPEND_NEWLINE)
+    try:
+        line = orjson.dumps(document, default=str, option=orjson.OPT_APPEND_NEWLINE)
+    except orjson.JSONEncodeError:
+        line = b""
+    if not 0 < len(line) <= _LINE_BYTES:
+        line = _shortened(document)
     # One write for each line, so that threads do not mix lines; a pipe may accept only a part.
     while line:
         line = line[os.write(_STDOUT, line) :]
 
 
-def log_error(event: str, error: BaseException, **fields: Any) -> None:
-    """Write one line of JSON with an error and its traceback, which responses never contain."""
-    stack = "".join(traceback.format_exception(error))
-    log(event, error=f"{type(error).__name__}: {error}", traceback=stack, **fields)
+def _shortened(document: Mapping[str, Any]) -> bytes:
+    """Format a line that is too long or cannot be encoded, with its fields cut."""
+    line = b""
+    for most in _FIELD_BYTES:
+        fields = {
+            cut(name, _NAME_CHARACTERS): _field(each, most) for name, each in document.items()
+        }
+        line = orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
+        if len(line) <= _LINE_BYTES:
+            break
+    return line
+
+
+def _field(value: object, most: int) -> object:
+    """Return a field's value; one of more bytes than `most` becomes the beginning of its text."""
+    try:
+        data = orjson.dumps(value, default=str)
+    except orjson.JSONEncodeError:
+        data = b""
+    if 0 < len(data) <= most:
+        return orjson.Fragment(data)
+    text = value if isinstance(value, str) else data.decode() or reprlib.repr(value)
+    # JSON takes up to six bytes for a character.
+    return cut(text, most // 6)
 
 
 def peak_memory_mb() -> int:

@@ -13,7 +13,7 @@ from shearling_runtime.events import api_gateway_v1, api_gateway_v2
 from shearling_runtime.http.failures import failure_response, internal_error
 from shearling_runtime.http.messages import Request, Response, http_answer, json_of
 from shearling_runtime.http.router import POSTS, READS, refused, server_metadata
-from shearling_runtime.telemetry import log
+from shearling_runtime.telemetry import cut, log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -78,7 +78,9 @@ def _answer(request: Request, event: Mapping[str, Any], context: Any) -> Respons
     }
     path = request.path.rstrip("/") or "/"
     if path not in answers:
-        error = f"unknown path {path!r}; to list the models, send POST /v2/repository/index"
+        error = (
+            f"unknown path {cut(path, 80)!r}; to list the models, send POST /v2/repository/index"
+        )
         return Response(404, {"error": error})
     method, answer = answers[path]
     if request.method == method or (method, request.method) == ("GET", "HEAD"):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from shearling_runtime.events import api_gateway_v1
-from shearling_runtime.http.limits import check_answer
 from shearling_runtime.http.messages import json_bytes
+from shearling_runtime.serving.answer_size import check_answer
 
 if TYPE_CHECKING:
     from shearling_runtime.http.messages import Request, Response

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from shearling_runtime.http.limits import ANSWER_LIMIT, check_answer
 from shearling_runtime.http.messages import Response, json_bytes
+from shearling_runtime.serving.answer_size import ANSWER_LIMIT, check_answer
 from shearling_runtime.serving.inference_input import InferenceInput
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def respond(event: Any, caller: Caller, server: ModelServer) -> Response:
 def write(event: Any, response: Response) -> Any:  # noqa: ARG001 - the form is the same for all events
     """Return the response's document; an error has its status in the document."""
     data = json_bytes(response.document)
+    check_answer(len(data))
     # Lambda's encoder does not support arrays, and writes NaN, which is not valid JSON.
     document = orjson.loads(data)
     if len(data) > ANSWER_LIMIT // 4:  # Lambda's encoder adds a space after each comma

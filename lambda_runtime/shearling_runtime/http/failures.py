@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from shearling.errors import InferenceError, PredictionError
 from shearling_runtime.http.messages import Response
-from shearling_runtime.telemetry import log_error
+from shearling_runtime.telemetry import cut, log_error
+
+#: Maximum characters of a message, so that a response and a log line can contain it.
+_MESSAGE_CHARACTERS = 4000
 
 
 def failure_response(error: Exception, request_id: str, **fields: str) -> Response:
@@ -18,9 +21,9 @@ def failure_response(error: Exception, request_id: str, **fields: str) -> Respon
     if isinstance(error, PredictionError):
         log_error("prediction failed", error.__cause__ or error, request_id=request_id, **fields)
         message = f"{error}; see request {request_id} in the function's log"
-        return Response(error.status, {"error": message})
+        return Response(error.status, {"error": cut(message, _MESSAGE_CHARACTERS)})
     if isinstance(error, InferenceError):
-        return Response(error.status, {"error": str(error)})
+        return Response(error.status, {"error": cut(str(error), _MESSAGE_CHARACTERS)})
     return internal_error(error, request_id)
 
 

@@ -6,33 +6,12 @@ import zlib
 
 from shearling.errors import InvalidRequestError, PayloadTooLargeError
 
-#: Maximum bytes of a response as Lambda sends it: JSON as a string within JSON, or base64.
-ANSWER_LIMIT = 6_291_556
-
 #: Maximum bytes of a request, also after decompression: small functions must withstand a
 #: compressed body that expands a thousandfold.
 REQUEST_LIMIT = 6 * 1024 * 1024
 
 #: `wbits` of zlib that detects gzip and zlib headers.
 _GZIP_OR_ZLIB = 47
-
-
-def check_answer(size: int, limit: int = ANSWER_LIMIT, carrier: str = "Lambda") -> None:
-    """Refuse a response above a limit.
-
-    Args:
-        size: bytes of the response as it is sent.
-        limit: maximum number of bytes.
-        carrier: service that has the limit, for the message.
-
-    Raises:
-        PayloadTooLargeError: the response is too large.
-    """
-    if size > limit:
-        raise PayloadTooLargeError(
-            f"the response has {size:,} bytes; {carrier} returns {limit:,} at most. Send fewer "
-            "rows, or request fewer `outputs` or binary tensors (`binary_data_output`)"
-        )
 
 
 def unpack(data: bytes, encoding: str) -> bytes:

@@ -12,7 +12,8 @@ import orjson
 
 from shearling.errors import InvalidRequestError
 from shearling.protocol.constants import LENGTH_HEADER
-from shearling_runtime.http.limits import ANSWER_LIMIT, check_answer, unpack
+from shearling_runtime.http.limits import unpack
+from shearling_runtime.serving.answer_size import ANSWER_LIMIT, check_answer
 from shearling_runtime.serving.inference_input import InferenceInput
 
 if TYPE_CHECKING:
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 #: Parameters of the type `text/csv`: whether the first line is a header.
 _HEADER = {"header=present": True, "header=absent": False}
+
+#: Maximum characters of a header that are parsed; browsers send about two hundred.
+_HEADER_LIMIT = 1024
+
 CSV, _JSON = "text/csv", "application/json"
 
 
@@ -86,7 +91,9 @@ def inference_input(request: Request) -> InferenceInput:
     data = _body(request)
     headers = request.headers
     is_csv, has_names, wants_csv = _forms(
-        str(headers.get("content-type")), str(headers.get("accept"))
+        # The cache must not grow with what callers send.
+        str(headers.get("content-type"))[:_HEADER_LIMIT],
+        str(headers.get("accept"))[:_HEADER_LIMIT],
     )
     length = headers.get(LENGTH_HEADER)
     if is_csv:
@@ -99,10 +106,10 @@ def inference_input(request: Request) -> InferenceInput:
         return InferenceInput(_json(data), wants_csv)
     from shearling.protocol.binary import split
 
-    raw = data.encode() if isinstance(data, str) else data
-    if str(length).strip() == "0":
-        return InferenceInput(None, wants_csv, raw, is_raw=True)
-    text, tail = split(raw, str(length).strip())
+    raw = _bytes(data) if isinstance(data, str) else data
+    text, tail = split(raw, str(length))
+    if not text:
+        return InferenceInput(None, wants_csv, tail, is_raw=True)
     return InferenceInput(_json(text), wants_csv, tail)
 
 
@@ -171,6 +178,7 @@ def http_answer(response: Response, *, has_body: bool) -> dict[str, Any]:
         body = json_bytes(response.document).decode()
     size = len(body)
     if size > ANSWER_LIMIT // 4:  # escaping within Lambda's JSON makes it longer
+        check_answer(size)
         check_answer(len(json_bytes(body)))
     return {
         "statusCode": response.status,
@@ -203,6 +211,13 @@ def _text(data: str | bytes) -> str:
         return data.decode()
     except UnicodeDecodeError as error:
         raise InvalidRequestError(f"body: not UTF-8: {error}") from error
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:  # half a surrogate pair
+        raise InvalidRequestError(f"body: not Unicode: {error}") from error
 
 
 def _raw(text: str) -> bytes:

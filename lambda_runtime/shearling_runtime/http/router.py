@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from shearling.errors import UnknownModelError
 from shearling_runtime.http.messages import CSV, Response, inference_input
+from shearling_runtime.telemetry import cut
 
 if TYPE_CHECKING:
     from shearling_runtime.http.messages import Caller, Request
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 _MODEL_PATH = re.compile(
     r"/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(ready|infer|docs|openapi\.json))?/?"
 )
+#: Maximum characters of a model's path, and of a caller's text in a message.
+_PATH_LIMIT, _SHOWN = 1024, 80
+
 READS = "GET, HEAD, OPTIONS"
 POSTS = "POST, OPTIONS"
 
@@ -32,7 +36,8 @@ def route(request: Request, caller: Caller, server: ModelServer) -> Response:
     Raises:
         InferenceError: the request cannot be answered; the class has the status.
     """
-    parts = _parse_path(request.path)
+    # The cache of paths must not grow with what callers send.
+    parts = _parse_path(request.path) if len(request.path) <= _PATH_LIMIT else None
     if parts is None:
         return _server_route(request, request.path.rstrip("/"), server)
     model, version, verb = parts
@@ -72,7 +77,7 @@ def _read(verb: str | None, version: str | None, caller: Caller, server: ModelSe
 def _server_route(request: Request, path: str, server: ModelServer) -> Response:
     if path not in ("/v2", "/v2/health/live", "/v2/health/ready"):
         raise UnknownModelError(
-            f"path {request.path!r} is not a path of the Open Inference Protocol v2"
+            f"path {cut(request.path, _SHOWN)!r} is not a path of the Open Inference Protocol v2"
         )
     if request.method not in ("GET", "HEAD"):
         return refused(request, READS)
@@ -85,7 +90,7 @@ def refused(request: Request, allowed: str) -> Response:
     """Return the response to OPTIONS, or to a method that a path does not allow."""
     if request.method == "OPTIONS":
         return Response(204, None, {"allow": allowed})
-    error = f"method {request.method} is not allowed for this path; use {allowed}"
+    error = f"method {cut(request.method, _SHOWN)} is not allowed for this path; use {allowed}"
     return Response(405, {"error": error}, {"allow": allowed})
 
 

@@ -12,6 +12,7 @@ from shearling.formats.base import LoadSettings, load_bundle
 from shearling.protocol import instances, requests, responses
 from shearling.tensors.comparison import compare
 from shearling.tensors.conversion import differing_row_counts
+from shearling_runtime.serving.answer_size import check_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,9 +70,11 @@ class LoadedModel:
             seconds_left: seconds until the request's deadline.
 
         Raises:
-            InvalidRequestError: the request is malformed, or does not fit the signature.
+            InvalidRequestError: the request is malformed, does not fit the signature, or has values
+                that the model cannot process.
             DeadlineError: the time left is less than the example needs.
             PredictionError: the model failed.
+            PayloadTooLargeError: the response is larger than Lambda returns.
         """
         if seconds_left < self.warm_seconds:
             raise DeadlineError(
@@ -88,7 +91,12 @@ class LoadedModel:
             outputs = self.predictor.predict(request.inputs, request.outputs)
         except Exception as error:  # any error of the model
             self._check_rows(request.inputs)
+            if reason := self.predictor.refusal(error):
+                raise InvalidRequestError(
+                    f"inputs: the model cannot process the values: {reason:.300}"
+                ) from error
             raise PredictionError(f"the model failed with {type(error).__name__}") from error
+        check_outputs(request, outputs, is_csv=query.wants_csv)
         if query.wants_csv:
             return _table(request, outputs)
         answer = instances.predictions if request.rows else responses.answer

@@ -13,7 +13,7 @@ from shearling.errors import (
     UnknownModelError,
 )
 from shearling_runtime.serving.bundle_source import locate_bundle
-from shearling_runtime.telemetry import Metrics, StartupTimings, log, log_error, peak_memory_mb
+from shearling_runtime.telemetry import Metrics, StartupTimings, cut, log, log_error, peak_memory_mb
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,11 +67,13 @@ class ModelServer:
         """
         pin = self._settings.pin or self._pin()
         if model != pin.model:
-            raise UnknownModelError(f"model {model!r} is not served here; {pin.model!r} is")
+            raise UnknownModelError(
+                f"model {cut(model, 80)!r} is not served here; {pin.model!r} is"
+            )
         if version is not None and version not in (alias, str(pin.version)):
             by_alias = f", by alias {alias!r}" if alias else ""
             raise UnknownModelError(
-                f"version {version!r} of model {model!r} is not served here; version "
+                f"version {cut(version, 80)!r} of model {model!r} is not served here; version "
                 f"{pin.version} is{by_alias}"
             )
 

@@ -30,6 +30,17 @@ class Predictor(Protocol):
         """Return the named outputs for inputs that match the signature."""
         ...
 
+    def refusal(self, error: Exception) -> str:
+        """Return why `predict` failed if the values of the inputs are the cause.
+
+        Args:
+            error: exception that `predict` raised.
+
+        Returns:
+            The reason for the caller; empty if the cause may be another, such as too little memory.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadSettings:

@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 
     from shearling.bundle.manifest import Manifest
     from shearling.formats.base import LoadSettings, Tensors
+#: ONNX Runtime's message about an input that it does not accept, or for which an operator fails.
+_REFUSAL = re.compile(
+    r"\[ONNXRuntimeError\] : "
+    r"(?:2 : INVALID_ARGUMENT|\d : (?:FAIL|RUNTIME_EXCEPTION)(?= : Non-zero)) : "
+    r"(?:Non-zero status code returned while running (?P<operator>\w+) node\. "
+    r"Name:'[^']*' Status Message: )?(?P<reason>.*)",
+    re.DOTALL,
+)
+_OUT_OF_MEMORY = ("allocate memory", "bad_alloc", "bad allocation", "out of memory")
 
 
 class OnnxPredictor:
@@ -31,6 +40,18 @@ class OnnxPredictor:
     def predict(self, inputs: Tensors, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Return the named outputs for inputs that match the signature."""
         return dict(zip(outputs, self._session.run(outputs, inputs)))  # noqa: B905 - costs time
+
+    def refusal(self, error: Exception) -> str:
+        """Return why a run failed if the values of the inputs are the cause.
+
+        A graph has no state, so an operator fails because of its values or because of memory.
+        """
+        found = _REFUSAL.fullmatch(str(error).strip())
+        if found is None or any(word in found["reason"] for word in _OUT_OF_MEMORY):
+            return ""
+        # Some messages begin with the C++ condition that failed.
+        reason = _reason(found["reason"]).rpartition(" was false. ")[2]
+        return f"{found['operator']}: {reason}" if found["operator"] else reason
 
 
 def load(manifest: Manifest, directory: Path, settings: LoadSettings) -> OnnxPredictor:
@@ -94,12 +115,12 @@ def open_session(path: Path, threads: int | None, **entries: str) -> onnxruntime
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the errors of ONNX Runtime have no common class
-        raise FormatError(f"ONNX Runtime cannot load the model: {_reason(error)}") from error
+        raise FormatError(f"ONNX Runtime cannot load the model: {_reason(str(error))}") from error
 
 
-def _reason(error: Exception) -> str:
-    """Return the message of ONNX Runtime without the location in its source code."""
-    return re.sub(r"/onnxruntime_src/\S+:\d+ .*\) (?=[A-Z])", "", str(error).strip())
+def _reason(message: str) -> str:
+    """Return a message of ONNX Runtime without the location in its source code."""
+    return re.sub(r"/onnxruntime_src/\S+:\d+ .*\) (?=[A-Z])", "", message.strip())
 
 
 def _release(version: str) -> tuple[int, ...]:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from shearling.errors import InvalidRequestError
-from shearling.protocol.constants import LENGTH_HEADER
+from shearling.protocol.constants import LENGTH_HEADER, header_number
 from shearling.protocol.requests import InferRequest, tensor_document
-from shearling.tensors.conversion import check_missing
+from shearling.tensors.conversion import check_missing, shown
 from shearling.tensors.dtypes import datatype_of
 from shearling.tensors.encoding import from_bytes, to_bytes
 
@@ -38,12 +38,12 @@ def split(data: bytes, length: str) -> tuple[bytes, memoryview]:
     Raises:
         InvalidRequestError: the length is not a number, or exceeds the size of the body.
     """
-    if not (length.isascii() and length.isdigit()) or int(length[:20]) > len(data):
+    end = header_number(length)
+    if end is None or end > len(data):
         raise InvalidRequestError(
-            f"{LENGTH_HEADER}: {length!r:.40} is not a number from 0 to {len(data)}, the size of "
+            f"{LENGTH_HEADER}: {shown(length)} is not a number from 0 to {len(data)}, the size of "
             "the body"
         )
-    end = int(length)
     return data[:end], memoryview(data)[end:]
 
 

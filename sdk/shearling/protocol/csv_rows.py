@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import csv
 import io
-from itertools import zip_longest
+from itertools import chain
 from math import prod
 from typing import TYPE_CHECKING, Any, TextIO
 
 from shearling.errors import InvalidRequestError
-from shearling.protocol.instances import check_rows, row_count, tensor_of
+from shearling.protocol.csv_cells import written_rows
+from shearling.protocol.csv_fields import Field
+from shearling.protocol.csv_tables import open_table, row_blocks
+from shearling.protocol.instances import check_rows, row_count
 from shearling.protocol.requests import InferRequest
 from shearling.tensors.conversion import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from shearling.protocol.csv_tables import Table
     from shearling.tensors.spec import Signature
 
-_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+#: Cells that are written at once.
+_BLOCK_CELLS = 8 * 1024
 
 
 def read_rows(lines: Iterable[str], place: str) -> list[list[str]]:
@@ -36,20 +41,7 @@ def read_rows(lines: Iterable[str], place: str) -> list[list[str]]:
     Raises:
         InvalidRequestError: the text is not CSV, or the rows have different lengths.
     """
-    try:
-        rows = list(csv.reader(lines))
-    except csv.Error as error:
-        raise InvalidRequestError(f"{place} is not CSV: {error}") from error
-    while rows and not rows[-1]:
-        rows.pop()
-    is_column = max(map(len, rows), default=0) == 1
-    rows = [row or [""] for row in rows] if is_column else [row for row in rows if row]
-    for number, row in enumerate(rows, 1):
-        if len(row) != len(rows[0]):
-            raise InvalidRequestError(
-                f"{place}: row {number} has {len(row)} cells, but the first row has {len(rows[0])}"
-            )
-    return rows
+    return list(chain.from_iterable(row_blocks(lines, place)))
 
 
 def are_names(first: Sequence[str]) -> bool:
@@ -85,26 +77,41 @@ def parse_csv(
             f"{place}: CSV needs inputs of shape [-1] or [-1, 1], or a single input of rank 2; "
             f"send JSON for {', '.join(map(str, specs))}"
         )
-    rows = read_rows(io.StringIO(text.removeprefix("\ufeff"), newline=""), place)
-    names = columns or (() if is_matrix else tuple(signature.by_name))
-    if has_names is None:
-        has_names = bool(rows) and _has_names(rows[0], names, specs[0].datatype, place)
-    if len(rows) <= has_names:
+    table = open_table(text, place)
+    if not table.width:
         raise InvalidRequestError(f"{place}: no rows")
-    order = _order(rows[0], names, place, has_names=has_names)
-    labels = names or [*map(str, order)]
-    types = [spec.datatype for spec in specs] * (len(order) if is_matrix else 1)
-    values = [
-        _values([row[i] for row in rows], datatype, label, place, has_names=has_names)
-        for i, datatype, label in zip(order, types, labels, strict=True)
-    ]
+    names = columns or (() if is_matrix else tuple(signature.by_name))
+    first = table.first()
+    if has_names is None:
+        has_names = _has_names(first, names, specs[0].datatype, place)
+    order = _order(first, names, place, has_names=has_names)
+    del first  # in a table of one long row it takes most of the memory
     if is_matrix:
-        values = [[list(row) for row in zip(*values, strict=True)]]
-    inputs = {
-        spec.name: tensor_of(column, spec, f"{place}: {spec.name!r}")
-        for spec, column in zip(specs, values, strict=True)
-    }
+        fields = [Field(specs[0], order, names or order, place)]
+    else:
+        fields = [
+            Field(spec, (i,), (label,), place)
+            for spec, i, label in zip(specs, order, names, strict=True)
+        ]
+    _read(table, fields, has_names=has_names)
+    if not fields[0]:
+        raise InvalidRequestError(f"{place}: no rows")
+    inputs = {field.spec.name: field.tensor() for field in fields}
     return InferRequest(id=None, inputs=inputs, outputs=signature.output_names, rows="csv")
+
+
+def _read(table: Table, fields: Sequence[Field], *, has_names: bool) -> None:
+    """Read the rows of a table into the fields."""
+    width = table.width
+    row = 1 + has_names
+    for block in table.blocks(has_names=has_names):
+        numbers = block.numbers()
+        cells: list[str] = []
+        for field in fields:
+            if numbers is None or not field.take(numbers, width):
+                cells = cells or block.cells(row)
+                field.read(cells, width, row)
+        row += len(cells or numbers or ()) // width
 
 
 def csv_of(request: InferRequest, outputs: Mapping[str, NDArray[Any]]) -> str:
@@ -127,10 +134,29 @@ def csv_of(request: InferRequest, outputs: Mapping[str, NDArray[Any]]) -> str:
 
 def write_csv(stream: TextIO, outputs: Mapping[str, NDArray[Any]]) -> None:
     """Write outputs as a CSV table with a line of column names; NaN becomes an empty cell."""
-    columns = dict(columns_of(outputs))
-    writer = csv.writer(stream)
-    writer.writerow(columns)
-    writer.writerows(zip_longest(*map(_cells, columns.values()), fillvalue=""))
+    names = [name for name, _ in columns_of(outputs)]
+    tables = [table for table in map(as_rows, outputs.values()) if table.shape[1]]
+    csv.writer(stream).writerow(names)
+    step = max(1, _BLOCK_CELLS // max(1, len(names)))
+    starts = range(0, max(map(len, tables), default=0), step)
+    stream.writelines(_written([table[i : i + step] for table in tables]) for i in starts)
+
+
+def _written(blocks: Sequence[NDArray[Any]]) -> str:
+    """Format a block of rows of each output as lines."""
+    count = max(map(len, blocks))
+    columns = [
+        # An output with fewer rows than another has empty cells.
+        written_rows(block) + ["," * (block.shape[1] - 1)] * (count - len(block))
+        for block in blocks
+    ]
+    if len(columns) > 1:
+        rows = [*map(",".join, zip(*columns, strict=True))]
+    elif blocks[0].shape[1] == 1:  # an empty line at the end is not a row
+        rows = [row or '""' for row in columns[0]]
+    else:
+        (rows,) = columns
+    return "\r\n".join([*rows, ""])
 
 
 def columns_of(
@@ -171,7 +197,7 @@ def _has_names(first: Sequence[str], names: Sequence[str], datatype: str, place:
     Raises:
         InvalidRequestError: the line is 0, 1, 2 ..., which pandas writes for columns without names.
     """
-    if len(first) > 1 and list(first) == [str(i) for i in range(len(first))]:
+    if len(first) > 1 and all(cell == str(i) for i, cell in enumerate(first)):
         raise InvalidRequestError(
             f"{place}: the first line, {', '.join(first[:3])} ..., may be names or values: set the "
             "content type `text/csv; header=present` or `text/csv; header=absent` (in the command: "
@@ -207,62 +233,3 @@ def _order(
     if missing := [name for name in names if name not in places]:
         raise InvalidRequestError(f"{place}: column {missing[0]!r} is missing: {takes}")
     return [places[name] for name in names]
-
-
-def _values(
-    column: Sequence[str], datatype: str, name: str, place: str, *, has_names: bool
-) -> list[Any]:
-    """Convert the cells of a column to values, without the column's name."""
-    convert = _READERS.get(datatype, _integer)
-    values = []
-    for row, cell in enumerate(column[has_names:], 1 + has_names):
-        try:
-            values.append(convert(cell))
-        except (ValueError, KeyError) as error:
-            raise InvalidRequestError(
-                f"{place}: row {row}, column {name!r}: {shown(cell)} is not {datatype}"
-            ) from error
-    return values
-
-
-def _integer(cell: str) -> float:
-    number = _without_underscores(cell)
-    try:
-        return int(number)
-    except ValueError:  # pandas writes integers as 2.0 if the column ever had a missing value
-        if not float(number).is_integer():
-            raise
-        return float(number)
-
-
-def _float(cell: str) -> float:
-    return float(_without_underscores(cell) or "nan")
-
-
-def _without_underscores(cell: str) -> str:
-    if "_" in cell:  # Python accepts 1_000 as a number
-        raise ValueError(cell)
-    return cell
-
-
-def _boolean(cell: str) -> bool:
-    return _BOOLEANS[cell.strip().lower()]
-
-
-#: Datatype -> function that converts a cell; all other datatypes are integers.
-_READERS: Mapping[str, Callable[[str], Any]] = {
-    "BYTES": str,
-    "BOOL": _boolean,
-    **dict.fromkeys(("FP16", "FP32", "FP64"), _float),
-}
-
-
-def _cells(column: NDArray[Any]) -> list[Any]:
-    match column.dtype.kind:
-        case "f":  # the shortest text that reads back as the same float
-            text: list[str] = column.astype(str).tolist()
-            return ["" if cell == "nan" else cell for cell in text]
-        case "b":
-            return ["true" if value else "false" for value in column]
-    cells: list[Any] = column.tolist()
-    return cells

@@ -14,8 +14,9 @@ import numpy as np
 from shearling.errors import InvalidRequestError, PredictionError
 from shearling.protocol.requests import InferRequest, id_of, wanted_outputs
 from shearling.protocol.responses import InferResponse
-from shearling.tensors.conversion import array_of, check_array, shown
+from shearling.tensors.conversion import check_array, shown
 from shearling.tensors.dtypes import datatype_of
+from shearling.tensors.json_values import array_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

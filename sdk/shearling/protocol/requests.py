@@ -10,7 +10,6 @@ import numpy as np
 
 from shearling.errors import InvalidRequestError
 from shearling.tensors.conversion import (
-    array_of,
     check_missing,
     check_shape,
     convert,
@@ -20,6 +19,7 @@ from shearling.tensors.conversion import (
 )
 from shearling.tensors.dtypes import datatype_of
 from shearling.tensors.encoding import from_bytes
+from shearling.tensors.json_values import array_of, check_empty
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,7 +65,7 @@ class _Tail:
             raise InvalidRequestError(f"{place}: {shown(size)} is not a number of bytes")
         if size > len(self._data):
             raise InvalidRequestError(
-                f"{place}: {size} bytes, but {len(self._data)} are left after the JSON"
+                f"{place}: {shown(size)} bytes, but {len(self._data)} are left after the JSON"
             )
         taken, self._data = self._data[:size], self._data[size:]
         return taken
@@ -207,6 +207,8 @@ def _read_closely(data: list[Any], spec: TensorSpec, shape: list[int], place: st
         raise InvalidRequestError(
             f"{place}.data: shape {list(array.shape)}, but {place}.shape is {shape}"
         )
+    if not array.size:
+        check_empty(shape, place)
     try:
         return convert(array, spec, f"{place}.data").reshape(shape)
     except ValueError as error:  # an empty tensor with a size above numpy's limit
@@ -216,6 +218,8 @@ def _read_closely(data: list[Any], spec: TensorSpec, shape: list[int], place: st
 def _read_binary(tensor: Mapping[str, Any], data: memoryview, place: str) -> NDArray[Any]:
     if "data" in tensor:
         raise InvalidRequestError(f"{place}.data: not allowed together with binary_data_size")
+    if not data:
+        check_empty(tensor["shape"], place)
     try:
         # The copy is aligned, and the model may write to it.
         return from_bytes(data, tensor["datatype"], tensor["shape"]).copy()

@@ -25,7 +25,8 @@ from shearling.protocol.responses import read_answer
 from shearling.registry.registry import Registry
 from shearling.tensors.spec import Signature, TensorSpec
 from shearling_runtime.events.dispatch import respond
-from shearling_runtime.http.limits import ANSWER_LIMIT, REQUEST_LIMIT
+from shearling_runtime.http.limits import REQUEST_LIMIT
+from shearling_runtime.serving.answer_size import ANSWER_LIMIT
 from shearling_runtime.serving.model_server import ModelServer
 from tests.runtime.test_runtime import Call, event, serve, settings_of
 from tests.support.http_server import PAYLOADS, event_alb
@@ -488,7 +489,8 @@ def test_an_input_without_rows_is_not_compared(tmp_path: Path) -> None:
         {"name": "row", "datatype": "INT64", "shape": [1], "data": [9]},  # beyond the last
     ]
     answer = post(ModelServer(settings_of(registry, version.pin, tmp_path)), {"inputs": tensors})
-    assert (answer["statusCode"], content(answer)[0]["error"][:16]) == (500, "the model failed")
+    assert (answer["statusCode"], content(answer)[0]["error"][:16]) == (400, "inputs: the mode")
+    assert "different numbers of rows" not in content(answer)[0]["error"]
 
 
 # Sizes
