@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from shearling.loopback import HOST, Reply, Request, ended_by_signals, serving
 from shearling.protocol.http_events import base64_body, http_event
 from shearling_runtime.events.dispatch import respond
-from shearling_runtime.http.limits import REQUEST_LIMIT
+from shearling_runtime.http.decompression import REQUEST_LIMIT
 from shearling_runtime.serving.model_server import ModelServer
 from shearling_runtime.settings import Settings
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 from shearling.loopback import serving
-from shearling_runtime.http.limits import REQUEST_LIMIT
+from shearling_runtime.http.decompression import REQUEST_LIMIT
 from shearling_runtime.local import answering, body_of, event_of
 
 if TYPE_CHECKING:

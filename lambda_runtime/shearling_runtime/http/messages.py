@@ -12,7 +12,7 @@ import orjson
 
 from shearling.errors import InvalidRequestError
 from shearling.protocol.constants import LENGTH_HEADER
-from shearling_runtime.http.limits import unpack
+from shearling_runtime.http.decompression import decompress
 from shearling_runtime.serving.answer_size import ANSWER_LIMIT, check_answer
 from shearling_runtime.serving.inference_input import InferenceInput
 
@@ -201,7 +201,7 @@ def _body(request: Request) -> str | bytes:
     encoding = request.headers.get("content-encoding")
     if not encoding:
         return data
-    return unpack(data if isinstance(data, bytes) else _raw(data), str(encoding))
+    return decompress(data if isinstance(data, bytes) else _raw(data), str(encoding))
 
 
 def _text(data: str | bytes) -> str:

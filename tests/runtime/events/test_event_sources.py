@@ -25,7 +25,7 @@ from shearling.protocol.responses import read_answer
 from shearling.registry.registry import Registry
 from shearling.tensors.spec import Signature, TensorSpec
 from shearling_runtime.events.dispatch import respond
-from shearling_runtime.http.limits import REQUEST_LIMIT
+from shearling_runtime.http.decompression import REQUEST_LIMIT
 from shearling_runtime.serving.answer_size import ANSWER_LIMIT
 from shearling_runtime.serving.model_server import ModelServer
 from tests.runtime.test_runtime import Call, event, serve, settings_of

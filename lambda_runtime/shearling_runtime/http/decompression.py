@@ -1,4 +1,4 @@
-"""Check the size of responses, and decompress requests up to a limit."""
+"""Decompress request bodies, up to the size limit of a request."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REQUEST_LIMIT = 6 * 1024 * 1024
 _GZIP_OR_ZLIB = 47
 
 
-def unpack(data: bytes, encoding: str) -> bytes:
+def decompress(data: bytes, encoding: str) -> bytes:
     """Decompress a body.
 
     Args:
@@ -34,13 +34,13 @@ def unpack(data: bytes, encoding: str) -> bytes:
         )
     decompressor = zlib.decompressobj(_GZIP_OR_ZLIB)
     try:
-        unpacked = decompressor.decompress(data, REQUEST_LIMIT + 1)
+        decompressed = decompressor.decompress(data, REQUEST_LIMIT + 1)
     except zlib.error as error:
         raise InvalidRequestError(f"body: invalid {encoding} data: {error}") from error
-    if len(unpacked) > REQUEST_LIMIT:
+    if len(decompressed) > REQUEST_LIMIT:
         raise PayloadTooLargeError(
             f"the decompressed body has more than {REQUEST_LIMIT:,} bytes. Send fewer rows"
         )
     if not decompressor.eof or decompressor.unused_data:
         raise InvalidRequestError(f"body: expected one complete {encoding} stream")
-    return unpacked
+    return decompressed
