@@ -26,6 +26,7 @@ from shearling_runtime.serving.model_server import ModelServer
 from shearling_runtime.settings import Settings
 from shearling_runtime.telemetry import StartupTimings, log
 from tests.support.bundles import ROWS, scaling_bundle
+from tests.support.schema_1 import Attack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -463,6 +464,22 @@ def test_a_damaged_staged_or_packaged_bundle_is_fetched(
         file.write_bytes(file.read_bytes()[:-1])
     assert served.server(mount=tmp_path / "there").ready()
     assert (served.settings.scratch / "shearling").exists()
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_other_bytes_on_a_mount_or_in_a_package_are_not_served(
+    tmp_path: Path, *, chunked: bool
+) -> None:
+    attack = Attack.on(Registry(f"memory://{uuid.uuid4().hex}"), tmp_path, chunked=chunked)
+    attack.put(attack.good)
+    served = Served(
+        attack.registry, settings_of(attack.registry, attack.approved, tmp_path / "scratch")
+    )
+    attack.as_version_0_1(stage(served, tmp_path / "there"))
+    for place in ("mount", "package"):
+        server = served.server(registry="memory://empty", **{place: tmp_path / "there"})
+        assert not server.ready()
+        assert served.server(**{place: tmp_path / "there"}).ready()
 
 
 def test_a_second_start_uses_the_fetched_files(served: Served) -> None:

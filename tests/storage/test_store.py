@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from shearling.bundle.digests import CHUNK_BYTES, describe
+from shearling.bundle.digests import CHUNK_BYTES, Descriptor, describe
 from shearling.errors import IntegrityError, StoreError
 from shearling.registry.append_log import create
 from shearling.registry.registry import Registry
@@ -145,7 +145,7 @@ def test_an_uploaded_file_is_read_back(store: Store, tmp_path: Path, size: int) 
     file = tmp_path / "file"
     file.write_bytes(data)
     told: list[int] = []
-    store.upload("blob", file, digest(file), told.append)
+    store.upload("blob", file, described(file), told.append)
     assert store.read("blob") == data
     assert sum(told) == size
 
@@ -156,11 +156,12 @@ def test_a_file_that_changed_since_it_was_described_stores_nothing(
 ) -> None:
     file = tmp_path / "file"
     file.write_bytes(bytes(size))
-    described = digest(file)
+    before = described(file)
     file.write_bytes(bytes(size - 1) + b"x")
     with pytest.raises(IntegrityError) as caught:
-        store.upload("blob", file, described)
-    assert (caught.value.expected, caught.value.actual) == (described, digest(file))
+        store.upload("blob", file, before)
+    after = described(file)
+    assert (caught.value.expected, caught.value.actual) == (before.digest, after.digest)
     assert store.read("blob") is None
 
 
@@ -176,13 +177,13 @@ def test_a_file_that_changes_while_it_is_uploaded_stores_nothing(
             stream.write(b"x")
 
     with pytest.raises(IntegrityError):
-        store.upload("blob", file, digest(file), change_the_end)
+        store.upload("blob", file, described(file), change_the_end)
     assert store.read("blob") is None
 
 
-def digest(file: Path) -> str:
+def described(file: Path) -> Descriptor:
     with file.open("rb") as stream:
-        return describe("file", stream).digest
+        return describe("file", stream)
 
 
 # S3 that answers wrongly

@@ -179,9 +179,12 @@ class Registry:
         advance: Callable[[int], object] = int,
         *,
         durable: bool = True,
+        shared: bool = True,
     ) -> Fetched:
         """Fetch and verify the files of a bundle to `directory/<hex>`; see `fetch_blobs`."""
-        return fetch_blobs(self.store, manifest.files, directory, advance, durable=durable)
+        return fetch_blobs(
+            self.store, manifest.files, directory, advance, durable=durable, shared=shared
+        )
 
     def manifest_descriptor(self, pin: Pin) -> Descriptor:
         """Return the descriptor of a manifest, which `fetch_blobs` accepts like a file's."""
@@ -272,7 +275,7 @@ class Registry:
         if self.store.size(key) == file.size:
             advance(file.size)
             return 0
-        self.store.upload(key, path, file.digest, advance)
+        self.store.upload(key, path, file, advance)
         return file.size
 
     def _alias_names(self, model: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from contextlib import contextmanager
 from datetime import timedelta
@@ -14,7 +13,7 @@ import obstore
 from obstore import exceptions
 from obstore.store import LocalStore, MemoryStore, S3Store
 
-from shearling.bundle.digests import CHUNK_BYTES
+from shearling.bundle.digests import CHUNK_BYTES, Proof
 from shearling.errors import IntegrityError, StoreError
 from shearling.storage.s3 import list_by_boto3, s3_configuration
 
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from obstore.store import ObjectStore
+
+    from shearling.bundle.digests import Descriptor
 
 #: Number of parallel parts of an upload. Parallel parts share the uplink, and each must be sent
 #: before its request times out, even on a slow connection.
@@ -116,14 +117,14 @@ class Store:
             obstore.put(self._backend, key, data, use_multipart=False)
 
     def upload(
-        self, key: str, path: Path, digest: str, advance: Callable[[int], object] = int
+        self, key: str, path: Path, file: Descriptor, advance: Callable[[int], object] = int
     ) -> None:
         """Upload a file to a key in parts, and complete the upload only if the digest matches.
 
         Args:
             key: key of the object.
             path: the file.
-            digest: expected digest of the file, as `sha256:<hex>`.
+            file: descriptor of the bytes that the file must have.
             advance: called with the number of bytes of each part that was read.
 
         Raises:
@@ -132,15 +133,15 @@ class Store:
         changed: list[IntegrityError] = []
 
         def parts() -> Iterator[bytes]:
-            sha256 = hashlib.sha256()
+            proof = Proof(file)
             with path.open("rb") as stream:
                 while part := stream.read(CHUNK_BYTES):
-                    sha256.update(part)
+                    proof.update(part)
                     yield part
                     advance(len(part))
-            if (actual := f"sha256:{sha256.hexdigest()}") != digest:
+            if (actual := proof.digest()) != file.digest:
                 # An error before the last part aborts the upload.
-                changed.append(IntegrityError(str(path), expected=digest, actual=actual))
+                changed.append(IntegrityError(str(path), expected=file.digest, actual=actual))
                 raise changed[0]
 
         try:
