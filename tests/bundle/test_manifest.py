@@ -108,6 +108,7 @@ def test_the_largest_safe_integers_are_written() -> None:
     assert canonical_json([2**53 - 1, 1 - 2**53]) == b"[9007199254740991,-9007199254740991]"
 
 
+OPTIONS = ["ir", "opset", "onnxruntime", "prepack", "takes", "columns"]
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(1 - 2**53, 2**53 - 1) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -246,6 +247,27 @@ def test_a_newer_schema_is_refused_by_name_before_anything_else_is_read() -> Non
         ("example.atol", "-1", "example.atol"),
         ("example.atol", "much", "example.atol"),
         ("options", [], "options"),
+        ("options", {"onnxruntime": "abc"}, "options.onnxruntime"),
+        ("options", {"onnxruntime": 1.23}, "options.onnxruntime"),
+        ("options", {"onnxruntime": "1." + "9" * 5000}, "options.onnxruntime"),
+        ("options", {"onnxruntime": "1"}, "options.onnxruntime"),
+        ("options", {"ir": "8"}, "options.ir"),
+        ("options", {"opset": [17]}, "options.opset"),
+        ("options", {"opset": {"ai.onnx": "17"}}, "options.opset.ai.onnx"),
+        ("options", {"prepack": "no"}, "options.prepack"),
+        ("options", {"takes": 1}, "options.takes"),
+        ("options", {"columns": 5}, "options.columns"),
+        ("options", {"columns": "ab"}, "options.columns"),
+        ("options", {"columns": ["a", 1]}, "options.columns[1]"),
+        ("options", {"columns": ["a", "a"]}, "options.columns"),
+        ("options", {"columns": ["a", "b"]}, "options.columns"),
+        ("metadata", {"big": 2**64}, "metadata.big"),
+        ("metadata", {"big": [1, -(2**53)]}, "metadata.big[1]"),
+        ("metadata", {"ratio": 0.5}, "metadata.ratio"),
+        ("metadata", {"note": "\ud800"}, "metadata.note"),
+        ("metadata", {"note": {"\udfff": 1}}, "metadata.note.'\\udfff'"),
+        ("model", "\ud800", "model"),
+        ("unknown", {"more": [2**64]}, "unknown.more[0]"),
         ("metadata", "none", "metadata"),
         ("environment", "3.13", "environment"),
         ("environment.python", 3.13, "environment.python"),
@@ -339,13 +361,45 @@ def test_schema_2_refuses_chunks_that_another_file_of_that_size_could_be_named_b
     assert caught.value.field == "files[1].digest"
 
 
+@pytest.mark.parametrize("depth", [201, 400, 900, 5000, 100_000])
+@pytest.mark.parametrize("place", ["metadata", "options", "schema", "requires", "files", "model"])
+def test_what_is_nested_deeply_is_a_bundle_error(place: str, depth: int) -> None:
+    data = json.dumps(VALID | {place: "here"}).encode()
+    for nested in (b"[" * depth + b"]" * depth, b'{"a":' * depth + b"0" + b"}" * depth):
+        with pytest.raises(BundleError):
+            Manifest.from_bytes(data.replace(b'"here"', nested))
+
+
+def test_metadata_that_is_nested_deeply_is_refused_at_the_push_and_not_later() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(5000):
+        deep = {"a": deep}
+    with pytest.raises(BundleError, match="nested more than 200 deep"):
+        plain_metadata(deep)
+
+
 @pytest.mark.parametrize("data", [b"", b"{", b"\xff", b"[" * 100_000, b"[]", b"null"])
 def test_a_manifest_must_be_a_json_object(data: bytes) -> None:
     with pytest.raises(BundleError):
         Manifest.from_bytes(data)
 
 
-@given(JSON_VALUES, st.sampled_from([*VALID, "files.0", "files.1.chunks", "signature.inputs.0"]))
+HOSTILE_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters(codec=None, categories=["Cs", "Cc", "L", "Nd", "P"]), max_size=5)
+    | st.sampled_from([2**64, 10**400, "abc", "sha256:" + "a" * 64, "\ud800"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text() | st.sampled_from(OPTIONS), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(HOSTILE_VALUES, st.sampled_from([*VALID, "files.0", "files.1.chunks", "signature.inputs.0"]))
 def test_no_value_of_a_field_raises_anything_but_a_bundle_error(value: object, path: str) -> None:
     with contextlib.suppress(BundleError):
         Manifest.from_bytes(changed(path, value))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import struct
 import time
 import uuid
 from dataclasses import dataclass, replace
@@ -16,6 +17,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from shearling.bundle.digests import describe
+from shearling.bundle.example import Example
 from shearling.errors import InvalidRefError
 from shearling.models.push import push_model
 from shearling.refs import Pin
@@ -405,6 +408,56 @@ def test_a_model_whose_example_has_other_answers_is_not_served(tmp_path: Path) -
     check = respond(event("direct-check"), Call(), server)
     assert check["passed"] is False
     assert "expected 18.0" in check["reason"]
+
+
+def push_by_hand(tmp_path: Path, example: bytes | None, **fields: Any) -> ModelServer:
+    """Publish what no push would, and start its function."""
+    registry = Registry(f"memory://{uuid.uuid4().hex}")
+    bundle = scaling_bundle(tmp_path)
+    if example is not None:
+        bundle.files["example.tensors"].write_bytes(example)
+    with bundle.files["example.tensors"].open("rb") as stream:
+        described = describe("example.tensors", stream)
+    files = (bundle.manifest.file("model.onnx"), described)
+    manifest = replace(bundle.manifest, files=files, **fields)
+    pin = registry.publish(manifest, bundle.files, {}).version.pin
+    server = ModelServer(settings_of(registry, pin, tmp_path / "scratch"))
+    server.start()
+    return server
+
+
+@pytest.mark.parametrize(
+    ("example", "reason"),
+    [
+        (Example({"X": ROWS}, {}), "the example has no output 'Y', so it proves nothing"),
+        (Example({"X": ROWS[:0]}, {"Y": ROWS[:0]}), "the example has no rows"),
+        (Example({}, {"Y": ROWS}), "the example has no input 'X'"),
+    ],
+)
+def test_an_example_that_would_prove_nothing_is_not_served(
+    tmp_path: Path, example: Example, reason: str
+) -> None:
+    server = push_by_hand(tmp_path, example.to_bytes())
+    check = respond(event("direct-check"), Call(), server)
+    assert check["passed"] is False
+    assert reason in check["reason"]
+
+
+def test_an_example_whose_head_is_nested_deeply_is_not_served(tmp_path: Path) -> None:
+    text = b"[" * 100_000
+    server = push_by_hand(tmp_path, struct.pack("<Q", len(text)) + text)
+    check = respond(event("direct-check"), Call(), server)
+    assert check["passed"] is False
+    assert "the example cannot be read" in check["reason"]
+
+
+def test_metadata_of_any_depth_that_is_published_is_shown(tmp_path: Path) -> None:
+    deep: dict[str, Any] = {"a": 1}
+    for _ in range(197):
+        deep = {"a": deep}
+    server = push_by_hand(tmp_path, None, metadata=deep)
+    for path in ("/v2/models/fraud", "/v2/models/fraud/docs", "/v2/models/fraud/openapi.json"):
+        assert respond(http(path, "GET", ""), Call(), server)["statusCode"] == 200
 
 
 # The check

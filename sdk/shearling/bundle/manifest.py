@@ -9,19 +9,21 @@ A manifest that needs nothing of schema 2 is written in schema 1, so that it kee
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from shearling.bundle.canonical_json import canonical_json
 from shearling.bundle.digests import SMALLEST_CHUNK, Descriptor
-from shearling.bundle.json_reader import Field
+from shearling.bundle.json_reader import check_value, read_json
+from shearling.bundle.options import read_options
 from shearling.errors import BundleError, InvalidRefError, UnsupportedSchemaError
 from shearling.refs import check_model
 from shearling.tensors.spec import DATATYPES, Signature, TensorSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from shearling.bundle.json_reader import Field
 
 
 #: The newest schema that is read, and written where a manifest needs it.
@@ -142,11 +144,7 @@ class Manifest:
             UnsupportedSchemaError: a newer version of Shearling wrote it.
             BundleError: it is invalid; the message names the field.
         """
-        try:
-            document = json.loads(data)
-        except (ValueError, RecursionError) as error:
-            raise BundleError(f"the manifest is not JSON: {error}") from error
-        return _read_manifest(Field(document, ""))
+        return _read_manifest(read_json(data, "the manifest"))
 
 
 def _descriptor_dict(file: Descriptor) -> dict[str, object]:
@@ -169,6 +167,7 @@ def _spec_dict(spec: TensorSpec) -> dict[str, object]:
 
 def _read_manifest(root: Field) -> Manifest:
     schema, requires = _read_schema(root)
+    check_value(root.value)
     try:
         model = check_model(root["model"].text())
     except InvalidRefError as error:
@@ -177,21 +176,22 @@ def _read_manifest(root: Field) -> Manifest:
     paths = [file.path for file in files]
     if len(set(paths)) < len(paths):
         raise BundleError("two files have the same path", field="files")
+    signature = Signature(
+        inputs=_read_specs(root["signature"]["inputs"]),
+        outputs=_read_specs(root["signature"]["outputs"]),
+    )
     return Manifest(
         model=model,
         format=root["format"].text(),
         entry=_known_path(root["entry"], paths),
         files=files,
-        signature=Signature(
-            inputs=_read_specs(root["signature"]["inputs"]),
-            outputs=_read_specs(root["signature"]["outputs"]),
-        ),
+        signature=signature,
         example=ExampleFile(
             path=_known_path(root["example"]["path"], paths),
             rtol=root["example"]["rtol"].tolerance(),
             atol=root["example"]["atol"].tolerance(),
         ),
-        options=root.get("options", {}).expect(dict, "an object"),
+        options=read_options(root.get("options", {}), signature.inputs),
         metadata=root.get("metadata", {}).expect(dict, "an object"),
         environment=_read_environment(root.get("environment", None)),
         requires=requires,
