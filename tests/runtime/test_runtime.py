@@ -535,6 +535,20 @@ def test_other_bytes_on_a_mount_or_in_a_package_are_not_served(
         assert served.server(**{place: tmp_path / "there"}).ready()
 
 
+def test_a_start_that_a_damaged_blob_fails_names_it_and_the_command_that_tells_more(
+    served: Served,
+) -> None:
+    pin = served.settings.pin
+    assert pin is not None
+    file = served.registry.manifest(pin).files[0]
+    for hex_digest in (file.hex, pin.hex):
+        key = blob_key(hex_digest)
+        served.registry.store.write(key, b"x" * (served.registry.store.size(key) or 0))
+        problem = served.server().problem()
+        assert key in problem
+        assert f"`shearling verify {pin}` tells which blobs are wrong" in problem
+
+
 def test_a_second_start_uses_the_fetched_files(served: Served) -> None:
     assert served.server().ready()
     manifest = served.registry.manifest(str(served.settings.pin))

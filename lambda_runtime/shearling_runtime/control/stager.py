@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from shearling.errors import BundleError, ReleaseError, ShearlingError
 from shearling.refs import Pin
-from shearling.registry.registry import REGISTRY_VARIABLE, Registry
+from shearling.registry.registry import REGISTRY_VARIABLE, Registry, naming_verify
 from shearling.release.staging import ENSURE, NOT_STAGED, PRUNE, STAGE, STAGED, UNFINISHED
 from shearling.storage import marks
 from shearling.storage.blobs import BLOBS, NoRoomError, fetch_blobs, staged_manifest
@@ -150,7 +150,8 @@ def _attempt(
 ) -> dict[str, Any]:
     started = now()
     try:
-        size = _copy_bundle(registry, mount, pin, end, now)
+        with naming_verify(pin):
+            size = _copy_bundle(registry, mount, pin, end, now)
     except _OutOfTimeError:
         return _unfinished(
             "the stager ran out of time; the next scheduled reconciliation resumes", pin

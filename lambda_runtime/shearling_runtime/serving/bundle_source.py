@@ -83,6 +83,13 @@ def _read(paths: list[Path], first: int, part_bytes: int) -> None:
 
 
 def _fetch(settings: Settings, pin: Pin, startup: StartupTimings) -> tuple[Manifest, Path]:
+    from shearling.registry.registry import naming_verify
+
+    with naming_verify(pin):
+        return _fetch_from(settings, pin, startup)
+
+
+def _fetch_from(settings: Settings, pin: Pin, startup: StartupTimings) -> tuple[Manifest, Path]:
     with startup.step("resolve"):
         from shearling.registry.registry import Registry
         from shearling.storage.blobs import NoRoomError
