@@ -21,9 +21,9 @@ def add_commands(commands: Commands) -> None:
         "verify",
         _verify,
         summary="read all files of a version in the registry, and verify every byte",
-        details="It prints each file that is missing or is not what was pushed, and ends with 1 if "
+        details="It prints each file that is missing or damaged, and exits with code 1 if "
         "there is one. Pushing the same model again restores it if the bucket permits that; else "
-        "the push says what the bucket's owner does.",
+        "the error of the push says what the owner of the bucket does.",
         example="shearling verify fraud:prod",
         json="the files",
     )

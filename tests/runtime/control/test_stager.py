@@ -286,7 +286,7 @@ def test_a_bundle_is_complete_after_twenty_killed_stagers_and_one_that_finishes(
         for path in (mount / BLOBS).glob("*"):
             # A file that has a blob's name is complete at every moment.
             if len(path.name) == 64:
-                assert digest_of(path.read_bytes()) == f"sha256:{path.name}"
+                assert named_digest(staged, path) == f"sha256:{path.name}"
     assert killed
     assert staged.stage() == {"outcome": "staged"}
     assert staged.is_whole()
