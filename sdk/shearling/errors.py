@@ -67,10 +67,16 @@ class IntegrityError(BundleError):
         actual: the digest or size that was found.
     """
 
-    def __init__(self, what: str, *, expected: str, actual: str) -> None:
-        super().__init__(f"{what} is corrupt or was changed: expected {expected}, got {actual}")
+    def __init__(self, what: str, *, expected: str, actual: str, advice: str = "") -> None:
+        found = f"{what} is corrupt or was changed: expected {expected}, got {actual}"
+        super().__init__(f"{found}; {advice}" if advice else found)
         self.expected = expected
         self.actual = actual
+        self._what = what
+
+    def advised(self, advice: str) -> IntegrityError:
+        """Return the same error with what to do about it."""
+        return IntegrityError(self._what, expected=self.expected, actual=self.actual, advice=advice)
 
 
 class FormatError(ShearlingError):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import struct
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shearling.bundle.example import Example
 from shearling.errors import BundleError
 from shearling.tensors.comparison import Comparison, compare
+from shearling.tensors.spec import Signature, TensorSpec
 
 NAN = float("nan")
 INF = float("inf")
@@ -69,6 +74,107 @@ def test_the_file_of_an_example_is_little_endian_whatever_the_array_is() -> None
 def test_a_broken_example_is_a_bundle_error(data: bytes) -> None:
     with pytest.raises(BundleError, match="the example cannot be read"):
         Example.from_bytes(data)
+
+
+def with_head(**head: object) -> bytes:
+    """An example of one float, with a head that says something else."""
+    one = {"name": "X", "datatype": "FP32", "shape": [1], "size": 4}
+    document = {"inputs": [one | head], "outputs": []}
+    text = json.dumps(document).encode()
+    return struct.pack("<Q", len(text)) + text + bytes(4)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        {"name": 1},
+        {"name": "\ud800"},
+        {"name": None},
+        {"datatype": []},
+        {"datatype": {}},
+        {"shape": 1},
+        {"shape": [1.0]},
+        {"shape": [True]},
+        {"shape": [-1]},
+        {"shape": [2**64, 0], "size": 0},
+        {"shape": [2**52, 2**52, 0], "size": 0},
+        {"shape": [1] * 70},
+        {"size": -4},
+        {"size": 2**64},
+        {"size": "4"},
+        {"size": 4.0},
+        {"unit": 0.5},
+    ],
+)
+def test_a_head_that_says_something_impossible_is_a_bundle_error(head: dict[str, object]) -> None:
+    with pytest.raises(BundleError, match="the example cannot be read"):
+        Example.from_bytes(with_head(**head))
+
+
+@pytest.mark.parametrize("depth", [201, 900, 100_000])
+@pytest.mark.parametrize("nested", ["[", '{"a":'])
+def test_a_head_that_is_nested_deeply_is_a_bundle_error(nested: str, depth: int) -> None:
+    close = "]" if nested == "[" else "}"
+    text = f'{{"inputs":[],"outputs":[],"more":{nested * depth}0{close * depth}}}'.encode()
+    with pytest.raises(BundleError, match="the example cannot be read"):
+        Example.from_bytes(struct.pack("<Q", len(text)) + text)
+
+
+@given(st.binary(max_size=200) | st.binary(max_size=200).map(lambda b: struct.pack("<Q", 2) + b))
+def test_no_bytes_raise_anything_but_a_bundle_error(data: bytes) -> None:
+    with contextlib.suppress(BundleError):
+        Example.from_bytes(data)
+
+
+@given(st.data())
+def test_a_changed_byte_of_an_example_raises_nothing_but_a_bundle_error(
+    draw: st.DataObject,
+) -> None:
+    data = bytearray(
+        Example({"X": np.ones((2, 2)), "S": strings("a")}, {"Y": np.ones(2)}).to_bytes()
+    )
+    for _ in range(draw.draw(st.integers(1, 3))):
+        data[draw.draw(st.integers(0, len(data) - 1))] = draw.draw(st.integers(0, 255))
+    with contextlib.suppress(BundleError):
+        Example.from_bytes(bytes(data))
+
+
+# What an example must have to prove a signature
+
+SIGNATURE = Signature(
+    inputs=(TensorSpec(name="X", datatype="FP32", shape=(-1, 2)),),
+    outputs=(
+        TensorSpec(name="Y", datatype="FP32", shape=(-1, 2)),
+        TensorSpec(name="Z", datatype="INT64", shape=(-1,)),
+    ),
+)
+ONES = np.ones((1, 2), np.float32)
+
+
+def test_an_example_with_all_that_the_signature_says_is_taken() -> None:
+    Example({"X": ONES}, {"Y": ONES, "Z": np.ones(1, np.int64)}).check(SIGNATURE)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "reason"),
+    [
+        ({"X": ONES}, {}, "no output 'Y', so it proves nothing"),
+        ({"X": ONES}, {"Y": ONES}, "no output 'Z', so it proves nothing"),
+        ({}, {"Y": ONES, "Z": ONES}, "no input 'X'"),
+        ({"X": ONES[:, :1]}, {"Y": ONES, "Z": ONES}, r"FP32\[1, 1\] for input X FP32\[-1, 2\]"),
+        ({"X": ONES[0]}, {"Y": ONES, "Z": ONES}, r"FP32\[2\] for input X"),
+        ({"X": np.ones((1, 2))}, {"Y": ONES, "Z": ONES}, r"FP64\[1, 2\] for input X"),
+        ({"X": ONES[:0]}, {"Y": ONES[:0], "Z": ONES}, "no rows, so it proves nothing"),
+    ],
+)
+def test_an_example_that_would_prove_nothing_is_refused(
+    inputs: dict[str, Any], outputs: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(BundleError, match=reason):
+        Example(inputs, outputs).check(SIGNATURE)
+
+
+# Comparing
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shearling.bundle.canonical_json import canonical_json, plain_metadata
-from shearling.bundle.digests import CHUNK_BYTES, Descriptor, describe, digest_of
+from shearling.bundle.digests import (
+    CHUNK_BYTES,
+    SMALLEST_CHUNK,
+    Descriptor,
+    Proof,
+    chunked_digest,
+    describe,
+    digest_of,
+)
 from shearling.bundle.example import Example
 from shearling.bundle.manifest import SCHEMA, Environment, ExampleFile, Manifest
 from shearling.errors import BundleError, UnsupportedSchemaError
@@ -25,7 +34,8 @@ from shearling.registry.registry import Registry
 from shearling.tensors.comparison import compare
 from shearling.tensors.spec import DATATYPES, Signature, TensorSpec
 
-GOLDEN = Path(__file__).parent / "golden" / "schema-1"
+GOLDEN = Path(__file__).parent / "golden"
+GOLDEN_BUNDLES = {"schema-1": 1, "schema-1-whole": 1, "schema-2": 2}
 DIGEST = "sha256:" + "a" * 64
 OTHER = "sha256:" + "b" * 64
 
@@ -98,6 +108,7 @@ def test_the_largest_safe_integers_are_written() -> None:
     assert canonical_json([2**53 - 1, 1 - 2**53]) == b"[9007199254740991,-9007199254740991]"
 
 
+OPTIONS = ["ir", "opset", "onnxruntime", "prepack", "takes", "columns"]
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(1 - 2**53, 2**53 - 1) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -171,9 +182,9 @@ def test_an_optional_field_may_be_missing(field: str) -> None:
 
 def test_a_newer_schema_is_refused_by_name_before_anything_else_is_read() -> None:
     with pytest.raises(
-        UnsupportedSchemaError, match=r"schema 2; .* reads up to 1: upgrade"
+        UnsupportedSchemaError, match=r"schema 3; .* reads up to 2: upgrade"
     ) as error:
-        Manifest.from_bytes(b'{"schema":2,"everything":"else is different"}')
+        Manifest.from_bytes(b'{"schema":3,"everything":"else is different"}')
     assert error.value.field == "schema"
 
 
@@ -184,6 +195,7 @@ def test_a_newer_schema_is_refused_by_name_before_anything_else_is_read() -> Non
         ("schema", "1", "schema"),
         ("schema", True, "schema"),
         ("schema", -1, "schema"),
+        ("schema", 0, "schema"),
         ("model", REMOVED, "model"),
         ("model", 7, "model"),
         ("model", "Fraud", "model"),
@@ -235,6 +247,27 @@ def test_a_newer_schema_is_refused_by_name_before_anything_else_is_read() -> Non
         ("example.atol", "-1", "example.atol"),
         ("example.atol", "much", "example.atol"),
         ("options", [], "options"),
+        ("options", {"onnxruntime": "abc"}, "options.onnxruntime"),
+        ("options", {"onnxruntime": 1.23}, "options.onnxruntime"),
+        ("options", {"onnxruntime": "1." + "9" * 5000}, "options.onnxruntime"),
+        ("options", {"onnxruntime": "1"}, "options.onnxruntime"),
+        ("options", {"ir": "8"}, "options.ir"),
+        ("options", {"opset": [17]}, "options.opset"),
+        ("options", {"opset": {"ai.onnx": "17"}}, "options.opset.ai.onnx"),
+        ("options", {"prepack": "no"}, "options.prepack"),
+        ("options", {"takes": 1}, "options.takes"),
+        ("options", {"columns": 5}, "options.columns"),
+        ("options", {"columns": "ab"}, "options.columns"),
+        ("options", {"columns": ["a", 1]}, "options.columns[1]"),
+        ("options", {"columns": ["a", "a"]}, "options.columns"),
+        ("options", {"columns": ["a", "b"]}, "options.columns"),
+        ("metadata", {"big": 2**64}, "metadata.big"),
+        ("metadata", {"big": [1, -(2**53)]}, "metadata.big[1]"),
+        ("metadata", {"ratio": 0.5}, "metadata.ratio"),
+        ("metadata", {"note": "\ud800"}, "metadata.note"),
+        ("metadata", {"note": {"\udfff": 1}}, "metadata.note.'\\udfff'"),
+        ("model", "\ud800", "model"),
+        ("unknown", {"more": [2**64]}, "unknown.more[0]"),
         ("metadata", "none", "metadata"),
         ("environment", "3.13", "environment"),
         ("environment.python", 3.13, "environment.python"),
@@ -250,13 +283,123 @@ def test_a_malformed_field_is_named_by_its_path(path: str, value: object, field:
     assert repr(caught.value.field) in str(caught.value)
 
 
+def in_schema_2() -> dict[str, Any]:
+    """Return the valid manifest in schema 2, its second file named by its chunks."""
+    document = copy.deepcopy(VALID)
+    chunks = [DIGEST, OTHER, DIGEST]
+    digest = chunked_digest(10_000, 4096, chunks)
+    document["files"][1] |= {"digest": digest, "size": 10_000, "chunk_bytes": 4096}
+    return document | {"schema": 2, "requires": []}
+
+
+def test_schema_2_names_files_by_their_chunks() -> None:
+    manifest = read(in_schema_2())
+    assert manifest.schema == 2
+    assert manifest.to_bytes() == canonical_json(in_schema_2())
+
+
+@pytest.mark.parametrize("schema", [1, 2])
+def test_a_manifest_that_needs_nothing_of_schema_2_is_written_in_schema_1(schema: int) -> None:
+    document = copy.deepcopy(VALID)
+    document["files"][1] = {"path": "data/example", "digest": OTHER, "size": 25}
+    manifest = read(document | ({"schema": 2, "requires": []} if schema == 2 else {}))
+    assert manifest.to_bytes() == canonical_json(document)
+
+
+def test_what_a_bundle_requires_and_this_version_does_not_know_is_named() -> None:
+    document = in_schema_2() | {"requires": ["telepathy"], "model": 7}
+    with pytest.raises(
+        UnsupportedSchemaError, match=r"requires 'telepathy', .*: upgrade"
+    ) as caught:
+        read(document)
+    assert caught.value.field == "requires[0]"
+    assert read(VALID | {"requires": ["telepathy"]}) == read(VALID)  # schema 1 has no such field
+
+
+@pytest.mark.parametrize("requires", [None, "x", [1], {}, [[]]])
+def test_schema_2_says_what_it_requires(requires: object) -> None:
+    with pytest.raises(BundleError, match="requires"):
+        read(in_schema_2() | {"requires": requires})
+    document = in_schema_2()
+    del document["requires"]
+    with pytest.raises(BundleError, match="missing in 'requires'"):
+        read(document)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"digest": OTHER},
+        {"size": 10_001},
+        {"chunk_bytes": 4097},
+        {"chunks": [DIGEST, DIGEST, DIGEST]},
+    ],
+)
+def test_schema_2_refuses_a_name_that_does_not_follow_from_the_chunks(
+    changes: dict[str, Any],
+) -> None:
+    document = in_schema_2()
+    document["files"][1] |= changes
+    with pytest.raises(BundleError) as caught:
+        read(document)
+    assert caught.value.field == "files[1].digest"
+
+
+@pytest.mark.parametrize(
+    ("size", "chunk_bytes", "chunks"),
+    [(10, 5, [DIGEST, OTHER]), (8190, 4095, [DIGEST, OTHER]), (4096, 4096, [DIGEST])],
+)
+def test_schema_2_refuses_chunks_that_another_file_of_that_size_could_be_named_by(
+    size: int, chunk_bytes: int, chunks: list[str]
+) -> None:
+    document = in_schema_2()
+    digest = chunked_digest(size, chunk_bytes, chunks)
+    document["files"][1] |= {"size": size, "chunk_bytes": chunk_bytes, "chunks": chunks}
+    document["files"][1]["digest"] = digest
+    with pytest.raises(BundleError) as caught:
+        read(document)
+    assert caught.value.field == "files[1].digest"
+
+
+@pytest.mark.parametrize("depth", [201, 400, 900, 5000, 100_000])
+@pytest.mark.parametrize("place", ["metadata", "options", "schema", "requires", "files", "model"])
+def test_what_is_nested_deeply_is_a_bundle_error(place: str, depth: int) -> None:
+    data = json.dumps(VALID | {place: "here"}).encode()
+    for nested in (b"[" * depth + b"]" * depth, b'{"a":' * depth + b"0" + b"}" * depth):
+        with pytest.raises(BundleError):
+            Manifest.from_bytes(data.replace(b'"here"', nested))
+
+
+def test_metadata_that_is_nested_deeply_is_refused_at_the_push_and_not_later() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(5000):
+        deep = {"a": deep}
+    with pytest.raises(BundleError, match="nested more than 200 deep"):
+        plain_metadata(deep)
+
+
 @pytest.mark.parametrize("data", [b"", b"{", b"\xff", b"[" * 100_000, b"[]", b"null"])
 def test_a_manifest_must_be_a_json_object(data: bytes) -> None:
     with pytest.raises(BundleError):
         Manifest.from_bytes(data)
 
 
-@given(JSON_VALUES, st.sampled_from([*VALID, "files.0", "files.1.chunks", "signature.inputs.0"]))
+HOSTILE_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters(codec=None, categories=["Cs", "Cc", "L", "Nd", "P"]), max_size=5)
+    | st.sampled_from([2**64, 10**400, "abc", "sha256:" + "a" * 64, "\ud800"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text() | st.sampled_from(OPTIONS), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(HOSTILE_VALUES, st.sampled_from([*VALID, "files.0", "files.1.chunks", "signature.inputs.0"]))
 def test_no_value_of_a_field_raises_anything_but_a_bundle_error(value: object, path: str) -> None:
     with contextlib.suppress(BundleError):
         Manifest.from_bytes(changed(path, value))
@@ -319,27 +462,30 @@ SPECS = st.lists(
 
 
 @st.composite
-def descriptors(draw: st.DrawFn, path: str) -> Descriptor:
+def descriptors(draw: st.DrawFn, path: str, *, schema: int) -> Descriptor:
     size = draw(st.integers(0, 10**9))
     if size < 2 or draw(st.booleans()):
         return Descriptor(path=path, digest=draw(DIGESTS), size=size)
     count = draw(st.integers(2, min(5, size)))
     chunk_bytes = -(-size // count)
     chunks = tuple(draw(DIGESTS) for _ in range(-(-size // chunk_bytes)))
-    return Descriptor(
-        path=path, digest=draw(DIGESTS), size=size, chunk_bytes=chunk_bytes, chunks=chunks
-    )
+    named = chunked_digest(size, chunk_bytes, chunks)
+    file = Descriptor(path=path, digest=named, size=size, chunk_bytes=chunk_bytes, chunks=chunks)
+    if schema == 2 and not file.is_proven_by_ranges:  # its chunks are too small for that
+        return Descriptor(path=path, digest=named, size=size)
+    return file if schema == 2 else replace(file, digest=draw(DIGESTS))
 
 
 @st.composite
 def manifests(draw: st.DrawFn) -> Manifest:
     paths = draw(st.lists(PATHS, min_size=1, max_size=4, unique=True))
     tolerances = st.floats(0, 1e300)
+    schema = draw(st.sampled_from([1, 2]))
     return Manifest(
         model=draw(st.from_regex(r"[a-z0-9][a-z0-9-]{0,47}", fullmatch=True)),
         format=draw(st.text()),
         entry=draw(st.sampled_from(paths)),
-        files=tuple(draw(descriptors(path)) for path in paths),
+        files=tuple(draw(descriptors(path, schema=schema)) for path in paths),
         signature=Signature(inputs=draw(SPECS), outputs=draw(SPECS)),
         example=ExampleFile(
             path=draw(st.sampled_from(paths)), rtol=draw(tolerances), atol=draw(tolerances)
@@ -380,8 +526,37 @@ def test_a_manifest_is_canonical_json(manifest: Manifest) -> None:
 def test_only_a_file_of_more_than_one_chunk_has_chunks(size: int, chunks: int) -> None:
     data = bytes(size)
     described = describe("a", io.BytesIO(data))
-    assert (described.size, described.digest) == (size, digest_of(data))
+    assert described.size == size
     assert len(described.chunks) == chunks
+    assert (described.digest == digest_of(data)) == (not chunks)
+
+
+def test_a_file_of_chunks_is_named_by_them_as_anybody_can_compute() -> None:
+    registry, pin = golden("schema-2")
+    file = next(file for file in registry.manifest(pin).files if file.chunks)
+    data = registry.store.read(f"blobs/sha256/{file.hex}")
+    assert data is not None
+    chunks = [f'"{digest_of(data[start : start + 4096])}"' for start in (0, 4096, 8192)]
+    text = f'{{"chunk_bytes":4096,"chunks":[{",".join(chunks)}],"size":10000}}'
+    assert file.digest == digest_of(text.encode())
+    assert len(text) < file.size  # so that no file has both its name and its size
+
+
+@given(st.binary(max_size=40), st.integers(1, 12), st.data())
+def test_a_proof_takes_bytes_in_any_pieces(data: bytes, piece: int, draw: st.DataObject) -> None:
+    size, chunk_bytes = 3 * SMALLEST_CHUNK + len(data), SMALLEST_CHUNK
+    whole = bytes(3 * SMALLEST_CHUNK) + data
+    chunks = [digest_of(whole[i : i + chunk_bytes]) for i in range(0, size, chunk_bytes)]
+    digest = chunked_digest(size, chunk_bytes, chunks)
+    named = Descriptor(
+        path="a", digest=digest, size=size, chunk_bytes=chunk_bytes, chunks=tuple(chunks)
+    )
+    kind = draw.draw(st.sampled_from([named, replace(named, digest=digest_of(whole))]))
+    assert kind.is_proven_by_ranges == (kind is named)
+    proof = Proof(kind)
+    for start in range(0, size, 1000 * piece):
+        proof.update(whole[start : start + 1000 * piece])
+    assert proof.digest() == kind.digest
 
 
 def test_the_ranges_of_a_file_cover_it_and_have_the_digests_of_their_bytes() -> None:
@@ -400,13 +575,13 @@ def test_describe_reports_every_byte_read() -> None:
 # The bundle that must load for ever
 
 
-def golden() -> tuple[Registry, Pin]:
-    return Registry(GOLDEN / "registry"), Pin.parse((GOLDEN / "pin.txt").read_text().strip())
+def golden(name: str = "schema-1") -> tuple[Registry, Pin]:
+    pin = (GOLDEN / name / "pin.txt").read_text().strip()
+    return Registry(GOLDEN / name / "registry"), Pin.parse(pin)
 
 
 def test_the_golden_bundle_of_schema_1_is_found_and_read() -> None:
     registry, pin = golden()
-    assert SCHEMA == 1, "keep this bundle, and add one of the new schema beside it"
     assert registry.resolve(pin.model) == registry.resolve(f"{pin.model}:prod") == pin
     manifest = registry.manifest(pin)
     assert [str(spec) for spec in manifest.signature.inputs] == [
@@ -443,6 +618,29 @@ def test_the_golden_bundle_of_schema_1_answers_its_example(tmp_path: Path) -> No
     assert answers["doubled"][0, 0] == 2.5
 
 
-def test_the_golden_manifest_still_has_the_same_bytes() -> None:
-    registry, pin = golden()
-    assert digest_of(registry.manifest(pin).to_bytes()) == pin.digest
+def test_every_schema_has_golden_bundles() -> None:
+    assert set(GOLDEN_BUNDLES.values()) == set(range(1, SCHEMA + 1))
+    assert {path.name for path in GOLDEN.iterdir() if path.is_dir()} == set(GOLDEN_BUNDLES)
+
+
+@pytest.mark.parametrize("name", GOLDEN_BUNDLES)
+def test_a_golden_manifest_still_has_the_same_bytes(name: str) -> None:
+    registry, pin = golden(name)
+    manifest = registry.manifest(pin)
+    assert manifest.schema == GOLDEN_BUNDLES[name]
+    assert digest_of(manifest.to_bytes()) == pin.digest
+
+
+@pytest.mark.parametrize("name", ["schema-1-whole", "schema-2"])
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_golden_bundle_answers_its_example(tmp_path: Path, name: str, *, shared: bool) -> None:
+    registry, pin = golden(name)
+    manifest = registry.manifest(f"{pin.model}:prod")
+    registry.fetch(manifest, tmp_path / "blobs", shared=shared)
+    assert any(file.chunks for file in manifest.files) == (name == "schema-2")
+    data = (tmp_path / "blobs" / manifest.file(manifest.example.path).hex).read_bytes()
+    example = Example.from_bytes(data)
+    predictor = load_bundle(manifest, tmp_path / "blobs", LoadSettings())
+    answers = predictor.predict(example.inputs, list(example.outputs))
+    assert not compare(example.outputs, answers, rtol=0, atol=0).problem
+    assert np.isfinite(answers["Y"]).all()

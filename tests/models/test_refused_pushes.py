@@ -150,7 +150,7 @@ def test_a_model_without_inputs_is_refused(registry: Registry) -> None:
             "fraud",
             {"metadata": {"note": ["\ud800"]}},
             BundleError,
-            "'\\ud800' is a lone surrogate, which UTF-8 cannot encode in \"metadata.'note'\"",
+            "'\\ud800' is a lone surrogate, which UTF-8 cannot encode in 'metadata.note[0]'",
         ),
         (scaling_graph(), "fraud", {"rtol": "x"}, InvalidRequestError, "rtol 'x' is not a finite"),
         (scaling_graph(), "fraud", {"atol": -1}, InvalidRequestError, "atol -1 is not a finite"),

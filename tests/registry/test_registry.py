@@ -305,7 +305,7 @@ def put_blob(store: Store, data: bytes, tmp_path: Path, path: str = "weights") -
     file.write_bytes(data)
     with file.open("rb") as stream:
         described = describe(path, stream)
-    store.upload(blob_key(described.hex), file, described.digest)
+    store.upload(blob_key(described.hex), file, described)
     return described
 
 
@@ -557,7 +557,7 @@ def test_a_push_that_died_before_its_version_is_new_when_it_is_repeated(
 ) -> None:
     bundle = scaling_bundle(tmp_path)
     for file in bundle.manifest.files:
-        memory.store.upload(blob_key(file.hex), bundle.files[file.path], file.digest)
+        memory.store.upload(blob_key(file.hex), bundle.files[file.path], file)
     data = bundle.manifest.to_bytes()
     memory.store.write(blob_key(digest_of(data).removeprefix("sha256:")), data)  # and dies
     published = memory.publish(bundle.manifest, bundle.files, {})

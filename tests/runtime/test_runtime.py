@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import struct
 import time
 import uuid
 from dataclasses import dataclass, replace
@@ -16,6 +17,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from shearling.bundle.digests import describe
+from shearling.bundle.example import Example
 from shearling.errors import InvalidRefError
 from shearling.models.push import push_model
 from shearling.refs import Pin
@@ -26,6 +29,7 @@ from shearling_runtime.serving.model_server import ModelServer
 from shearling_runtime.settings import Settings
 from shearling_runtime.telemetry import StartupTimings, log
 from tests.support.bundles import ROWS, scaling_bundle
+from tests.support.schema_1 import Attack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -406,6 +410,56 @@ def test_a_model_whose_example_has_other_answers_is_not_served(tmp_path: Path) -
     assert "expected 18.0" in check["reason"]
 
 
+def push_by_hand(tmp_path: Path, example: bytes | None, **fields: Any) -> ModelServer:
+    """Publish what no push would, and start its function."""
+    registry = Registry(f"memory://{uuid.uuid4().hex}")
+    bundle = scaling_bundle(tmp_path)
+    if example is not None:
+        bundle.files["example.tensors"].write_bytes(example)
+    with bundle.files["example.tensors"].open("rb") as stream:
+        described = describe("example.tensors", stream)
+    files = (bundle.manifest.file("model.onnx"), described)
+    manifest = replace(bundle.manifest, files=files, **fields)
+    pin = registry.publish(manifest, bundle.files, {}).version.pin
+    server = ModelServer(settings_of(registry, pin, tmp_path / "scratch"))
+    server.start()
+    return server
+
+
+@pytest.mark.parametrize(
+    ("example", "reason"),
+    [
+        (Example({"X": ROWS}, {}), "the example has no output 'Y', so it proves nothing"),
+        (Example({"X": ROWS[:0]}, {"Y": ROWS[:0]}), "the example has no rows"),
+        (Example({}, {"Y": ROWS}), "the example has no input 'X'"),
+    ],
+)
+def test_an_example_that_would_prove_nothing_is_not_served(
+    tmp_path: Path, example: Example, reason: str
+) -> None:
+    server = push_by_hand(tmp_path, example.to_bytes())
+    check = respond(event("direct-check"), Call(), server)
+    assert check["passed"] is False
+    assert reason in check["reason"]
+
+
+def test_an_example_whose_head_is_nested_deeply_is_not_served(tmp_path: Path) -> None:
+    text = b"[" * 100_000
+    server = push_by_hand(tmp_path, struct.pack("<Q", len(text)) + text)
+    check = respond(event("direct-check"), Call(), server)
+    assert check["passed"] is False
+    assert "the example cannot be read" in check["reason"]
+
+
+def test_metadata_of_any_depth_that_is_published_is_shown(tmp_path: Path) -> None:
+    deep: dict[str, Any] = {"a": 1}
+    for _ in range(197):
+        deep = {"a": deep}
+    server = push_by_hand(tmp_path, None, metadata=deep)
+    for path in ("/v2/models/fraud", "/v2/models/fraud/docs", "/v2/models/fraud/openapi.json"):
+        assert respond(http(path, "GET", ""), Call(), server)["statusCode"] == 200
+
+
 # The check
 
 
@@ -463,6 +517,36 @@ def test_a_damaged_staged_or_packaged_bundle_is_fetched(
         file.write_bytes(file.read_bytes()[:-1])
     assert served.server(mount=tmp_path / "there").ready()
     assert (served.settings.scratch / "shearling").exists()
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_other_bytes_on_a_mount_or_in_a_package_are_not_served(
+    tmp_path: Path, *, chunked: bool
+) -> None:
+    attack = Attack.on(Registry(f"memory://{uuid.uuid4().hex}"), tmp_path, chunked=chunked)
+    attack.put(attack.good)
+    served = Served(
+        attack.registry, settings_of(attack.registry, attack.approved, tmp_path / "scratch")
+    )
+    attack.as_version_0_1(stage(served, tmp_path / "there"))
+    for place in ("mount", "package"):
+        server = served.server(registry="memory://empty", **{place: tmp_path / "there"})
+        assert not server.ready()
+        assert served.server(**{place: tmp_path / "there"}).ready()
+
+
+def test_a_start_that_a_damaged_blob_fails_names_it_and_the_command_that_tells_more(
+    served: Served,
+) -> None:
+    pin = served.settings.pin
+    assert pin is not None
+    file = served.registry.manifest(pin).files[0]
+    for hex_digest in (file.hex, pin.hex):
+        key = blob_key(hex_digest)
+        served.registry.store.write(key, b"x" * (served.registry.store.size(key) or 0))
+        problem = served.server().problem()
+        assert key in problem
+        assert f"`shearling verify {pin}` tells which blobs are wrong" in problem
 
 
 def test_a_second_start_uses_the_fetched_files(served: Served) -> None:

@@ -7,14 +7,18 @@ import socket
 import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from shearling.bundle.digests import CHUNK_BYTES, describe
+from shearling.bundle.digests import CHUNK_BYTES, Descriptor, describe
 from shearling.errors import IntegrityError, StoreError
 from shearling.registry.append_log import create
 from shearling.registry.registry import Registry
+from shearling.storage.blobs import blob_key
+from shearling.storage.proving import put_blob
 from shearling.storage.store import Store, open_store
 from tests.embedded_aws import EmbeddedAws
 from tests.support.bundles import scaling_bundle
@@ -139,13 +143,43 @@ def test_two_prefixes_of_one_bucket_are_two_registries(bucket: str, s3_uri: str)
 # Uploads
 
 
+@pytest.mark.parametrize("size", [10, CHUNK_BYTES + 3])
+def test_an_upload_replaces_nothing_in_s3(s3_uri: str, tmp_path: Path, size: int) -> None:
+    store, file = open_store(s3_uri), tmp_path / "file"
+    store.write("blob", b"theirs")
+    file.write_bytes(os.urandom(size))
+    assert not store.upload("blob", file, described(file))
+    assert store.read("blob") == b"theirs"
+    store.overwrite("blob", file, described(file))
+    assert store.read("blob") == file.read_bytes()
+
+
+def test_of_uploads_in_parts_at_once_one_wins_and_none_is_left_over(
+    s3_uri: str, embedded_aws: EmbeddedAws, tmp_path: Path
+) -> None:
+    store, file = open_store(s3_uri), tmp_path / "file"
+    file.write_bytes(os.urandom(CHUNK_BYTES + 3))
+    barrier = threading.Barrier(3)
+
+    def upload(_: int) -> bool:
+        barrier.wait()
+        return store.upload("blob", file, described(file))
+
+    with ThreadPoolExecutor(3) as pool:
+        assert sorted(pool.map(upload, range(3))) == [False, False, True]
+    assert store.read("blob") == file.read_bytes()
+    bucket = s3_uri.split("/")[2]
+    left = embedded_aws.client("s3").list_multipart_uploads(Bucket=bucket).get("Uploads", [])
+    assert left == []
+
+
 @pytest.mark.parametrize("size", [0, 10, CHUNK_BYTES, 2 * CHUNK_BYTES + 3])
 def test_an_uploaded_file_is_read_back(store: Store, tmp_path: Path, size: int) -> None:
     data = os.urandom(size)
     file = tmp_path / "file"
     file.write_bytes(data)
     told: list[int] = []
-    store.upload("blob", file, digest(file), told.append)
+    store.upload("blob", file, described(file), told.append)
     assert store.read("blob") == data
     assert sum(told) == size
 
@@ -156,11 +190,12 @@ def test_a_file_that_changed_since_it_was_described_stores_nothing(
 ) -> None:
     file = tmp_path / "file"
     file.write_bytes(bytes(size))
-    described = digest(file)
+    before = described(file)
     file.write_bytes(bytes(size - 1) + b"x")
     with pytest.raises(IntegrityError) as caught:
-        store.upload("blob", file, described)
-    assert (caught.value.expected, caught.value.actual) == (described, digest(file))
+        store.upload("blob", file, before)
+    after = described(file)
+    assert (caught.value.expected, caught.value.actual) == (before.digest, after.digest)
     assert store.read("blob") is None
 
 
@@ -176,13 +211,13 @@ def test_a_file_that_changes_while_it_is_uploaded_stores_nothing(
             stream.write(b"x")
 
     with pytest.raises(IntegrityError):
-        store.upload("blob", file, digest(file), change_the_end)
+        store.upload("blob", file, described(file), change_the_end)
     assert store.read("blob") is None
 
 
-def digest(file: Path) -> str:
+def described(file: Path) -> Descriptor:
     with file.open("rb") as stream:
-        return describe("file", stream).digest
+        return describe("file", stream)
 
 
 # S3 that answers wrongly
@@ -261,8 +296,8 @@ def test_a_publish_makes_one_version_whichever_of_its_writes_meets_a_fault(
 ) -> None:
     proxy, store = faulty
     registry = Registry(store=store)
-    # Two files, the manifest, the version, its digest; only the last two can meet a conflict.
-    for place in range(3 if fault == 409 else 0, 5):
+    # Two files, the manifest, the version, its digest.
+    for place in range(5):
         model = f"m{place}"
         first = scaling_bundle(tmp_path, model=model, factor=10.0 + place)
         proxy.writes.clear()
@@ -272,6 +307,43 @@ def test_a_publish_makes_one_version_whichever_of_its_writes_meets_a_fault(
         second = scaling_bundle(tmp_path, model=model, factor=20.0 + place).publish(registry)
         assert first.publish(registry).pin == version.pin
         assert [each.pin for each in registry.versions(model)] == [version.pin, second.pin]
+
+
+@pytest.mark.parametrize("landed", [True, False], ids=["landed", "not-landed"])
+@pytest.mark.parametrize(
+    ("fault", "place"),
+    # A part meets no conflict.
+    [(fault, place) for fault in ALL_FAULTS for place in (0, 2, 3) if fault != 409 or place == 3],
+)
+def test_an_upload_in_parts_is_there_once_whichever_of_its_writes_meets_a_fault(
+    faulty: tuple[FaultyS3, Store], tmp_path: Path, fault: Fault, place: int, *, landed: bool
+) -> None:
+    proxy, store = faulty
+    data = os.urandom(2 * CHUNK_BYTES + 3)
+    file = tmp_path / "file"
+    file.write_bytes(data)
+    # Three parts, and the completion.
+    proxy.fail(fault, after=place, landed=landed)
+    put_blob(store, described(file), file)
+    assert store.read(blob_key(described(file).hex)) == data
+    assert proxy.unconditional == []
+
+
+def test_every_write_of_a_publish_is_conditional(
+    faulty: tuple[FaultyS3, Store], tmp_path: Path
+) -> None:
+    proxy, store = faulty
+    bundle = scaling_bundle(tmp_path)
+    bundle.files["weights"] = tmp_path / "weights"
+    bundle.files["weights"].write_bytes(os.urandom(CHUNK_BYTES + 1))
+    weights = replace(described(tmp_path / "weights"), path="weights")
+    manifest = replace(bundle.manifest, files=(*bundle.manifest.files, weights))
+    registry = Registry(store=store)
+    registry.publish(manifest, bundle.files, {})
+    registry.set_alias("fraud", "prod", 1)
+    # Three files and the manifest, one of them in two parts, and three records.
+    assert len(proxy.writes) == 3 + 1 + 2 + 3
+    assert proxy.unconditional == []
 
 
 # What cannot be reached or used

@@ -23,7 +23,9 @@ class FaultyS3:
     """Forwards requests to an endpoint, and applies the requested faults to the next writes.
 
     Attributes:
-        writes: keys of all writes in order, including those with a fault.
+        writes: keys of all writes in order, including those with a fault; a multipart upload has
+            one for each part and one for the completion.
+        unconditional: keys of the writes that would replace an existing object.
     """
 
     def __init__(self, endpoint: str) -> None:
@@ -31,6 +33,7 @@ class FaultyS3:
         self._faults: list[tuple[Fault | None, bool]] = []
         self._lock = threading.Lock()
         self.writes: list[str] = []
+        self.unconditional: list[str] = []
 
     def __enter__(self) -> Self:
         proxy = self
@@ -75,9 +78,13 @@ class FaultyS3:
         body = request.rfile.read(int(request.headers.get("content-length", 0)))
         fault: Fault | None = None
         landed = True
-        if request.command == "PUT":
+        place = urlsplit(request.path)
+        is_completion = request.command == "POST" and "uploadId=" in place.query
+        if request.command == "PUT" or is_completion:
             with self._lock:
-                self.writes.append(urlsplit(request.path).path)
+                self.writes.append(place.path)
+                if "partNumber=" not in place.query and request.headers["if-none-match"] != "*":
+                    self.unconditional.append(place.path)
                 if self._faults:
                     fault, landed = self._faults.pop(0)
         status, headers, answer = self._forward(request, body) if landed else (0, [], b"")
@@ -94,10 +101,8 @@ class FaultyS3:
         request.send_response(status)
         for name, value in headers:
             request.send_header(name, value)
-        if request.command == "HEAD":
-            length = next((v for k, v in headers if k.lower() == "content-length"), "0")
-            request.send_header("content-length", length)
-        else:
+        # That of a HEAD is among its headers, once: boto3 refuses two.
+        if not any(name.lower() == "content-length" for name, _ in headers):
             request.send_header("content-length", str(len(answer)))
         request.end_headers()
         if request.command != "HEAD":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import subprocess
 import tempfile
@@ -16,7 +15,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from shearling.bundle.digests import CHUNK_BYTES, Descriptor, describe, digest_of
+from shearling.bundle.digests import CHUNK_BYTES, Descriptor, chunked_digest, describe, digest_of
 from shearling.protocol.requests import request_document
 from shearling.protocol.responses import read_answer
 from shearling.registry.registry import Registry
@@ -250,13 +249,9 @@ def sparse_weights(path: Path, factor: float) -> Descriptor:
         stream.truncate(LARGE)
         stream.seek(LARGE - len(value))
         stream.write(value)
-    whole, zeros = hashlib.sha256(), bytes(CHUNK_BYTES)
-    chunks = [digest_of(zeros)] * (LARGE // CHUNK_BYTES)
-    for _ in chunks:
-        whole.update(zeros)
+    chunks = [digest_of(bytes(CHUNK_BYTES))] * (LARGE // CHUNK_BYTES)
     last = bytes(LARGE % CHUNK_BYTES - len(value)) + value
-    whole.update(last)
-    digest = f"sha256:{whole.hexdigest()}"
+    digest = chunked_digest(LARGE, CHUNK_BYTES, [*chunks, digest_of(last)])
     return Descriptor(
         path=digest.removeprefix("sha256:"),
         digest=digest,

@@ -1,7 +1,8 @@
 """The stager function: the only function that writes to the mounted file system.
 
-A file under a blob's name is complete and verified, so that several stagers can run at the same
-time, and any of them can end at any moment.
+A file under a blob's name that has a mark is complete and verified, so that several stagers can run
+at the same time, and any of them can end at any moment. The stager of version 0.1 wrote no marks:
+its files are verified once where they are, because running functions have them mapped.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from shearling.errors import BundleError, ReleaseError, ShearlingError
 from shearling.refs import Pin
-from shearling.registry.registry import REGISTRY_VARIABLE, Registry
+from shearling.registry.registry import REGISTRY_VARIABLE, Registry, naming_verify
 from shearling.release.staging import ENSURE, NOT_STAGED, PRUNE, STAGE, STAGED, UNFINISHED
+from shearling.storage import marks
 from shearling.storage.blobs import BLOBS, NoRoomError, fetch_blobs, staged_manifest
 from shearling_runtime.control import attempts
 from shearling_runtime.control.retrying_store import RetryingStore
@@ -148,7 +150,8 @@ def _attempt(
 ) -> dict[str, Any]:
     started = now()
     try:
-        size = _copy_bundle(registry, mount, pin, end, now)
+        with naming_verify(pin):
+            size = _copy_bundle(registry, mount, pin, end, now)
     except _OutOfTimeError:
         return _unfinished(
             "the stager ran out of time; the next scheduled reconciliation resumes", pin
@@ -201,6 +204,7 @@ def _prune(mount: Path, path: Path, now: datetime, *, dry_run: bool) -> dict[str
     is_over = now - since >= _RETENTION and not _is_busy(path)
     if is_over and not dry_run:
         path.unlink(missing_ok=True)
+        marks.forget(path)
         (mount / _UNPINNED / path.name).unlink(missing_ok=True)
     state = ("removable" if dry_run else "removed") if is_over else "waiting"
     digest = f"sha256:{path.name}" if len(path.name) == _HEX_DIGITS else path.name

@@ -35,7 +35,9 @@ def locate_bundle(settings: Settings, pin: Pin, startup: StartupTimings) -> tupl
         StoreError: the bundle cannot be fetched.
     """
     for root in (settings.mount, settings.package):
-        if root and (manifest := staged_manifest(root / BLOBS, pin)):
+        # The mount is shared, and marked by the stager; of a package nobody marks the files.
+        is_package = root == settings.package
+        if root and (manifest := staged_manifest(root / BLOBS, pin, verify=is_package)):
             startup.note(source=str(root))
             if root == settings.mount:
                 read_ahead(root / BLOBS, manifest, settings.memory_mb)
@@ -81,16 +83,24 @@ def _read(paths: list[Path], first: int, part_bytes: int) -> None:
 
 
 def _fetch(settings: Settings, pin: Pin, startup: StartupTimings) -> tuple[Manifest, Path]:
+    from shearling.registry.registry import naming_verify
+
+    with naming_verify(pin):
+        return _fetch_from(settings, pin, startup)
+
+
+def _fetch_from(settings: Settings, pin: Pin, startup: StartupTimings) -> tuple[Manifest, Path]:
     with startup.step("resolve"):
         from shearling.registry.registry import Registry
         from shearling.storage.blobs import NoRoomError
 
         registry = Registry(settings.registry)
         manifest = registry.manifest(pin)
-    directory = settings.scratch / "shearling" / BLOBS
+    # For this bundle alone: its digest pins every chunk, so no file must be read once more.
+    directory = settings.scratch / "shearling" / pin.hex
     with startup.step("fetch") as step:
         try:
-            fetched = registry.fetch(manifest, directory, durable=False)
+            fetched = registry.fetch(manifest, directory, durable=False, shared=False)
         except NoRoomError as error:
             raise NoRoomError(f"{error}. Raise the function's `ephemeral_storage_mb`") from error
         # The fetching threads hash too, while others wait for the network.

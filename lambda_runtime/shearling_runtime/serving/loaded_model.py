@@ -170,16 +170,17 @@ def load(
 
     Raises:
         FormatError: the bundle cannot be loaded, or its answers differ from those at the push.
+        BundleError: its example cannot be read, or does not check all of the signature.
     """
     with startup.step("load"):
         load_settings = LoadSettings(allow_pickle=settings.allow_pickle, threads=settings.threads)
         predictor = load_bundle(manifest, directory, load_settings)
-        example = directory / manifest.file(manifest.example.path).hex
+        example = _read_example(manifest, directory)
         model = LoadedModel(
             pin=pin,
             manifest=manifest,
             predictor=predictor,
-            example=Example.from_bytes(example.read_bytes()),
+            example=example,
             startup=startup,
         )
     with startup.step("warm_up"):
@@ -190,6 +191,14 @@ def load(
     model.try_example()
     model.warm_seconds = time.perf_counter() - started
     return model
+
+
+def _read_example(manifest: Manifest, directory: Path) -> Example:
+    """Return a bundle's example, which has all that its signature says."""
+    path = directory / manifest.file(manifest.example.path).hex
+    example = Example.from_bytes(path.read_bytes())
+    example.check(manifest.signature)
+    return example
 
 
 def _table(request: InferRequest, outputs: Tensors) -> InferResponse:

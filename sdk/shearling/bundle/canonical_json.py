@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from shearling.bundle.json_reader import INTEGER_LIMIT
+from shearling.bundle.json_reader import DEPTH_LIMIT, INTEGER_LIMIT, check_value
 from shearling.errors import BundleError
 
 if TYPE_CHECKING:
@@ -16,10 +16,9 @@ def canonical_json(value: object) -> bytes:
     """Encode a value as canonical JSON: UTF-8, sorted keys, no spaces.
 
     Raises:
-        BundleError: the value contains a float, which writers format differently, or an integer of
-            2^53 or more.
+        BundleError: the value contains something that `check_value` refuses.
     """
-    _refuse_unsafe_numbers(value, "")
+    check_value(value)
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return text.encode()
 
@@ -28,15 +27,17 @@ def plain_metadata(metadata: Mapping[str, object]) -> dict[str, Any]:
     """Convert metadata for a manifest: floats and integers of 2^53 or more become strings.
 
     Raises:
-        BundleError: a key is not a string, or a value cannot be written as JSON; the message names
-            the field.
+        BundleError: a key is not a string, or a value cannot be written as JSON or is nested too
+            deeply; the message names the field.
     """
     return {
         _key(key, "metadata"): _plain(value, f"metadata.{key}") for key, value in metadata.items()
     }
 
 
-def _plain(value: object, path: str) -> Any:
+def _plain(value: object, path: str, depth: int = 2) -> Any:
+    if depth > DEPTH_LIMIT:
+        raise BundleError(f"nested more than {DEPTH_LIMIT} deep", field=f"{path:.80}")
     match value:
         case None | bool() | str():
             return value
@@ -45,9 +46,9 @@ def _plain(value: object, path: str) -> Any:
         case int() | float():
             return repr(value)
         case dict():
-            return {_key(k, path): _plain(v, f"{path}.{k}") for k, v in value.items()}
+            return {_key(k, path): _plain(v, f"{path}.{k}", depth + 1) for k, v in value.items()}
         case list() | tuple():
-            return [_plain(v, f"{path}[{i}]") for i, v in enumerate(value)]
+            return [_plain(v, f"{path}[{i}]", depth + 1) for i, v in enumerate(value)]
     if hasattr(value, "item"):  # numpy scalars
         return _plain(value.item(), path)
     raise BundleError(f"a {type(value).__name__} cannot be written as JSON", field=path)
@@ -57,16 +58,3 @@ def _key(key: object, path: str) -> str:
     if not isinstance(key, str):
         raise BundleError(f"key {key!r} is not a string", field=path)
     return key
-
-
-def _refuse_unsafe_numbers(value: object, path: str) -> None:
-    if isinstance(value, float) or (
-        isinstance(value, int) and not isinstance(value, bool) and abs(value) >= INTEGER_LIMIT
-    ):
-        raise BundleError(f"number {value!r} must be written as a string", field=path)
-    if isinstance(value, dict):
-        for key, item in value.items():
-            _refuse_unsafe_numbers(item, f"{path}.{key}".lstrip("."))
-    elif isinstance(value, list | tuple):
-        for i, item in enumerate(value):
-            _refuse_unsafe_numbers(item, f"{path}[{i}]")

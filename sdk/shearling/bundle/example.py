@@ -7,20 +7,23 @@ as in the protocol. The tensors are not JSON, because JSON has no NaN.
 
 from __future__ import annotations
 
-import json
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shearling.bundle.canonical_json import canonical_json
+from shearling.bundle.json_reader import check_value, read_json
 from shearling.errors import BundleError, InvalidRequestError
-from shearling.tensors.dtypes import datatype_of
+from shearling.tensors.dtypes import DTYPES, datatype_of
 from shearling.tensors.encoding import from_bytes, to_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
+
+    from shearling.bundle.json_reader import Field
+    from shearling.tensors.spec import Signature, TensorSpec
 
     Tensors = Mapping[str, NDArray[Any]]
 
@@ -65,17 +68,53 @@ class Example:
         """
         try:
             (length,) = struct.unpack_from("<Q", data)
-            header = json.loads(data[8 : 8 + length])
+            header = read_json(data[8 : 8 + length], "its head")
+            check_value(header.value)
             position = 8 + length
             groups: list[dict[str, NDArray[Any]]] = []
             for group in ("inputs", "outputs"):
                 groups.append({})
-                for tensor in header[group]:
-                    part = memoryview(data)[position : position + tensor["size"]]
-                    position += tensor["size"]
-                    groups[-1][tensor["name"]] = from_bytes(
-                        part, tensor["datatype"], tensor["shape"]
-                    )
-        except (struct.error, ValueError, LookupError, TypeError, InvalidRequestError) as error:
+                for tensor in header[group].items():
+                    end = position + tensor["size"].count()
+                    name, array = _read_tensor(tensor, memoryview(data)[position:end])
+                    groups[-1][name] = array
+                    position = end
+        except (struct.error, ValueError, BundleError, InvalidRequestError) as error:
             raise BundleError(f"the example cannot be read: {error}") from error
         return cls(*groups)
+
+    def check(self, signature: Signature) -> None:
+        """Refuse an example that would not prove what a signature says.
+
+        How large outputs are, and of what datatype, is proven by the answers to the example.
+
+        Raises:
+            BundleError: a tensor is missing, an input does not fit, or all inputs are empty.
+        """
+        for spec in signature.inputs:
+            if spec.name not in self.inputs:
+                raise BundleError(f"the example has no input {spec.name!r:.80}")
+            _check_input(spec, self.inputs[spec.name])
+        for name in signature.output_names:
+            if name not in self.outputs:
+                raise BundleError(f"the example has no output {name!r:.80}, so it proves nothing")
+        if not any(array.size for array in self.inputs.values()):
+            raise BundleError("the example has no rows, so it proves nothing")
+
+
+def _read_tensor(tensor: Field, data: memoryview) -> tuple[str, NDArray[Any]]:
+    datatype = tensor["datatype"].text()
+    if datatype not in DTYPES:
+        raise BundleError(f"{datatype!r:.80} is not a datatype", field=tensor["datatype"].path)
+    shape = [item.count() for item in tensor["shape"].items()]
+    return tensor["name"].text(), from_bytes(data, datatype, shape)
+
+
+def _check_input(spec: TensorSpec, array: NDArray[Any]) -> None:
+    sizes = zip(spec.shape, array.shape, strict=False)
+    is_of_shape = len(spec.shape) == array.ndim and all(
+        size in (-1, given) for size, given in sizes
+    )
+    if datatype_of(array) != spec.datatype or not is_of_shape:
+        found = f"{datatype_of(array)}{list(array.shape)}"
+        raise BundleError(f"the example has {found} for input {spec!s:.200}")

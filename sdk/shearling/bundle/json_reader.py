@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import reprlib
 from typing import TYPE_CHECKING, TypeVar
 
 from shearling.errors import BundleError
@@ -13,7 +15,78 @@ if TYPE_CHECKING:
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 INTEGER_LIMIT = 2**53
+
+#: How deeply values may be nested: all that writes them again as JSON can.
+DEPTH_LIMIT = 200
 _T = TypeVar("_T")
+
+#: Python's own would fail on what is nested too deeply.
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = 80
+
+
+def read_json(data: bytes, what: str) -> Field:
+    """Read JSON in UTF-8, with keys in any order and with any spaces.
+
+    What it holds is to be checked by `check_value`, too.
+
+    Raises:
+        BundleError: it is not JSON; the message begins with `what`.
+    """
+    try:
+        # Not as json does by itself, which also takes UTF-16.
+        document = json.loads(data.decode())
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{what} is not JSON: {error!s:.200}") from error
+    return Field(document, "")
+
+
+def check_value(value: object, path: str = "", depth: int = 0) -> None:
+    """Refuse what another writer or reader of JSON takes for something else, or not at all.
+
+    Raises:
+        BundleError: a number is no integer below 2^53, text is not Unicode, a key is not text, or
+            values are nested too deeply.
+    """
+    if depth > DEPTH_LIMIT:
+        raise BundleError(f"nested more than {DEPTH_LIMIT} deep", field=f"{path:.80}")
+    match value:
+        case str():
+            _check_text(value, path)
+        case None | bool():
+            pass
+        case int() if abs(value) < INTEGER_LIMIT:
+            pass
+        case int() | float():
+            raise BundleError(f"number {_shown(value)} must be written as a string", field=path)
+        case dict():
+            for key, item in value.items():
+                _check_key(key, path)
+                check_value(item, f"{path}.{key}".lstrip("."), depth + 1)
+        case list() | tuple():
+            for i, item in enumerate(value):
+                check_value(item, f"{path}[{i}]", depth + 1)
+
+
+def _check_key(key: object, path: str) -> None:
+    if isinstance(key, str):
+        _check_text(key, f"{path}.{key!a:.80}".lstrip("."))
+
+
+def _check_text(text: str, path: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        # Shown as ASCII: the message must be one that can be written.
+        where = path.encode("ascii", "backslashreplace").decode()
+        raise BundleError(
+            f"{text[error.start]!a} is a lone surrogate, which UTF-8 cannot encode", field=where
+        ) from error
+
+
+def _shown(number: float) -> str:
+    # A long integer is not even written in decimal.
+    return f"{number!r:.80}" if isinstance(number, float) else f"of {number.bit_length()} bits"
 
 
 class Field:
@@ -63,7 +136,7 @@ class Field:
             BundleError: the value has another type.
         """
         if not isinstance(self.value, kind) or (kind is int and isinstance(self.value, bool)):
-            raise BundleError(f"{self.value!r:.80} is not {what}", field=self.path)
+            raise BundleError(f"{_REPR.repr(self.value):.80} is not {what}", field=self.path)
         return self.value
 
     def text(self) -> str:

@@ -1,19 +1,21 @@
 """The manifest of a bundle, which describes the model and lists the files.
 
 A manifest is canonical JSON: UTF-8, sorted keys, no spaces, integers below 2^53, every other number
-as a string. Its digest is computed over the stored bytes. Readers ignore unknown fields, so a field
-that readers must understand requires a higher `schema`.
+as a string. Its digest is computed over the stored bytes. Readers ignore unknown fields, so a
+feature that readers must understand is named in `requires`, which schema 2 has.
+
+A manifest that needs nothing of schema 2 is written in schema 1, so that it keeps its digest.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from shearling.bundle.canonical_json import canonical_json
-from shearling.bundle.digests import Descriptor
-from shearling.bundle.json_reader import Field
+from shearling.bundle.digests import SMALLEST_CHUNK, Descriptor
+from shearling.bundle.json_reader import check_value, read_json
+from shearling.bundle.options import read_options
 from shearling.errors import BundleError, InvalidRefError, UnsupportedSchemaError
 from shearling.refs import check_model
 from shearling.tensors.spec import DATATYPES, Signature, TensorSpec
@@ -21,8 +23,16 @@ from shearling.tensors.spec import DATATYPES, Signature, TensorSpec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from shearling.bundle.json_reader import Field
 
-SCHEMA = 1
+
+#: The newest schema that is read, and written where a manifest needs it.
+SCHEMA = 2
+
+#: What a manifest may require of its readers.
+_KNOWN_REQUIREMENTS: frozenset[str] = frozenset()
+
+_UPGRADE = "upgrade shearling, or rebuild the function's package"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +77,7 @@ class Manifest:
         options: settings for loading, which the format defines.
         metadata: the user's metadata.
         environment: Python version and packages; None for a format that needs neither.
+        requires: names of features that a reader must know; other readers refuse the bundle.
     """
 
     model: str
@@ -78,6 +89,13 @@ class Manifest:
     options: Mapping[str, Any] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
     environment: Environment | None = None
+    requires: tuple[str, ...] = ()
+
+    @property
+    def schema(self) -> int:
+        """The oldest schema that has all that the manifest says."""
+        is_named_by_chunks = any(file.chunks and file.is_proven_by_ranges for file in self.files)
+        return 2 if self.requires or is_named_by_chunks else 1
 
     @property
     def size(self) -> int:
@@ -90,9 +108,10 @@ class Manifest:
 
     def to_bytes(self) -> bytes:
         """Encode the manifest as canonical JSON; equal manifests have equal bytes."""
+        schema = self.schema
         return canonical_json(
             {
-                "schema": SCHEMA,
+                "schema": schema,
                 "model": self.model,
                 "format": self.format,
                 "entry": self.entry,
@@ -114,6 +133,7 @@ class Manifest:
                     "requirements": list(self.environment.requirements),
                 },
             }
+            | ({"requires": list(self.requires)} if schema > 1 else {})
         )
 
     @classmethod
@@ -124,11 +144,7 @@ class Manifest:
             UnsupportedSchemaError: a newer version of Shearling wrote it.
             BundleError: it is invalid; the message names the field.
         """
-        try:
-            document = json.loads(data)
-        except (ValueError, RecursionError) as error:
-            raise BundleError(f"the manifest is not JSON: {error}") from error
-        return _read_manifest(Field(document, ""))
+        return _read_manifest(read_json(data, "the manifest"))
 
 
 def _descriptor_dict(file: Descriptor) -> dict[str, object]:
@@ -150,39 +166,59 @@ def _spec_dict(spec: TensorSpec) -> dict[str, object]:
 
 
 def _read_manifest(root: Field) -> Manifest:
-    schema = root["schema"].count()
-    if schema > SCHEMA:
-        raise UnsupportedSchemaError(
-            f"the bundle has schema {schema}; this version of shearling reads up to {SCHEMA}: "
-            "upgrade shearling, or rebuild the function's package",
-            field="schema",
-        )
+    schema, requires = _read_schema(root)
+    check_value(root.value)
     try:
         model = check_model(root["model"].text())
     except InvalidRefError as error:
         raise BundleError(str(error), field="model") from error
-    files = tuple(_read_descriptor(item) for item in root["files"].items())
+    files = tuple(_read_descriptor(item, schema) for item in root["files"].items())
     paths = [file.path for file in files]
     if len(set(paths)) < len(paths):
         raise BundleError("two files have the same path", field="files")
+    signature = Signature(
+        inputs=_read_specs(root["signature"]["inputs"]),
+        outputs=_read_specs(root["signature"]["outputs"]),
+    )
     return Manifest(
         model=model,
         format=root["format"].text(),
         entry=_known_path(root["entry"], paths),
         files=files,
-        signature=Signature(
-            inputs=_read_specs(root["signature"]["inputs"]),
-            outputs=_read_specs(root["signature"]["outputs"]),
-        ),
+        signature=signature,
         example=ExampleFile(
             path=_known_path(root["example"]["path"], paths),
             rtol=root["example"]["rtol"].tolerance(),
             atol=root["example"]["atol"].tolerance(),
         ),
-        options=root.get("options", {}).expect(dict, "an object"),
+        options=read_options(root.get("options", {}), signature.inputs),
         metadata=root.get("metadata", {}).expect(dict, "an object"),
         environment=_read_environment(root.get("environment", None)),
+        requires=requires,
     )
+
+
+def _read_schema(root: Field) -> tuple[int, tuple[str, ...]]:
+    """Return the schema and what it requires of a reader, before anything else is read."""
+    schema = root["schema"].count()
+    if schema > SCHEMA:
+        raise UnsupportedSchemaError(
+            f"the bundle has schema {schema}; this version of shearling reads up to {SCHEMA}: "
+            f"{_UPGRADE}",
+            field="schema",
+        )
+    if schema == 0:
+        raise BundleError("0 is not a schema: the first is 1", field="schema")
+    if schema == 1:
+        return schema, ()
+    for place in root["requires"].items():
+        if place.text() not in _KNOWN_REQUIREMENTS:
+            raise UnsupportedSchemaError(
+                f"the bundle requires {place.text()!r:.80}, which this version of shearling does "
+                f"not know: {_UPGRADE}",
+                field=place.path,
+            )
+    return schema, tuple(place.text() for place in root["requires"].items())
 
 
 def _known_path(place: Field, paths: list[str]) -> str:
@@ -192,7 +228,7 @@ def _known_path(place: Field, paths: list[str]) -> str:
     return path
 
 
-def _read_descriptor(place: Field) -> Descriptor:
+def _read_descriptor(place: Field, schema: int) -> Descriptor:
     file = Descriptor(
         path=place["path"].relative_path(),
         digest=place["digest"].digest(),
@@ -206,6 +242,12 @@ def _read_descriptor(place: Field) -> Descriptor:
             f"{len(file.chunks)} chunks, expected {needed} for {file.size} bytes in chunks of "
             f"{file.chunk_bytes} bytes",
             field=f"{place.path}.chunks",
+        )
+    if schema > 1 and not file.is_proven_by_ranges:
+        raise BundleError(
+            f"{file.digest} is not the digest of two or more chunks of at least {SMALLEST_CHUNK} "
+            "bytes, which schema 2 names such a file by",
+            field=f"{place.path}.digest",
         )
     return file
 

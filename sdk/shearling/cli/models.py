@@ -292,9 +292,10 @@ def _pull(arguments: argparse.Namespace) -> None:
     files = [*manifest.files, registry.manifest_descriptor(pin)]
     directory.mkdir(parents=True, exist_ok=True)
     # Within the directory, so that a verified file only has to be renamed.
-    with tempfile.TemporaryDirectory(prefix=".shearling-", dir=directory) as blobs:
+    with tempfile.TemporaryDirectory(prefix=".shearling-", dir=directory) as temporary:
+        blobs = Path(temporary, "sha256")
         with progress(f"pull {arguments.ref}", manifest.size) as advance:
-            fetch_blobs(registry.store, files, Path(blobs), advance)
+            fetch_blobs(registry.store, files, blobs, advance)
         for i, file in enumerate(files):
             path = directory / file.path
             path.parent.mkdir(parents=True, exist_ok=True)

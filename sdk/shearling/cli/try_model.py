@@ -111,6 +111,7 @@ def _serve(arguments: argparse.Namespace) -> None:
     from shearling.progress import progress
     from shearling.refs import Ref
     from shearling.registry.registry import Registry
+    from shearling.storage.blobs import fetch_blobs
 
     source = Registry.at(arguments.registry)
     ref = Ref.parse(arguments.ref)
@@ -124,12 +125,14 @@ def _serve(arguments: argparse.Namespace) -> None:
     directory = cache_directory()
     with progress(f"fetch {arguments.ref}", manifest.size) as advance:
         source.fetch(manifest, directory, advance)
+    # As the stager does, so that the runtime finds the verified bundle there and fetches nothing.
+    fetch_blobs(source.store, [source.manifest_descriptor(pin)], directory)
     note(f"{pin}; press Ctrl-C to stop:")
     variables = {
         "SHEARLING_REGISTRY": source.store.uri,
         "SHEARLING_MODEL": str(pin),
         "SHEARLING_ALLOW_PICKLE": str(arguments.allow_pickle).lower(),
-        # The runtime finds the fetched blobs below it.
+        "SHEARLING_MOUNT": str(directory.parents[1]),
         "SHEARLING_SCRATCH": str(directory.parents[2]),
         "AWS_LAMBDA_FUNCTION_NAME": pin.model,
     }

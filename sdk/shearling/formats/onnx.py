@@ -124,4 +124,4 @@ def _reason(message: str) -> str:
 
 
 def _release(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".")[:2])
+    return tuple(map(int, re.findall("[0-9]+", version)[:2]))

@@ -11,7 +11,7 @@ from shearling.errors import FormatError
 from shearling.formats.base import LoadSettings, load_bundle
 from shearling.progress import progress
 from shearling.refs import Pin, Ref
-from shearling.registry.registry import Registry
+from shearling.registry.registry import Registry, naming_verify
 from shearling.storage.blobs import BLOBS
 from shearling.tensors.inputs import to_tensors
 
@@ -88,10 +88,11 @@ def load_model(
             "allow_pickle=True needs a ref that is pinned by its digest, because a pickle runs "
             f"code: load_model({str(pin)!r}, allow_pickle=True)"
         )
-    manifest = source.manifest(pin)
     directory = cache_directory()
-    with progress(f"fetch {ref}", manifest.size) as advance:
-        source.fetch(manifest, directory, advance)
+    with naming_verify(pin):
+        manifest = source.manifest(pin)
+        with progress(f"fetch {ref}", manifest.size) as advance:
+            source.fetch(manifest, directory, advance)
     settings = LoadSettings(allow_pickle=allow_pickle)
     return LoadedModel(pin, manifest, load_bundle(manifest, directory, settings))
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from shearling.aliases.waiting import require_served, wait_for_release
-from shearling.bundle.canonical_json import canonical_json, plain_metadata
+from shearling.bundle.canonical_json import plain_metadata
+from shearling.bundle.json_reader import check_value
 from shearling.errors import (
     BundleError,
     FormatError,
@@ -189,14 +190,7 @@ def _metadata(metadata: object) -> dict[str, Any]:
             f"{metadata!r:.80} is not a dict such as {{'auc': 0.93}}", field="metadata"
         )
     plain = plain_metadata(metadata)
-    for key, value in plain.items():
-        try:
-            canonical_json({key: value})
-        except UnicodeEncodeError as error:
-            raise BundleError(
-                f"{error.object[error.start]!r} is a lone surrogate, which UTF-8 cannot encode",
-                field=f"metadata.{key!a}",
-            ) from error
+    check_value({"metadata": plain})
     return plain
 
 

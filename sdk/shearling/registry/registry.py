@@ -7,6 +7,9 @@ record with the highest number is current.
 from __future__ import annotations
 
 import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shearling.bundle.digests import Descriptor, digest_of
@@ -17,11 +20,11 @@ from shearling.registry.alias_log import AliasLog
 from shearling.registry.records import Published
 from shearling.registry.version_log import VersionLog
 from shearling.storage.blobs import Fetched, blob_key, fetch_blobs
+from shearling.storage.proving import put_blob
 from shearling.storage.store import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Mapping
 
     from shearling.registry.records import AliasEntry, Version
     from shearling.registry.release_log import ReleaseLog
@@ -29,6 +32,15 @@ if TYPE_CHECKING:
 
 #: Environment variable with the URI of the registry.
 REGISTRY_VARIABLE = "SHEARLING_REGISTRY"
+
+
+@contextmanager
+def naming_verify(pin: Pin) -> Iterator[None]:
+    """Have the error of a damaged bundle name the command that tells which blobs are wrong."""
+    try:
+        yield
+    except IntegrityError as error:
+        raise error.advised(f"`shearling verify {pin}` tells which blobs are wrong") from error
 
 
 class Registry:
@@ -163,7 +175,9 @@ class Registry:
             raise ModelNotFoundError(f"the manifest of {pin} is not in {self.store.uri}")
         if digest_of(data) != pin.digest:
             raise IntegrityError(
-                f"the manifest of {pin}", expected=pin.digest, actual=digest_of(data)
+                f"the manifest of {pin} ({blob_key(pin.hex)} in {self.store.uri})",
+                expected=pin.digest,
+                actual=digest_of(data),
             )
         manifest = Manifest.from_bytes(data)
         if manifest.model != pin.model:
@@ -179,9 +193,12 @@ class Registry:
         advance: Callable[[int], object] = int,
         *,
         durable: bool = True,
+        shared: bool = True,
     ) -> Fetched:
         """Fetch and verify the files of a bundle to `directory/<hex>`; see `fetch_blobs`."""
-        return fetch_blobs(self.store, manifest.files, directory, advance, durable=durable)
+        return fetch_blobs(
+            self.store, manifest.files, directory, advance, durable=durable, shared=shared
+        )
 
     def manifest_descriptor(self, pin: Pin) -> Descriptor:
         """Return the descriptor of a manifest, which `fetch_blobs` accepts like a file's."""
@@ -208,19 +225,20 @@ class Registry:
 
         Raises:
             BundleError: the manifest is invalid.
-            IntegrityError: a file changed during the upload; no version was created.
+            IntegrityError: a file changed during the upload, or a blob in the store is damaged and
+                the store does not permit a repair; no version was created.
             StoreError: the store failed; no version was created.
         """
         data = manifest.to_bytes()
         Manifest.from_bytes(data)  # refuses a manifest that readers could not read
         digest = digest_of(data)
-        if number := self.version_log(manifest.model).find(digest):
-            return Published(self._version(manifest.model, number), is_new=False, sent_bytes=0)
-        sent = sum(self._upload(file, files[file.path], advance) for file in manifest.files)
-        key = blob_key(digest.removeprefix("sha256:"))
-        if self.store.size(key) != len(data):
-            self.store.write(key, data)
-            sent += len(data)
+        # The blobs of an existing version too: a damaged one would fail every start.
+        sent = sum(put_blob(self.store, one, files[one.path], advance) for one in manifest.files)
+        with tempfile.TemporaryDirectory(prefix="shearling-") as directory:
+            path = Path(directory, "manifest.json")
+            path.write_bytes(data)
+            described = Descriptor(path=path.name, digest=digest, size=len(data))
+            sent += put_blob(self.store, described, path)
         number, is_new = self.version_log(manifest.model).commit(digest, details)
         return Published(self._version(manifest.model, number), is_new, sent)
 
@@ -266,14 +284,6 @@ class Registry:
         """
         log = self.alias_log(current.model, current.alias)
         return log.replace(current, version, reason=reason, before=before)
-
-    def _upload(self, file: Descriptor, path: Path, advance: Callable[[int], object]) -> int:
-        key = blob_key(file.hex)
-        if self.store.size(key) == file.size:
-            advance(file.size)
-            return 0
-        self.store.upload(key, path, file.digest, advance)
-        return file.size
 
     def _alias_names(self, model: str) -> list[str]:
         return [

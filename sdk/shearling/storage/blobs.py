@@ -13,9 +13,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from shearling.bundle.digests import digest_of
+from shearling.bundle.digests import CHUNK_BYTES, Proof, digest_of
 from shearling.bundle.manifest import Manifest
 from shearling.errors import IntegrityError, StoreError
+from shearling.storage.marks import is_marked, mark
 from shearling.storage.partial_files import remove_abandoned
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def fetch_blobs(
     advance: Callable[[int], object] = int,
     *,
     durable: bool = True,
+    shared: bool = True,
 ) -> Fetched:
     """Fetch the blob of every file to `directory/<hex>`, except blobs that are present.
 
@@ -79,6 +81,10 @@ def fetch_blobs(
         advance: called with the number of bytes of each range after it is written.
         durable: whether to flush the files to disk. A function's /tmp is lost with the function,
             and flushing it would take a large part of the cold start.
+        shared: whether files of other bundles, or of versions that verify less, can be in the
+            directory. If so, a file that is present without a mark is verified, and a file with
+            chunks of schema 1 is also hashed as a whole. A directory for one manifest needs
+            neither, because the manifest's digest pins the chunks.
 
     Raises:
         IntegrityError: the bytes of a blob differ from the pushed ones.
@@ -89,10 +95,16 @@ def fetch_blobs(
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"cannot create {directory}: {error.strerror}") from error
-    missing = {file.hex: file for file in files if not _is_present(directory, file)}
+    missing = {
+        file.hex: file
+        for file in files
+        if not _is_present(directory, file, shared=shared)
+        and not (shared and _verify_in_place(directory / file.hex, file, advance))
+    }
+    options = _FetchOptions(store.uri, advance, durable=durable, shared=shared)
     with ExitStack() as stack:
         targets = [
-            stack.enter_context(_atomic_file(directory / name, file, durable=durable))
+            stack.enter_context(_atomic_file(directory / name, file, options))
             for name, file in missing.items()
         ]
         parts = [_Part(store, target, *part) for target in targets for part in target.file.ranges()]
@@ -110,15 +122,16 @@ def fetch_blobs(
     )
 
 
-def staged_manifest(directory: Path, pin: Pin) -> Manifest | None:
+def staged_manifest(directory: Path, pin: Pin, *, verify: bool = False) -> Manifest | None:
     """Return the manifest of a bundle if all of its blobs are in a directory, else None.
 
     The digest of the manifest and the sizes of the files are checked. The files' digests were
-    verified when they were written.
+    verified when their marks were written.
 
     Args:
         directory: directory of blobs.
         pin: the bundle to look for.
+        verify: whether to verify files without a mark now, as in a function's package.
     """
     try:
         data = (directory / pin.hex).read_bytes()
@@ -127,15 +140,61 @@ def staged_manifest(directory: Path, pin: Pin) -> Manifest | None:
     if digest_of(data) != pin.digest:
         return None
     manifest = Manifest.from_bytes(data)
-    is_complete = all(_is_present(directory, file) for file in manifest.files)
+    is_complete = all(
+        _is_present(directory, file, shared=True)
+        or (verify and _verify_in_place(directory / file.hex, file))
+        for file in manifest.files
+    )
     return manifest if is_complete else None
 
 
-def _is_present(directory: Path, file: Descriptor) -> bool:
+def _is_present(directory: Path, file: Descriptor, *, shared: bool) -> bool:
+    path = directory / file.hex
     try:
-        return (directory / file.hex).stat().st_size == file.size
+        status = path.stat()
     except OSError:
         return False
+    return status.st_size == file.size and (not shared or is_marked(path, status))
+
+
+def _verify_in_place(path: Path, file: Descriptor, advance: Callable[[int], object] = int) -> bool:
+    """Verify a file without a mark and mark it; it is neither moved nor changed."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        before = os.fstat(descriptor)
+        if before.st_size != file.size or _digest_as(file, descriptor, advance) != file.digest:
+            return False
+        mark(path, before)
+    except OSError as error:
+        raise StoreError(f"cannot verify {file.path} in {path.parent}: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _digest_as(file: Descriptor, descriptor: int, advance: Callable[[int], object]) -> str:
+    """Return the digest of an open file, of the kind that the descriptor has."""
+    proof = Proof(file)
+    buffer = bytearray(min(CHUNK_BYTES, file.size))
+    start = 0
+    while size := os.preadv(descriptor, [buffer], start):
+        proof.update(memoryview(buffer)[:size])
+        start += size
+        advance(0)  # may raise to stop
+    return proof.digest()
+
+
+@dataclass(frozen=True, slots=True)
+class _FetchOptions:
+    """The source of a fetch, and the options of `fetch_blobs`."""
+
+    source: str
+    advance: Callable[[int], object]
+    durable: bool
+    shared: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +257,7 @@ class _Part:
 
 
 @contextmanager
-def _atomic_file(path: Path, file: Descriptor, *, durable: bool) -> Iterator[_Target]:
+def _atomic_file(path: Path, file: Descriptor, options: _FetchOptions) -> Iterator[_Target]:
     """Yield a partial file of the full size; rename it to `path` if the block succeeds."""
     # The writer holds a lock on the partial file, so an abandoned file is one without a lock.
     partial, descriptor = _open_abandoned(path) or _open_new(path)
@@ -210,9 +269,13 @@ def _atomic_file(path: Path, file: Descriptor, *, durable: bool) -> Iterator[_Ta
             # posix_fallocate would be slow: network file systems emulate it by writing each block.
             os.ftruncate(descriptor, file.size)
         yield _Target(file, descriptor, is_resumed)
-        if durable:
+        if options.shared and not file.is_proven_by_ranges:
+            _verify_whole(file, descriptor, options)
+        if options.durable:
             os.fsync(descriptor)
         partial.rename(path)
+        if options.shared:
+            mark(path, os.fstat(descriptor))
     except (IntegrityError, NoRoomError):
         # Corrupt bytes cannot be resumed, and a full file system needs the space.
         partial.unlink(missing_ok=True)
@@ -224,6 +287,12 @@ def _atomic_file(path: Path, file: Descriptor, *, durable: bool) -> Iterator[_Ta
         raise kind(f"cannot write {file.path} to {path.parent}: {error.strerror}") from error
     finally:
         os.close(descriptor)
+
+
+def _verify_whole(file: Descriptor, descriptor: int, options: _FetchOptions) -> None:
+    if (actual := _digest_as(file, descriptor, options.advance)) != file.digest:
+        what = f"{file.path} ({blob_key(file.hex)} in {options.source})"
+        raise IntegrityError(what, expected=file.digest, actual=actual)
 
 
 def _open_new(path: Path) -> tuple[Path, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from contextlib import contextmanager
 from datetime import timedelta
@@ -14,18 +13,17 @@ import obstore
 from obstore import exceptions
 from obstore.store import LocalStore, MemoryStore, S3Store
 
-from shearling.bundle.digests import CHUNK_BYTES
+from shearling.bundle.digests import CHUNK_BYTES, Proof
 from shearling.errors import IntegrityError, StoreError
 from shearling.storage.s3 import list_by_boto3, s3_configuration
+from shearling.storage.s3_objects import PARALLEL_PARTS, S3Objects, store_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from obstore.store import ObjectStore
 
-#: Number of parallel parts of an upload. Parallel parts share the uplink, and each must be sent
-#: before its request times out, even on a slow connection.
-_PARALLEL_PARTS = 4
+    from shearling.bundle.digests import Descriptor
 
 _MEMORIES: dict[str, MemoryStore] = {}
 
@@ -53,10 +51,12 @@ class Store:
     Args:
         backend: obstore store with the registry's prefix applied.
         uri: URI of the registry for error messages.
+        objects: the same objects of S3, for operations that obstore does not have.
     """
 
-    def __init__(self, backend: ObjectStore, uri: str) -> None:
+    def __init__(self, backend: ObjectStore, uri: str, objects: S3Objects | None = None) -> None:
         self._backend = backend
+        self._objects = objects
         self.uri = uri
 
     def __repr__(self) -> str:
@@ -116,48 +116,84 @@ class Store:
             obstore.put(self._backend, key, data, use_multipart=False)
 
     def upload(
-        self, key: str, path: Path, digest: str, advance: Callable[[int], object] = int
-    ) -> None:
-        """Upload a file to a key in parts, and complete the upload only if the digest matches.
+        self, key: str, path: Path, file: Descriptor, advance: Callable[[int], object] = int
+    ) -> bool:
+        """Upload a file to a key that does not exist, in parts, and complete only if it matches.
 
         Args:
             key: key of the object.
             path: the file.
-            digest: expected digest of the file, as `sha256:<hex>`.
+            file: descriptor of the bytes that the file must have.
             advance: called with the number of bytes of each part that was read.
 
+        Returns:
+            True if the file was stored. False does not say whether it was, as in `create`.
+
         Raises:
-            IntegrityError: the file has changed since its digest was computed; nothing is stored.
+            IntegrityError: the file has changed since it was described; nothing is stored.
         """
-        changed: list[IntegrityError] = []
+        parts = _Parts(path, file, advance)
+        with self._translated("write", key):
+            if path.stat().st_size <= CHUNK_BYTES:
+                return self.create(key, b"".join(parts))
+            if self._objects is None:
+                self._stream(key, parts)  # a directory or memory, which nobody else may write
+                return True
+            try:
+                return self._objects.create(key, parts)
+            except (IntegrityError, OSError):
+                raise
+            except Exception as error:  # boto3's errors share no class of their own
+                raise store_error("write", key, self.uri, error) from error
 
-        def parts() -> Iterator[bytes]:
-            sha256 = hashlib.sha256()
-            with path.open("rb") as stream:
-                while part := stream.read(CHUNK_BYTES):
-                    sha256.update(part)
-                    yield part
-                    advance(len(part))
-            if (actual := f"sha256:{sha256.hexdigest()}") != digest:
-                # An error before the last part aborts the upload.
-                changed.append(IntegrityError(str(path), expected=digest, actual=actual))
-                raise changed[0]
+    def overwrite(
+        self, key: str, path: Path, file: Descriptor, advance: Callable[[int], object] = int
+    ) -> None:
+        """Upload a file to a key and replace an existing object; see `upload`.
 
+        Raises:
+            IntegrityError: the file has changed since it was described; nothing is stored.
+            StoreError: the store permits no overwriting, among other reasons.
+        """
+        self._stream(key, _Parts(path, file, advance))
+
+    def checksum(self, key: str) -> str:
+        """Return the SHA-256 checksum that S3 keeps of an object; empty if there is none."""
+        return self._head("read", key)[0]
+
+    def object_version(self, key: str) -> str:
+        """Return S3's own version of an object; empty if there is none."""
+        return self._head("read", key)[1]
+
+    @property
+    def objects(self) -> S3Objects | None:
+        """The objects of the bucket; None for a directory or memory."""
+        return self._objects
+
+    def _head(self, verb: str, key: str) -> tuple[str, str]:
+        if self._objects is None:
+            return "", ""
+        try:
+            return self._objects.head(key)
+        except Exception as error:  # boto3's errors share no class of their own
+            raise store_error(verb, key, self.uri, error) from error
+
+    def _stream(self, key: str, parts: _Parts) -> None:
         try:
             with self._translated("write", key):
-                if path.stat().st_size <= CHUNK_BYTES:
-                    obstore.put(self._backend, key, b"".join(parts()), use_multipart=False)
+                if parts.size <= CHUNK_BYTES:
+                    obstore.put(self._backend, key, b"".join(parts), use_multipart=False)
                 else:
                     obstore.put(
                         self._backend,
                         key,
-                        parts(),
+                        iter(parts),
                         chunk_size=CHUNK_BYTES,
-                        max_concurrency=_PARALLEL_PARTS,
+                        max_concurrency=PARALLEL_PARTS,
                     )
         except StoreError:
-            if changed:
-                raise changed[0] from None
+            if parts.changed:
+                raise parts.changed from None
             raise
 
     def keys(self, prefix: str, *, after: str = "") -> Iterator[str]:
@@ -205,7 +241,7 @@ class Store:
     ) -> Iterator[None]:
         try:
             yield
-        except IntegrityError:
+        except (IntegrityError, StoreError):
             raise
         except (exceptions.BaseError, OSError) as error:
             if missing_is_absent and isinstance(
@@ -215,6 +251,32 @@ class Store:
             cause = _meaning(verb, error)
             message = f"cannot {verb} {key} in {self.uri}: {cause}"
             raise StoreError(message, denied=cause == _DENIED) from error
+
+
+class _Parts:
+    """The parts of a file; iterating raises at the end if they are not what is described."""
+
+    def __init__(self, path: Path, file: Descriptor, advance: Callable[[int], object]) -> None:
+        self._path = path
+        self._file = file
+        self._advance = advance
+        self.size = path.stat().st_size
+        #: obstore hides what an iterator raises.
+        self.changed: IntegrityError | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        proof = Proof(self._file)
+        with self._path.open("rb") as stream:
+            while part := stream.read(CHUNK_BYTES):
+                proof.update(part)
+                yield part
+                self._advance(len(part))
+        if (actual := proof.digest()) != self._file.digest:
+            # An error after the last part aborts the upload.
+            self.changed = IntegrityError(
+                str(self._path), expected=self._file.digest, actual=actual
+            )
+            raise self.changed
 
 
 class TooLargeError(StoreError):
@@ -241,7 +303,8 @@ def open_store(uri: str) -> Store:
     """
     parts = urlsplit(uri)
     if parts.scheme == "s3" and parts.netloc:
-        return Store(_s3(parts.netloc, parts.path.strip("/")), uri.rstrip("/"))
+        bucket, prefix = parts.netloc, parts.path.strip("/")
+        return Store(_s3(bucket, prefix), uri.rstrip("/"), S3Objects(bucket, prefix))
     if parts.scheme == "memory":
         return Store(_MEMORIES.setdefault(parts.netloc, MemoryStore()), uri)
     if parts.scheme in ("", "file") and parts.path:
@@ -259,6 +322,8 @@ def open_store(uri: str) -> Store:
 
 def _s3(bucket: str, prefix: str) -> S3Store:
     config, credential_provider = s3_configuration()
+    # S3 refuses a put whose bytes changed on the way, and keeps the checksum for later pushes.
+    config["checksum_algorithm"] = "sha256"
     return S3Store(
         bucket,
         prefix=prefix or None,

@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from shearling.bundle.digests import describe, digest_of
+from shearling.bundle.digests import Descriptor, Proof, describe, digest_of
 from shearling.bundle.manifest import Manifest
 from shearling.errors import ReleaseError
 from shearling.registry.registry import Registry
 from shearling.storage.blobs import BLOBS, blob_key
 from shearling_runtime.control import attempts, stager
 from tests.support.bundles import Bundle, scaling_bundle
+from tests.support.schema_1 import Attack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from shearling.refs import Pin
 
 NEVER = float("inf")
+STAGED = {"outcome": "staged"}
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 
@@ -69,8 +71,22 @@ class Staged:
     def is_whole(self) -> bool:
         """Whether the directory has all files of the bundle, verified, and no others."""
         there = {path.name: path.read_bytes() for path in (self.mount / BLOBS).iterdir()}
-        proven = all(digest_of(data) == f"sha256:{name}" for name, data in there.items())
-        return set(there) == self.names() and proven
+        if set(there) != self.names() or digest_of(there[hex_of(self.pin)]) != self.pin.digest:
+            return False
+        return all(digest_as(file, there[file.hex]) == file.digest for file in self.manifest.files)
+
+
+def digest_as(file: Descriptor, data: bytes) -> str:
+    proof = Proof(file)
+    proof.update(data)
+    return proof.digest()
+
+
+def named_digest(staged: Staged, path: Path) -> str:
+    """The digest of a file, as the manifest describes the file of its name."""
+    files = {file.hex: file for file in staged.manifest.files}
+    data = path.read_bytes()
+    return digest_as(files[path.name], data) if path.name in files else digest_of(data)
 
 
 def hex_of(pin: Pin) -> str:
@@ -270,10 +286,68 @@ def test_a_bundle_is_complete_after_twenty_killed_stagers_and_one_that_finishes(
         for path in (mount / BLOBS).glob("*"):
             # A file that has a blob's name is complete at every moment.
             if len(path.name) == 64:
-                assert digest_of(path.read_bytes()) == f"sha256:{path.name}"
+                assert named_digest(staged, path) == f"sha256:{path.name}"
     assert killed
     assert staged.stage() == {"outcome": "staged"}
     assert staged.is_whole()
+
+
+# What a stager of version 0.1 left
+
+
+@pytest.fixture(params=[True, False], ids=["chunked", "whole"])
+def attack(registry: Registry, tmp_path: Path, request: pytest.FixtureRequest) -> Attack:
+    (tmp_path / "mount").mkdir()
+    return Attack.on(registry, tmp_path, chunked=request.param)
+
+
+def test_other_bytes_are_not_staged_under_a_name_that_another_version_pins(
+    attack: Attack, tmp_path: Path
+) -> None:
+    mount = tmp_path / "mount"
+    answer = stager.stage(attack.registry, mount, attack.pushed, end=NEVER)
+    assert (answer["outcome"], answer["is_final"]) == ("failed", True)
+    assert not (mount / BLOBS / attack.entry.hex).exists()
+    attack.put(attack.good)
+    assert stager.stage(attack.registry, mount, attack.approved, end=NEVER) == STAGED
+    assert (mount / BLOBS / attack.entry.hex).read_bytes() == attack.good
+
+
+def test_what_an_old_stager_left_is_staged_once_it_is_proven_and_is_not_copied(
+    attack: Attack, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    mount, pin = tmp_path / "mount", attack.approved
+    attack.put(attack.good)
+    stager.stage(attack.registry, mount, pin, end=NEVER)
+    shutil.rmtree(mount / f"{BLOBS}-proven")  # which version 0.1 does not write
+    before = [(path.name, path.stat().st_ino) for path in sorted((mount / BLOBS).iterdir())]
+    assert not stager.ensure_staged(mount, pin)
+    capfd.readouterr()
+    assert stager.stage(attack.registry, mount, pin, end=NEVER) == STAGED
+    assert logged_bytes(capfd) == 0
+    assert stager.ensure_staged(mount, pin)
+    after = [(path.name, path.stat().st_ino) for path in sorted((mount / BLOBS).iterdir())]
+    assert after == before
+
+
+def test_other_bytes_that_an_old_stager_left_are_replaced(attack: Attack, tmp_path: Path) -> None:
+    mount = tmp_path / "mount"
+    attack.put(attack.good)
+    stager.stage(attack.registry, mount, attack.approved, end=NEVER)
+    (mount / BLOBS / attack.entry.hex).unlink()
+    attack.as_version_0_1(mount / BLOBS)
+    assert not stager.ensure_staged(mount, attack.approved)
+    assert stager.stage(attack.registry, mount, attack.approved, end=NEVER) == STAGED
+    assert (mount / BLOBS / attack.entry.hex).read_bytes() == attack.good
+
+
+def test_marks_go_with_what_they_mark(staged: Staged) -> None:
+    staged.stage()
+    marks = staged.mount / f"{BLOBS}-proven"
+    assert {path.name.partition(".")[0] for path in marks.iterdir()} == staged.names()
+    prune(staged, set(), NOW)
+    prune(staged, set(), NOW + DAY)
+    assert list(marks.iterdir()) == []
 
 
 # Full disk
