@@ -472,7 +472,9 @@ def test_without_a_deployment_a_lost_create_goes_back_one_step_too(
 
 
 def test_rollback_without_an_earlier_version_is_refused(registry: Registry) -> None:
-    with pytest.raises(ModelNotFoundError, match="never set"):
+    with pytest.raises(
+        ModelNotFoundError, match=r"no alias 'prod' of model 'fraud' in .*; its aliases: none"
+    ):
         rollback("fraud", "prod", registry=registry)
     registry.set_alias("fraud", "prod", 2)
     with pytest.raises(ReleaseError, match="no version to roll fraud:prod back to"):

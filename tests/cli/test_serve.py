@@ -147,3 +147,12 @@ def test_a_pickle_is_served_only_where_it_is_allowed_and_pinned(registry: str) -
         line(process)
         answer = json.loads(answered(f"{line(process)}/infer", {"instances": [[1, 2]]}))
         assert answer["predictions"] == [[2, 3]]
+
+
+@pytest.mark.parametrize("port", ["99999", "-1", "\u00b2", "x"])
+def test_a_port_that_does_not_exist_is_refused(
+    port: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        shearling(["serve", "fraud", "--port", port])
+    assert "is not a port, which is 0 to 65535" in capsys.readouterr().err

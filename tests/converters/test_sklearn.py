@@ -387,3 +387,16 @@ def test_missing_numbers_stay_missing(registry: Registry) -> None:
     push_model(model, "fraud", example=holes, registry=registry)
     answers = load_model("fraud", registry=registry).predict(holes)
     assert answers["label"].tolist() == model.predict(holes).tolist()
+
+
+def test_the_refusal_is_that_of_the_conversion_with_floats(registry: Registry) -> None:
+    frame = pd.DataFrame({"age": [1.5, 2.5, 3.5, 4.5], "count": [1, 2, 3, 4]})
+    frame["country"] = np.array(["a", "b", np.nan, "b"], object)
+    words = make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder())
+    columns = ColumnTransformer(
+        [("numbers", StandardScaler(), ["age", "count"]), ("words", words, ["country"])]
+    )
+    model = make_pipeline(columns, LogisticRegression()).fit(frame, [0, 1, 0, 1])
+    example = frame.fillna({"country": "a"})
+    with pytest.raises(FormatError, match="strings in ONNX have no NaN"):
+        push_model(model, "mixed", example=example, registry=registry)

@@ -139,7 +139,7 @@ def test_a_model_without_inputs_is_refused(registry: Registry) -> None:
             "fraud",
             {"example": X},
             FormatError,
-            "model: LogisticRegression is a class: push an instance",
+            "model: LogisticRegression is a class: push a fitted instance",
         ),
         (scaling_graph(), None, {}, InvalidRefError, "name None is not a string"),
         (scaling_graph(), 5, {}, InvalidRefError, "name 5 is not a string"),

@@ -63,7 +63,8 @@ def _roll_back(registry: Registry, model: str, alias: str, reason: str) -> Alias
     while True:
         current = registry.alias_entry(model, alias)
         if current is None:
-            raise ModelNotFoundError(f"alias {alias!r} of model {model!r} was never set")
+            registry.resolve(f"{model}:{alias}")  # raises, with the names that exist
+            raise ModelNotFoundError(f"alias {alias!r} of model {model!r} names no version")
         first = first or current
         target = _target(registry, first)
         is_named = current.version == target.version and not current.canary

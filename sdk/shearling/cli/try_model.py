@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from shearling.cli.proxy import Upstream
 
 
+_LARGEST_PORT = 65535
+
+
 def add_commands(commands: Commands) -> None:
     """Add the commands of this module."""
     command = add_command(
@@ -60,7 +63,7 @@ def add_commands(commands: Commands) -> None:
     )
     command.add_argument(
         "--port",
-        type=int,
+        type=_port,
         default=8080,
         help="port to listen on (default: %(default)s); 0 selects a free port",
     )
@@ -78,6 +81,12 @@ def add_commands(commands: Commands) -> None:
         action="store_true",
         help="allow a pickle, which runs its code when it is loaded; REF must be a pin",
     )
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text[:6]) <= _LARGEST_PORT):
+        raise argparse.ArgumentTypeError(f"{text[:80]!r} is not a port, which is 0 to 65535")
+    return int(text)
 
 
 def _host_name(text: str) -> str:

@@ -123,12 +123,10 @@ def _convert_example(
     try:
         types = _initial_types(example, by_name=by_name, are_integers_kept=True)
         return _convert(model, types, options)
-    except FormatError as error:
-        try:
-            types = _initial_types(example, by_name=by_name, are_integers_kept=False)
-            return _convert(model, types, options)
-        except FormatError:
-            raise error from error.__cause__
+    except FormatError:
+        # If this fails too, its reason counts: that of the first try may be the integers alone.
+        types = _initial_types(example, by_name=by_name, are_integers_kept=False)
+        return _convert(model, types, options)
 
 
 def _convert(

@@ -200,7 +200,8 @@ def _save(model: Any, example: Any, options: _Options, directory: Path) -> Conve
 
     if isinstance(model, type) and (options.format != "cloudpickle" or hasattr(model, "predict")):
         raise FormatError(
-            f"model: {model.__name__} is a class: push an instance, such as {model.__name__}(...)"
+            f"model: {model.__name__} is a class: push a fitted instance, such as "
+            f"{model.__name__}(...).fit(X, y)"
         )
     if options.format == "cloudpickle":
         return cloudpickle.convert(model, example, directory, options.requirements)
