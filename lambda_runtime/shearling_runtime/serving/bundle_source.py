@@ -7,8 +7,6 @@ from contextlib import suppress
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from shearling.storage.blobs import BLOBS, staged_manifest
-
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -34,6 +32,9 @@ def locate_bundle(settings: Settings, pin: Pin, startup: StartupTimings) -> tupl
         BundleError: the bundle does not match the pin, or this version cannot read it.
         StoreError: the bundle cannot be fetched.
     """
+    # Imported here, in the thread of the fetch, while the main thread imports the model's libraries.
+    from shearling.storage.blobs import BLOBS, staged_manifest
+
     for root in (settings.mount, settings.package):
         # The mount is shared, and marked by the stager; of a package nobody marks the files.
         is_package = root == settings.package
