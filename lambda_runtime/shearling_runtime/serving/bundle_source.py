@@ -32,7 +32,7 @@ def locate_bundle(settings: Settings, pin: Pin, startup: StartupTimings) -> tupl
         BundleError: the bundle does not match the pin, or this version cannot read it.
         StoreError: the bundle cannot be fetched.
     """
-    # Imported here, in the thread of the fetch, while the main thread imports the model's libraries.
+    # Imported here, so that the import overlaps with those of the main thread.
     from shearling.storage.blobs import BLOBS, staged_manifest
 
     for root in (settings.mount, settings.package):
