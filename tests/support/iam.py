@@ -47,7 +47,7 @@ def _holds(operator: str, actual: str | None, values: list[Any]) -> bool:
             return actual == str(values[0])
         case "StringLike":
             return actual is not None and any(_matches(value, actual) for value in values)
-    raise NotImplementedError(operator)
+    raise ValueError(f"this evaluator does not know the operator {operator}")
 
 
 def _matches(pattern: str, text: str) -> bool:
