@@ -62,6 +62,8 @@ class Registries:
         local = sdk.Registry(self.mount)
         version = sdk.push_model(model, name, example=example, registry=local, **options)
         manifest = local.manifest(version.pin)
+        # Marks the files as verified, as the stager does: functions use no file without a mark.
+        local.fetch(manifest, self.blobs())
         sdk.Registry(REGISTRY).publish(manifest, self._files(manifest), {})
         self._pushed[name] = Pushed(str(version.pin), manifest)
         settle()
