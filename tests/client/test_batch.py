@@ -31,6 +31,7 @@ from shearling.protocol.binary import split
 from shearling.protocol.constants import LENGTH_HEADER
 from shearling.tensors.encoding import from_bytes
 from shearling.tensors.spec import Signature, TensorSpec
+from tests.support.attack import attack
 from tests.support.bundles import scaling_bundle
 from tests.support.fake_lambda import refusal
 from tests.support.http_server import http_api
@@ -99,7 +100,7 @@ def refused(status: int, message: str = "so it is") -> dict[str, Any]:
     return {"error": message, "status": status}
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=attack(40))
 @given(
     count=st.integers(0, 150),
     rows_per_call=st.none() | st.integers(1, 170),

@@ -24,8 +24,9 @@ from shearling.refs import Pin, Ref
 from shearling.registry.registry import REGISTRY_VARIABLE, Registry
 from shearling.storage.blobs import blob_key, fetch_blobs
 from shearling.storage.store import Store
+from tests.support.attack import attack
 from tests.support.bundles import Bundle, scaling_bundle
-from tests.support.logs import plain_log
+from tests.support.logs import append, plain_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -465,7 +466,7 @@ def commit_together(
     return Registry(store=Store(backend, "memory://stepped")), results
 
 
-@settings(max_examples=150, suppress_health_check=list(HealthCheck))
+@settings(max_examples=attack(150), suppress_health_check=list(HealthCheck))
 @given(
     plans=st.lists(
         st.lists(st.sampled_from("abc"), min_size=1, max_size=3), min_size=2, max_size=3
@@ -571,7 +572,7 @@ def test_a_push_that_died_before_its_version_is_new_when_it_is_repeated(
 def test_other_keys_below_a_log_are_ignored(names: list[str]) -> None:
     store = Store(MemoryStore(), "memory://test")
     log = plain_log(store, "models/fraud/aliases/prod")
-    assert log.append({"version": 1}) == 1
+    assert append(log, {"version": 1}) == 1
     for name in (*names, "versions/0000000009.json", "0000000009.json.bak"):
         clean = "/".join(part for part in name.split("/") if part.strip("."))
         if clean and not (len(clean) == 15 and clean.endswith(".json")):

@@ -260,7 +260,7 @@ def _bursts(dice: random.Random) -> Iterator[int]:
         yield from repeat(dice.randrange(60), dice.choice((1, 2, 5, 15, 40)))
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=attack(500), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     first_choices=st.lists(st.integers(0, 4), max_size=60),
     seed=st.integers(0, 2**32),
@@ -298,7 +298,7 @@ def test_in_any_order_an_alias_serves_what_its_log_names(
     world.assert_settled("code-2", 1024)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=attack(300), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     first_choices=st.lists(st.integers(0, 3), max_size=60),
     seed=st.integers(0, 2**32),
@@ -343,7 +343,7 @@ def test_in_any_order_a_failed_entry_never_changes_what_an_apply_preserves(
     world.assert_settled("code-2", 1024)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=attack(300), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     first_choices=st.lists(st.integers(0, 3), max_size=60),
     seed=st.integers(0, 2**32),

@@ -28,6 +28,7 @@ from shearling_runtime.events.dispatch import respond
 from shearling_runtime.serving.model_server import ModelServer
 from shearling_runtime.settings import Settings
 from shearling_runtime.telemetry import StartupTimings, log
+from tests.support.attack import attack
 from tests.support.bundles import ROWS, scaling_bundle
 from tests.support.schema_1 import Attack
 
@@ -274,7 +275,7 @@ EVENT_VALUES = st.recursive(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=attack(200))
 @given(EVENT_VALUES)
 @example({"requestContext": 5})
 @example({"requestContext": "http"})

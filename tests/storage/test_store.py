@@ -23,7 +23,7 @@ from shearling.storage.store import Store, open_store
 from tests.embedded_aws import EmbeddedAws
 from tests.support.bundles import scaling_bundle
 from tests.support.faulty_s3 import Fault, FaultyS3
-from tests.support.logs import plain_log
+from tests.support.logs import append, plain_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -231,7 +231,7 @@ def test_a_record_whose_put_met_a_fault_is_ours_and_exists_once(
     proxy, store = faulty
     log = plain_log(store, "log")
     proxy.fail(fault, landed=landed)
-    assert log.append({"who": "me"}) == 1
+    assert append(log, {"who": "me"}) == 1
     assert list(log.numbers()) == [1]
 
 
@@ -242,7 +242,7 @@ def test_repeated_faults_do_not_make_two_records(
     proxy, store = faulty
     log = plain_log(store, "log")
     proxy.fail(fault, fault, fault, landed=False)
-    assert [log.append({}), log.append({})] == [1, 2]
+    assert [append(log, {}), append(log, {})] == [1, 2]
     assert list(log.numbers()) == [1, 2]
 
 
@@ -252,7 +252,7 @@ def test_a_fault_on_a_number_of_another_writer_does_not_make_it_ours(
 ) -> None:
     proxy, store = faulty
     log = plain_log(store, "log")
-    log.append({"who": "other"})
+    append(log, {"who": "other"})
     proxy.fail(fault, landed=True)
     assert not log.create(1, {"who": "me"})
     taken = log.read(1)
@@ -265,7 +265,7 @@ def test_a_store_that_always_refuses_is_an_error(faulty: tuple[FaultyS3, Store])
     conflicts: list[Fault] = [409] * 1000
     proxy.fail(*conflicts, landed=False)
     with pytest.raises(StoreError, match=r"0000000001\.json in s3://.* refused 20 attempts"):
-        plain_log(store, "log").append({})
+        append(plain_log(store, "log"), {})
 
 
 def test_a_connection_that_always_breaks_is_an_error(
@@ -275,7 +275,7 @@ def test_a_connection_that_always_breaks_is_an_error(
     resets: list[Fault] = ["reset"] * 1000
     proxy.fail(*resets, landed=False)
     with pytest.raises(StoreError, match=r"cannot write log/0000000001\.json in s3://"):
-        plain_log(store, "log").append({})
+        append(plain_log(store, "log"), {})
     assert len(proxy.writes) < 10
 
 
@@ -447,7 +447,7 @@ def test_a_user_without_permissions_gets_access_denied(
         for attempt in (
             lambda: store.write("a", b""),
             lambda: store.folders("models"),
-            lambda: plain_log(store, "log").append({}),
+            lambda: append(plain_log(store, "log"), {}),
         ):
             with pytest.raises(StoreError, match="s3://guarded/registry: access denied") as caught:
                 attempt()

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from shearling.registry.append_log import Log
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from shearling.bundle.json_reader import Field
     from shearling.storage.store import Store
 
@@ -18,3 +20,11 @@ def plain_log(store: Store, prefix: str) -> Log[dict[str, Any]]:
 
 def _plain(_: int, root: Field) -> dict[str, Any]:
     return root.expect(dict, "an object")
+
+
+def append(log: Log[Any], fields: Mapping[str, Any]) -> int:
+    """Create the next record, as the registry's logs do, and return its number."""
+    number = log.last() + 1
+    while not log.create(number, fields):
+        number += 1
+    return number

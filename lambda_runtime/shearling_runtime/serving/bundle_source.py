@@ -84,22 +84,17 @@ def _read(paths: list[Path], first: int, part_bytes: int) -> None:
 
 
 def _fetch(settings: Settings, pin: Pin, startup: StartupTimings) -> tuple[Manifest, Path]:
-    from shearling.registry.registry import naming_verify
-
-    with naming_verify(pin):
-        return _fetch_from(settings, pin, startup)
-
-
-def _fetch_from(settings: Settings, pin: Pin, startup: StartupTimings) -> tuple[Manifest, Path]:
     with startup.step("resolve"):
-        from shearling.registry.registry import Registry
+        from shearling.registry.registry import Registry, naming_verify
         from shearling.storage.blobs import NoRoomError
 
         registry = Registry(settings.registry)
-        manifest = registry.manifest(pin)
-    # For this bundle alone: its digest pins every chunk, so no file must be read once more.
+        with naming_verify(pin):
+            manifest = registry.manifest(pin)
+    # A directory for this bundle alone: the manifest's digest pins every chunk, so no file must be
+    # hashed a second time.
     directory = settings.scratch / "shearling" / pin.hex
-    with startup.step("fetch") as step:
+    with startup.step("fetch") as step, naming_verify(pin):
         try:
             fetched = registry.fetch(manifest, directory, durable=False, shared=False)
         except NoRoomError as error:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shearling.aliases.waiting import require_served, serving_deployments, wait_for_release
+from shearling.aliases.waiting import require_served, wait_for_release
 from shearling.errors import ModelNotFoundError, ReleaseError
-from shearling.registry.records import FAILED
 from shearling.registry.registry import Registry
 
 if TYPE_CHECKING:
     import os
 
+    from shearling.registry.alias_log import AliasLog
     from shearling.registry.records import AliasEntry
 
 
@@ -66,18 +66,18 @@ def _roll_back(registry: Registry, model: str, alias: str, reason: str) -> Alias
             registry.resolve(f"{model}:{alias}")  # raises, with the names that exist
             raise ModelNotFoundError(f"alias {alias!r} of model {model!r} names no version")
         first = first or current
-        target = _target(registry, first)
+        log = registry.alias_log(model, alias)
+        target = _target(log, first)
         is_named = current.version == target.version and not current.canary
-        if is_named and not _has_failed(registry, current):
+        if is_named and not log.has_failed(current):
             return current  # another rollback was faster
-        before = registry.alias_log(model, alias).before(target)
+        before = log.before(target)
         if entry := registry.replace_entry(current, _version(target), reason, before=before):
             return entry
 
 
-def _target(registry: Registry, first: AliasEntry) -> AliasEntry:
+def _target(log: AliasLog, first: AliasEntry) -> AliasEntry:
     """Return the entry to go back to from the one that was newest when the rollback began."""
-    log = registry.alias_log(first.model, first.alias)
     served = log.served(first)
     if served is None:
         raise _nothing(first)
@@ -103,11 +103,3 @@ def _nothing(entry: AliasEntry) -> ReleaseError:
         f"there is no version to roll {entry.model}:{entry.alias} back to: no other version "
         "was ever released on this alias. Choose a version with set_alias"
     )
-
-
-def _has_failed(registry: Registry, entry: AliasEntry) -> bool:
-    newest = (
-        registry.release_log.last(deployment, entry.alias)
-        for deployment in serving_deployments(registry, entry.model, entry.alias)
-    )
-    return any(last and (last.entry, last.outcome) == (entry.number, FAILED) for last in newest)

@@ -105,6 +105,8 @@ def _canary(model: str, canary: object) -> dict[str, int] | None:
 def _whole_number(number: Any) -> int | None:
     """Convert a whole number of any type to int; return None for other values and booleans."""
     try:
-        return None if isinstance(number, bool) else operator.index(number)
+        # numpy 2.1 also has an index for its own booleans.
+        is_boolean = type(number).__name__ in ("bool", "bool_")
+        return None if is_boolean else operator.index(number)
     except TypeError:
         return None

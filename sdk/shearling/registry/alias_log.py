@@ -102,7 +102,7 @@ class AliasLog:
         if current is None:
             return 0
         served = self.served(current)
-        if served is None and not self._has_failed(current):
+        if served is None and not self.has_failed(current):
             served = current  # nothing was released yet, and this may be on its way
         if served is None:
             return 0
@@ -124,7 +124,8 @@ class AliasLog:
             others = (it.number for it in older if it.version not in (entry.version, None))
             yield from islice(others, 1)
 
-    def _has_failed(self, entry: AliasEntry) -> bool:
+    def has_failed(self, entry: AliasEntry) -> bool:
+        """Return whether the newest release on a serving function is a failure of an entry."""
         lasts = (self._releases.last(one, self._alias) for one in self._serving)
         return any(last and (last.entry, last.outcome) == (entry.number, FAILED) for last in lasts)
 

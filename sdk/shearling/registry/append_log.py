@@ -102,13 +102,6 @@ class Log(Generic[Record]):
             raise RegistryError(f"{key} cannot be written: {error}") from error
         return create(self._store, key, data)
 
-    def append(self, fields: Mapping[str, Any]) -> int:
-        """Create the next record and return its number; other writers may append concurrently."""
-        number = self.last() + 1
-        while not self.create(number, fields):
-            number += 1
-        return number
-
     def _key(self, number: int) -> str:
         # Ten digits, so that keys sort by number.
         return f"{self._prefix}/{number:010d}.json"

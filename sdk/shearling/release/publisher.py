@@ -53,6 +53,9 @@ class Publisher:
         self.passed: set[str] = set()
         #: Numbers of those that failed their last check in this release.
         self.wrong: set[str] = set()
+        #: Numbers of those that failed before another releaser recorded an outcome. That releaser
+        #: may have checked them since, so their next check decides.
+        self.doubted: set[str] = set()
 
     def ensure_version(self, pin: str, trigger: Trigger) -> FunctionConfiguration:
         """Return a version with a pin and `$LATEST`'s code and configuration; publish it if needed.
@@ -91,17 +94,21 @@ class Publisher:
             check = self._target.function.check
             while reason := rejection_reason(*check(version.number), pin, version):
                 if not is_denied(reason):
+                    self.doubted.discard(version.number)
                     self.wrong.add(version.number)
                     raise CheckFailedError(reason)
                 if not grace.covers_denial():
                     raise CheckNotRunError(reason)
                 self._clock.pause(4)
         self.passed.add(version.number)
+        self.doubted.discard(version.number)
         self.wrong.discard(version.number)
 
-    def forget_passed(self) -> None:
-        """Check passed versions again, because another releaser may have checked them since."""
+    def doubt_verdicts(self) -> None:
+        """Check every version again, because another releaser may have checked it since."""
         self.passed.clear()
+        self.doubted |= self.wrong
+        self.wrong.clear()
 
     def _prepare(self, pin: str, latest: FunctionConfiguration, trigger: Trigger) -> None:
         """Check that a bundle fits into the function, and stage it if a file system is mounted."""

@@ -119,7 +119,7 @@ class _Reconciliation:
             try:
                 snapshot = self.target.read_snapshot()
                 if snapshot.number != number:
-                    self.publisher.forget_passed()
+                    self.publisher.doubt_verdicts()
                 number = snapshot.number
                 is_apply = self.trigger is Trigger.APPLY
                 good = last_good_snapshot(self.target, snapshot) if is_apply else None
@@ -163,7 +163,8 @@ class _Reconciliation:
         latest: FunctionConfiguration | None = None
         try:
             latest = self.target.function.latest()
-            is_wrong = not self.publisher.wrong.isdisjoint(snapshot.alias.versions)
+            failed = self.publisher.wrong | self.publisher.doubted
+            is_wrong = not failed.isdisjoint(snapshot.alias.versions)
             failure = snapshot.known_failure(latest) if self._is_scheduled else None
             if failure and not is_wrong:
                 return self._outcome(snapshot, FAILED, snapshot.alias.version, failure.reason)
@@ -193,7 +194,7 @@ class _Reconciliation:
         version = self.publisher.ensure_version(pin, self.trigger)
         if (
             version.number not in snapshot.alias.versions
-            or version.number in self.publisher.wrong
+            or version.number in self.publisher.wrong | self.publisher.doubted
             or not is_proven(self.target, snapshot, version)
         ):
             self.publisher.check(version, pin)
@@ -239,7 +240,7 @@ class _Reconciliation:
         published = {one.number: one for one in self.target.function.versions()}
         number, weights = alias.version, dict(alias.weights)
         if self._may_stay(snapshot, published):
-            weights = {it: weights[it] for it in weights if it not in self.publisher.wrong}
+            weights = {it: weights[it] for it in weights if not self._is_wrong(it, published)}
         else:
             number, weights = self._fallback(snapshot, published), {}
         if (number, weights) != (alias.version, dict(alias.weights)):
@@ -260,11 +261,17 @@ class _Reconciliation:
             raise ConflictError(f"{self.target.alias!r} was moved while it was being released")
         if not version.pin:
             return True
-        if version.number in self.publisher.wrong:
+        if self._is_wrong(version.number, published):
             return False
         if is_proven(self.target, snapshot, version):
             return True
         return self.target.is_named(snapshot.alias) and self._passes(version, untold=False)
+
+    def _is_wrong(self, number: str, published: Mapping[str, FunctionConfiguration]) -> bool:
+        """Return whether a version failed its last check; a check in doubt is run again."""
+        if number in self.publisher.doubted and number in published:
+            return not self._passes(published[number], untold=False)
+        return number in self.publisher.wrong | self.publisher.doubted
 
     def _fallback(
         self, snapshot: AliasSnapshot, published: Mapping[str, FunctionConfiguration]
@@ -329,7 +336,9 @@ class _Reconciliation:
             "code_sha256": configuration.code_sha256 if configuration else "",
             "configuration": configuration.sha256 if configuration else "",
             "reason": reason,
-            "wrong": wrong_versions(snapshot, self.publisher.wrong, self.publisher.passed),
+            "wrong": wrong_versions(
+                snapshot, self.publisher.wrong | self.publisher.doubted, self.publisher.passed
+            ),
         }
         # Lambda's messages may differ each time, and a scheduled run needs no record of that.
         compared = [name for name in fields if name != "reason" or not self._is_scheduled]

@@ -39,42 +39,6 @@ def s3_configuration() -> tuple[S3Config, Callable[[], S3Credential] | None]:
     return _boto3_configuration()
 
 
-def list_by_boto3(bucket: str, root: str, prefix: str) -> tuple[list[str], list[str]]:
-    """Return the names of objects and of folders directly below a prefix, whatever their keys.
-
-    Args:
-        bucket: the bucket.
-        root: prefix of the registry in the bucket; may be empty.
-        prefix: below the root.
-
-    Raises:
-        StoreError: the bucket cannot be listed.
-    """
-    import boto3
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    folder = "".join(f"{part}/" for part in (root, prefix) if part)
-    configuration = _configuration()
-    names: list[str] = []
-    folders: list[str] = []
-    try:
-        client = boto3.client(
-            "s3",
-            region_name=os.environ.get("AWS_REGION"),
-            endpoint_url=configuration.get("endpoint"),
-            config=Config(connect_timeout=3),
-        )
-        pages = client.get_paginator("list_objects_v2")
-        for page in pages.paginate(Bucket=bucket, Prefix=folder, Delimiter="/"):
-            names += [it["Key"].removeprefix(folder) for it in page.get("Contents", [])]
-            prefixes = [it["Prefix"] for it in page.get("CommonPrefixes", [])]
-            folders += [it.removeprefix(folder).removesuffix("/") for it in prefixes]
-    except (BotoCoreError, ClientError) as error:
-        raise StoreError(f"cannot list {folder} in s3://{bucket}: {error}") from error
-    return names, folders
-
-
 def _configuration(region: str | None = None, endpoint: str | None = None) -> S3Config:
     environment = os.environ
     region = region or environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")

@@ -64,6 +64,21 @@ class S3Objects:
             raise
         return True
 
+    def list_folder(self, prefix: str) -> tuple[list[str], list[str]]:
+        """Return the names of the objects and of the folders directly below a prefix.
+
+        Keys can be any that S3 stores, such as `a//b`, which obstore refuses to list.
+        """
+        folder = f"{self.key(prefix)}/"
+        names: list[str] = []
+        folders: list[str] = []
+        pages = self._client.get_paginator("list_objects_v2")
+        for page in pages.paginate(Bucket=self.bucket, Prefix=folder, Delimiter="/"):
+            names += [item["Key"].removeprefix(folder) for item in page.get("Contents", [])]
+            prefixes = [item["Prefix"] for item in page.get("CommonPrefixes", [])]
+            folders += [each.removeprefix(folder).removesuffix("/") for each in prefixes]
+        return names, folders
+
     def head(self, name: str) -> tuple[str, str]:
         """Return the SHA-256 checksum that S3 keeps of an object, and its version; empty if none.
 

@@ -15,7 +15,7 @@ from obstore.store import LocalStore, MemoryStore, S3Store
 
 from shearling.bundle.digests import CHUNK_BYTES, Proof
 from shearling.errors import IntegrityError, StoreError
-from shearling.storage.s3 import list_by_boto3, s3_configuration
+from shearling.storage.s3 import s3_configuration
 from shearling.storage.s3_objects import PARALLEL_PARTS, S3Objects, store_error
 
 if TYPE_CHECKING:
@@ -227,13 +227,18 @@ class Store:
                 listing = obstore.list_with_delimiter(self._backend, prefix)
             except (exceptions.InvalidPathError, exceptions.GenericError) as error:
                 # S3 keeps keys such as `a//b` and `a/../b`, and obstore lists none beside them.
-                if not (isinstance(self._backend, S3Store) and _is_odd_key(error)):
+                if self._objects is None or not _is_odd_key(error):
                     raise
-                parts = urlsplit(self.uri)
-                names, folders = list_by_boto3(parts.netloc, parts.path.strip("/"), prefix)
-                return sorted(names), sorted(folders)
+                return self._list_any_key(prefix, self._objects)
         paths = [entry["path"] for entry in listing["objects"]]
         return _last_parts(paths), _last_parts(listing["common_prefixes"])
+
+    def _list_any_key(self, prefix: str, objects: S3Objects) -> tuple[list[str], list[str]]:
+        try:
+            names, folders = objects.list_folder(prefix)
+        except Exception as error:  # the errors of boto3 have no common class
+            raise store_error("list", prefix, self.uri, error) from error
+        return sorted(names), sorted(folders)
 
     @contextmanager
     def _translated(

@@ -28,6 +28,7 @@ from shearling_runtime.serving.model_server import ModelServer
 from tests.protocol.test_csv_rows import frame_server
 from tests.runtime.events.test_event_sources import columns_model
 from tests.runtime.test_runtime import Call, serve, settings_of
+from tests.support.attack import attack
 from tests.support.http_server import http_api
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def test_schemathesis_finds_no_error(
     operation = api[f"/v2/models/fraud{path}"]["POST" if path == "/infer" else "GET"]
 
     @settings(
-        max_examples=60 if path == "/infer" else 5,
+        max_examples=attack(60) if path == "/infer" else 5,
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )

@@ -29,6 +29,7 @@ from shearling_runtime.http.decompression import REQUEST_LIMIT
 from shearling_runtime.serving.answer_size import ANSWER_LIMIT
 from shearling_runtime.serving.model_server import ModelServer
 from tests.runtime.test_runtime import Call, event, serve, settings_of
+from tests.support.attack import attack
 from tests.support.http_server import PAYLOADS, event_alb
 
 if TYPE_CHECKING:
@@ -133,6 +134,15 @@ def test_a_response_above_the_load_balancers_limit_is_a_413(server: ModelServer)
     answer = post(server, rows.tobytes(), payload="alb", Inference_Header_Content_Length="0")
     assert answer["statusCode"] == 413
     assert "a load balancer returns 1,048,576 at most. Send fewer rows" in answer["body"]
+
+
+def test_a_json_body_is_not_taken_for_the_bytes_of_a_tensor(server: ModelServer) -> None:
+    body = b'{"a": 1}' * 2  # 16 bytes, as two rows of two floats have
+    headers = {"Inference_Header_Content_Length": "0", "Content_Type": "Application/JSON"}
+    answer = post(server, body, **headers)
+    assert answer["statusCode"] == 400
+    assert "Send it as application/octet-stream" in answer["body"]
+    assert post(server, body, Inference_Header_Content_Length="0")["statusCode"] == 200
 
 
 def test_headers_of_a_rest_api_may_be_only_in_the_multi_value_map(
@@ -558,7 +568,7 @@ _MALFORMED = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=attack(300), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     document=_MALFORMED | _JSON,
     tail=st.binary(max_size=9),
@@ -577,7 +587,7 @@ def test_any_request_is_answered_or_refused_with_a_4xx_and_a_reason(
         assert list(content(answer)[0]) == ["error"]
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=attack(200), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(document=_MALFORMED)
 def test_no_direct_request_is_a_server_error(server: ModelServer, document: object) -> None:
     answer = respond(document, Call(), server)
