@@ -186,7 +186,8 @@ class _Reconciliation:
             weights[self._checked_version(snapshot, desired.canary).number] = desired.share
         if moves := not self._is_current(snapshot, version.number, weights):
             self._move(snapshot, version.number, weights)
-        recorded = self._record(snapshot, RELEASED, version.number, version)
+        # A move is always recorded: whoever recorded something else meanwhile must be noticed.
+        recorded = self._record(snapshot, RELEASED, version.number, version, always=moves)
         return self._outcome(snapshot, RELEASED if moves or recorded else UNCHANGED, version.number)
 
     def _checked_version(self, snapshot: AliasSnapshot, pin: str) -> FunctionConfiguration:
@@ -243,8 +244,12 @@ class _Reconciliation:
             weights = {it: weights[it] for it in weights if not self._is_wrong(it, published)}
         else:
             number, weights = self._fallback(snapshot, published), {}
+        function, name = self.target.function, self.target.alias
         if (number, weights) != (alias.version, dict(alias.weights)):
-            self.target.function.move(self.target.alias, alias, number, weights)
+            function.move(name, alias, number, weights)
+        elif function.alias(name).revision != alias.revision:
+            # Without a move no revision is compared, and the decision was about another version.
+            raise ConflictError(f"{name!r} was moved while it was being released")
         return number
 
     def _may_stay(
@@ -317,8 +322,12 @@ class _Reconciliation:
         lambda_version: str,
         configuration: FunctionConfiguration | None,
         reason: str = "",
+        *,
+        always: bool = False,
     ) -> bool:
         """Append a record to the release log, unless its last record is the same.
+
+        With `always`, it is also appended then.
 
         Returns:
             Whether a record was appended.
@@ -344,7 +353,9 @@ class _Reconciliation:
         compared = [name for name in fields if name != "reason" or not self._is_scheduled]
         if outcome == RELEASED:
             compared.remove("wrong")  # nobody waits for it
-        if snapshot.last and all(getattr(snapshot.last, name) == fields[name] for name in compared):
+        last = snapshot.last
+        is_same = last and all(getattr(last, name) == fields[name] for name in compared)
+        if is_same and not always:
             return False
         target, fields["timings"] = self.target, self.stopwatch.timings()
         fields["success"] = target.registry.release_log.success_up_to(
