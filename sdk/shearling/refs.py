@@ -85,12 +85,12 @@ class Ref:
 
 
 def is_model(name: str) -> bool:
-    """Say whether this may be the name of a model."""
+    """Return whether a text is a valid name of a model."""
     return _MODEL.fullmatch(name) is not None
 
 
 def is_alias(name: str) -> bool:
-    """Say whether this may be the name of an alias."""
+    """Return whether a text is a valid name of an alias."""
     return _ALIAS.fullmatch(name) is not None and name not in _RESERVED
 
 

@@ -289,7 +289,7 @@ def test_a_log_is_its_unbroken_sequence_from_one(numbers: set[int]) -> None:
 
 def test_nobody_writes_a_record_that_no_reader_takes() -> None:
     registry = memory_registry(1)
-    with pytest.raises(RegistryError, match=r"cannot be written: it has .* bytes, and 65,536 are"):
+    with pytest.raises(RegistryError, match=r"cannot be written: it has .* bytes, but 65,536 are"):
         registry.set_alias("fraud", "prod", 1, reason="x" * RECORD_BYTES)
     with pytest.raises(RegistryError, match=r"canary\.percent"):
         registry.set_alias("fraud", "prod", 1, canary={"version": 1, "percent": 10**9})
@@ -310,7 +310,7 @@ def test_a_large_record_is_not_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(MemoryStore(), "memory://test")
     store.write("log/0000000001.json", b"x" * 10_000_000)
     monkeypatch.setattr("shearling.storage.store.bytes", pytest.fail, raising=False)
-    with pytest.raises(InvalidRecordError, match=r"10,000,000 bytes, and 65,536 are allowed"):
+    with pytest.raises(InvalidRecordError, match=r"10,000,000 bytes, but 65,536 are allowed"):
         plain_log(store, "log").read(1)
 
 

@@ -1,7 +1,7 @@
-"""What became of the last attempt to stage a bundle, as the stager itself noted it.
+"""The outcome of the last attempt to stage each bundle, as recorded by the stager.
 
-Lambda takes the stager's answer to the releaser, but whoever may invoke the releaser can send it
-the same event. So the releaser asks the stager, and the stager answers from these notes.
+Lambda passes the stager's response on to the releaser, but everyone who may invoke the releaser can
+send such an event. So the releaser requests the outcome from the stager, which reads these files.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _FOLDER = "attempts"
-_CUT_OFF = "the stager was cut off; its log says by what"
+_CUT_OFF = "the stager was stopped before it finished; its log has the reason"
 
 
 def begin(mount: Path, name: str) -> None:
-    """Note that an attempt begins: should it be cut off, this is what stays."""
+    """Record that an attempt begins; this remains if the stager is stopped."""
     path = mount / _FOLDER / name
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps({"outcome": UNFINISHED, "reason": _CUT_OFF, "is_begun": True}))
 
 
 def end(mount: Path, name: str, answer: Mapping[str, Any]) -> None:
-    """Note how an attempt ended; what is staged speaks for itself."""
+    """Record the outcome of an attempt, or remove the record if the bundle is staged."""
     path = mount / _FOLDER / name
-    with suppress(OSError):  # a full disk: the note that it began stays
+    with suppress(OSError):  # on a full disk, the record of the beginning remains
         if answer["outcome"] == STAGED:
             path.unlink(missing_ok=True)
         else:
@@ -40,16 +40,16 @@ def end(mount: Path, name: str, answer: Mapping[str, Any]) -> None:
 
 
 def last(mount: Path, name: str, lock: Path) -> dict[str, Any] | None:
-    """Return how the last attempt ended, or None if none is known.
+    """Return the outcome of the last attempt, or None if there is none.
 
     Args:
-        mount: where the file system is mounted.
-        name: of the bundle's manifest.
-        lock: held by a stager that is at it.
+        mount: directory of the mounted file system.
+        name: hex digest of the bundle's manifest.
+        lock: file that a running stager has locked.
     """
     try:
         note = json.loads((mount / _FOLDER / name).read_text())
-    except (FileNotFoundError, ValueError):  # none, or one whose stager was cut off
+    except (FileNotFoundError, ValueError):  # no record, or an incomplete one
         return None
     if note.pop("is_begun", False):
         note["is_running"] = _is_held(lock)

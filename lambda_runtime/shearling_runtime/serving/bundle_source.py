@@ -36,7 +36,7 @@ def locate_bundle(settings: Settings, pin: Pin, startup: StartupTimings) -> tupl
     from shearling.storage.blobs import BLOBS, staged_manifest
 
     for root in (settings.mount, settings.package):
-        # The mount is shared, and marked by the stager; of a package nobody marks the files.
+        # The stager marks the files on the mount. The files of a package have no marks.
         is_package = root == settings.package
         if root and (manifest := staged_manifest(root / BLOBS, pin, verify=is_package)):
             startup.note(source=str(root))

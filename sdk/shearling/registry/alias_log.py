@@ -1,7 +1,7 @@
-"""The entries of one alias: which one is current, which serves, and what a rollback returns to.
+"""The entries of one alias: the current one, the served one, and the target of a rollback.
 
-Every entry records the one that served before it, so that a rollback need not read the whole log.
-Entries that were written before this was recorded are searched for, a bounded way back.
+Every entry records the entry that a rollback from it returns to, so a rollback does not read the
+whole log. Entries of 0.1 do not record it; for them a bounded number of older entries is searched.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from shearling.registry.release_log import ReleaseLog
     from shearling.storage.store import Store
 
-#: How many older records are read for an entry that does not say what was before it.
+#: Number of older records that are read for an entry of 0.1.
 _SEARCHED = 100
 
 
@@ -58,7 +58,7 @@ class AliasLog:
     def append(
         self, version: int, canary: Mapping[str, int] | None, *, reason: str, by: str
     ) -> AliasEntry:
-        """Write the next entry, whatever others write meanwhile."""
+        """Write the next entry; other writers may append concurrently."""
         fields = {"version": version, "canary": canary, "reason": reason, "by": by}
         while True:
             last = self._log.last()
@@ -66,8 +66,8 @@ class AliasLog:
             before = self._before_next(version, current)
             if before > last:
                 if self._log.last() > last:
-                    continue  # an entry that was written since we looked serves already
-                before = 0  # a release of an entry that the log does not have
+                    continue  # an entry that was written meanwhile is served already
+                before = 0  # the release names an entry that the log does not have
             if entry := self._write(last + 1, fields, before):
                 return entry
 
@@ -85,7 +85,8 @@ class AliasLog:
     def served(self, newest: AliasEntry) -> AliasEntry | None:
         """Return the newest entry that was released on a function that serves the alias.
 
-        Without such a function, it is `newest` itself. None if no entry was ever released.
+        Returns:
+            `newest` if no function serves the alias; None if no entry was ever released.
         """
         if not self._serving:
             return newest
@@ -98,12 +99,12 @@ class AliasLog:
         return max(self._searched(entry), default=0) if entry.before is None else entry.before
 
     def _before_next(self, version: int, current: AliasEntry | None) -> int:
-        """Return what a rollback returns to from an entry that is about to be written."""
+        """Return the number that the entry to be written records as its rollback target."""
         if current is None:
             return 0
         served = self.served(current)
         if served is None and not self.has_failed(current):
-            served = current  # nothing was released yet, and this may be on its way
+            served = current  # nothing was released yet, and this release may be in progress
         if served is None:
             return 0
         return self.before(served) if served.version in (version, None) else served.number
@@ -113,7 +114,7 @@ class AliasLog:
         return self._log.read(number) if is_written else None
 
     def _searched(self, entry: AliasEntry) -> Iterator[int]:
-        """Yield numbers of older entries that served, as far as they are looked for."""
+        """Yield the numbers of older served entries among a bounded number of records."""
         for one in self._serving:
             for release in islice(self._successes(one), _SEARCHED):
                 if release.entry < entry.number and release.version not in (entry.version, None):
@@ -134,7 +135,7 @@ class AliasLog:
 
     @property
     def _serving(self) -> list[Deployment]:
-        """The functions that serve the alias, as they were when this was first read."""
+        """The functions that serve the alias, read once."""
         # Not `functools.cached_property`: up to Python 3.11 all threads wait for one lock of it.
         if self._deployments is None:
             deployments = self._releases.deployments(self._model)

@@ -1,7 +1,8 @@
-"""Read records strictly: who may push or promote writes them, so nothing in them is believed.
+"""Read records strictly: everyone who may push or promote can write them.
 
-A record is at most 64 KiB of UTF-8 JSON. Each kind has one function that checks every field it
-knows and ignores the others. What fails raises `InvalidRecordError`, which names key and field.
+A record is at most 64 KiB of UTF-8 JSON. Each kind of record has one function that checks every
+known field and ignores unknown fields. An invalid record raises `InvalidRecordError`, which names
+the key and the field.
 """
 
 from __future__ import annotations
@@ -29,30 +30,30 @@ if TYPE_CHECKING:
 
     from shearling.storage.store import Store
 
-#: No record is larger. A record of 300 MB would take a releaser's memory three times over.
+#: Size limit of a record. Parsing a record of 300 MB takes more memory than a releaser has.
 RECORD_BYTES = 64 * 1024
 
-#: How deep the values of a record may be nested.
+#: Maximum depth of nested values.
 _DEPTH = 16
 
-#: Keys have ten digits.
+#: Numbers of records are below this, because keys have ten digits.
 NUMBER_LIMIT = 10**10
 
-#: What a canary may get of the requests; all or nothing is another version.
+#: Allowed percentages of a canary.
 PERCENT = range(1, 100)
 
 _Record = TypeVar("_Record")
 
 
 class InvalidRecordError(RegistryError):
-    """What is stored under the key of a record is none."""
+    """The object under the key of a record is not a valid record."""
 
 
 def read_record(store: Store, key: str, parse: Callable[[Field], _Record]) -> _Record | None:
-    """Return what a record says, or None if there is none.
+    """Read and parse a record; return None if the key does not exist.
 
     Raises:
-        InvalidRecordError: what is there is no record of this kind.
+        InvalidRecordError: the object is not a valid record of this kind.
     """
     try:
         data = store.read(key, limit=RECORD_BYTES)
@@ -62,14 +63,14 @@ def read_record(store: Store, key: str, parse: Callable[[Field], _Record]) -> _R
 
 
 def parse_record(data: bytes, parse: Callable[[Field], _Record]) -> _Record:
-    """Return what the bytes of a record say.
+    """Parse the bytes of a record.
 
     Raises:
-        BundleError: they are no record of this kind; the message names the field.
-        InvalidRefError: a name in it is not allowed.
+        BundleError: the bytes are not a valid record of this kind; the message names the field.
+        InvalidRefError: a name in the record is not allowed.
     """
     if len(data) > RECORD_BYTES:
-        raise BundleError(f"it has {len(data):,} bytes, and {RECORD_BYTES:,} are allowed")
+        raise BundleError(f"it has {len(data):,} bytes, but {RECORD_BYTES:,} are allowed")
     try:
         document = json.loads(data.decode())
     except RecursionError:
@@ -101,7 +102,7 @@ def read_alias_entry(model: str, alias: str, number: int, root: Field) -> AliasE
     before = None
     if "before" in root.expect(dict, "an object"):
         place = root["before"]
-        # Always an older one, so that following it comes to an end.
+        # It must be older, so that following it always ends.
         before = 0 if place.value is None else _number(place, number)
     return AliasEntry(
         number=number,
@@ -166,7 +167,7 @@ def _lambda_version(place: Field) -> str:
 
 
 def _check_values(document: object) -> None:
-    """Refuse what cannot be counted with, compared or written again."""
+    """Refuse values that canonical JSON cannot contain."""
     level: list[object] = [document]
     for _ in range(_DEPTH):
         if not level:
@@ -177,7 +178,7 @@ def _check_values(document: object) -> None:
 
 
 def _checked(value: object) -> list[object]:
-    """Return what a value holds, if it is one that a record may have."""
+    """Check one value, and return the values inside it."""
     match value:
         case dict():
             return [*value, *value.values()]
@@ -187,7 +188,9 @@ def _checked(value: object) -> list[object]:
             try:
                 value.encode()
             except UnicodeEncodeError as error:
-                raise BundleError("it has half a character, which UTF-8 cannot write") from error
+                raise BundleError(
+                    "a string contains half of a surrogate pair, which UTF-8 cannot encode"
+                ) from error
         case float() if not abs(value) < float("inf"):
             raise BundleError(f"{value} is not a number")
         case int() if abs(value) >= INTEGER_LIMIT:

@@ -76,7 +76,7 @@ class ReleaseLog:
             if release and release.outcome == RELEASED:
                 yield release
             if release and release.success is not None:
-                # What came between is no success: it need not be read.
+                # The records in between are not successes, so they need not be read.
                 number = release.success
 
     def success_up_to(self, deployment: Deployment, alias: str, last: Release | None) -> int:

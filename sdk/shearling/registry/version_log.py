@@ -46,7 +46,7 @@ class VersionLog:
         """Return the record of a version; None if there is none.
 
         Raises:
-            InvalidRecordError: what is there is no record.
+            InvalidRecordError: the record is invalid.
         """
         return self._log.read(number)
 
@@ -62,7 +62,7 @@ class VersionLog:
         """Create a version for a digest, or return the one that exists.
 
         A digest never gets two versions, because version n+1 is created only after the digest of
-        version n is indexed; n is the newest valid one. A writer that sees n indexes it, looks up
+        version n, the newest valid one, is indexed. A writer that sees n indexes it and looks up
         its own digest. If the index does not have the digest, no version up to n is the same
         bundle, and only one writer can create n+1.
 
@@ -97,12 +97,12 @@ class VersionLog:
         version = self._log.find(number) if number else None
         if number is None or version is None or version.pin.digest != digest:
             return None
-        # Who may push may also write a record of any number, and an index that names it.
+        # Everyone who may push can write a record of any number, and an index that names it.
         return number if number <= self.last() else None
 
     def _index(self, number: int, digest: str) -> None:
         if self.find(digest) is None:
-            # Every writer's is the same.
+            # Concurrent writers write the same bytes.
             create(self._store, self._digest_key(digest), canonical_json({"version": number}))
 
     def _digest_key(self, digest: str) -> str:

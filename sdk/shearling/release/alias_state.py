@@ -124,10 +124,10 @@ class Target:
         }
 
     def is_named(self, alias: LambdaAlias) -> bool:
-        """Say whether the log has lately named each model that an alias shows.
+        """Return whether a recent entry of the log names each model that the Lambda alias serves.
 
-        An alias shows what it was released with, or, if a releaser was cut off, what one of the
-        newest entries names. Older entries are not read: the log only grows.
+        An alias serves a released entry or, if a releaser was stopped, one of the newest entries.
+        Older entries are not read, because the log only grows.
         """
         shown = [pin for pin in self.pins(alias).values() if pin]
         entries = self._latest_entries()

@@ -186,7 +186,7 @@ class _Reconciliation:
             weights[self._checked_version(snapshot, desired.canary).number] = desired.share
         if moves := not self._is_current(snapshot, version.number, weights):
             self._move(snapshot, version.number, weights)
-        # A move is always recorded: whoever recorded something else meanwhile must be noticed.
+        # A move is always recorded, which fails if another releaser recorded an outcome meanwhile.
         recorded = self._record(snapshot, RELEASED, version.number, version, always=moves)
         return self._outcome(snapshot, RELEASED if moves or recorded else UNCHANGED, version.number)
 
@@ -352,7 +352,7 @@ class _Reconciliation:
         # Lambda's messages may differ each time, and a scheduled run needs no record of that.
         compared = [name for name in fields if name != "reason" or not self._is_scheduled]
         if outcome == RELEASED:
-            compared.remove("wrong")  # nobody waits for it
+            compared.remove("wrong")  # alone, it is not worth a record
         last = snapshot.last
         is_same = last and all(getattr(last, name) == fields[name] for name in compared)
         if is_same and not always:

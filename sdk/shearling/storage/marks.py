@@ -1,10 +1,10 @@
-"""Marks beside a directory of blobs that bundles share: which files were proven to be their names.
+"""Marks for the files in a shared directory of blobs whose digests were verified.
 
-A file's name and size do not prove it. Version 0.1 gave a file its name after proving only the
-chunks that a manifest listed, whoever wrote that manifest; what it left in a directory, or still
-writes there, looks like any other file. A mark is an empty file whose name says which blob, inode
-and time of change were proven. So it does not hold for a file that replaces the one it was made
-for, and looking for it takes one request to a network file system.
+The name and the size of a file do not prove its bytes: version 0.1 gave a file its name after it
+had verified only the chunks that a manifest listed. Files of 0.1 look like any other file. A mark
+is an empty file whose name contains the blob, the inode and the modification time of the verified
+file. So a mark is not valid for a file that replaces the verified one, and checking it takes one
+request to a network file system.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     import os
     from pathlib import Path
 
-#: Where nothing can be written nothing is marked; it is proven each time.
+#: Errors of a directory that cannot be written. Its files are not marked, and verified each time.
 _READ_ONLY = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 def is_marked(path: Path, status: os.stat_result) -> bool:
-    """Say whether the file at a path, of this status, was proven to be the blob of its name."""
+    """Return whether the file with this path and status has a mark."""
     return _mark(path, status).exists()
 
 
 def mark(path: Path, status: os.stat_result) -> None:
-    """Say of a file that it was proven to be the blob of its name.
+    """Mark a file whose digest was verified.
 
     Raises:
-        OSError: the mark cannot be made, though something can be written there.
+        OSError: the mark cannot be written, although the directory is writable.
     """
     place = _mark(path, status)
     try:
@@ -41,7 +41,7 @@ def mark(path: Path, status: os.stat_result) -> None:
 
 
 def forget(path: Path) -> None:
-    """Remove all marks of a file that is removed."""
+    """Remove all marks of a file that was deleted."""
     for place in _directory(path).glob(f"{path.name}.*"):
         place.unlink(missing_ok=True)
 
@@ -51,5 +51,5 @@ def _mark(path: Path, status: os.stat_result) -> Path:
 
 
 def _directory(path: Path) -> Path:
-    # Not among the blobs: version 0.1 prunes what it does not know there.
+    # Not in the directory of blobs, because 0.1 prunes unknown files there.
     return path.parent.with_name(f"{path.parent.name}-proven")

@@ -1,4 +1,4 @@
-"""Prove that blobs in a store are what their names say, and put those that are missing there."""
+"""Verify blobs in a store, upload missing ones and replace damaged ones."""
 
 from __future__ import annotations
 
@@ -18,23 +18,22 @@ if TYPE_CHECKING:
     from shearling.bundle.digests import Descriptor
     from shearling.storage.store import Store
 
-#: Ranges that are read at once, and so are in memory.
+#: Number of ranges that are read in parallel, and so are in memory.
 _PARALLEL = 8
 
-#: How often a put is tried again when the store refuses and yet nothing is there.
+#: Number of attempts while the store refuses a put although the key does not exist.
 _UNDECIDED_LIMIT = 5
 
-
-#: How often one put is tried again that fails, and nothing is there. Parts are tried one by one.
+#: Number of retries of a put in one request that fails. Multipart uploads retry single parts.
 _FAILURE_LIMIT = 3
 
 
 def prove_blob(store: Store, file: Descriptor, advance: Callable[[int], object] = int) -> None:
-    """Read all of a blob, and refuse it if it is not what its name says.
+    """Read a whole blob and compare its digest.
 
     Raises:
-        IntegrityError: it has other bytes, or none.
-        StoreError: it cannot be read.
+        IntegrityError: the blob is damaged or missing.
+        StoreError: the blob cannot be read.
     """
     key = blob_key(file.hex)
     what = f"{file.path} ({key} in {store.uri})"
@@ -60,14 +59,15 @@ def prove_blob(store: Store, file: Descriptor, advance: Callable[[int], object] 
 def put_blob(
     store: Store, file: Descriptor, path: Path, advance: Callable[[int], object] = int
 ) -> int:
-    """Have a store hold a blob, and return how many bytes were sent for it.
+    """Upload a blob unless the store has it, and return the number of bytes sent.
 
-    One that is there is proven, by S3's checksum if there is one. One that is damaged is replaced,
-    if the store permits.
+    An existing blob is verified, by S3's checksum if it has one. A damaged blob is replaced if the
+    store permits that.
 
     Raises:
-        IntegrityError: the file has changed since it was described; or the blob is damaged, and
-            the store permits no repair: the message has what the bucket's owner does.
+        IntegrityError: the file has changed since it was described; or the blob is damaged and the
+            store does not permit a replacement, and the message has the steps of the bucket's
+            owner.
         StoreError: the store failed.
     """
     key = blob_key(file.hex)
@@ -77,11 +77,11 @@ def put_blob(
                 if store.upload(key, path, file, advance):
                     return file.size
             except StoreError as error:
-                # The connection broke, or the store failed: the put may have landed all the same.
+                # The put may have succeeded although the connection broke or the store failed.
                 is_over = error.denied or file.size > CHUNK_BYTES or attempt >= _FAILURE_LIMIT
                 if is_over and store.size(key) is None:
                     raise
-            continue  # refused, or not known: look what is there
+            continue  # refused or unknown: check which blob exists now
         try:
             _check_blob(store, file)
         except IntegrityError as damage:
@@ -89,11 +89,14 @@ def put_blob(
             return file.size
         advance(file.size)
         return 0
-    raise StoreError(f"{key} in {store.uri} is refused, though nothing is there")
+    raise StoreError(
+        f"cannot write {key} in {store.uri}: the store refused {_UNDECIDED_LIMIT} attempts "
+        "although the key does not exist"
+    )
 
 
 def _check_blob(store: Store, file: Descriptor) -> None:
-    """As `prove_blob`, without reading what S3 has a checksum of."""
+    """Verify a blob by S3's checksum if it has one, else by reading it."""
     key = blob_key(file.hex)
     expected = _expected_checksum(file)
     if store.size(key) != file.size or not expected or store.checksum(key) != expected:
@@ -101,9 +104,9 @@ def _check_blob(store: Store, file: Descriptor) -> None:
 
 
 def _expected_checksum(file: Descriptor) -> str:
-    """Return what S3 has as the checksum of a blob that `upload` put there; empty if none fits."""
+    """Return the checksum that S3 has of a blob from `upload`; empty if it would prove nothing."""
     if not file.is_proven_by_ranges:
-        return ""  # it would prove the chunks alone
+        return ""  # the checksum would prove only the chunks
     if not file.chunks:
         return base64.b64encode(bytes.fromhex(file.hex)).decode()
     if file.chunk_bytes != CHUNK_BYTES:
@@ -128,15 +131,15 @@ def _repair(
 
 
 def _steps(store: Store, file: Descriptor) -> str:
-    """Return what the owner of a bucket does about a damaged blob."""
+    """Return the steps with which the owner of a bucket restores a damaged blob."""
     key = blob_key(file.hex)
     if store.objects is None:
-        return "the registry does not permit to overwrite it: remove the file and push again"
+        return "the registry does not permit overwriting it: delete the file and push again"
     place = f"--bucket {store.objects.bucket} --key {store.objects.key(key)}"
     version = store.object_version(key) or "null"
     return (
-        f"the bucket does not permit to overwrite it, and its version {version} is wrong. The "
-        "bucket's owner removes that version, which brings back the one before: with the "
-        "statement RefuseToDeleteModels out of the bucket's policy for that time, `aws s3api "
-        f"delete-object {place} --version-id {version}`. Then push again"
+        f"the bucket does not permit overwriting it, and its version {version} is damaged. The "
+        "bucket's owner deletes that version, which restores the previous one: remove the "
+        "statement RefuseToDeleteModels from the bucket's policy, run `aws s3api "
+        f"delete-object {place} --version-id {version}`, and restore the policy. Then push again"
     )

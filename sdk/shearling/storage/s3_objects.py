@@ -1,4 +1,4 @@
-"""What obstore lacks of S3: multipart uploads that only create, checksums and object versions."""
+"""S3 requests that obstore does not have: create-only multipart uploads, checksums, versions."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef
 
-#: Parts of an upload under way at once: each must be through before a request times out, on the
-#: slowest uplink that a notebook has.
+#: Number of parts that are uploaded in parallel. On a slow uplink each must finish before its
+#: request times out.
 PARALLEL_PARTS = 4
 
-#: Answers to a completion that do not say whether there is an object now: another upload is under
-#: way (409) or was first (412).
+#: Statuses of a completion after which the key must be read: another upload is in progress (409) or
+#: was completed first (412).
 _UNDECIDED = frozenset({409, 412})
 
 _DENIED = 403
@@ -38,13 +38,16 @@ class S3Objects:
         self._prefix = prefix
 
     def key(self, name: str) -> str:
-        """Return the whole key of what has a name below the prefix."""
+        """Return the full key of a name below the prefix."""
         return f"{self._prefix}/{name}" if self._prefix else name
 
     def create(self, name: str, parts: Iterable[bytes]) -> bool:
-        """Upload parts as an object that must not exist; False if that is not decided.
+        """Upload parts as an object that must not exist yet.
 
-        Whatever `parts` raises is raised, and nothing is stored then.
+        An exception of `parts` is raised, and nothing is stored.
+
+        Returns:
+            False if S3 refused, which does not prove that another writer created the object.
         """
         place: dict[str, Any] = {"Bucket": self.bucket, "Key": self.key(name)}
         answer = self._client.create_multipart_upload(**place, ChecksumAlgorithm="SHA256")
@@ -55,9 +58,9 @@ class S3Objects:
                 **upload, MultipartUpload={"Parts": sent}, IfNoneMatch="*"
             )
         except BaseException as error:
-            with suppress(Exception):  # what is wrong is known already
+            with suppress(Exception):  # the first error is the one to raise
                 self._client.abort_multipart_upload(**upload)
-            # NoSuchUpload: an earlier try of the completion has landed.
+            # NoSuchUpload: an earlier attempt of the completion succeeded.
             status, code = _answer(error)
             if status in _UNDECIDED or code == "NoSuchUpload":
                 return False
@@ -80,9 +83,9 @@ class S3Objects:
         return names, folders
 
     def head(self, name: str) -> tuple[str, str]:
-        """Return the SHA-256 checksum that S3 keeps of an object, and its version; empty if none.
+        """Return the SHA-256 checksum and the version of an object; empty if it has none.
 
-        Of an object in parts it is the checksum of the parts' checksums: `<base64>-<parts>`.
+        The checksum of a multipart object is that of its parts' checksums: `<base64>-<parts>`.
         """
         answer = self._client.head_object(
             Bucket=self.bucket, Key=self.key(name), ChecksumMode="ENABLED"
@@ -94,7 +97,7 @@ class S3Objects:
         with ThreadPoolExecutor(PARALLEL_PARTS, "upload") as pool:
             waiting: set[Future[CompletedPartTypeDef]] = set()
             for number, part in enumerate(parts, 1):
-                if len(waiting) == PARALLEL_PARTS:  # no more of the file in memory
+                if len(waiting) == PARALLEL_PARTS:  # limits the memory
                     done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                     for each in done:
                         each.result()
@@ -131,14 +134,14 @@ class S3Objects:
 
 
 def store_error(verb: str, key: str, uri: str, error: Exception) -> StoreError:
-    """Say what boto3's error means, as `Store` does of obstore's."""
+    """Convert an error of boto3 to a StoreError."""
     text = " ".join(str(error).split())
     message = f"cannot {verb} {key} in {uri}: {text:.500}"
     return StoreError(message, denied=_answer(error)[0] == _DENIED)
 
 
 def _answer(error: BaseException) -> tuple[int, str]:
-    """Return the status and S3's own word for an error; 0 and empty if it is none of S3's."""
+    """Return the HTTP status and the error code of S3; 0 and empty for other errors."""
     answer = getattr(error, "response", None)
     if not isinstance(answer, dict):
         return 0, ""

@@ -76,7 +76,7 @@ class Store:
                     return bytes(found.bytes())
         except _KeyMissingError:
             return None
-        raise TooLargeError(f"{key} in {self.uri} has {size:,} bytes, and {limit:,} are allowed")
+        raise TooLargeError(f"{key} in {self.uri} has {size:,} bytes, but {limit:,} are allowed")
 
     def read_range(self, key: str, start: int, end: int) -> memoryview:
         """Return the bytes of a key from offset `start` up to, but excluding, `end`.
@@ -226,7 +226,7 @@ class Store:
             try:
                 listing = obstore.list_with_delimiter(self._backend, prefix)
             except (exceptions.InvalidPathError, exceptions.GenericError) as error:
-                # S3 keeps keys such as `a//b` and `a/../b`, and obstore lists none beside them.
+                # S3 allows keys such as `a//b` and `a/../b`, at which obstore's listing fails.
                 if self._objects is None or not _is_odd_key(error):
                     raise
                 return self._list_any_key(prefix, self._objects)
@@ -353,7 +353,7 @@ def _s3(bucket: str, prefix: str) -> S3Store:
 
 
 def _is_odd_key(error: Exception) -> bool:
-    """Say whether a listing failed at a key that obstore cannot read."""
+    """Return whether a listing failed at a key that obstore refuses."""
     is_path = isinstance(error, exceptions.InvalidPathError)
     return is_path or "invalid list response" in str(error).lower()
 
