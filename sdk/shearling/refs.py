@@ -49,7 +49,9 @@ class Pin:
         """
         ref = Ref.parse(text)
         if not isinstance(ref.selector, int) or ref.digest is None:
-            raise InvalidRefError(f"{text!r} is not pinned: write <model>:<version>@sha256:<hex>")
+            raise InvalidRefError(
+                f"{text!r:.80} is not pinned: write <model>:<version>@sha256:<hex>"
+            )
         return cls(ref.model, ref.selector, ref.digest)
 
 
@@ -73,14 +75,16 @@ class Ref:
         check_model(model)
         if at and not (_DIGEST.fullmatch(digest) and _VERSION.fullmatch(selector)):
             raise InvalidRefError(
-                f"ref {text!r}: write a pin as <model>:<version>@sha256:<64 hex digits>"
+                f"ref {text!r:.80}: write a pin as <model>:<version>@sha256:<64 hex digits>"
             )
         if not colon or selector == _NEWEST:
             return cls(model)
         if _VERSION.fullmatch(selector):
             return cls(model, int(selector), digest or None)
         if selector[:1].isdigit():
-            raise InvalidRefError(f"ref {text!r}: a version is a number from 1, as in {model}:1")
+            raise InvalidRefError(
+                f"ref {text!r:.80}: a version is a number from 1, as in {model}:1"
+            )
         return cls(model, check_alias(selector))
 
 
@@ -102,7 +106,7 @@ def check_model(name: str) -> str:
     """
     if not is_model(name):
         raise InvalidRefError(
-            f"model {name!r}: a name has 1 to 48 characters of a-z, 0-9 and '-', "
+            f"model {name!r:.80}: a name has 1 to 48 characters of a-z, 0-9 and '-', "
             "and starts with a letter or digit"
         )
     return name
@@ -116,7 +120,7 @@ def check_alias(name: str) -> str:
     """
     if not is_alias(name):
         raise InvalidRefError(
-            f"alias {name!r}: a name has 1 to 48 characters of a-z, 0-9 and '-' and starts with "
+            f"alias {name!r:.80}: a name has 1 to 48 characters of a-z, 0-9 and '-' and starts with "
             f"a letter; reserved names are {', '.join(sorted(_RESERVED))}"
         )
     return name
