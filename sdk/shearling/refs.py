@@ -120,8 +120,8 @@ def check_alias(name: str) -> str:
     """
     if not is_alias(name):
         raise InvalidRefError(
-            f"alias {name!r:.80}: a name has 1 to 48 characters of a-z, 0-9 and '-' and starts with "
-            f"a letter; reserved names are {', '.join(sorted(_RESERVED))}"
+            f"alias {name!r:.80}: a name has 1 to 48 characters of a-z, 0-9 and '-' and starts "
+            f"with a letter; reserved names are {', '.join(sorted(_RESERVED))}"
         )
     return name
 
