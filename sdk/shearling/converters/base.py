@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from shearling.bundle.example import Example
     from shearling.bundle.manifest import Environment
+    from shearling.converters.original import Original
     from shearling.tensors.spec import Signature
 
     Tensors = Mapping[str, NDArray[Any]]
@@ -28,7 +29,8 @@ class ConvertedModel:
         files: local file for each path inside the bundle.
         signature: names, datatypes and shapes of inputs and outputs.
         inputs: the example, as an array for each input name.
-        expected: the original model's answers to `inputs`, by output name.
+        expected: the original model's answers to the very example, by output name.
+        original: the original model, to be asked about other rows.
         options: settings that the format needs to load the files.
         environment: the Python version and packages that a pickle needs; None for ONNX.
         missing_value_examples: for each input name, rows in which a value of that input is missing,
@@ -43,6 +45,7 @@ class ConvertedModel:
     signature: Signature
     inputs: Tensors
     expected: Tensors
+    original: Original
     options: Mapping[str, Any] = field(default_factory=dict)
     environment: Environment | None = None
     missing_value_examples: Mapping[str, Sequence[Example]] = field(default_factory=dict)

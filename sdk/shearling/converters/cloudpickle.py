@@ -9,6 +9,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from shearling.bundle.manifest import Environment
+from shearling.converters.original import Original
 from shearling.errors import FormatError
 from shearling.formats.cloudpickle import ARRAY_INPUT, PINNED, PythonPredictor, as_tensor
 from shearling.tensors.dtypes import datatype_of
@@ -66,6 +67,7 @@ def convert(
         signature=Signature(inputs=specs, outputs=_specs(outputs, rows)),
         inputs=inputs,
         expected=outputs,
+        original=Original(rows=inputs, answer=PythonPredictor(model, takes).answers),
         options={"takes": takes} | ({"columns": columns} if columns else {}),
         environment=_environment(data, requirements),
     )

@@ -69,12 +69,14 @@ def convert(
     import onnxruntime
 
     from shearling.converters.base import ConvertedModel
+    from shearling.converters.original import Original
     from shearling.tensors.inputs import columns_of, to_tensors
 
     source = model if isinstance(model, str | Path) else _write(model, directory / "original.onnx")
     if not Path(source).is_file():
         raise FormatError(f"model: file {source} does not exist")
-    original = open_session(Path(source), None)
+    # Without optimisations, so that an error of an optimisation is found too.
+    original = open_session(Path(source), None, optimize=False)
     inputs = _specs(original.get_inputs(), "input")
     outputs = _specs(original.get_outputs(), "output")
     columns = columns_of(example, inputs)
@@ -94,6 +96,9 @@ def convert(
         ),
         inputs=tensors,
         expected=expected,
+        original=Original(
+            rows=tensors, answer=lambda rows: OnnxPredictor(original).predict(rows, names)
+        ),
         options={
             "ir": entry.ir_version,
             "opset": _opsets(entry),
@@ -115,7 +120,7 @@ def _optimise(source: Path, directory: Path) -> tuple[onnx.ModelProto, dict[str,
             "optimized_model_external_initializers_file_name": _WEIGHTS,
             "optimized_model_external_initializers_min_size_in_bytes": "1024",
         }
-    open_session(source, None, optimized=str(graph_path), **entries)
+    open_session(source, None, entries, optimized=graph_path)
     graph = onnx.load(str(graph_path), load_external_data=False)
     _drop_unused_opsets(graph)
     files = {_ENTRY: graph_path}

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shearling.converters import boosting, onnx, onnx_graph, probes, sklearn_checks, sklearn_trees
+from shearling.converters.original import Original, example_values, like_example
 from shearling.errors import FormatError
 from shearling.tensors.comparison import ATOL, RTOL, compare
 from shearling.tensors.inputs import as_matrix, is_frame, named_arrays
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -101,8 +102,16 @@ def convert(
         # Rounding decides the label where classes tie, so compare only the probabilities.
         return {name: answers[name] for name in answers.keys() - {"label"}} or answers
 
+    def native(values: Tensors) -> Any:
+        return like_example(values, example)
+
     return replace(
         converted,
+        original=Original(
+            rows=example_values(example, None if by_name else _INPUT),
+            answer=lambda values: _answers(model, native(values), graph_answers),
+            margin=_margin_of(model, native),
+        ),
         missing_value_examples=probes.missing_value_examples(rows, specs, answer),
         resampled_example=probes.resampled_example(rows, specs, answer),
     )
@@ -305,3 +314,29 @@ def _estimator_answer(model: Any, output: str, rows: Any) -> NDArray[Any] | None
         answer = np.stack(answer, axis=1)
     answer = np.asarray(answer.toarray() if hasattr(answer, "toarray") else answer)
     return answer.astype(object) if answer.dtype.kind == "U" else answer
+
+
+def _margin_of(model: Any, native: Callable[[Tensors], Any]) -> Callable[[Tensors], Any] | None:
+    """Return a function for how far a classifier's label is ahead of the next class."""
+    rank = next(
+        (
+            getattr(model, name)
+            for name in ("decision_function", "predict_proba")
+            if hasattr(model, name)
+        ),
+        None,
+    )
+    if rank is None or not hasattr(model, "classes_"):
+        return None
+
+    def margin(values: Tensors) -> NDArray[Any]:
+        scores = rank(native(values))
+        scores = np.stack(scores, axis=1) if isinstance(scores, list) else np.asarray(scores)
+        if scores.ndim == 1:  # two classes: the sign decides
+            gap: NDArray[Any] = np.abs(scores)
+        else:
+            best = np.partition(scores, -2, axis=-1)
+            gap = best[..., -1] - best[..., -2]
+        return gap
+
+    return margin

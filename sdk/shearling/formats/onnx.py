@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from shearling.errors import FormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import onnxruntime
@@ -64,7 +64,7 @@ def load(manifest: Manifest, directory: Path, settings: LoadSettings) -> OnnxPre
     path = directory / manifest.file(manifest.entry).hex
     entries = {} if manifest.options.get("prepack", True) else {"disable_prepacking": "1"}
     try:
-        return OnnxPredictor(open_session(path, settings.threads, **entries))
+        return OnnxPredictor(open_session(path, settings.threads, entries))
     except FormatError as error:
         raise FormatError(f"{error}{_version_hint(manifest)}") from error
 
@@ -86,14 +86,22 @@ def _version_hint(manifest: Manifest) -> str:
     )
 
 
-def open_session(path: Path, threads: int | None, **entries: str) -> onnxruntime.InferenceSession:
+def open_session(
+    path: Path,
+    threads: int | None,
+    entries: Mapping[str, str] | None = None,
+    *,
+    optimize: bool = True,
+    optimized: Path | None = None,
+) -> onnxruntime.InferenceSession:
     """Create an ONNX Runtime session on the CPU.
 
     Args:
         path: path of the graph.
         threads: number of threads for one prediction; None takes ONNX Runtime's default.
-        **entries: session options of ONNX Runtime without the prefix `session.`. The additional
-            option `optimized` is a path to write the optimised graph to.
+        entries: session options of ONNX Runtime, by name without the prefix `session.`.
+        optimize: whether ONNX Runtime optimises the graph.
+        optimized: path to write the graph to after hardware-independent optimisations.
 
     Raises:
         FormatError: ONNX Runtime cannot load the graph.
@@ -107,10 +115,12 @@ def open_session(path: Path, threads: int | None, **entries: str) -> onnxruntime
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if threads is not None:
         options.intra_op_num_threads = threads
-    if target := entries.pop("optimized", None):
-        options.optimized_model_filepath = target
+    if not optimize:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if optimized is not None:
+        options.optimized_model_filepath = str(optimized)
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    for key, value in entries.items():
+    for key, value in (entries or {}).items():
         options.add_session_config_entry(f"session.{key}", value)
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
