@@ -320,3 +320,13 @@ def test_concurrent_calls_each_keep_a_connection(monkeypatch: pytest.MonkeyPatch
         client.close()
     np.testing.assert_array_equal(outputs["X"], np.arange(60))
     assert len(connections) <= 21  # one more if the signature's connection is still in use
+
+
+@pytest.mark.parametrize("value", [ROWS, {"X": ROWS}, pd.DataFrame(ROWS, columns=["a", "b"])])
+def test_a_server_that_lists_no_inputs_is_asked_by_whole_requests(value: Any) -> None:
+    metadata: dict[str, Any] = {"name": "fraud", "inputs": [], "outputs": None, "parameters": None}
+    model = connect(TARGET, client=answering(metadata).client)
+    with pytest.raises(
+        InvalidRequestError, match=r"metadata list no inputs.* to the model's `call`"
+    ):
+        model.infer(value)

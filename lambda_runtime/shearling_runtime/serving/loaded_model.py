@@ -10,6 +10,7 @@ from shearling.bundle.example import Example
 from shearling.errors import DeadlineError, FormatError, InvalidRequestError, PredictionError
 from shearling.formats.base import LoadSettings, load_bundle
 from shearling.protocol import instances, requests, responses
+from shearling.protocol.metadata import signature_metadata
 from shearling.tensors.comparison import compare
 from shearling.tensors.conversion import differing_row_counts
 from shearling_runtime.serving.answer_size import check_outputs
@@ -24,10 +25,13 @@ if TYPE_CHECKING:
     from shearling.protocol.requests import InferRequest
     from shearling.protocol.responses import InferResponse
     from shearling.refs import Pin
-    from shearling.tensors.spec import TensorSpec
     from shearling_runtime.serving.inference_input import InferenceInput
     from shearling_runtime.settings import Settings
     from shearling_runtime.telemetry import StartupTimings
+
+#: Keys of the metadata's parameters that have a fact of the bundle or are absent, whatever the
+#: push's metadata say.
+_FACTS = frozenset({"columns", "digest", "independent_rows"})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,8 +61,7 @@ class LoadedModel:
             "name": self.pin.model,
             "versions": [str(self.pin.version)],
             "platform": f"shearling_{self.manifest.format}",
-            "inputs": [_spec_document(spec) for spec in signature.inputs],
-            "outputs": [_spec_document(spec) for spec in signature.outputs],
+            **signature_metadata(signature),
             "parameters": self._parameters(),
         }
 
@@ -86,7 +89,9 @@ class LoadedModel:
         if document is None or (isinstance(document, dict) and "instances" in document):
             request = self._parse_other(query)
         else:
-            request = requests.parse_request(document, self.manifest.signature, query.tail)
+            request = requests.parse_request(
+                document, self.manifest.signature, query.tail, self._columns
+            )
         try:
             outputs = self.predictor.predict(request.inputs, request.outputs)
         except Exception as error:  # any error of the model
@@ -123,9 +128,15 @@ class LoadedModel:
 
     def _parameters(self) -> dict[str, Any]:
         """Return the metadata of the push; facts of the bundle override keys of the same name."""
-        metadata = {key: value for key, value in self.manifest.metadata.items() if key != "columns"}
-        columns = {"columns": self._columns} if self._columns else {}
-        return metadata | columns | {"digest": self.pin.digest}
+        metadata = {
+            key: value for key, value in self.manifest.metadata.items() if key not in _FACTS
+        }
+        facts: dict[str, Any] = {"digest": self.pin.digest}
+        if self._columns:
+            facts["columns"] = self._columns
+        if not self.manifest.signature.independent_rows:
+            facts["independent_rows"] = False
+        return metadata | facts
 
     def _check_rows(self, inputs: Tensors) -> None:
         """Refuse inputs that differ in the number of rows, after the model failed on them.
@@ -145,7 +156,7 @@ class LoadedModel:
         if query.is_raw:
             from shearling.protocol.binary import raw_request
 
-            return raw_request(query.tail, signature)
+            return raw_request(query.tail, signature, self._columns)
         if query.csv is not None:
             from shearling.protocol.csv_rows import parse_csv
 
@@ -153,7 +164,7 @@ class LoadedModel:
         document = query.document
         if isinstance(document, dict) and "inputs" not in document:
             return instances.parse_instances(document, signature, self._columns)
-        return requests.parse_request(document, signature, query.tail)
+        return requests.parse_request(document, signature, query.tail, self._columns)
 
 
 def load(
@@ -205,7 +216,3 @@ def _table(request: InferRequest, outputs: Tensors) -> InferResponse:
     from shearling.protocol.csv_rows import csv_of
 
     return responses.InferResponse({}, csv=csv_of(request, outputs))
-
-
-def _spec_document(spec: TensorSpec) -> dict[str, Any]:
-    return {"name": spec.name, "datatype": spec.datatype, "shape": list(spec.shape)}

@@ -16,21 +16,22 @@ from shearling.bundle.canonical_json import canonical_json
 from shearling.bundle.digests import SMALLEST_CHUNK, Descriptor
 from shearling.bundle.json_reader import check_value, read_json
 from shearling.bundle.options import read_options
+from shearling.bundle.signatures import CATEGORIES, read_signature, requirements, signature_document
 from shearling.errors import BundleError, InvalidRefError, UnsupportedSchemaError
 from shearling.refs import check_model
-from shearling.tensors.spec import DATATYPES, Signature, TensorSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from shearling.bundle.json_reader import Field
+    from shearling.tensors.spec import Signature
 
 
 #: The newest schema that is read, and written where a manifest needs it.
 SCHEMA = 2
 
 #: What a manifest may require of its readers.
-_KNOWN_REQUIREMENTS: frozenset[str] = frozenset()
+_KNOWN_REQUIREMENTS = frozenset({CATEGORIES})
 
 _UPGRADE = "upgrade shearling, or rebuild the function's package"
 
@@ -77,7 +78,8 @@ class Manifest:
         options: settings for loading, which the format defines.
         metadata: the user's metadata.
         environment: Python version and packages; None for a format that needs neither.
-        requires: names of features that a reader must know; other readers refuse the bundle.
+        requires: names of features that a reader must know; other readers refuse the bundle. What
+            the signature requires is added.
     """
 
     model: str
@@ -90,6 +92,10 @@ class Manifest:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     environment: Environment | None = None
     requires: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        required = sorted({*self.requires, *requirements(self.signature)})
+        object.__setattr__(self, "requires", tuple(required))
 
     @property
     def schema(self) -> int:
@@ -116,10 +122,7 @@ class Manifest:
                 "format": self.format,
                 "entry": self.entry,
                 "files": [_descriptor_dict(file) for file in self.files],
-                "signature": {
-                    "inputs": [_spec_dict(spec) for spec in self.signature.inputs],
-                    "outputs": [_spec_dict(spec) for spec in self.signature.outputs],
-                },
+                "signature": signature_document(self.signature),
                 "example": {
                     "path": self.example.path,
                     "rtol": repr(self.example.rtol),
@@ -154,17 +157,6 @@ def _descriptor_dict(file: Descriptor) -> dict[str, object]:
     return document
 
 
-def _spec_dict(spec: TensorSpec) -> dict[str, object]:
-    document: dict[str, object] = {
-        "name": spec.name,
-        "datatype": spec.datatype,
-        "shape": list(spec.shape),
-    }
-    if not spec.nullable:
-        document["nullable"] = False
-    return document
-
-
 def _read_manifest(root: Field) -> Manifest:
     schema, requires = _read_schema(root)
     check_value(root.value)
@@ -176,10 +168,10 @@ def _read_manifest(root: Field) -> Manifest:
     paths = [file.path for file in files]
     if len(set(paths)) < len(paths):
         raise BundleError("two files have the same path", field="files")
-    signature = Signature(
-        inputs=_read_specs(root["signature"]["inputs"]),
-        outputs=_read_specs(root["signature"]["outputs"]),
-    )
+    signature = read_signature(root["signature"])
+    if missing := set(requirements(signature)).difference(requires):
+        # An older reader must have been warned of it.
+        raise BundleError(f"the signature needs {min(missing)!r} in it", field="requires")
     return Manifest(
         model=model,
         format=root["format"].text(),
@@ -250,35 +242,6 @@ def _read_descriptor(place: Field, schema: int) -> Descriptor:
             field=f"{place.path}.digest",
         )
     return file
-
-
-def _read_specs(place: Field) -> tuple[TensorSpec, ...]:
-    specs = tuple(_read_spec(item) for item in place.items())
-    if not specs:
-        raise BundleError("a signature needs at least one tensor", field=place.path)
-    if len({spec.name for spec in specs}) < len(specs):
-        raise BundleError("two tensors have the same name", field=place.path)
-    return specs
-
-
-def _read_spec(place: Field) -> TensorSpec:
-    datatype = place["datatype"].text()
-    if datatype not in DATATYPES:
-        raise BundleError(
-            f"{datatype!r:.80} is not one of {', '.join(sorted(DATATYPES))}",
-            field=f"{place.path}.datatype",
-        )
-    shape = tuple(item.expect(int, "an integer") for item in place["shape"].items())
-    if any(size < -1 for size in shape):
-        raise BundleError(
-            f"{list(shape)} has a size below -1 (-1 is any size)", field=f"{place.path}.shape"
-        )
-    return TensorSpec(
-        name=place["name"].text(),
-        datatype=datatype,
-        shape=shape,
-        nullable=place.get("nullable", True).expect(bool, "true or false"),
-    )
 
 
 def _read_environment(place: Field) -> Environment | None:

@@ -14,12 +14,14 @@ from shearling.errors import (
     PredictionError,
     UnknownModelError,
 )
-from shearling.tensors.spec import Signature, TensorSpec
+from shearling.protocol.metadata import read_columns, read_signature
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
+
+    from shearling.tensors.spec import Signature
 
 #: Error class for each status of a response: the class that the runtime raised.
 _ERRORS_BY_STATUS: dict[int, type[InferenceError]] = {
@@ -81,10 +83,8 @@ class RemoteModel(ABC):
         """Inputs and outputs of the model; requested once."""
         if self._signature is None:
             document = self.metadata()
-            self._columns = tuple(document.get("parameters", {}).get("columns", ()))
-            self._signature = Signature(
-                inputs=_specs(document["inputs"]), outputs=_specs(document["outputs"])
-            )
+            self._signature = read_signature(document)
+            self._columns = read_columns(document)
         return self._signature
 
     @property
@@ -137,7 +137,7 @@ class RemoteModel(ABC):
 
         Raises:
             InvalidRequestError: the value does not fit the model's signature, or the model accepts
-                only a fixed number of rows.
+                only a fixed number of rows, or the answers to rows depend on each other.
             RowsFailedError: some rows failed. The error holds these rows with the reasons, and the
                 outputs of all other rows.
             InferenceError: the model's signature could not be read.
@@ -198,10 +198,3 @@ class RemoteModel(ABC):
         Returns:
             The response's JSON document, and the bytes after it.
         """
-
-
-def _specs(documents: list[Mapping[str, Any]]) -> tuple[TensorSpec, ...]:
-    return tuple(
-        TensorSpec(name=spec["name"], datatype=spec["datatype"], shape=tuple(spec["shape"]))
-        for spec in documents
-    )

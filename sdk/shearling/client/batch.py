@@ -67,8 +67,8 @@ def infer_rows(
         max_concurrency: number of calls at a time.
 
     Raises:
-        InvalidRequestError: the model accepts only a fixed number of rows, or the inputs differ in
-            the number of rows.
+        InvalidRequestError: the model accepts only a fixed number of rows, the inputs differ in the
+            number of rows, or the rows need several calls although they depend on each other.
         RowsFailedError: some rows failed.
     """
     for name, value in (("rows_per_call", rows_per_call), ("max_concurrency", max_concurrency)):
@@ -77,7 +77,16 @@ def infer_rows(
     count = _count(inputs, signature)
     if count == 0:
         return infer(inputs)
-    calls = _Calls(infer, inputs, rows_per_call or rows_per_call_of(inputs, signature), count)
+    size = rows_per_call or rows_per_call_of(inputs, signature)
+    if not signature.independent_rows:
+        if count > size:
+            raise InvalidRequestError(
+                f"this model's answer to a row depends on the other rows of the request, so the "
+                f"{count} rows cannot be split into calls of {size}: use `infer` for the rows that "
+                "belong together"
+            )
+        return infer(inputs)
+    calls = _Calls(infer, inputs, size, count)
     with progress(title, count, unit=" rows") as advance:
         calls.run(max_concurrency, advance)
     return calls.outputs()

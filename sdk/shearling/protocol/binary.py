@@ -10,12 +10,13 @@ import orjson
 from shearling.errors import InvalidRequestError
 from shearling.protocol.constants import LENGTH_HEADER, header_number
 from shearling.protocol.requests import InferRequest, tensor_document
+from shearling.tensors.categories import check_categories
 from shearling.tensors.conversion import check_missing, shown
 from shearling.tensors.dtypes import datatype_of
 from shearling.tensors.encoding import from_bytes, to_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -47,11 +48,18 @@ def split(data: bytes, length: str) -> tuple[bytes, memoryview]:
     return data[:end], memoryview(data)[end:]
 
 
-def raw_request(data: bytes | memoryview, signature: Signature) -> InferRequest:
+def raw_request(
+    data: bytes | memoryview, signature: Signature, columns: Sequence[str] = ()
+) -> InferRequest:
     """Parse a body that has only the bytes of the model's single input.
 
     As in Triton, a variable size is computed from the length of the body, the body of a BYTES input
     is one element, and the response has all outputs as binary data.
+
+    Args:
+        data: the body.
+        signature: signature of the model.
+        columns: column names of the model's only input, for error messages.
 
     Raises:
         InvalidRequestError: the model has several inputs, or the bytes do not match the input.
@@ -80,6 +88,7 @@ def raw_request(data: bytes | memoryview, signature: Signature) -> InferRequest:
     except InvalidRequestError as error:
         raise InvalidRequestError(f"body: read as {spec}: {error}") from error
     check_missing(array, spec, "body")
+    check_categories({spec.name: array}, signature.categorical, columns, place="body")
     outputs = tuple(output.name for output in signature.outputs)
     return InferRequest(
         id=None, inputs={spec.name: array}, outputs=outputs, binary=frozenset(outputs)

@@ -14,6 +14,7 @@ from shearling.protocol.csv_fields import Field
 from shearling.protocol.csv_tables import open_table, row_blocks
 from shearling.protocol.instances import check_rows, row_count
 from shearling.protocol.requests import InferRequest
+from shearling.tensors.categories import check_categories
 from shearling.tensors.conversion import shown
 
 if TYPE_CHECKING:
@@ -93,17 +94,18 @@ def parse_csv(
             Field(spec, (i,), (label,), place)
             for spec, i, label in zip(specs, order, names, strict=True)
         ]
-    _read(table, fields, has_names=has_names)
+    first_row = 1 + has_names
+    _read(table, fields, first_row, has_names=has_names)
     if not fields[0]:
         raise InvalidRequestError(f"{place}: no rows")
     inputs = {field.spec.name: field.tensor() for field in fields}
+    check_categories(inputs, signature.categorical, columns, place=place, first_row=first_row)
     return InferRequest(id=None, inputs=inputs, outputs=signature.output_names, rows="csv")
 
 
-def _read(table: Table, fields: Sequence[Field], *, has_names: bool) -> None:
-    """Read the rows of a table into the fields."""
+def _read(table: Table, fields: Sequence[Field], row: int, *, has_names: bool) -> None:
+    """Read the rows of a table, of which the first has the number `row`, into the fields."""
     width = table.width
-    row = 1 + has_names
     for block in table.blocks(has_names=has_names):
         numbers = block.numbers()
         cells: list[str] = []

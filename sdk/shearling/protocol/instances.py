@@ -14,6 +14,7 @@ import numpy as np
 from shearling.errors import InvalidRequestError, PredictionError
 from shearling.protocol.requests import InferRequest, id_of, wanted_outputs
 from shearling.protocol.responses import InferResponse
+from shearling.tensors.categories import check_categories
 from shearling.tensors.conversion import check_array, shown
 from shearling.tensors.dtypes import datatype_of
 from shearling.tensors.json_values import array_of
@@ -49,6 +50,8 @@ def parse_instances(
         values = _by_name(instances, signature, columns)
     else:
         values = _by_place(instances, signature)
+    inputs = {spec.name: _tensor(values[spec.name], spec) for spec in signature.inputs}
+    check_categories(inputs, signature.categorical, columns, place="instances")
     outputs, binary = wanted_outputs(document, signature)
     if binary:
         raise InvalidRequestError(
@@ -57,7 +60,7 @@ def parse_instances(
         )
     return InferRequest(
         id=id_of(document),
-        inputs={spec.name: _tensor(values[spec.name], spec) for spec in signature.inputs},
+        inputs=inputs,
         outputs=outputs,
         rows="objects" if are_objects else "values",
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from shearling.errors import InvalidRequestError
+from shearling.tensors.categories import check_categories
 from shearling.tensors.conversion import (
     check_missing,
     check_shape,
@@ -22,7 +23,7 @@ from shearling.tensors.encoding import from_bytes
 from shearling.tensors.json_values import array_of, check_empty
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -76,7 +77,10 @@ _NO_TAIL = _Tail(b"")
 
 
 def parse_request(
-    document: object, signature: Signature, tail: bytes | memoryview = b""
+    document: object,
+    signature: Signature,
+    tail: bytes | memoryview = b"",
+    columns: Sequence[str] = (),
 ) -> InferRequest:
     """Parse a request of tensors and check it against a signature.
 
@@ -84,6 +88,7 @@ def parse_request(
         document: decoded JSON of the request.
         signature: signature of the model.
         tail: the bytes after the JSON, with the data of inputs that have a `binary_data_size`.
+        columns: column names of the model's only input, for error messages.
 
     Raises:
         InvalidRequestError: the request is malformed or does not match the signature; the message
@@ -109,6 +114,8 @@ def parse_request(
     if len(inputs) < len(specs):
         missing = ", ".join(str(spec) for name, spec in specs.items() if name not in inputs)
         raise InvalidRequestError(f"inputs: missing {missing}")
+    if signature.categorical:
+        check_categories(inputs, signature.categorical, columns)
     outputs, binary = wanted_outputs(document, signature)
     return InferRequest(request_id, inputs, outputs, binary)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shearling.errors import InvalidRequestError
+from shearling.tensors.categories import check_categories
 from shearling.tensors.conversion import check_array
 
 if TYPE_CHECKING:
@@ -120,13 +121,18 @@ def to_tensors(
     if is_frame(value) and len(specs) == 1 and names != [str(name) for name in value.columns]:
         value = _ordered_matrix(value, columns)
     arrays = named_arrays(value)
+    if not specs and arrays != {}:
+        raise InvalidRequestError(
+            "the model's metadata list no inputs, so a value cannot be made a request: pass a "
+            "whole request of the Open Inference Protocol to the model's `call`"
+        )
     if arrays is None:
         if len(specs) > 1:
             raise InvalidRequestError(
                 f"the model has {len(specs)} inputs: pass a dict of arrays, or a DataFrame, with "
                 f"{', '.join(map(str, specs))}"
             )
-        arrays = {names[0]: as_array(value, f"input {names[0]!r}" if names else "the input")}
+        arrays = {names[0]: as_array(value, f"input {names[0]!r}")}
     if missing := [str(spec) for spec in specs if spec.name not in arrays]:
         raise InvalidRequestError(f"inputs: missing {', '.join(missing)}")
     if unknown := [name for name in arrays if name not in names]:
@@ -134,7 +140,9 @@ def to_tensors(
             f"inputs: {unknown[0]!r} is not an input of the model; it takes "
             f"{', '.join(map(str, specs))}"
         )
-    return {spec.name: _to_tensor(arrays[spec.name], spec) for spec in specs}
+    tensors = {spec.name: _to_tensor(arrays[spec.name], spec) for spec in specs}
+    check_categories(tensors, specs, columns)
+    return tensors
 
 
 def as_array(value: Any, what: str) -> NDArray[Any]:

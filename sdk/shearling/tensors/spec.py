@@ -1,9 +1,10 @@
-"""The signature of a model: name, datatype and shape of each input and output."""
+"""The signature of a model: what each input accepts, and what each output means."""
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,6 +16,19 @@ DATATYPES = frozenset(
     + [f"{sign}INT{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)]
 )
 
+#: A class or a category, in the original model's own type.
+Scalar: TypeAlias = str | int | float | bool
+
+#: The names of an output's columns; for a model of several targets, those of each target.
+Classes: TypeAlias = tuple[Scalar, ...] | tuple[tuple[Scalar, ...], ...]
+
+#: For each column of an input, the values that the model knows; None for any value.
+Categories: TypeAlias = tuple[tuple[Scalar, ...] | None, ...]
+
+
+#: Format characters of `struct` for the floats that are shorter than Python's.
+_SHORT_FLOATS = {"FP16": "<e", "FP32": "<f"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorSpec:
@@ -25,12 +39,29 @@ class TensorSpec:
         datatype: datatype of the Open Inference Protocol, as in `FP32`.
         shape: size of each dimension; -1 accepts any size.
         nullable: whether an input of floats accepts missing values: NaN, or null in JSON.
+        classes: for an output of probabilities or scores, the class of each column of the last
+            axis; None if the columns have no names.
+        categories: for an input, the known values of each column of the last axis, where all others
+            are refused; None if any value is accepted. An input of shape [-1] is one column.
+        known: for each column, the categories as a tensor's elements, to look values up.
     """
 
     name: str
     datatype: str
     shape: tuple[int, ...]
     nullable: bool = True
+    classes: Classes | None = None
+    categories: Categories | None = None
+    known: tuple[frozenset[Scalar] | None, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        columns = (
+            None
+            if values is None
+            else frozenset(_element(value, self.datatype) for value in values)
+            for values in self.categories or ()
+        )
+        object.__setattr__(self, "known", tuple(columns))
 
     def __str__(self) -> str:
         return f"{self.name} {self.datatype}[{', '.join(map(str, self.shape))}]"
@@ -43,16 +74,35 @@ class Signature:
     Attributes:
         inputs: specs of the inputs.
         outputs: specs of the outputs.
+        independent_rows: whether the answer to a row is the same in any batch. If not, a request
+            must not be cut into several.
         by_name: input specs by name.
         output_names: names of the outputs.
+        categorical: specs of the inputs that have known categories.
     """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    independent_rows: bool = True
     by_name: Mapping[str, TensorSpec] = field(init=False, repr=False, compare=False)
     output_names: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    categorical: tuple[TensorSpec, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # Computed once here instead of for every request.
         object.__setattr__(self, "by_name", {spec.name: spec for spec in self.inputs})
         object.__setattr__(self, "output_names", tuple(spec.name for spec in self.outputs))
+        categorical = tuple(spec for spec in self.inputs if any(spec.known))
+        object.__setattr__(self, "categorical", categorical)
+
+
+def _element(value: Scalar, datatype: str) -> Scalar:
+    """Return a value as an element of a tensor, rounded as the datatype rounds it."""
+    code = _SHORT_FLOATS.get(datatype)
+    if code is None:
+        return value
+    try:
+        (element,) = struct.unpack(code, struct.pack(code, value))
+    except (OverflowError, struct.error):
+        return value  # no element of the datatype is so large
+    return float(element)
