@@ -122,6 +122,15 @@ def test_a_request_that_the_runtime_refuses_raises_the_class_of_its_status(
         connect(TARGET, client=local_lambda.client).call({"inputs": 1})
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), ROWS, object()])
+def test_a_document_that_json_cannot_carry_is_refused_before_it_is_sent(
+    local_lambda: LocalLambda, value: Any
+) -> None:
+    with pytest.raises(InvalidRequestError, match=r"as JSON: .*None for a missing value"):
+        connect(TARGET, client=local_lambda.client).call({"instances": [[1, value]]})
+    assert not local_lambda.calls
+
+
 def test_a_function_without_a_model_is_reported_with_the_next_step(tmp_path: Path) -> None:
     local_lambda = LocalLambda({TARGET: served(str(tmp_path), "", tmp_path)})
     with pytest.raises(ModelNotReadyError, match="shearling alias set"):

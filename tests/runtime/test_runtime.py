@@ -246,6 +246,30 @@ def test_a_bad_request_is_a_400_that_names_the_field(
     assert document(answer)["error"].startswith(message)
 
 
+@pytest.mark.parametrize(
+    ("word", "advice"),
+    [
+        ("NaN", "JSON has no NaN; write null for a missing value"),
+        ("-NaN", "JSON has no NaN; write null for a missing value"),
+        ("nan", "JSON has no nan; write null for a missing value"),
+        ("None", "JSON has no None; write null for a missing value"),
+        ("undefined", "JSON has no undefined; write null for a missing value"),
+        ("Infinity", "JSON has no Infinity; send infinite values as binary data"),
+        ("-Infinity", "JSON has no Infinity; send infinite values as binary data"),
+        ("inf", "JSON has no inf; send infinite values as binary data"),
+        ("True", "JSON has no True; write true"),
+    ],
+)
+def test_a_word_that_json_does_not_have_is_named_with_the_right_one(
+    server: ModelServer, word: str, advice: str
+) -> None:
+    body = f'{{"note": "NaN", "instances": [[1, {word}]]}}'
+    answer = respond(http("/v2/models/fraud/infer", "POST", body), Call(), server)
+    assert answer["statusCode"] == 400
+    assert f"body: not JSON: {word} at line 1 column " in document(answer)["error"]
+    assert advice in document(answer)["error"]
+
+
 @pytest.mark.parametrize("body", ["%%%", "ü", "YQ"])
 def test_a_body_that_is_not_base64_is_a_400(server: ModelServer, body: str) -> None:
     request = http("/v2/models/fraud/infer", "POST", body) | {"isBase64Encoded": True}

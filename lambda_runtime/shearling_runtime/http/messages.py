@@ -239,4 +239,6 @@ def _json(data: str | bytes) -> object:
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        raise InvalidRequestError(f"body: not JSON: {error}") from error
+        from shearling_runtime.http.json_errors import problem_of
+
+        raise InvalidRequestError(f"body: not JSON: {problem_of(error)}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -56,6 +57,21 @@ def check_request(body: bytes, *, is_binary: bool = False) -> None:
             f"the request has {len(body):,} bytes; Lambda accepts {limit:,} at most. Send fewer "
             "rows per call; `infer_many` does so by itself"
         )
+
+
+def json_body(event: Mapping[str, Any]) -> bytes:
+    """Return the JSON of a request's document.
+
+    Raises:
+        InvalidRequestError: JSON cannot carry the document.
+    """
+    try:
+        return json.dumps(event, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidRequestError(
+            f"the request cannot be written as JSON: {error!s:.200}. Pass lists of numbers and "
+            "texts, with None for a missing value, or use `infer`, which also takes arrays"
+        ) from error
 
 
 def raise_error(status: int, message: str) -> NoReturn:

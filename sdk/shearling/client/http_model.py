@@ -13,7 +13,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.exceptions import TimeoutError as ResponseTimeoutError
 
 from shearling.client.auth import Auth, Authorization
-from shearling.client.base import RemoteModel, check_request, raise_error
+from shearling.client.base import RemoteModel, check_request, json_body, raise_error
 from shearling.client.transport import Connections
 from shearling.errors import (
     DeadlineError,
@@ -125,8 +125,7 @@ class HttpModel(RemoteModel):
         Raises:
             InferenceError: as for `infer`.
         """
-        body = json.dumps(event).encode()
-        sent = self._send("POST", "/infer", body, {"Content-Type": "application/json"})
+        sent = self._send("POST", "/infer", json_body(event), {"Content-Type": "application/json"})
         return self._document(sent, expected)
 
     def _exchange(self, body: bytes, length: int | None) -> tuple[dict[str, Any], bytes]:

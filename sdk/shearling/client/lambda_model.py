@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from shearling.client.base import RemoteModel, check_request, raise_error
+from shearling.client.base import RemoteModel, check_request, json_body, raise_error
 from shearling.errors import (
     InferenceError,
     InvalidRefError,
@@ -87,7 +87,7 @@ class LambdaModel(RemoteModel):
         Raises:
             InferenceError: as for `infer`.
         """
-        return self._checked(self._invoke(json.dumps(event).encode()), expected)
+        return self._checked(self._invoke(json_body(event)), expected)
 
     def _exchange(self, body: bytes, length: int | None) -> tuple[dict[str, Any], bytes]:
         if length is None:
