@@ -1,37 +1,23 @@
-"""What an apply of this version changes on stacks that version 0.1 applied.
-
-The states are recorded: the plans do not refresh them, and ask an embedded AWS only for the account
-and the availability zones.
-"""
+"""What an apply of this version changes on stacks that earlier versions applied."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.embedded_aws import REGION
-from tests.support.terraform_cli import (
-    REPOSITORY,
-    TerraformStack,
-    planned_changes,
-    working_copy,
-    write_emulator_override,
-)
+from tests.support.recorded_stack import STATES, RecordedStack, resources, types
+from tests.support.terraform_cli import REPOSITORY, planned_changes, working_copy
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.embedded_aws import EmbeddedAws
 
 pytestmark = pytest.mark.slow
-
-STATES = Path(__file__).parent / "states"
-PACKAGES = {
-    kind: str(REPOSITORY / "terraform" / "tests" / "packages" / f"{kind}.zip")
-    for kind in ("runtime", "control")
-}
 
 #: The configuration of `0.1-acme.json` in this version.
 ACME = """
@@ -110,18 +96,10 @@ moved {
 REPLACED = {"aws_s3_object", "aws_lambda_invocation"}
 
 
-def planned(aws: EmbeddedAws, directory: Path, state: str, **variables: object) -> dict[str, Any]:
-    shutil.copy(STATES / f"0.1-{state}.json", directory / "terraform.tfstate")
-    write_emulator_override(directory, aws.url)
-    stack = TerraformStack(directory, environment=aws.process_environment(), variables=variables)
-    stack.init()
-    return stack.plan(refresh=False)
-
-
 def acme(aws: EmbeddedAws, directory: Path, names: list[str], moved: str = "") -> dict[str, Any]:
     shutil.copytree(REPOSITORY / "terraform", directory / "terraform")
     (directory / "main.tf").write_text(ACME % {"region": REGION} + moved)
-    return planned(aws, directory, "acme", packages=PACKAGES, names=names)
+    return RecordedStack(aws, directory, "0.1-acme").plan(names=names)
 
 
 @pytest.fixture(scope="module")
@@ -130,28 +108,11 @@ def upgrade(embedded_aws: EmbeddedAws, tmp_path_factory: pytest.TempPathFactory)
     return acme(embedded_aws, tmp_path_factory.mktemp("acme"), ["0", "1"])
 
 
-def destroyed(plan: dict[str, Any]) -> set[str]:
-    """Types of the resources that a plan destroys, alone or to replace them."""
-    return {
-        resource["type"]
-        for resource in plan["resource_changes"]
-        if "delete" in resource["change"]["actions"]
-    }
-
-
-def created(plan: dict[str, Any]) -> set[str]:
-    return {
-        resource["type"]
-        for resource in plan["resource_changes"]
-        if "create" in resource["change"]["actions"]
-    }
-
-
 def test_an_upgrade_replaces_packages_and_releases_and_nothing_else(
     upgrade: dict[str, Any],
 ) -> None:
-    assert destroyed(upgrade) == REPLACED
-    assert created(upgrade) == REPLACED
+    assert types(upgrade, "delete") == REPLACED
+    assert types(upgrade, "create") == REPLACED
 
 
 def test_an_upgrade_changes_code_handlers_policies_and_descriptions_in_place(
@@ -179,14 +140,14 @@ def test_mount_targets_are_kept_under_names_by_moved_blocks(
 ) -> None:
     moved = MOVED % ("0", "left") + MOVED % ("1", "right")
     plan = acme(embedded_aws, tmp_path, ["left", "right"], moved)
-    assert destroyed(plan) == REPLACED
+    assert types(plan, "delete") == REPLACED
 
 
 def test_mount_targets_under_other_names_would_be_replaced_without_moved_blocks(
     embedded_aws: EmbeddedAws, tmp_path: Path
 ) -> None:
     plan = acme(embedded_aws, tmp_path, ["left", "right"])
-    assert destroyed(plan) == {*REPLACED, "aws_efs_mount_target"}
+    assert types(plan, "delete") == {*REPLACED, "aws_efs_mount_target"}
 
 
 def test_the_large_model_example_keeps_its_network_and_its_file_system(
@@ -198,10 +159,24 @@ def test_the_large_model_example_keeps_its_network_and_its_file_system(
     targets = attribute(state, "aws_efs_mount_target", "subnet_id")
     moved = [MOVED % (number, subnets[subnet]) for number, subnet in targets.items()]
     (directory / "upgrade.tf").write_text("".join(moved))
-    plan = planned(embedded_aws, directory, "large-model", name="large", packages=PACKAGES)
-    assert destroyed(plan) == REPLACED
-    updated = {address for address, actions in planned_changes(plan).items() if "update" in actions}
-    assert not {address for address in updated if not address.startswith("module.inference.")}
+    plan = RecordedStack(embedded_aws, directory, "0.1-large-model").plan(name="large")
+    assert types(plan, "delete") == REPLACED
+    updated = resources(plan, "update")
+    assert not [address for address in updated if not address.startswith("module.inference.")]
+
+
+@pytest.mark.parametrize(("example", "name"), [("quickstart", "quick"), ("large-model", "large")])
+def test_an_upgrade_from_0_2_needs_no_change(
+    embedded_aws: EmbeddedAws, tmp_path: Path, example: str, name: str
+) -> None:
+    directory = working_copy(REPOSITORY / "examples" / example, tmp_path)
+    plan = RecordedStack(embedded_aws, directory, f"0.2-{example}").plan(name=name)
+    assert resource_changes(plan) == {}
+
+
+def resource_changes(plan: dict[str, Any]) -> dict[str, list[str]]:
+    changes = planned_changes(plan)
+    return {key: actions for key, actions in changes.items() if not key.startswith("output.")}
 
 
 def attribute(state: dict[str, Any], kind: str, name: str) -> dict[int, str]:
