@@ -76,12 +76,12 @@ output "promote_policies" {
 
 output "invoke_policies" {
   value       = local.invoke_policies_json
-  description = "IAM policy (JSON) for invoking a model, directly and through the APIs, by `model:alias`."
+  description = "IAM policy (JSON) for invoking a model, directly and through the APIs with IAM authorization, by `model:alias`."
 }
 
 output "index_policy" {
   value       = local.catalog_policy_json
-  description = "IAM policy (JSON) for listing the models through the APIs; null without an API."
+  description = "IAM policy (JSON) for listing the models through the APIs; null without an API with IAM authorization."
 }
 
 output "release_policy" {

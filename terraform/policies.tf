@@ -7,11 +7,15 @@ locals {
         model = name
         alias = alias
         arn   = module.function[name].alias_arns[alias]
-        paths = concat(
-          ["/versions/${alias}", "/versions/${alias}/*"],
-          # Listed one by one, because `*` would also match `/versions/` of the other aliases.
-          alias == local.default_aliases[name] ? ["", "/docs", "/infer", "/openapi.json", "/ready"] : [],
-        )
+        # Methods and paths one by one: `*` also matches slashes, so it would match the paths of other models and aliases.
+        calls = flatten([
+          [for method in ["GET", "HEAD", "POST"] : "${method}/v2/models/${name}/versions/${alias}/*"],
+          [
+            for path in concat(["/versions/${alias}"], alias == local.default_aliases[name] ? ["", "/docs", "/openapi.json", "/ready"] : []) :
+            ["GET/v2/models/${name}${path}", "HEAD/v2/models/${name}${path}"]
+          ],
+          alias == local.default_aliases[name] ? ["POST/v2/models/${name}/infer"] : [],
+        ])
       }
     }
   ]...)
@@ -34,13 +38,15 @@ locals {
     ]
   })
 
-  stage_arns = concat(module.api[*].stage_arn, module.rest_api[*].stage_arn)
+  # Only IAM authorization asks for a permission: a token, a key or nothing at all admits the callers of other APIs.
+  signed_apis = concat(
+    [for api in module.api : api if try(module.inputs.api.authorization, null) == "AWS_IAM"],
+    [for api in module.rest_api : api if try(module.inputs.rest_api.authorization, null) == "AWS_IAM"],
+  )
 
-  catalog_policy_json = length(local.stage_arns) == 0 ? null : jsonencode({
-    Version = "2012-10-17"
-    Statement = flatten([
-      for policy in concat(module.api[*].catalog_policy, module.rest_api[*].catalog_policy) : jsondecode(policy).Statement
-    ])
+  catalog_policy_json = length(local.signed_apis) == 0 ? null : jsonencode({
+    Version   = "2012-10-17"
+    Statement = flatten([for api in local.signed_apis : jsondecode(api.catalog_policy).Statement])
   })
 
   invoke_policies_json = {
@@ -55,12 +61,12 @@ locals {
             Resource = target.arn
           },
         ],
-        length(local.stage_arns) == 0 ? [] : [
+        length(local.signed_apis) == 0 ? [] : [
           {
             Sid      = "CallApi"
             Effect   = "Allow"
             Action   = "execute-api:Invoke"
-            Resource = [for pair in setproduct(local.stage_arns, target.paths) : "${pair[0]}/*/v2/models/${target.model}${pair[1]}"]
+            Resource = flatten([for api in local.signed_apis : [for call in target.calls : "${api.stage_arn}/${call}"]])
           },
         ],
       )

@@ -160,8 +160,12 @@ run "role_may_decrypt_with_every_key_of_the_registry" {
   }
 
   assert {
-    condition = [for s in jsondecode(aws_iam_role_policy.function.policy).Statement : [s.Action, s.Resource] if s.Sid == "DecryptRegistry"] == [
-      ["kms:Decrypt", ["arn:aws:kms:eu-central-1:123456789012:key/1234", "arn:aws:kms:eu-central-1:123456789012:key/5678"]],
+    condition = [for s in jsondecode(aws_iam_role_policy.function.policy).Statement : [s.Action, s.Resource, s.Condition] if s.Sid == "DecryptRegistry"] == [
+      [
+        "kms:Decrypt",
+        ["arn:aws:kms:eu-central-1:123456789012:key/1234", "arn:aws:kms:eu-central-1:123456789012:key/5678"],
+        { StringLike = { "kms:ViaService" = "s3.*.amazonaws.com" } },
+      ],
     ]
     error_message = "Policy: ${aws_iam_role_policy.function.policy}"
   }

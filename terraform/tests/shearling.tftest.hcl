@@ -51,8 +51,11 @@ run "who_invokes_an_alias_reaches_no_other" {
         Effect = "Allow"
         Action = "execute-api:Invoke"
         Resource = [
-          "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/*/v2/models/fraud/versions/staging",
-          "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/*/v2/models/fraud/versions/staging/*",
+          "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/GET/v2/models/fraud/versions/staging/*",
+          "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/HEAD/v2/models/fraud/versions/staging/*",
+          "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/POST/v2/models/fraud/versions/staging/*",
+          "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/GET/v2/models/fraud/versions/staging",
+          "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/HEAD/v2/models/fraud/versions/staging",
         ]
       },
     ]
@@ -60,15 +63,34 @@ run "who_invokes_an_alias_reaches_no_other" {
   }
   assert {
     condition = jsondecode(output.invoke_policies["fraud:prod"]).Statement[1].Resource == [
-      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/*/v2/models/fraud/versions/prod",
-      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/*/v2/models/fraud/versions/prod/*",
-      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/*/v2/models/fraud",
-      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/*/v2/models/fraud/docs",
-      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/*/v2/models/fraud/infer",
-      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/*/v2/models/fraud/openapi.json",
-      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/*/v2/models/fraud/ready",
+      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/GET/v2/models/fraud/versions/prod/*",
+      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/HEAD/v2/models/fraud/versions/prod/*",
+      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/POST/v2/models/fraud/versions/prod/*",
+      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/GET/v2/models/fraud/versions/prod",
+      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/HEAD/v2/models/fraud/versions/prod",
+      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/GET/v2/models/fraud",
+      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/HEAD/v2/models/fraud",
+      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/GET/v2/models/fraud/docs",
+      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/HEAD/v2/models/fraud/docs",
+      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/GET/v2/models/fraud/openapi.json",
+      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/HEAD/v2/models/fraud/openapi.json",
+      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/GET/v2/models/fraud/ready",
+      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/HEAD/v2/models/fraud/ready",
+      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/POST/v2/models/fraud/infer",
     ]
     error_message = "The default alias also answers without a version: ${output.invoke_policies["fraud:prod"]}"
+  }
+}
+
+run "only_iam_authorization_asks_for_a_permission_to_call_the_api" {
+  variables {
+    api      = { authorization = "JWT", jwt = { issuer = "https://example.com", audience = ["models"] } }
+    rest_api = { authorization = "NONE", usage_plans = {} }
+  }
+
+  assert {
+    condition     = !strcontains(jsonencode(output.invoke_policies), "execute-api") && output.index_policy == null
+    error_message = "Policies: ${jsonencode(output.invoke_policies)}, ${jsonencode(output.index_policy)}"
   }
 }
 
@@ -101,10 +123,16 @@ run "rest_api_may_stand_beside_the_http_api" {
   }
   assert {
     condition = jsondecode(output.invoke_policies["fraud:staging"]).Statement[1].Resource == [
-      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/*/v2/models/fraud/versions/staging",
-      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/*/v2/models/fraud/versions/staging/*",
-      "arn:aws:execute-api:eu-central-1:123456789012:fedcba4321/live/*/v2/models/fraud/versions/staging",
-      "arn:aws:execute-api:eu-central-1:123456789012:fedcba4321/live/*/v2/models/fraud/versions/staging/*",
+      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/GET/v2/models/fraud/versions/staging/*",
+      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/HEAD/v2/models/fraud/versions/staging/*",
+      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/POST/v2/models/fraud/versions/staging/*",
+      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/GET/v2/models/fraud/versions/staging",
+      "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/$default/HEAD/v2/models/fraud/versions/staging",
+      "arn:aws:execute-api:eu-central-1:123456789012:fedcba4321/live/GET/v2/models/fraud/versions/staging/*",
+      "arn:aws:execute-api:eu-central-1:123456789012:fedcba4321/live/HEAD/v2/models/fraud/versions/staging/*",
+      "arn:aws:execute-api:eu-central-1:123456789012:fedcba4321/live/POST/v2/models/fraud/versions/staging/*",
+      "arn:aws:execute-api:eu-central-1:123456789012:fedcba4321/live/GET/v2/models/fraud/versions/staging",
+      "arn:aws:execute-api:eu-central-1:123456789012:fedcba4321/live/HEAD/v2/models/fraud/versions/staging",
     ]
     error_message = "Policy: ${output.invoke_policies["fraud:staging"]}"
   }

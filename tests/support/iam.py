@@ -1,4 +1,4 @@
-"""What an IAM policy allows, as far as the policies here go: no principals and no NotAction."""
+"""What an IAM policy allows, as far as the policies here go: no NotAction, NotResource or NotPrincipal."""
 
 from __future__ import annotations
 
@@ -11,10 +11,23 @@ if TYPE_CHECKING:
 
 
 def allows(
-    policy: str, action: str, resource: str, context: Mapping[str, str] | None = None
+    policy: str,
+    action: str,
+    resource: str,
+    context: Mapping[str, str] | None = None,
+    *,
+    principal: str | None = None,
 ) -> bool:
-    """Return whether a policy alone allows an action on a resource."""
-    effects = _effects(policy, action, resource, context or {})
+    """Return whether a policy alone allows an action on a resource.
+
+    Args:
+        policy: the policy's JSON.
+        action: as in `s3:PutObject`.
+        resource: ARN of the resource.
+        context: values of condition keys, which are in lower case.
+        principal: who asks: a service or an ARN; only resource policies name principals.
+    """
+    effects = _effects(policy, action, resource, context or {}, principal)
     return "Allow" in effects and "Deny" not in effects
 
 
@@ -22,15 +35,31 @@ def denies(
     policy: str, action: str, resource: str, context: Mapping[str, str] | None = None
 ) -> bool:
     """Return whether a policy denies an action on a resource, whatever else allows it."""
-    return "Deny" in _effects(policy, action, resource, context or {})
+    return "Deny" in _effects(policy, action, resource, context or {}, None)
 
 
-def _effects(policy: str, action: str, resource: str, context: Mapping[str, str]) -> set[str]:
+def statements(policy: str) -> list[dict[str, Any]]:
+    """Return the statements of a policy, with lists of actions and resources."""
+    return [
+        {
+            **statement,
+            "Action": _list(statement["Action"]),
+            # A policy about who takes a role on is about that role alone.
+            "Resource": _list(statement.get("Resource", "*")),
+        }
+        for statement in json.loads(policy)["Statement"]
+    ]
+
+
+def _effects(
+    policy: str, action: str, resource: str, context: Mapping[str, str], principal: str | None
+) -> set[str]:
     return {
         statement["Effect"]
-        for statement in json.loads(policy)["Statement"]
-        if any(_matches(pattern, action) for pattern in _list(statement["Action"]))
-        and any(_matches(pattern, resource) for pattern in _list(statement["Resource"]))
+        for statement in statements(policy)
+        if any(_matches(pattern.lower(), action.lower()) for pattern in statement["Action"])
+        and any(_matches(pattern, resource) for pattern in statement["Resource"])
+        and _is_about(statement, principal)
         and all(
             _holds(operator, context.get(key.lower()), _list(values))
             for operator, conditions in statement.get("Condition", {}).items()
@@ -39,14 +68,26 @@ def _effects(policy: str, action: str, resource: str, context: Mapping[str, str]
     }
 
 
+def _is_about(statement: Mapping[str, Any], principal: str | None) -> bool:
+    named = statement.get("Principal", "*")
+    names = [named] if named == "*" else [name for each in named.values() for name in _list(each)]
+    return principal is None or "*" in names or principal in names
+
+
 def _holds(operator: str, actual: str | None, values: list[Any]) -> bool:
     match operator:
         case "Null":
             return (actual is None) is (values[0] == "true")
         case "Bool":
             return actual == str(values[0])
-        case "StringLike":
+        case "StringEquals":
+            return actual in values
+        case "StringNotEquals":
+            return actual not in values
+        case "StringLike" | "ArnLike":
             return actual is not None and any(_matches(value, actual) for value in values)
+        case "ArnNotEquals":
+            return actual is None or not any(_matches(value, actual) for value in values)
     raise ValueError(f"this evaluator does not know the operator {operator}")
 
 

@@ -36,6 +36,8 @@ locals {
       Effect   = "Allow"
       Action   = "kms:Decrypt"
       Resource = var.registry.kms_key_arns
+      # Through S3 alone: with the key itself, the function could decrypt what the key protects elsewhere.
+      Condition = { StringLike = { "kms:ViaService" = "s3.*.${data.aws_partition.current.dns_suffix}" } }
     },
   ]
 

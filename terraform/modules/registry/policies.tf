@@ -70,10 +70,11 @@ locals {
   # With a bucket key, one data key encrypts many objects: a writer needs both permissions.
   write_key_statements = length(local.keys) == 0 ? [] : [
     {
-      Sid      = "UseKey"
-      Effect   = "Allow"
-      Action   = ["kms:Decrypt", "kms:GenerateDataKey"]
-      Resource = local.keys
+      Sid       = "UseKey"
+      Effect    = "Allow"
+      Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
+      Resource  = local.keys
+      Condition = { StringLike = { "kms:ViaService" = "s3.*.${data.aws_partition.current.dns_suffix}" } }
     },
   ]
 

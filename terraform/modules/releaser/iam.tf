@@ -56,10 +56,11 @@ locals {
     ],
     length(var.registry.kms_key_arns) == 0 ? [] : [
       {
-        Sid      = "EncryptRecords"
-        Effect   = "Allow"
-        Action   = "kms:GenerateDataKey"
-        Resource = var.registry.kms_key_arns
+        Sid       = "EncryptRecords"
+        Effect    = "Allow"
+        Action    = "kms:GenerateDataKey"
+        Resource  = var.registry.kms_key_arns
+        Condition = { StringLike = { "kms:ViaService" = "s3.*.${data.aws_partition.current.dns_suffix}" } }
       },
     ],
   )

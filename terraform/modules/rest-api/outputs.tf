@@ -44,7 +44,7 @@ output "log_group_name" {
 }
 
 output "catalog_policy" {
-  value = var.catalog == null ? null : jsonencode({
+  value = var.catalog == null || var.authorization != "AWS_IAM" ? null : jsonencode({
     Version = "2012-10-17"
     Statement = [{
       Sid      = "ListModelsByRestApi"
@@ -53,5 +53,5 @@ output "catalog_policy" {
       Resource = [for call in module.routes.catalog_calls : "${local.stage_arn}/${call}"]
     }]
   })
-  description = "IAM policy (JSON) for listing the models through the API; null without a catalog."
+  description = "IAM policy (JSON) for listing the models through the API; null without a catalog, and without IAM authorization, which alone asks for a permission."
 }
