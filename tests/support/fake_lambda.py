@@ -189,6 +189,7 @@ class FakeLambda:
         self.aliases[alias] = {
             "Name": alias,
             "FunctionVersion": number,
+            "Description": "Moved by the releaser.",
             "RevisionId": self._revision(),
         }
 
@@ -269,7 +270,12 @@ class FakeLambda:
         return _answer(self.stager(payload))
 
     def update_alias(
-        self, name: str, number: str, weights: dict[str, float], revision: str | None
+        self,
+        name: str,
+        number: str,
+        weights: dict[str, float],
+        revision: str | None,
+        description: str | None = None,
     ) -> dict[str, Any]:
         alias = self._alias(name)
         self._refuse_other_revision(alias, revision)
@@ -278,8 +284,13 @@ class FakeLambda:
             raise refusal("InvalidParameterValueException", message)
         versions = [self._version(one) for one in (number, *weights)]
         before, left = alias["FunctionVersion"], frozenset(self._named(name))
+        is_moved = (before, self.weights(name)) != (number, weights)
         alias.update(FunctionVersion=number, RevisionId=self._revision())
         alias["RoutingConfig"] = {"AdditionalVersionWeights": dict(weights)}
+        if description is not None:
+            alias["Description"] = description
+        if not is_moved:
+            return copy.deepcopy(alias)
         move = Move(
             name,
             (number, *weights),
@@ -427,6 +438,7 @@ class _Client:
             request["FunctionVersion"],
             request["RoutingConfig"]["AdditionalVersionWeights"],
             request.get("RevisionId"),
+            request.get("Description"),
         )
 
     def delete_function(self, **request: Any) -> Any:

@@ -67,6 +67,27 @@ class FreshRoleGrace:
         return now - self._first_denial < FRESH_ROLE_SECONDS and now < self._end
 
 
+class Pace:
+    """Spaces out calls evenly, so that they stay below a service's rate.
+
+    Args:
+        clock: time source.
+        calls_per_second: largest number of calls a second.
+    """
+
+    def __init__(self, clock: Clock, calls_per_second: float) -> None:
+        self._clock = clock
+        self._gap_seconds = 1 / calls_per_second
+        self._next = clock.now()
+
+    def wait(self) -> None:
+        """Wait until the next call may be made."""
+        now = self._clock.now()
+        if now < self._next:
+            self._clock.sleep(self._next - now)
+        self._next = max(now, self._next) + self._gap_seconds
+
+
 class Stopwatch:
     """Measures the seconds of each step, summed over repetitions of the step."""
 

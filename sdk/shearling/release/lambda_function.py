@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from shearling.errors import ReleaseError
-from shearling.release.clock import Clock, FreshRoleGrace
+from shearling.release.clock import Clock, FreshRoleGrace, Pace
 from shearling.release.function_configuration import FunctionConfiguration
 
 if TYPE_CHECKING:
@@ -68,11 +68,13 @@ class LambdaAlias:
         version: number of the Lambda version that the alias points to.
         weights: share of the calls, from 0 to 1, for each additional version by its number.
         revision: revision id, which a conditional update requires.
+        description: text about the alias; see `registry_mark`.
     """
 
     version: str
     weights: Mapping[str, float]
     revision: str
+    description: str = ""
 
     @property
     def versions(self) -> frozenset[str]:
@@ -88,12 +90,21 @@ class LambdaFunction:
         name: name or ARN of the function.
         clock: time source.
         deadline: time of the clock, in seconds, at which to stop retrying.
+        pace: limits the calls a second; no limit by default.
     """
 
-    def __init__(self, client: LambdaClient, name: str, clock: Clock, deadline: float) -> None:
+    def __init__(
+        self,
+        client: LambdaClient,
+        name: str,
+        clock: Clock,
+        deadline: float,
+        pace: Pace | None = None,
+    ) -> None:
         self._client = client
         self._clock = clock
         self._deadline = deadline
+        self._pace = pace
         self.name = name
 
     # Reading
@@ -208,7 +219,14 @@ class LambdaFunction:
         except ValueError:
             return payload.decode(errors="replace"), response.get("FunctionError", "")
 
-    def move(self, alias: str, seen: LambdaAlias, version: str, weights: dict[str, float]) -> None:
+    def move(
+        self,
+        alias: str,
+        seen: LambdaAlias,
+        version: str,
+        weights: dict[str, float],
+        description: str,
+    ) -> None:
         """Point an alias at a version, if it has not been moved since it was read.
 
         Args:
@@ -216,6 +234,7 @@ class LambdaFunction:
             seen: the alias as it was read.
             version: number of the Lambda version.
             weights: share of the calls for each additional version by its number.
+            description: text about the alias.
 
         Raises:
             ConflictError: the alias has been moved.
@@ -226,6 +245,7 @@ class LambdaFunction:
                 Name=alias,
                 FunctionVersion=version,
                 RoutingConfig={"AdditionalVersionWeights": weights},
+                Description=description,
                 RevisionId=seen.revision,
             )
         )
@@ -271,6 +291,8 @@ class LambdaFunction:
         attempt = 0
         grace = FreshRoleGrace(self._clock)
         while True:
+            if self._pace:
+                self._pace.wait()
             try:
                 return call()
             except Exception as error:
@@ -318,4 +340,5 @@ def _alias(response: Mapping[str, Any]) -> LambdaAlias:
         response["FunctionVersion"],
         {number: float(share) for number, share in weights.items()},
         response.get("RevisionId", ""),
+        response.get("Description", ""),
     )

@@ -14,6 +14,7 @@ A releaser whose conditional write fails reads everything again and decides agai
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ from shearling.release.lambda_function import (
 )
 from shearling.release.outcome import REMEDY, UNCHANGED, Outcome
 from shearling.release.publisher import Publisher
+from shearling.release.registry_mark import mark_of, require_same_registry
 from shearling.release.staging import BeingStagedError
 from shearling.release.trigger import Trigger
 from shearling.release.verdicts import is_proven, passed_versions, wrong_versions
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
     from shearling.release.alias_state import AliasSnapshot
     from shearling.release.function_configuration import FunctionConfiguration
     from shearling.release.staging import Staging
+
+_LOG = logging.getLogger(__name__)
 
 #: Conflicts in a row after which the release is left to the next trigger. The limit is high because
 #: many aliases of one function may be released at once, and each needs `$LATEST` for some seconds.
@@ -100,10 +104,6 @@ class _Reconciliation:
     stopwatch: Stopwatch
     trigger: Trigger
 
-    @property
-    def _is_scheduled(self) -> bool:
-        return self.trigger is Trigger.SCHEDULE
-
     def run(self) -> Outcome:
         try:
             with self.stopwatch.step("total"):
@@ -118,6 +118,7 @@ class _Reconciliation:
         while True:
             try:
                 snapshot = self.target.read_snapshot()
+                require_same_registry(self.target, snapshot)
                 if snapshot.number != number:
                     self.publisher.doubt_verdicts()
                 number = snapshot.number
@@ -165,7 +166,7 @@ class _Reconciliation:
             latest = self.target.function.latest()
             failed = self.publisher.wrong | self.publisher.doubted
             is_wrong = not failed.isdisjoint(snapshot.alias.versions)
-            failure = snapshot.known_failure(latest) if self._is_scheduled else None
+            failure = snapshot.known_failure(latest) if self.trigger.is_repeated else None
             if failure and not is_wrong:
                 return self._outcome(snapshot, FAILED, snapshot.alias.version, failure.reason)
             return self._serve(snapshot)
@@ -186,6 +187,8 @@ class _Reconciliation:
             weights[self._checked_version(snapshot, desired.canary).number] = desired.share
         if moves := not self._is_current(snapshot, version.number, weights):
             self._move(snapshot, version.number, weights)
+        elif snapshot.alias.weights == weights:
+            self._mark(snapshot)
         # A move is always recorded, which fails if another releaser recorded an outcome meanwhile.
         recorded = self._record(snapshot, RELEASED, version.number, version, always=moves)
         return self._outcome(snapshot, RELEASED if moves or recorded else UNCHANGED, version.number)
@@ -221,7 +224,7 @@ class _Reconciliation:
     def _move(self, snapshot: AliasSnapshot, version: str, weights: dict[str, float]) -> None:
         with self.stopwatch.step("move"):
             try:
-                self.target.function.move(self.target.alias, snapshot.alias, version, weights)
+                self._set_alias(snapshot, version, weights)
             except (RetryLaterError, DeniedError):
                 raise
             except ReleaseError as error:
@@ -230,6 +233,19 @@ class _Reconciliation:
                     raise ConflictError(str(error)) from error
                 # For example a canary with provisioned concurrency: waiting does not help.
                 raise CheckFailedError(str(error)) from error
+
+    def _set_alias(self, snapshot: AliasSnapshot, version: str, weights: dict[str, float]) -> None:
+        mark = mark_of(self.target, snapshot)
+        self.target.function.move(self.target.alias, snapshot.alias, version, weights, mark)
+
+    def _mark(self, snapshot: AliasSnapshot) -> None:
+        """Mark an alias that serves what its log names, if an earlier releaser did not."""
+        if snapshot.alias.description == mark_of(self.target, snapshot):
+            return
+        try:
+            self._set_alias(snapshot, snapshot.alias.version, dict(snapshot.alias.weights))
+        except ReleaseError as error:
+            _LOG.warning("could not describe alias %s: %s", self.target.alias, error)
 
     def _withdraw(self, snapshot: AliasSnapshot) -> str:
         """Make an alias stop serving what it must not serve.
@@ -244,10 +260,10 @@ class _Reconciliation:
             weights = {it: weights[it] for it in weights if not self._is_wrong(it, published)}
         else:
             number, weights = self._fallback(snapshot, published), {}
-        function, name = self.target.function, self.target.alias
+        name = self.target.alias
         if (number, weights) != (alias.version, dict(alias.weights)):
-            function.move(name, alias, number, weights)
-        elif function.alias(name).revision != alias.revision:
+            self._set_alias(snapshot, number, weights)
+        elif self.target.function.alias(name).revision != alias.revision:
             # Without a move no revision is compared, and the decision was about another version.
             raise ConflictError(f"{name!r} was moved while it was being released")
         return number
@@ -304,7 +320,7 @@ class _Reconciliation:
     def _wait_for_stager(self, snapshot: AliasSnapshot, error: BeingStagedError) -> Outcome:
         served = self._withdraw(snapshot)
         # Scheduled runs repeat a failed release, and a record of each attempt has no value.
-        if not (self._is_scheduled and snapshot.recorded(FAILED)):
+        if not (self.trigger.is_repeated and snapshot.recorded(FAILED)):
             self._record(snapshot, STAGING, served, None, error.reason)
         return self._outcome(snapshot, STAGING, served, error.reason)
 
@@ -350,7 +366,7 @@ class _Reconciliation:
             ),
         }
         # Lambda's messages may differ each time, and a scheduled run needs no record of that.
-        compared = [name for name in fields if name != "reason" or not self._is_scheduled]
+        compared = [name for name in fields if name != "reason" or not self.trigger.is_repeated]
         if outcome == RELEASED:
             compared.remove("wrong")  # alone, it is not worth a record
         last = snapshot.last

@@ -8,11 +8,20 @@ from enum import Enum
 class Trigger(Enum):
     """Why a release is attempted."""
 
-    #: A person or a new alias entry requested it.
+    #: A person requested it, or the stager has copied the bundle.
     REQUEST = "request"
-    #: The schedule, or another alias's staging. A check that failed for the same entry, code and
-    #: configuration is not run again.
+    #: A new alias entry. The event may arrive more than once.
+    ENTRY = "entry"
+    #: The schedule, or another alias's staging.
     SCHEDULE = "schedule"
     #: `terraform apply` changed the function. If the newest entry failed before, the version that
     #: the alias serves is released under the new code first.
     APPLY = "apply"
+
+    @property
+    def is_repeated(self) -> bool:
+        """Whether it comes again without a change, so that a recorded failure is not tried again.
+
+        A check that failed is run again only for another entry, code or configuration.
+        """
+        return self in (Trigger.ENTRY, Trigger.SCHEDULE)

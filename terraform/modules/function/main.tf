@@ -46,7 +46,8 @@ resource "aws_lambda_alias" "model" {
   function_version = module.lambda.published_version
 
   lifecycle {
-    ignore_changes = [function_version, routing_config]
+    # The releaser writes into the description which registry it releases from.
+    ignore_changes = [description, function_version, routing_config]
   }
 }
 
