@@ -52,7 +52,7 @@ def test_a_moved_registry_changes_nothing_and_the_failure_names_both(
 def test_an_ended_alias_is_not_emptied_again_by_a_moved_registry(stage: Stage) -> None:
     stage.name(2)
     stage.release()
-    stage.registry.alias_log("fraud", "prod")._log.create(  # noqa: SLF001 - no command ends an alias
+    stage.registry.alias_log("fraud", "prod")._log.create(
         2, {"version": None, "canary": None, "reason": ""}
     )
     assert stage.release().version is None

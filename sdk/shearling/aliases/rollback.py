@@ -22,6 +22,7 @@ def rollback(
     wait: bool = False,
     timeout_seconds: float = 900,
     reason: str = "rollback",
+    force: bool = False,
     registry: Registry | str | os.PathLike[str] | None = None,
 ) -> AliasEntry:
     """Set an alias to the version that it served before the current one.
@@ -43,6 +44,9 @@ def rollback(
         wait: whether to wait until every function that serves the alias serves that version.
         timeout_seconds: seconds to wait at most.
         reason: a note for the alias's history.
+        force: release the version without a check. This is for an emergency in which the check
+            cannot pass. A version that was released before under the same code and configuration is
+            never checked again, unless a check has judged it wrong since.
         registry: the registry or its URI; by default the value of SHEARLING_REGISTRY.
 
     Raises:
@@ -52,13 +56,15 @@ def rollback(
     target = Registry.at(registry)
     if wait:
         require_served(target, model, alias)
-    entry = _roll_back(target, model, alias, reason)
+    entry = _roll_back(target, model, alias, reason, force=force)
     if wait:
         wait_for_release(target, entry, timeout_seconds=timeout_seconds)
     return entry
 
 
-def _roll_back(registry: Registry, model: str, alias: str, reason: str) -> AliasEntry:
+def _roll_back(
+    registry: Registry, model: str, alias: str, reason: str, *, force: bool
+) -> AliasEntry:
     first: AliasEntry | None = None
     while True:
         current = registry.alias_entry(model, alias)
@@ -69,10 +75,12 @@ def _roll_back(registry: Registry, model: str, alias: str, reason: str) -> Alias
         log = registry.alias_log(model, alias)
         target = _target(log, first)
         is_named = current.version == target.version and not current.canary
-        if is_named and not log.has_failed(current):
+        if is_named and (current.force or not force) and not log.has_failed(current):
             return current  # another rollback was faster
         before = log.before(target)
-        if entry := registry.replace_entry(current, _version(target), reason, before=before):
+        if entry := registry.replace_entry(
+            current, _version(target), reason, before=before, force=force
+        ):
             return entry
 
 

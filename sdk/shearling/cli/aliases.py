@@ -58,6 +58,11 @@ def add_commands(commands: Commands) -> None:
     rollback.add_argument(
         "--reason", default="rollback", help="reason to record in the alias's history"
     )
+    rollback.add_argument(
+        "--force",
+        action="store_true",
+        help="release the version without a check, when its check cannot pass",
+    )
 
 
 def _add_set(verbs: Commands) -> None:
@@ -116,6 +121,7 @@ def _rollback(arguments: argparse.Namespace) -> None:
         arguments.alias,
         wait=arguments.wait,
         reason=arguments.reason,
+        force=arguments.force,
         registry=arguments.registry,
     )
     _print_entry(entry, arguments)

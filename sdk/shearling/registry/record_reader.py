@@ -114,6 +114,7 @@ def read_alias_entry(model: str, alias: str, number: int, root: Field) -> AliasE
         reason=root.get("reason", "").text(),
         by=root.get("by", "").text(),
         before=before,
+        force=root.get("force", False).expect(bool, "true or false"),
     )
 
 

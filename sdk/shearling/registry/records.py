@@ -58,6 +58,7 @@ class AliasEntry:
         by: who set the alias; empty if unknown.
         before: number of the entry that a rollback returns to; 0 if there is none, and None for an
             entry of a version that did not record it.
+        force: whether a version that was released before is released again without a check.
     """
 
     number: int
@@ -69,6 +70,7 @@ class AliasEntry:
     reason: str = ""
     by: str = ""
     before: int | None = None
+    force: bool = False
 
     @property
     def named(self) -> str:

@@ -272,7 +272,13 @@ class Registry:
         return log.append(version, canary, reason=reason, by=by)
 
     def replace_entry(
-        self, current: AliasEntry, version: int, reason: str, *, before: int = 0
+        self,
+        current: AliasEntry,
+        version: int,
+        reason: str,
+        *,
+        before: int = 0,
+        force: bool = False,
     ) -> AliasEntry | None:
         """Append an entry if `current` is still the newest one; return None if it is not.
 
@@ -281,9 +287,10 @@ class Registry:
             version: number of the version.
             reason: text for the entry.
             before: number of the entry that a rollback returns to; 0 if there is none.
+            force: whether the version is released again without a check.
         """
         log = self.alias_log(current.model, current.alias)
-        return log.replace(current, version, reason=reason, before=before)
+        return log.replace(current, version, reason=reason, before=before, force=force)
 
     def _alias_names(self, model: str) -> list[str]:
         return [

@@ -100,6 +100,10 @@ class Publisher:
                 if not grace.covers_denial():
                     raise CheckNotRunError(reason)
                 self._clock.pause(4)
+        self.accept(version)
+
+    def accept(self, version: FunctionConfiguration) -> None:
+        """Take a version for one that passed its check."""
         self.passed.add(version.number)
         self.doubted.discard(version.number)
         self.wrong.discard(version.number)

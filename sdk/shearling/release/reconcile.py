@@ -34,7 +34,13 @@ from shearling.release.publisher import Publisher
 from shearling.release.registry_mark import mark_of, require_same_registry
 from shearling.release.staging import BeingStagedError
 from shearling.release.trigger import Trigger
-from shearling.release.verdicts import is_proven, passed_versions, wrong_versions
+from shearling.release.verdicts import (
+    is_forced,
+    is_proven,
+    passed_versions,
+    was_released,
+    wrong_versions,
+)
 from shearling.release.version_retention import retire_versions
 
 if TYPE_CHECKING:
@@ -196,13 +202,17 @@ class _Reconciliation:
     def _checked_version(self, snapshot: AliasSnapshot, pin: str) -> FunctionConfiguration:
         """Return a Lambda version with a pin, checked unless it passed for this alias before."""
         version = self.publisher.ensure_version(pin, self.trigger)
-        if (
-            version.number not in snapshot.alias.versions
-            or version.number in self.publisher.wrong | self.publisher.doubted
-            or not is_proven(self.target, snapshot, version)
-        ):
+        if is_forced(self.target, snapshot):
+            self.publisher.accept(version)
+        if pin and not self._has_passed(snapshot, version):
             self.publisher.check(version, pin)
         return version
+
+    def _has_passed(self, snapshot: AliasSnapshot, version: FunctionConfiguration) -> bool:
+        if version.number in self.publisher.wrong | self.publisher.doubted:
+            return False
+        is_served = version.number in snapshot.alias.versions
+        return (is_proven if is_served else was_released)(self.target, snapshot, version)
 
     def _is_current(
         self, snapshot: AliasSnapshot, version: str, weights: Mapping[str, float]

@@ -34,6 +34,34 @@ def is_proven(target: Target, snapshot: AliasSnapshot, version: FunctionConfigur
     return any(release.lambda_version == version.number for release in _successes(target))
 
 
+def was_released(target: Target, snapshot: AliasSnapshot, version: FunctionConfiguration) -> bool:
+    """Return whether a version was released for an alias, and no check has judged it wrong since.
+
+    A published version never changes, so it was released under the same code and configuration.
+    Records of earlier releasers do not say which versions failed, so they prove nothing.
+    """
+    if snapshot.newest is None or snapshot.newest.wrong is None:
+        return False
+    return any(
+        release.lambda_version == version.number and release.wrong is not None
+        for release in _successes(target)
+    ) and not any(version.number in wrong for wrong in _wrong_on_any_alias(target))
+
+
+def is_forced(target: Target, snapshot: AliasSnapshot) -> bool:
+    """Return whether the newest entry is a rollback that is released without a check.
+
+    Only to a model version that was released for this alias before, and only once: new code is
+    checked again afterwards.
+    """
+    entry = snapshot.entry
+    if entry is None or not entry.force:
+        return False
+    successes = list(_successes(target))
+    is_released = any(release.entry == entry.number for release in successes)
+    return not is_released and any(release.version == entry.version for release in successes)
+
+
 def passed_versions(
     target: Target, snapshot: AliasSnapshot, published: Mapping[str, FunctionConfiguration]
 ) -> Iterator[tuple[FunctionConfiguration, bool]]:
@@ -65,6 +93,13 @@ def wrong_versions(
 def _successes(target: Target) -> Iterator[Release]:
     log = target.registry.release_log.successes(target.deployment, target.alias)
     return islice(log, _SUCCESSES_READ)
+
+
+def _wrong_on_any_alias(target: Target) -> Iterator[tuple[str, ...]]:
+    log = target.registry.release_log
+    for alias in target.deployment.aliases:
+        newest = log.last(target.deployment, alias)
+        yield (newest.wrong if newest else None) or ()
 
 
 def _is_wrong(snapshot: AliasSnapshot, version: FunctionConfiguration) -> bool:

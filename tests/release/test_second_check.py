@@ -1,0 +1,176 @@
+"""Which releases run a check again, and rollbacks while no check can pass."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from shearling.aliases.rollback import rollback
+from shearling.bundle.canonical_json import canonical_json
+from tests.support.fake_lambda import PIN, passing, refusal
+from tests.support.releases import Stage, failing, memory_registry, pin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NO_CONCURRENCY = refusal("TooManyRequestsException", "ReservedFunctionConcurrentInvocationLimit")
+
+
+@pytest.fixture
+def stage() -> Stage:
+    """Versions 1 and 2 were released in this order."""
+    stage = Stage()
+    for version in (1, 2):
+        stage.name(version)
+        stage.release()
+    return stage
+
+
+def roll_back(stage: Stage, **options: Any) -> str:
+    rollback("fraud", "prod", registry=stage.registry, **options)
+    return stage.release().outcome
+
+
+def allow_no_invocation(stage: Stage) -> None:
+    stage.fake.refusals["Invoke"] = [NO_CONCURRENCY] * 10_000
+
+
+def crash(_: dict[str, Any]) -> dict[str, Any]:
+    return {"errorMessage": "RequestId: 1 Error: Runtime exited with error: signal: killed"}
+
+
+@pytest.mark.parametrize(
+    "prevent",
+    [allow_no_invocation, lambda stage: setattr(stage.fake, "check", crash)],
+    ids=["no concurrency", "crash"],
+)
+def test_a_rollback_needs_no_check_of_what_was_released_before(
+    stage: Stage, prevent: Callable[[Stage], object]
+) -> None:
+    prevent(stage)
+    checks = len(stage.fake.checked)
+    assert roll_back(stage) == "released"
+    assert (stage.fake.shown("prod"), len(stage.fake.checked)) == (pin(1), checks)
+
+
+def test_a_version_that_was_never_released_is_checked(stage: Stage) -> None:
+    stage.name(3)
+    stage.fake.check = crash
+    assert stage.release().outcome == "failed"
+    assert stage.fake.shown("prod") == pin(2)
+
+
+@pytest.mark.parametrize("change", [{"CodeSha256": "code-2"}, {"MemorySize": 1024}], ids=str)
+def test_under_another_code_or_configuration_it_is_checked(
+    stage: Stage, change: dict[str, Any]
+) -> None:
+    stage.change_latest(**change)
+    stage.fake.check = crash
+    assert roll_back(stage) == "failed"
+    assert stage.fake.shown("prod") == pin(2)
+
+
+def test_a_version_that_failed_a_later_check_needs_a_check_that_passes(stage: Stage) -> None:
+    stage.change_code("code-2")
+    stage.release()
+    stage.name(3)
+    stage.release()
+    served = stage.fake.aliases["prod"]["FunctionVersion"]
+    judge_wrong(stage, "prod", 2)
+    stage.name(2)
+    stage.fake.check = crash
+    assert stage.release().outcome == "failed"
+    assert stage.fake.aliases["prod"]["FunctionVersion"] == served
+    stage.fake.check = passing
+    stage.name(2)
+    assert stage.release().outcome == "released"
+
+
+def judge_wrong(stage: Stage, alias: str, version: int) -> None:
+    """Record on an alias that the Lambda version of a model version failed a check."""
+    number = next(it for it in reversed(stage.fake.published) if stage.fake.pin(it) == pin(version))
+    log = stage.registry.release_log
+    end, last = log.end(stage.deployment, alias)
+    fields: dict[str, Any] = {"entry": last.entry if last else 1, "version": version}
+    fields |= {"outcome": "failed", "wrong": (number,), "lambda_version": "1", "reason": "wrong"}
+    fields |= {"success": log.success_up_to(stage.deployment, alias, last)}
+    assert log.record(stage.deployment, alias, end + 1, fields)
+
+
+def test_a_version_that_failed_on_another_alias_of_the_function_is_checked(stage: Stage) -> None:
+    judge_wrong(stage, "staging", 1)
+    stage.fake.check = crash
+    assert roll_back(stage) == "failed"
+    assert stage.fake.shown("prod") == pin(2)
+
+
+def test_a_release_of_an_earlier_releaser_proves_nothing(stage: Stage) -> None:
+    registry = memory_registry()
+    for key in stage.registry.store.keys("deployments"):
+        registry.store.write(key, stage.registry.store.read(key) or b"")
+    stage.registry = registry
+    # Records of 0.1 do not say which versions failed.
+    for entry, version in ((1, 1), (2, 2)):
+        stage.name(version)
+        record = {
+            "id": str(entry),
+            "created": "2026-01-01T00:00:00+00:00",
+            "entry": entry,
+            "version": version,
+            "outcome": "released",
+            "lambda_version": str(version + 1),
+        }
+        key = f"releases/{stage.deployment.key}/prod/{entry:010d}.json"
+        assert registry.store.create(key, canonical_json(record))
+    checks = len(stage.fake.checked)
+    assert roll_back(stage) == "released"
+    assert len(stage.fake.checked) == checks + 1
+
+
+# --force
+
+
+def test_a_forced_rollback_runs_no_check_under_new_code(stage: Stage) -> None:
+    stage.change_code("code-2")
+    allow_no_invocation(stage)
+    assert roll_back(stage, force=True) == "released"
+    assert stage.fake.shown("prod") == pin(1)
+    assert stage.release().outcome == "unchanged"
+
+
+def test_a_failed_rollback_can_be_forced(stage: Stage) -> None:
+    stage.change_code("code-2")
+    stage.fake.check = crash
+    assert roll_back(stage) == "failed"
+    assert roll_back(stage, force=True) == "released"
+    assert stage.fake.shown("prod") == pin(1)
+
+
+def test_what_was_judged_wrong_can_be_forced_and_stays(stage: Stage) -> None:
+    judge_wrong(stage, "prod", 1)
+    stage.fake.check = crash
+    assert roll_back(stage, force=True) == "released"
+    assert stage.release().outcome == "unchanged"
+    assert stage.fake.shown("prod") == pin(1)
+
+
+def test_later_code_is_checked_after_a_forced_rollback(stage: Stage) -> None:
+    assert roll_back(stage, force=True) == "released"
+    stage.change_code("code-2")
+    stage.fake.check = crash
+    assert stage.release().outcome == "failed"
+    served = stage.fake.functions[stage.fake.aliases["prod"]["FunctionVersion"]]
+    assert (served["CodeSha256"], stage.fake.shown("prod")) == ("code-1", pin(1))
+
+
+def test_a_model_that_was_never_released_cannot_be_forced(stage: Stage) -> None:
+    current = stage.registry.alias_entry("fraud", "prod")
+    assert current
+    assert stage.registry.replace_entry(current, 3, "by hand", force=True)
+    stage.fake.check = lambda it: {
+        **passing(it),
+        "passed": it["Environment"]["Variables"][PIN] != pin(3),
+    }
+    assert stage.release().outcome == "failed"
+    assert stage.fake.shown("prod") == pin(2)
