@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from shearling.errors import InvalidRequestError
+from shearling.protocol.parameters import (
+    decoded,
+    flag,
+    input_parameters,
+    output_parameters,
+    request_parameters,
+)
 from shearling.tensors.categories import check_categories
 from shearling.tensors.conversion import (
     check_missing,
@@ -20,6 +27,7 @@ from shearling.tensors.conversion import (
 )
 from shearling.tensors.dtypes import datatype_of
 from shearling.tensors.encoding import from_bytes
+from shearling.tensors.exact import converted_exactly, is_number
 from shearling.tensors.json_values import array_of, check_empty
 
 if TYPE_CHECKING:
@@ -180,16 +188,40 @@ def _read_tensor(
     tensor: Mapping[str, Any], spec: TensorSpec, place: str, left: _Tail
 ) -> NDArray[Any]:
     if tensor.get("datatype") != spec.datatype:
-        raise InvalidRequestError(
-            f"{place}.datatype: {shown(tensor.get('datatype'))}, but input {spec.name!r} is "
-            f"{spec.datatype}"
-        )
+        return _read_other_datatype(tensor, spec, place, left)
     shape = check_shape(tensor.get("shape"), spec, place)
-    if "parameters" in tensor:
-        size = _parameters(tensor, f"{place}.").get("binary_data_size")
-        if size is not None:
-            taken = left.take(size, f"{place}.parameters.binary_data_size")
-            return check_missing(_read_binary(tensor, taken, place), spec, place)
+    if "parameters" not in tensor:
+        return _read_data(tensor, spec, shape, place)
+    parameters = input_parameters(tensor, place)
+    size = parameters.get("binary_data_size")
+    if size is None:
+        array = _read_data(tensor, spec, shape, place)
+    else:
+        taken = left.take(size, f"{place}.parameters.binary_data_size")
+        array = check_missing(_read_binary(tensor, taken, place), spec, place)
+    return decoded(array, parameters, spec, place)
+
+
+def _read_other_datatype(
+    tensor: Mapping[str, Any], spec: TensorSpec, place: str, left: _Tail
+) -> NDArray[Any]:
+    """Read numbers of another datatype, as a client sends them that knows an older version.
+
+    Raises:
+        InvalidRequestError: they are no numbers, or a value would change.
+    """
+    datatype = tensor.get("datatype")
+    if not is_number(datatype) or not is_number(spec.datatype):
+        raise InvalidRequestError(
+            f"{place}.datatype: {shown(datatype)}, but input {spec.name!r} is {spec.datatype}"
+        )
+    sent = replace(spec, datatype=datatype, nullable=True, categories=None)
+    return converted_exactly(_read_tensor(tensor, sent, place, left), spec, f"{place}.data")
+
+
+def _read_data(
+    tensor: Mapping[str, Any], spec: TensorSpec, shape: list[int], place: str
+) -> NDArray[Any]:
     data = tensor.get("data")
     if not isinstance(data, list):
         raise InvalidRequestError(
@@ -234,22 +266,6 @@ def _read_binary(tensor: Mapping[str, Any], data: memoryview, place: str) -> NDA
         raise InvalidRequestError(f"{place}: {error}") from error
 
 
-def _parameters(holder: Mapping[str, Any], place: str) -> Mapping[str, Any]:
-    parameters = holder.get("parameters")
-    if parameters is None:
-        return {}
-    if not isinstance(parameters, dict):
-        raise InvalidRequestError(f"{place}parameters: {shown(parameters)} is not an object")
-    return parameters
-
-
-def _flag(holder: Mapping[str, Any], place: str, name: str, *, default: bool) -> bool:
-    value = _parameters(holder, place).get(name, default)
-    if not isinstance(value, bool):
-        raise InvalidRequestError(f"{place}parameters.{name}: {shown(value)} is not true or false")
-    return value
-
-
 def wanted_outputs(
     document: Mapping[str, Any], signature: Signature
 ) -> tuple[tuple[str, ...], frozenset[str]]:
@@ -260,12 +276,12 @@ def wanted_outputs(
     """
     names = signature.output_names
     wanted = document.get("outputs")
-    all_binary = "parameters" in document and _flag(
-        document, "", "binary_data_output", default=False
+    all_binary = "parameters" in document and flag(
+        request_parameters(document, signature.inputs), "binary_data_output", default=False
     )
-    if wanted is None:
+    if wanted is None or wanted == []:
         return names, frozenset(names if all_binary else ())
-    if not isinstance(wanted, list) or not wanted:
+    if not isinstance(wanted, list):
         raise InvalidRequestError('outputs: expected a list of objects, as in [{"name": ...}]')
     chosen: dict[str, bool] = {}
     for i, output in enumerate(wanted):
@@ -277,5 +293,7 @@ def wanted_outputs(
             )
         if name in chosen:
             raise InvalidRequestError(f"outputs[{i}].name: {name!r} is used twice")
-        chosen[name] = _flag(output, f"outputs[{i}].", "binary_data", default=all_binary)
+        place = f"outputs[{i}]"
+        parameters = output_parameters(output, place)
+        chosen[name] = flag(parameters, "binary_data", f"{place}.", default=all_binary)
     return tuple(chosen), frozenset(name for name, binary in chosen.items() if binary)
