@@ -418,7 +418,7 @@ def test_a_lost_create_decides_again(registry: Registry, monkeypatch: pytest.Mon
     serve(registry, 1, 2)
     replace = registry.replace_entry
 
-    def overtaken(current: AliasEntry, version: int, reason: str, **more: int) -> AliasEntry | None:
+    def overtaken(current: AliasEntry, version: int, reason: str, **more: Any) -> AliasEntry | None:
         monkeypatch.undo()
         serve(registry, 3)
         return replace(current, version, reason, **more)
@@ -461,7 +461,7 @@ def test_without_a_deployment_a_lost_create_goes_back_one_step_too(
         registry.set_alias("fraud", "prod", version)
     replace = registry.replace_entry
 
-    def overtaken(current: AliasEntry, version: int, reason: str, **more: int) -> AliasEntry | None:
+    def overtaken(current: AliasEntry, version: int, reason: str, **more: Any) -> AliasEntry | None:
         monkeypatch.undo()
         rollback("fraud", "prod", registry=registry)
         return replace(current, version, reason, **more)

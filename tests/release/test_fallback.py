@@ -94,6 +94,7 @@ def test_what_passed_before_is_gone_back_to_if_its_check_cannot_run(stage: Stage
 
 def test_what_failed_since_it_passed_needs_a_check_that_runs(stage: Stage) -> None:
     released(stage, 1, 2)
+    stage.judge_wrong("prod", 1)
     stage.fake.check = failing(1)
     stage.name(1)
     assert stage.release().outcome == "failed"
@@ -116,6 +117,7 @@ def test_what_failed_since_is_checked_again_before_it_counts_as_released(stage: 
     released(stage, 2, 1, 3)
     number = stage.fake.published[-1]
     released(stage, 1)
+    stage.judge_wrong("prod", 3)
     stage.fake.check = failing(3)
     stage.name(3)
     assert stage.release().outcome == "failed"

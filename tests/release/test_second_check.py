@@ -9,7 +9,7 @@ import pytest
 from shearling.aliases.rollback import rollback
 from shearling.bundle.canonical_json import canonical_json
 from tests.support.fake_lambda import PIN, passing, refusal
-from tests.support.releases import Stage, failing, memory_registry, pin
+from tests.support.releases import Stage, memory_registry, pin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +77,7 @@ def test_a_version_that_failed_a_later_check_needs_a_check_that_passes(stage: St
     stage.name(3)
     stage.release()
     served = stage.fake.aliases["prod"]["FunctionVersion"]
-    judge_wrong(stage, "prod", 2)
+    stage.judge_wrong("prod", 2)
     stage.name(2)
     stage.fake.check = crash
     assert stage.release().outcome == "failed"
@@ -87,19 +87,8 @@ def test_a_version_that_failed_a_later_check_needs_a_check_that_passes(stage: St
     assert stage.release().outcome == "released"
 
 
-def judge_wrong(stage: Stage, alias: str, version: int) -> None:
-    """Record on an alias that the Lambda version of a model version failed a check."""
-    number = next(it for it in reversed(stage.fake.published) if stage.fake.pin(it) == pin(version))
-    log = stage.registry.release_log
-    end, last = log.end(stage.deployment, alias)
-    fields: dict[str, Any] = {"entry": last.entry if last else 1, "version": version}
-    fields |= {"outcome": "failed", "wrong": (number,), "lambda_version": "1", "reason": "wrong"}
-    fields |= {"success": log.success_up_to(stage.deployment, alias, last)}
-    assert log.record(stage.deployment, alias, end + 1, fields)
-
-
 def test_a_version_that_failed_on_another_alias_of_the_function_is_checked(stage: Stage) -> None:
-    judge_wrong(stage, "staging", 1)
+    stage.judge_wrong("staging", 1)
     stage.fake.check = crash
     assert roll_back(stage) == "failed"
     assert stage.fake.shown("prod") == pin(2)
@@ -148,7 +137,7 @@ def test_a_failed_rollback_can_be_forced(stage: Stage) -> None:
 
 
 def test_what_was_judged_wrong_can_be_forced_and_stays(stage: Stage) -> None:
-    judge_wrong(stage, "prod", 1)
+    stage.judge_wrong("prod", 1)
     stage.fake.check = crash
     assert roll_back(stage, force=True) == "released"
     assert stage.release().outcome == "unchanged"

@@ -16,7 +16,7 @@ from shearling.errors import ReleaseError
 from shearling.release.staging import Staging, prune
 from shearling.release.trigger import Trigger
 from shearling.storage.blobs import blob_key
-from shearling_runtime.control.releaser import Request
+from shearling_runtime.control.release_request import Request
 from tests.support.bundles import scaling_bundle
 from tests.support.fake_lambda import refusal
 from tests.support.releases import Stage, deploy, pin

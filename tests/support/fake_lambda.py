@@ -99,9 +99,10 @@ class Move:
 
 @dataclass
 class FakeLambda:
-    """One function, `acme-fraud`, with its versions and aliases.
+    """One function with its versions and aliases.
 
     Attributes:
+        name: name of the function.
         settle: number of reads until an update or a new version is finished.
         check: returns a version's answer to `check`.
         stager: returns the answer of the function `acme_stager` to a synchronous request.
@@ -113,6 +114,7 @@ class FakeLambda:
     """
 
     settle: int = 0
+    name: str = "acme-fraud"
     check: Check = passing
     stager: Check = field(default=lambda _: {"staged": True})
     started: list[dict[str, Any]] = field(default_factory=list)
@@ -142,8 +144,8 @@ class FakeLambda:
         self.aliases: dict[str, dict[str, Any]] = {}
         self.functions: dict[str, dict[str, Any]] = {
             "$LATEST": {
-                "FunctionName": "acme-fraud",
-                "FunctionArn": "arn:aws:lambda:eu-west-1:000000000000:function:acme-fraud",
+                "FunctionName": self.name,
+                "FunctionArn": f"arn:aws:lambda:eu-west-1:000000000000:function:{self.name}",
                 "Runtime": "python3.13",
                 "MemorySize": 512,
                 "Timeout": 30,
@@ -453,7 +455,7 @@ class _Client:
         name = request["FunctionName"].removeprefix(
             "arn:aws:lambda:eu-west-1:000000000000:function:"
         )
-        assert name in {"acme-fraud", "acme_stager"}
+        assert name in {self._fake.name, "acme_stager"}
         self._fake.before(operation)
         self._fake.calls.append(operation)
         for name in (operation, "*"):

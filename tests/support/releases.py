@@ -104,6 +104,22 @@ class Stage:
             with pytest.raises(KeyboardInterrupt):
                 self.release()
 
+    def judge_wrong(self, alias: str, version: int) -> None:
+        """Record that the newest Lambda version of a model version failed a check of an alias."""
+        numbers = [it for it in self.fake.published if self.fake.pin(it) == pin(version)]
+        log = self.registry.release_log
+        end, last = log.end(self.deployment, alias)
+        fields: dict[str, Any] = {
+            "entry": last.entry if last else 1,
+            "version": version,
+            "outcome": "failed",
+            "reason": "wrong",
+            "lambda_version": self.fake.aliases[alias]["FunctionVersion"],
+            "wrong": (numbers[-1],),
+            "success": log.success_up_to(self.deployment, alias, last),
+        }
+        assert log.record(self.deployment, alias, end + 1, fields)
+
     def records(self, alias: str = "prod") -> list[Release]:
         return self.registry.release_log.entries(self.deployment, alias)
 

@@ -51,6 +51,13 @@ class AliasLog:
         """Return the entry of a number, or None if there is no valid one."""
         return self._log.find(number) if number else None
 
+    def has_after(self, number: int) -> bool:
+        """Return whether there is a valid entry after an existing one, or any if that is 0."""
+        if not self._log.exists(number + 1):
+            return False
+        newest = self._log.newest()
+        return newest is not None and newest.number > number
+
     def down_from(self, number: int | None = None) -> Iterator[AliasEntry]:
         """Yield the entries from a number, or from the newest, down to 1."""
         yield from self._log.down_from(self._log.last() if number is None else number)

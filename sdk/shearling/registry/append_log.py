@@ -13,7 +13,7 @@ from shearling.registry.record_reader import InvalidRecordError, parse_record, r
 from shearling.storage.store import TooLargeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from shearling.bundle.json_reader import Field
     from shearling.storage.store import Store
@@ -23,6 +23,9 @@ _UNDECIDED_LIMIT = 20
 
 #: Number of retries at most while a put fails and the key does not exist.
 _FAILURE_LIMIT = 3
+
+#: Number of keys that S3 lists by one request.
+_PAGE = 1000
 
 _RECORD = re.compile(r"[0-9]{10}\.json")
 
@@ -54,9 +57,39 @@ class Log(Generic[Record]):
 
     def last(self) -> int:
         """Return the last number of the unbroken sequence from 1; 0 if there is no record."""
-        names = self._store.names(self._prefix)
-        numbers = sorted({int(name[:10]) for name in names if _RECORD.fullmatch(name)} - {0})
-        return next((i for i, number in enumerate(numbers) if number != i + 1), len(numbers))
+        return _unbroken(self._store.names(self._prefix))
+
+    def exists(self, number: int) -> bool:
+        """Return whether there is an object under the key of a record, by one request."""
+        return self._store.size(self._key(number)) is not None
+
+    def last_from(self, known: int = 0) -> int:
+        """Return the last number of a log by few requests, however long it is.
+
+        This is only for a log of which all writers are trusted: gaps before the last page of keys
+        are not noticed.
+
+        Args:
+            known: number of an existing record; 0 if none is known.
+        """
+        if known and not self.exists(known + 1):
+            return known
+        floor = known or self._last_page()
+        if not floor:
+            return self.last()
+        keys = self._store.keys(self._prefix, after=self._key(floor))
+        return _unbroken((key.removeprefix(f"{self._prefix}/") for key in keys), after=floor)
+
+    def _last_page(self) -> int:
+        """Return the number after which at most a page of records follows, from doubled steps."""
+        floor, step = 0, _PAGE
+        while self.exists(floor + step):
+            floor, step = floor + step, step * 2
+        while step > _PAGE:
+            step //= 2
+            if self.exists(floor + step):
+                floor += step
+        return floor
 
     def numbers(self, *, after: int = 0) -> Iterator[int]:
         """Yield the numbers of the records greater than `after`, in ascending order."""
@@ -105,6 +138,14 @@ class Log(Generic[Record]):
     def _key(self, number: int) -> str:
         # Ten digits, so that keys sort by number.
         return f"{self._prefix}/{number:010d}.json"
+
+
+def _unbroken(names: Iterable[str], *, after: int = 0) -> int:
+    """Return the last number of the sequence without gaps that begins after a number."""
+    numbers = {int(name[:10]) for name in names if _RECORD.fullmatch(name)}
+    while after + 1 in numbers:
+        after += 1
+    return after
 
 
 def create(store: Store, key: str, data: bytes) -> bool:

@@ -66,6 +66,20 @@ class ReleaseLog:
         number = log.last()
         return number, next(log.down_from(number), None)
 
+    def newest(
+        self, deployment: Deployment, alias: str, *, known: Release | None = None
+    ) -> Release | None:
+        """Return the newest release, by few requests even if the log has thousands.
+
+        Args:
+            deployment: the function.
+            alias: name of the alias.
+            known: a release of this log that was read before.
+        """
+        log = self._log(deployment, alias)
+        number = log.last_from(known.number if known else 0)
+        return known if known and known.number == number else next(log.down_from(number), None)
+
     def successes(self, deployment: Deployment, alias: str) -> Iterator[Release]:
         """Yield the successful releases of an alias on a function, newest first."""
         log = self._log(deployment, alias)

@@ -28,6 +28,8 @@ class Outcome:
         reason: why the release failed or is staging.
         note: a problem that needs attention although this attempt did not fail.
         timings: seconds of each step, as text.
+        is_recorded: whether a release record has this failure. If not, another attempt may succeed.
+        is_compared: whether the alias was compared with Lambda, and not only with the records.
     """
 
     function: str
@@ -38,3 +40,5 @@ class Outcome:
     reason: str = ""
     note: str = ""
     timings: Mapping[str, str] = field(default_factory=dict)
+    is_recorded: bool = False
+    is_compared: bool = True

@@ -51,7 +51,9 @@ if TYPE_CHECKING:
     from shearling.registry.records import Deployment
     from shearling.registry.registry import Registry
     from shearling.release.alias_state import AliasSnapshot
+    from shearling.release.clock import Pace
     from shearling.release.function_configuration import FunctionConfiguration
+    from shearling.release.recorded_outcomes import RecordedOutcomes
     from shearling.release.staging import Staging
 
 _LOG = logging.getLogger(__name__)
@@ -71,6 +73,8 @@ def release_alias(
     staging: Staging | None = None,
     patience_seconds: float = 600,
     clock: Clock | None = None,
+    records: RecordedOutcomes | None = None,
+    pace: Pace | None = None,
 ) -> Outcome:
     """Make an alias of a deployed function serve the version that the registry names.
 
@@ -89,11 +93,15 @@ def release_alias(
         staging: the event after the stager's attempt, if it started this release.
         patience_seconds: seconds after which to stop waiting for Lambda.
         clock: time source; the system's clock by default.
+        records: if given, the alias is compared with Lambda only if these do not have its outcome.
+        pace: limits the calls to Lambda a second.
     """
     clock = clock or Clock()
+    if records and (recorded := records.of(deployment, alias)):
+        return recorded
     deadline = clock.now() + patience_seconds
     function, stager = (
-        LambdaFunction(client, name, clock, deadline)
+        LambdaFunction(client, name, clock, deadline, pace)
         for name in (deployment.function, deployment.stager)
     )
     target = Target(function, registry, deployment, alias)
@@ -408,6 +416,7 @@ class _Reconciliation:
             lambda_version=lambda_version,
             reason=reason,
             timings=self.stopwatch.timings(),
+            is_recorded=outcome == FAILED and snapshot is not None and snapshot.entry is not None,
         )
 
 

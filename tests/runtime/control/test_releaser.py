@@ -14,6 +14,7 @@ from shearling.release.outcome import Outcome
 from shearling.release.trigger import Trigger
 from shearling.storage.store import Store
 from shearling_runtime.control import releaser
+from shearling_runtime.control.release_request import Request
 from tests.support.bundles import scaling_bundle
 from tests.support.fake_lambda import FakeLambda, passing
 from tests.support.releases import deploy, memory_registry, pin
@@ -108,10 +109,10 @@ def s3_event(key: str) -> dict[str, Any]:
 def test_a_new_alias_entry_of_our_registry_asks_for_the_alias(prefix: str) -> None:
     event = s3_event(f"{prefix}models/fraud/aliases/prod/0000000007.json")
     ours = unquote_plus(prefix)
-    request = releaser.Request.read(event, ours)
+    request = Request.read(event, ours)
     assert (request.model, request.alias) == ("fraud", "prod")
     for others in ("other/", f"{ours}deeper/", "fraud/"):
-        assert releaser.Request.read(event, others).is_ignored
+        assert Request.read(event, others).is_ignored
 
 
 def test_a_new_alias_entry_releases_the_alias_on_all_functions_of_the_releaser(
