@@ -25,7 +25,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from shearling.converters import probes
 from shearling.converters import sklearn_trees as trees
 from shearling.errors import FormatError, InvalidRequestError
 from shearling.models.load import load_model
@@ -168,34 +167,6 @@ def test_the_openapi_document_allows_null_only_for_nullable_inputs() -> None:
     request = document["components"]["schemas"]["TensorRequest"]
     values = request["properties"]["inputs"]["items"]["properties"]["data"]["anyOf"][0]["items"]
     assert {"type": "null"} not in values["anyOf"]
-
-
-def test_missing_values_of_all_columns_are_tested_in_one_call_if_possible() -> None:
-    rows = np.arange(12, dtype=np.float32).reshape(4, 3)
-    spec = TensorSpec(name="X", datatype="FP32", shape=(-1, 3))
-    asked: list[Any] = []
-
-    def ask(rows: Any) -> dict[str, Any]:
-        asked.append(rows)
-        return {"prediction": rows[:, 0]}
-
-    assert len(probes.missing_value_examples(rows, [spec], ask)["X"]) == 1
-    (all_rows,) = asked
-    assert np.isnan(all_rows).sum(axis=0).tolist() == [4, 4, 4]  # each column of each row, once
-    assert np.isnan(all_rows).sum(axis=1).tolist() == [1] * 12
-
-
-def test_fewer_rows_are_tested_if_rows_are_wide() -> None:
-    wide = np.zeros((4, 2_000_000), np.float32)
-    spec = TensorSpec(name="X", datatype="FP32", shape=(-1, 2_000_000))
-    asked: list[int] = []
-
-    def ask(rows: Any) -> dict[str, Any]:
-        asked.append(len(rows))
-        return {"prediction": rows[:, 0]}
-
-    assert probes.resampled_example(wide, [spec], ask)
-    assert asked == [2]
 
 
 def test_missing_values_are_tested_with_an_example_of_integers_too(registry: Registry) -> None:

@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from shearling.bundle.example import Example
     from shearling.bundle.manifest import Environment
     from shearling.converters.original import Original
     from shearling.tensors.spec import Signature
@@ -33,10 +32,6 @@ class ConvertedModel:
         original: the original model, to be asked about other rows.
         options: settings that the format needs to load the files.
         environment: the Python version and packages that a pickle needs; None for ONNX.
-        missing_value_examples: for each input name, rows in which a value of that input is missing,
-            with the original's answers; no rows if the original raises an error for them.
-        resampled_example: rows that recombine the example's values, with the original's answers;
-            None if the values cannot be recombined.
     """
 
     format: str
@@ -48,5 +43,3 @@ class ConvertedModel:
     original: Original
     options: Mapping[str, Any] = field(default_factory=dict)
     environment: Environment | None = None
-    missing_value_examples: Mapping[str, Sequence[Example]] = field(default_factory=dict)
-    resampled_example: Example | None = None

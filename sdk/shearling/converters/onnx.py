@@ -76,14 +76,14 @@ def convert(
     if not Path(source).is_file():
         raise FormatError(f"model: file {source} does not exist")
     # Without optimisations, so that an error of an optimisation is found too.
-    original = open_session(Path(source), None, optimize=False)
-    inputs = _specs(original.get_inputs(), "input")
-    outputs = _specs(original.get_outputs(), "output")
+    session = open_session(Path(source), None, optimize=False)
+    inputs = _specs(session.get_inputs(), "input")
+    outputs = _specs(session.get_outputs(), "output")
     columns = columns_of(example, inputs)
     tensors = to_tensors(example, inputs, columns)
     names = [spec.name for spec in outputs]
     try:
-        expected = OnnxPredictor(original).predict(tensors, names)
+        expected = OnnxPredictor(session).predict(tensors, names)
     except Exception as error:  # ONNX Runtime's errors have no common base class
         raise FormatError(f"the model fails on the example: {error}") from error
     entry, files = _optimise(Path(source), directory)
@@ -97,7 +97,8 @@ def convert(
         inputs=tensors,
         expected=expected,
         original=Original(
-            rows=tensors, answer=lambda rows: OnnxPredictor(original).predict(rows, names)
+            rows=tensors,
+            answer=lambda rows: OnnxPredictor(session).predict(to_tensors(rows, inputs), names),
         ),
         options={
             "ir": entry.ir_version,

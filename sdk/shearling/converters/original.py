@@ -28,13 +28,16 @@ class Original:
             converted model's outputs. Leaves out outputs that the model has no answer for. May
             raise any error.
         margin: returns, in the shape of `label`, how far the chosen class is ahead of the next one
-            in the scores that the model ranks its classes by: 0 where they tie. None if the model
-            has no such scores.
+            in the scores that the model ranks its classes by, relative to the best score if that is
+            above 1: 0 where they tie. None if the model has no such scores.
+        advice: returns what explains that the loaded model answers the example differently, and
+            what to do. None if the model was converted: rounding explains some differences then.
     """
 
     rows: Tensors
     answer: Callable[[Tensors], Tensors]
     margin: Callable[[Tensors], NDArray[Any]] | None = None
+    advice: Callable[[Any], str] | None = None
 
 
 def example_values(example: Any, name: str | None) -> dict[str, NDArray[Any]]:
@@ -44,9 +47,13 @@ def example_values(example: Any, name: str | None) -> dict[str, NDArray[Any]]:
         example: an array, a DataFrame, or a dict of arrays.
         name: name of the only input; None if each column or key is an input.
     """
-    if name is None:
-        return named_arrays(example) or {}
-    return {name: as_matrix(example) if is_frame(example) else np.asarray(example)}
+    values = named_arrays(example) if name is None else None
+    if values is None:
+        values = {str(name): as_matrix(example) if is_frame(example) else np.asarray(example)}
+    return {
+        name: array.astype(object) if array.dtype.kind == "U" else array
+        for name, array in values.items()
+    }
 
 
 def like_example(values: Tensors, example: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shearling.converters import boosting, onnx, onnx_graph, probes, sklearn_checks, sklearn_trees
+from shearling.converters import boosting, onnx, onnx_graph, sklearn_checks, sklearn_trees
 from shearling.converters.original import Original, example_values, like_example
 from shearling.errors import FormatError
 from shearling.tensors.comparison import ATOL, RTOL, compare
@@ -95,12 +95,6 @@ def convert(
             f"converted model's outputs ({', '.join(graph_answers)}): "
             f"{sklearn_checks.ALTERNATIVES}"
         )
-    specs = converted.signature.inputs
-
-    def answer(probe_rows: Any) -> Tensors:
-        answers = _answers(model, probe_rows, graph_answers)
-        # Rounding decides the label where classes tie, so compare only the probabilities.
-        return {name: answers[name] for name in answers.keys() - {"label"}} or answers
 
     def native(values: Tensors) -> Any:
         return like_example(values, example)
@@ -112,8 +106,6 @@ def convert(
             answer=lambda values: _answers(model, native(values), graph_answers),
             margin=_margin_of(model, native),
         ),
-        missing_value_examples=probes.missing_value_examples(rows, specs, answer),
-        resampled_example=probes.resampled_example(rows, specs, answer),
     )
 
 
@@ -333,10 +325,9 @@ def _margin_of(model: Any, native: Callable[[Tensors], Any]) -> Callable[[Tensor
         scores = rank(native(values))
         scores = np.stack(scores, axis=1) if isinstance(scores, list) else np.asarray(scores)
         if scores.ndim == 1:  # two classes: the sign decides
-            gap: NDArray[Any] = np.abs(scores)
-        else:
-            best = np.partition(scores, -2, axis=-1)
-            gap = best[..., -1] - best[..., -2]
-        return gap
+            scores = np.stack([scores, -scores], axis=-1)
+        second, best = np.moveaxis(np.partition(scores, -2, axis=-1)[..., -2:], -1, 0)
+        relative: NDArray[Any] = (best - second) / np.maximum(1, np.abs(best))
+        return relative
 
     return margin

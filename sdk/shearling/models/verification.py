@@ -7,16 +7,21 @@ import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from shearling.bundle.digests import describe
 from shearling.bundle.example import EXAMPLE_LIMIT_BYTES, Example
 from shearling.bundle.manifest import ExampleFile, Manifest
 from shearling.errors import FormatError, InvalidRequestError
 from shearling.formats.base import LoadSettings, load_bundle
+from shearling.models.agreement import (
+    check_example,
+    check_repeated,
+    row_dependence,
+    warning_of_other_rows,
+)
+from shearling.models.both_models import BothModels
+from shearling.models.input_limits import limit_inputs
+from shearling.models.probe_rows import count_of, has_rows
 from shearling.progress import human_bytes
-from shearling.tensors.comparison import compare
-from shearling.tensors.spec import Signature
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,8 +31,8 @@ if TYPE_CHECKING:
 
     from shearling.bundle.digests import Descriptor
     from shearling.converters.base import ConvertedModel
-    from shearling.formats.base import Predictor
-    from shearling.tensors.comparison import Comparison
+    from shearling.formats.base import Predictor, Tensors
+    from shearling.tensors.spec import Signature
 
 _EXAMPLE = "example.tensors"
 
@@ -35,20 +40,12 @@ _EXAMPLE = "example.tensors"
 #: conversion.
 _EXAMPLE_ROWS = 8
 
-#: Share of values that may differ in recombined rows: rounding decides where votes or distances
-#: tie.
-_TIES = 0.01
-
 #: Stack level of a warning that points to `push_model`'s caller.
-_CALLER = 4
+_CALLER = 3
 
-#: Why a converted model may answer differently, and what to do about it, by format.
-_HINTS = {
-    "onnx": "ONNX computes in 32-bit floats: fit the model on float32 data, push float32 rows as "
-    "the example, and use no scaler before trees (rounding decides where a value equals a split)",
-    "cloudpickle": "The model was only pickled and loaded again, so its answers may vary between "
-    "calls: use a fixed seed and no state",
-}
+#: Limits of the rows of one kind that both models are asked about, and the seconds that they may
+#: take.
+_FEW, _MANY, _SECONDS = 4, 512, 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,12 +87,13 @@ def verify(
         InvalidRequestError: a single row of the example is too large to publish.
     """
     described = [_store_by_digest(path, file, directory) for path, file in converted.files.items()]
+    signature = _compared_outputs(converted)
     draft = Manifest(
         model=name,
         format=converted.format,
         entry=converted.entry,
         files=tuple(described),
-        signature=converted.signature,
+        signature=signature,
         example=ExampleFile(path=_EXAMPLE, rtol=rtol, atol=atol),
         options=converted.options,
         metadata=metadata,
@@ -104,116 +102,90 @@ def verify(
     started = time.perf_counter()
     predictor = load_bundle(draft, directory, LoadSettings(allow_pickle=True))
     load_seconds = time.perf_counter() - started
-    verifier = _Verifier(converted, predictor, rtol, atol)
-    verifier.check_example()
-    verifier.warn_of_resampled_rows()
-    signature = verifier.signature()
-    manifest = replace(
-        draft, signature=signature, files=(*described, verifier.write_example(directory))
-    )
+    both = BothModels(converted.original, predictor, signature, rtol, atol)
+    answers = _answers_to_example(both, converted)
+    started = time.perf_counter()
+    check_repeated(both, answers, _answers_to_example(both, converted))
+    seconds = time.perf_counter() - started
+    check_example(both, converted, answers)
+    signature, texts = _checked_signature(both, seconds)
+    for text in texts:
+        warnings.warn(text, UserWarning, stacklevel=_CALLER)
+    example = _write_example(converted, signature, predictor, directory)
+    manifest = replace(draft, signature=signature, files=(*described, example))
     files = {file.path: directory / file.hex for file in manifest.files}
     return VerifiedBundle(manifest=manifest, files=files, load_seconds=load_seconds)
 
 
-@dataclass(frozen=True, slots=True)
-class _Verifier:
-    """Compares a converted model, loaded again, with the original's answers."""
+def _compared_outputs(converted: ConvertedModel) -> Signature:
+    """Return the signature with only those outputs that the original has an answer for."""
+    outputs = converted.signature.outputs
+    compared = tuple(spec for spec in outputs if spec.name in converted.expected)
+    if not compared:
+        raise FormatError(
+            f"the original has no answers to compare the outputs of the converted model with "
+            f"({', '.join(spec.name for spec in outputs)}), so nothing was published"
+        )
+    return replace(converted.signature, outputs=compared)
 
-    converted: ConvertedModel
-    predictor: Predictor
-    rtol: float
-    atol: float
 
-    def check_example(self) -> None:
-        """Raise FormatError if the answers to the example differ from the original's."""
-        comparison = self._compare(Example(self.converted.inputs, self.converted.expected))
-        if comparison.problem:
-            raise FormatError(
-                f"the converted model's answers differ from the original's: {comparison.problem}. "
-                f"Nothing was published. {self._hint}, or raise rtol= or atol="
+def _answers_to_example(both: BothModels, converted: ConvertedModel) -> Tensors:
+    try:
+        return both.predictor.predict(converted.inputs, both.signature.output_names)
+    except Exception as error:  # models raise errors of any class
+        raise FormatError(
+            f"the converted model fails on the example: {error!s:.300}. Nothing was published"
+        ) from error
+
+
+def _checked_signature(both: BothModels, seconds: float) -> tuple[Signature, list[str]]:
+    """Ask both models about rows unlike the example; return the signature and warnings.
+
+    Args:
+        both: the models.
+        seconds: how long the example took.
+    """
+    signature = both.signature
+    rows = both.original.rows
+    if not has_rows(rows, signature.inputs):
+        return signature, []
+    limit = max(_FEW, min(_MANY, int(_SECONDS * count_of(rows) / max(seconds, 1e-9))))
+    signature, texts = limit_inputs(both, limit)
+    both = replace(both, signature=signature)
+    is_dependent, dependence = row_dependence(both, limit)
+    others = warning_of_other_rows(both, limit)
+    signature = replace(signature, independent_rows=not is_dependent)
+    return signature, [text for text in (*texts, others, dependence) if text]
+
+
+def _write_example(
+    converted: ConvertedModel, signature: Signature, predictor: Predictor, directory: Path
+) -> Descriptor:
+    """Write the example's first rows with their answers, halving the rows until they fit."""
+    rows = _EXAMPLE_ROWS
+    while True:
+        inputs, are_fewer = _first_rows(converted, rows)
+        data = Example(inputs, predictor.predict(inputs, signature.output_names)).to_bytes()
+        if len(data) <= EXAMPLE_LIMIT_BYTES:
+            break
+        if rows == 1 or not are_fewer:
+            raise InvalidRequestError(
+                f"example: {human_bytes(len(data))} with its answers, but at most "
+                f"{human_bytes(EXAMPLE_LIMIT_BYTES)} are allowed, because the example runs at "
+                "every start: pass a smaller example"
             )
+        rows //= 2
+    file = directory / _EXAMPLE
+    file.write_bytes(data)
+    return _store_by_digest(_EXAMPLE, file, directory)
 
-    def warn_of_resampled_rows(self) -> None:
-        """Warn if rows that recombine the example's values are answered differently."""
-        if self.converted.resampled_example is None:
-            return
-        comparison = self._compare(self.converted.resampled_example)
-        if comparison.share > _TIES:
-            warnings.warn(
-                "the converted model agrees with the original on the example, but not on all rows "
-                f"that recombine its values: {comparison.problem}. {self._hint}, or push more rows "
-                "as the example to see whether real rows are affected",
-                UserWarning,
-                stacklevel=_CALLER,
-            )
 
-    def signature(self) -> Signature:
-        """Return the signature, with `nullable` set for inputs that accept missing values."""
-        inputs = []
-        for spec in self.converted.signature.inputs:
-            is_known = spec.name in self.converted.missing_value_examples
-            inputs.append(replace(spec, nullable=not is_known or self._is_nullable(spec.name)))
-        return Signature(inputs=tuple(inputs), outputs=self.converted.signature.outputs)
-
-    def _is_nullable(self, name: str) -> bool:
-        """Return whether both models accept missing values of an input, and agree on them."""
-        has_missing = bool(np.isnan(self.converted.inputs[name]).any())
-        for example in self.converted.missing_value_examples[name]:
-            comparison = self._compare(example)
-            if not comparison.problem:
-                continue
-            problem = (
-                f"if a value of {name!r} is missing, the converted model's answers differ from the "
-                f"original's: {comparison.problem}"
-            )
-            if has_missing:
-                raise FormatError(
-                    f"{problem}. Nothing was published. Fill missing values before the model"
-                )
-            warning = (
-                f"{problem}. So the published model refuses missing values in {name!r}: fill them "
-                "before the model"
-            )
-            warnings.warn(warning, UserWarning, stacklevel=_CALLER + 1)
-            return False
-        return has_missing or bool(self.converted.missing_value_examples[name])
-
-    def write_example(self, directory: Path) -> Descriptor:
-        """Write the example's first rows with their answers, halving the rows until they fit."""
-        names = self.converted.signature.output_names
-        rows = _EXAMPLE_ROWS
-        while True:
-            inputs, are_fewer = self._first_rows(rows)
-            data = Example(inputs, self.predictor.predict(inputs, names)).to_bytes()
-            if len(data) <= EXAMPLE_LIMIT_BYTES:
-                break
-            if rows == 1 or not are_fewer:
-                raise InvalidRequestError(
-                    f"example: {human_bytes(len(data))} with its answers, but at most "
-                    f"{human_bytes(EXAMPLE_LIMIT_BYTES)} are allowed, because the example runs at "
-                    "every start: pass a smaller example"
-                )
-            rows //= 2
-        file = directory / _EXAMPLE
-        file.write_bytes(data)
-        return _store_by_digest(_EXAMPLE, file, directory)
-
-    def _first_rows(self, rows: int) -> tuple[dict[str, NDArray[Any]], bool]:
-        """Return the first rows and True, or the whole example and False if it has no rows."""
-        inputs = dict(self.converted.inputs)
-        counts = {array.shape[:1] for array in inputs.values()}
-        specs = self.converted.signature.inputs
-        if len(counts) == 1 and all(spec.shape[:1] == (-1,) for spec in specs):
-            return {key: array[:rows] for key, array in inputs.items()}, True
-        return inputs, False
-
-    def _compare(self, example: Example) -> Comparison:
-        answers = self.predictor.predict(example.inputs, list(example.outputs))
-        return compare(example.outputs, answers, rtol=self.rtol, atol=self.atol)
-
-    @property
-    def _hint(self) -> str:
-        return _HINTS[self.converted.format]
+def _first_rows(converted: ConvertedModel, rows: int) -> tuple[dict[str, NDArray[Any]], bool]:
+    """Return the first rows and True, or the whole example and False if it has no rows."""
+    inputs = dict(converted.inputs)
+    if has_rows(inputs, converted.signature.inputs):
+        return {key: array[:rows] for key, array in inputs.items()}, True
+    return inputs, False
 
 
 def _store_by_digest(path: str, file: Path, directory: Path) -> Descriptor:

@@ -62,21 +62,43 @@ def _compare_tensor(
     if wanted.shape != given.shape:
         problem = f"output {name!r} has shape {list(given.shape)}, expected {list(wanted.shape)}"
         return Comparison(float("inf"), problem)
-    if wanted.dtype.kind != "f" or given.dtype.kind not in "fiu":
-        unequal = np.asarray(wanted != given)
-        share = float(unequal.mean()) if unequal.size else 0.0
-        return Comparison(share, _worst(name, wanted, given, unequal) if share else "", share)
-    wide, other = wanted.astype(np.float64), given.astype(np.float64)
-    far = ~np.isclose(other, wide, rtol=rtol, atol=atol, equal_nan=True)
+    far = far_apart(wanted, given, rtol=rtol, atol=atol)
+    share = float(far.mean()) if far.size else 0.0
+    if not _are_floats(wanted, given):
+        return Comparison(share, _worst(name, wanted, given, far) if share else "", share)
     with np.errstate(invalid="ignore", over="ignore"):
-        difference = np.abs(other - wide)
+        difference = np.abs(given.astype(np.float64) - wanted.astype(np.float64))
     # Two NaNs, or two equal infinities, differ by 0. If only one value is finite, the difference
     # is infinite.
     difference = np.where(np.isfinite(difference), difference, np.where(far, np.inf, 0.0))
     largest = float(difference.max(initial=0.0))
     badness = np.where(far, difference, 0.0)
-    problem = _worst(name, wanted, given, badness) if far.any() else ""
-    return Comparison(largest, problem, float(far.mean()) if problem else 0.0)
+    return Comparison(largest, _worst(name, wanted, given, badness) if share else "", share)
+
+
+def far_apart(
+    wanted: NDArray[Any], given: NDArray[Any], *, rtol: float, atol: float
+) -> NDArray[np.bool_]:
+    """Return where values differ: floats by more than the tolerance, others at all.
+
+    A value that is too large for the type of the given floats equals infinity.
+
+    Args:
+        wanted: the expected values.
+        given: values of the same shape.
+        rtol: relative tolerance.
+        atol: absolute tolerance.
+    """
+    if not _are_floats(wanted, given):
+        return np.asarray(wanted != given, bool)
+    with np.errstate(over="ignore"):
+        rounded = wanted.astype(given.dtype) if given.dtype.kind == "f" else wanted
+    wide, other = rounded.astype(np.float64), given.astype(np.float64)
+    return ~np.isclose(other, wide, rtol=rtol, atol=atol, equal_nan=True)
+
+
+def _are_floats(wanted: NDArray[Any], given: NDArray[Any]) -> bool:
+    return wanted.dtype.kind == "f" and given.dtype.kind in "fiu"
 
 
 def _worst(name: str, wanted: NDArray[Any], given: NDArray[Any], badness: NDArray[Any]) -> str:
