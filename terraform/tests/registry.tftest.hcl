@@ -62,44 +62,69 @@ run "bucket_policy_refuses_plain_http_overwritten_records_and_deletes" {
   }
 
   assert {
-    condition = jsondecode(aws_s3_bucket_policy.registry[0].policy) == {
-      Version = "2012-10-17"
-      Statement = [
-        {
-          Sid       = "RefusePlainHttp"
-          Effect    = "Deny"
-          Principal = "*"
-          Action    = "s3:*"
-          Resource  = ["arn:aws:s3:::acme-123456789012-eu-central-1", "arn:aws:s3:::acme-123456789012-eu-central-1/*"]
-          Condition = { Bool = { "aws:SecureTransport" = "false" } }
-        },
-        {
-          Sid       = "RefuseToOverwrite"
-          Effect    = "Deny"
-          Principal = "*"
-          Action    = "s3:PutObject"
-          Resource = [
-            "arn:aws:s3:::acme-123456789012-eu-central-1/blobs/*",
-            "arn:aws:s3:::acme-123456789012-eu-central-1/models/*",
-            "arn:aws:s3:::acme-123456789012-eu-central-1/releases/*",
-          ]
-          Condition = {
-            Bool = { "s3:ObjectCreationOperation" = "true" }
-            Null = { "s3:if-none-match" = "true" }
-          }
-        },
-        {
-          Sid       = "RefuseToDeleteModels"
-          Effect    = "Deny"
-          Principal = "*"
-          Action    = ["s3:DeleteObject", "s3:DeleteObjectVersion"]
-          Resource = [
-            "arn:aws:s3:::acme-123456789012-eu-central-1/blobs/*",
-            "arn:aws:s3:::acme-123456789012-eu-central-1/models/*",
-            "arn:aws:s3:::acme-123456789012-eu-central-1/releases/*",
-          ]
-        },
-      ]
+    condition = [
+      for s in jsondecode(aws_s3_bucket_policy.registry[0].policy).Statement : s if startswith(s.Sid, "RefuseTo") || s.Sid == "RefusePlainHttp"
+      ] == [
+      {
+        Sid       = "RefusePlainHttp"
+        Effect    = "Deny"
+        Principal = "*"
+        Action    = "s3:*"
+        Resource  = ["arn:aws:s3:::acme-123456789012-eu-central-1", "arn:aws:s3:::acme-123456789012-eu-central-1/*"]
+        Condition = { Bool = { "aws:SecureTransport" = "false" } }
+      },
+      {
+        Sid       = "RefuseToOverwrite"
+        Effect    = "Deny"
+        Principal = "*"
+        Action    = "s3:PutObject"
+        Resource = [
+          "arn:aws:s3:::acme-123456789012-eu-central-1/blobs/*",
+          "arn:aws:s3:::acme-123456789012-eu-central-1/models/*",
+          "arn:aws:s3:::acme-123456789012-eu-central-1/releases/*",
+        ]
+        Condition = {
+          Bool = { "s3:ObjectCreationOperation" = "true" }
+          Null = { "s3:if-none-match" = "true" }
+        }
+      },
+      {
+        Sid       = "RefuseToDeleteModels"
+        Effect    = "Deny"
+        Principal = "*"
+        Action    = ["s3:DeleteObject", "s3:DeleteObjectVersion"]
+        Resource = [
+          "arn:aws:s3:::acme-123456789012-eu-central-1/blobs/*",
+          "arn:aws:s3:::acme-123456789012-eu-central-1/models/*",
+          "arn:aws:s3:::acme-123456789012-eu-central-1/releases/*",
+        ]
+      },
+    ]
+    error_message = "Bucket policy: ${aws_s3_bucket_policy.registry[0].policy}"
+  }
+}
+
+run "bucket_policy_refuses_objects_that_others_cannot_read" {
+  module {
+    source = "./modules/registry"
+  }
+
+  variables {
+    kms_key_arn = "arn:aws:kms:eu-central-1:123456789012:key/own"
+  }
+
+  assert {
+    condition = {
+      for s in jsondecode(aws_s3_bucket_policy.registry[0].policy).Statement : s.Sid => s.Condition if s.Sid != "RefuseToDeleteModels"
+      } == {
+      RefusePlainHttp    = { Bool = { "aws:SecureTransport" = "false" } }
+      RefuseToOverwrite  = { Bool = { "s3:ObjectCreationOperation" = "true" }, Null = { "s3:if-none-match" = "true" } }
+      RefuseArchives     = { StringEquals = { "s3:x-amz-storage-class" = ["GLACIER", "DEEP_ARCHIVE"] } }
+      RefuseCustomerKeys = { Null = { "s3:x-amz-server-side-encryption-customer-algorithm" = "false" } }
+      RefuseOtherKmsKeys = {
+        Null            = { "s3:x-amz-server-side-encryption-aws-kms-key-id" = "false" }
+        StringNotEquals = { "s3:x-amz-server-side-encryption-aws-kms-key-id" = ["arn:aws:kms:eu-central-1:123456789012:key/own"] }
+      }
     }
     error_message = "Bucket policy: ${aws_s3_bucket_policy.registry[0].policy}"
   }
@@ -119,7 +144,7 @@ run "force_destroy_allows_deletes_but_no_overwritten_records" {
     error_message = "The bucket goes with the models in it."
   }
   assert {
-    condition     = [for s in jsondecode(aws_s3_bucket_policy.registry[0].policy).Statement : s.Sid] == ["RefusePlainHttp", "RefuseToOverwrite"]
+    condition     = [for s in jsondecode(aws_s3_bucket_policy.registry[0].policy).Statement : s.Sid] == ["RefusePlainHttp", "RefuseToOverwrite", "RefuseArchives", "RefuseCustomerKeys", "RefuseOtherKmsKeys"]
     error_message = "Bucket policy: ${aws_s3_bucket_policy.registry[0].policy}"
   }
 }

@@ -30,7 +30,7 @@ from ministack.core.lambda_runtime import ProvidedRuntimeError, ProvidedWorker
 from ministack.services import apigateway_v1, cloudwatch, efs
 from ministack.services import lambda_svc as service
 
-from tests.embedded_aws import bucket_policies
+from tests.embedded_aws import permissions
 from tests.embedded_aws.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -489,7 +489,7 @@ _REPLACEMENTS: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
     (apigateway_v1, "_update_rest_api", update_rest_api),
     (apigateway_v1, "_create_usage_plan", create_usage_plan),
     (apigateway_v1, "_create_api_key", create_api_key),
-    *bucket_policies.REPLACEMENTS,
+    *permissions.REPLACEMENTS,
 )
 
 
@@ -498,7 +498,7 @@ def replace() -> None:
     for module, name, replacement in _REPLACEMENTS:
         setattr(module, name, _around(replacement, getattr(module, name)))
     apigateway_v1._OPENAPI_HTTP_METHODS.add("any")
-    gateway.app = unhurried(bucket_policies.over_https(gateway.app))
+    gateway.app = unhurried(permissions.over_https(gateway.app))
 
 
 def _around(replacement: Callable[..., Any], stock: Callable[..., Any]) -> Callable[..., Any]:

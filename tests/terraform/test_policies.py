@@ -9,6 +9,7 @@ import pytest
 
 from tests.embedded_aws import REGION
 from tests.support.iam import allows, denies
+from tests.support.registry_keys import HEX, HOSTILE, NUMBER, PROMOTED, PUSHED
 from tests.support.terraform_cli import (
     REPOSITORY,
     TerraformStack,
@@ -53,58 +54,6 @@ output "promote_policies" {
 """
 
 BUCKET = f"arn:aws:s3:::acme-000000000000-{REGION}"
-HEX = "a" * 64
-NUMBER = "0000000001"
-
-#: What pushes of `fraud` and `churn` write, and what a promotion of `fraud:prod` does.
-PUSHED = [
-    f"blobs/sha256/{HEX}",
-    f"models/fraud/versions/{NUMBER}.json",
-    f"models/fraud/digests/{HEX}.json",
-    f"models/churn/versions/{NUMBER}.json",
-    f"models/churn/digests/{HEX}.json",
-]
-PROMOTED = [f"models/fraud/aliases/prod/{NUMBER}.json"]
-
-#: What is neither.
-HOSTILE = [
-    "models/fraud/aliases/prod/versions//x",
-    f"models/fraud/aliases/prod/versions/{NUMBER}.json",
-    f"models/fraud/aliases/prod/digests/{HEX}.json",
-    f"models/fraud/aliases/staging/{NUMBER}.json",
-    f"models/fraud/aliases/versions/{NUMBER}.json",
-    f"models/fraud/aliases/prod//{NUMBER}.json",
-    f"models/fraud/aliases/prod/../prod/{NUMBER}.json",
-    f"models/fraud/aliases/prod/{NUMBER}.json/x",
-    f"models/fraud/aliases/prod/{NUMBER}.json//x",
-    f"models/fraud/aliases/prod/0{NUMBER}.json",
-    f"models/fraud/versions/{NUMBER}.json//x",
-    f"models/fraud/versions/{NUMBER}.json/",
-    f"models/fraud/versions/0{NUMBER}.json",
-    f"models/fraud/versions/deeper/{NUMBER}.json",
-    "models/fraud/versions//x",
-    "models/fraud/versions/../x",
-    "models/fraud/versions/\x01",
-    "models/fraud/versions/",
-    f"models/fraud/digests/{HEX}.json/x",
-    "models/fraud/digests/x.json",
-    f"models/fraud//versions/{NUMBER}.json",
-    f"models/fraud/x/versions/{NUMBER}.json",
-    f"models//versions/{NUMBER}.json",
-    f"models/other/versions/{NUMBER}.json",
-    f"models/fraud-2/versions/{NUMBER}.json",
-    f"models/x/models/fraud/versions/{NUMBER}.json",
-    f"/models/fraud/versions/{NUMBER}.json",
-    f"x/models/fraud/aliases/prod/{NUMBER}.json",
-    "blobs/x",
-    f"blobs/sha256/{HEX}/x",
-    f"blobs/md5/{HEX}",
-    f"releases/000000000000-{REGION}-acme-fraud-0a1b2c3d/prod/{NUMBER}.json",
-    f"deployments/000000000000-{REGION}-acme-fraud-0a1b2c3d.json",
-    "deployments/x.json",
-    f"packages/acme/{HEX}.zip",
-    "",
-]
 
 
 @pytest.fixture(scope="module")
@@ -209,6 +158,26 @@ def test_the_bucket_takes_records_and_blobs_only_under_new_keys(
     assert not denies(policy, "s3:PutObject", arn(key), part)
     for action in ("s3:DeleteObject", "s3:DeleteObjectVersion"):
         assert denies(policy, action, arn(key), created)
+
+
+@pytest.mark.parametrize(
+    "unreadable",
+    [
+        {"s3:x-amz-storage-class": "DEEP_ARCHIVE"},
+        {"s3:x-amz-server-side-encryption-customer-algorithm": "AES256"},
+        {"s3:x-amz-server-side-encryption-aws-kms-key-id": "arn:aws:kms:::key/theirs"},
+    ],
+)
+def test_the_bucket_takes_no_record_or_blob_that_others_cannot_read(
+    plan: dict[str, Any], unreadable: dict[str, str]
+) -> None:
+    policy = bucket_policy(plan)
+    for key in (*PUSHED, *PROMOTED):
+        # A put, and the request that begins a multipart upload.
+        for is_creation in ("true", "false"):
+            request = {"s3:objectcreationoperation": is_creation, "s3:if-none-match": "*"}
+            assert not denies(policy, "s3:PutObject", arn(key), request)
+            assert denies(policy, "s3:PutObject", arn(key), request | unreadable)
 
 
 def test_terraform_replaces_and_deletes_its_own_objects(plan: dict[str, Any]) -> None:

@@ -17,6 +17,26 @@ locals {
     },
   ]
 
+  # Nobody can read an object with the writer's own key or in an archive, or replace it: a record like that would block all
+  # records after it.
+  readable_statements = [
+    for sid, condition in {
+      RefuseArchives     = { StringEquals = { "s3:x-amz-storage-class" = ["GLACIER", "DEEP_ARCHIVE"] } }
+      RefuseCustomerKeys = { Null = { "s3:x-amz-server-side-encryption-customer-algorithm" = "false" } }
+      RefuseOtherKmsKeys = merge(
+        { Null = { "s3:x-amz-server-side-encryption-aws-kms-key-id" = "false" } },
+        length(local.keys) == 0 ? {} : { StringNotEquals = { "s3:x-amz-server-side-encryption-aws-kms-key-id" = local.keys } },
+      )
+      } : {
+      Sid       = sid
+      Effect    = "Deny"
+      Principal = "*"
+      Action    = "s3:PutObject"
+      Resource  = [for folder in ["blobs", "models", "releases"] : "${local.objects}${folder}/*"]
+      Condition = condition
+    }
+  ]
+
   # Not for deployments/ and packages/: Terraform deletes these with what they describe.
   keep_statements = var.force_destroy ? [] : [
     {
@@ -42,6 +62,7 @@ locals {
         },
       ],
       local.write_once_statements,
+      local.readable_statements,
       local.keep_statements,
     )
   })

@@ -1,4 +1,4 @@
-"""What the embedded AWS knows of a request when a bucket policy decides about it."""
+"""What policies see of a request on the embedded AWS, as on AWS."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import urllib3
 from botocore.exceptions import ClientError
 
-from tests.embedded_aws import REGION, EmbeddedAws
+from tests.embedded_aws import ACCOUNT, REGION, EmbeddedAws
 from tests.support.users import client_of, user_with
 
 if TYPE_CHECKING:
@@ -167,3 +167,14 @@ def test_a_request_counts_as_https_unless_it_says_otherwise(
         lambda request, **_: request.headers.update({"x-forwarded-proto": "http"}),
     )
     assert refusal(put, s3, bucket, "object") == "AccessDenied"
+
+
+def test_a_policy_sees_which_version_of_a_function_is_meant(aws: EmbeddedAws) -> None:
+    function = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:fraud"
+    allow = {"Effect": "Allow", "Action": "lambda:*", "Resource": f"{function}:7"}
+    user = user_with(aws, json.dumps({"Version": "2012-10-17", "Statement": [allow]}))
+    client = client_of(aws, user, "lambda")
+    for qualifier, code in (("7", "ResourceNotFoundException"), ("8", "AccessDeniedException")):
+        found = refusal(client.invoke, FunctionName="fraud", Qualifier=qualifier)
+        assert found == code
+    assert refusal(client.invoke, FunctionName="fraud") == "AccessDeniedException"

@@ -1,4 +1,4 @@
-"""What a bucket policy sees on AWS and not in the emulator: exact keys, condition keys and HTTPS.
+"""What policies see of a request on AWS and not in the emulator: exact ARNs, condition keys, HTTPS.
 
 It replaces functions of ministack, as the launcher does.
 """
@@ -29,11 +29,16 @@ _CREATION = "s3:ObjectCreationOperation"
 def resource_arn(
     service: str, method: str, path: str, *rest: Any, stock: Callable[..., Any]
 ) -> Any:
-    """S3 compares the key as it is; the emulator leaves out the empty parts of `a//b` and `a/`."""
+    """AWS compares the key of an object as it is, and the version or alias of a function too."""
     bucket, _, key = path.removeprefix("/").partition("/")
     if service == "s3" and bucket and key.strip("/"):
+        # The emulator leaves out the empty parts of `a//b` and `a/`.
         return f"arn:aws:s3:::{bucket}/{key}"
-    return stock(service, method, path, *rest)
+    arn = stock(service, method, path, *rest)
+    _headers, _body, query, *_ = rest
+    if service == "lambda" and (qualifier := query.get("Qualifier")):
+        return f"{arn}:{qualifier[0] if isinstance(qualifier, list) else qualifier}"
+    return arn
 
 
 def condition_keys(
