@@ -1,4 +1,4 @@
-"""What an IAM policy allows, as far as the policies here go: no NotAction, NotResource or NotPrincipal."""
+"""What an IAM policy allows, as far as the policies here go: no NotAction or NotResource."""
 
 from __future__ import annotations
 

@@ -146,6 +146,10 @@ class RightsStack:
             client_options={"allow_http": True},
         )
 
+    def arn(self, user: Credentials) -> str:
+        """Return the ARN of a user."""
+        return str(client_of(self.aws, user, "sts").get_caller_identity()["Arn"])
+
     @cached_property
     def root(self) -> Any:
         """An S3 client that no policy restricts, to look into the bucket and to prepare it."""
@@ -153,9 +157,11 @@ class RightsStack:
 
     def objects(self) -> dict[str, str]:
         """Return the version of every object in the registry by key."""
-        pages = self.root.get_paginator("list_object_versions").paginate(Bucket=self.bucket)
-        versions = [one for page in pages for one in page.get("Versions", [])]
-        return {one["Key"]: one["VersionId"] for one in versions if one["IsLatest"]}
+        # The emulator cannot list the versions of a key with a control character.
+        pages = self.root.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
+        keys = [item["Key"] for page in pages for item in page["Contents"]]
+        heads = {key: self.root.head_object(Bucket=self.bucket, Key=key) for key in keys}
+        return {key: head["VersionId"] for key, head in heads.items()}
 
     def mount(self) -> Path:
         """Return the directory that the emulator mounts as the access point."""

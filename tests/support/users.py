@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from tests.embedded_aws import EmbeddedAws
 
 
-def user_with(aws: EmbeddedAws, *policies: str) -> Credentials:
+def user_with(aws: EmbeddedAws, *policies: str, path: str = "/") -> Credentials:
     """Create a user who has these policies and no other permissions; return the credentials."""
     iam, name = aws.client("iam"), f"user-{uuid.uuid4().hex}"
-    iam.create_user(UserName=name)
+    iam.create_user(UserName=name, Path=path)
     for number, policy in enumerate(policies):
         iam.put_user_policy(UserName=name, PolicyName=f"p{number}", PolicyDocument=policy)
     key = iam.create_access_key(UserName=name)["AccessKey"]
@@ -22,10 +22,9 @@ def user_with(aws: EmbeddedAws, *policies: str) -> Credentials:
     return Credentials(key["AccessKeyId"], key["SecretAccessKey"])
 
 
-def client_of(aws: EmbeddedAws, user: Credentials, service: str, **options: Any) -> Any:
+def client_of(aws: EmbeddedAws, user: Credentials, service: str) -> Any:
     """Return a boto3 client with the credentials of a user."""
-    keys = {"access_key": user.access_key, "secret_key": user.secret_key}
-    return aws.client(service, **keys, **options)
+    return aws.client(service, access_key=user.access_key, secret_key=user.secret_key)
 
 
 def environment_of(user: Credentials) -> dict[str, str]:

@@ -109,10 +109,11 @@ def inference_input(request: Request) -> InferenceInput:
     raw = _bytes(data) if isinstance(data, str) else data
     text, tail = split(raw, str(length))
     if not text:
-        if _JSON in str(headers.get("content-type")).lower():
+        kind = str(headers.get("content-type"))[:_HEADER_LIMIT].partition(";")[0].strip()
+        if kind.lower().endswith("json"):  # application/json, application/vnd.api+json, ...
             raise InvalidRequestError(
                 f"{LENGTH_HEADER}: 0 means that the body is the bytes of one tensor, but "
-                f"content-type is {_JSON}. Send it as application/octet-stream"
+                f"content-type is {kind:.100}. Send it as application/octet-stream"
             )
         return InferenceInput(None, wants_csv, tail, is_raw=True)
     return InferenceInput(_json(text), wants_csv, tail)

@@ -188,6 +188,8 @@ def _model_row(newest: Version, aliases: dict[str, AliasEntry]) -> list[object]:
 
 
 def _list_versions(registry: Registry, model: str, *, as_json: bool) -> None:
+    from shearling.storage.caller import short_name
+
     versions = registry.versions(model)[::-1]
     aliases = registry.aliases(model)
     if as_json:
@@ -202,7 +204,7 @@ def _list_versions(registry: Registry, model: str, *, as_json: bool) -> None:
             version.details.get("format"),
             _size(version),
             utc(version.created),
-            version.details.get("pushed_by"),
+            short_name(str(version.details.get("pushed_by", ""))),
         ]
         for version in versions
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import subprocess
 import sys
 import tempfile
@@ -125,7 +124,7 @@ def push_model(
         verified = verify(converted, name, Path(directory), rtol=rtol, atol=atol, metadata=facts)
         manifest = verified.manifest
         _warn_of_python(manifest)
-        details = _details(manifest, verified.load_seconds)
+        details = _details(manifest, verified.load_seconds, target.caller())
         with progress(f"push {name}", manifest.size) as advance:
             published = target.publish(manifest, verified.files, details, advance)
     pin = published.version.pin
@@ -238,24 +237,17 @@ def _warn_of_python(manifest: Manifest) -> None:
         )
 
 
-def _details(manifest: Manifest, load_seconds: float) -> dict[str, Any]:
+def _details(manifest: Manifest, load_seconds: float, caller: str) -> dict[str, Any]:
     """Return the facts about this push, which are not part of the manifest."""
     commit = _git_commit()
     return {
         "format": manifest.format,
         "size_bytes": manifest.size,
         "load_ms": round(load_seconds * 1000),
-        "pushed_by": _user(),
+        "pushed_by": caller,
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
         "shearling": installed_version("shearling"),
     } | ({"git_commit": commit} if commit else {})
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # the user of a container may have no name
-        return "unknown"
 
 
 def _git_commit() -> str | None:

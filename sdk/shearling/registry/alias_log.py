@@ -79,14 +79,21 @@ class AliasLog:
                 return entry
 
     def replace(
-        self, current: AliasEntry, version: int, *, reason: str, before: int, force: bool = False
+        self,
+        current: AliasEntry,
+        version: int,
+        *,
+        reason: str,
+        before: int,
+        by: str,
+        force: bool = False,
     ) -> AliasEntry | None:
         """Write the next entry only if `current` is still the newest; return None if it is not."""
         last = self._log.last()
         newest = next(self._log.down_from(last), None)
         if newest is None or newest.number != current.number:
             return None
-        fields: dict[str, object] = {"version": version, "canary": None, "reason": reason, "by": ""}
+        fields: dict[str, object] = {"version": version, "canary": None, "reason": reason, "by": by}
         if force:
             fields["force"] = True
         return self._write(last + 1, fields, before)

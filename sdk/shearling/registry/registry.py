@@ -250,7 +250,7 @@ class Registry:
         *,
         canary: Mapping[str, int] | None = None,
         reason: str = "",
-        by: str = "",
+        by: str | None = None,
     ) -> AliasEntry:
         """Append an entry to the log of an alias, which makes it name a version.
 
@@ -260,7 +260,7 @@ class Registry:
             version: version number that the alias names.
             canary: version and percentage of a canary, as in `{"version": 8, "percent": 10}`.
             reason: text for the entry.
-            by: who sets the alias.
+            by: who sets the alias; by default the caller that AWS knows, see `caller`.
 
         Raises:
             ModelNotFoundError: the model or version does not exist.
@@ -269,7 +269,7 @@ class Registry:
         self._version(model, version)
         if canary:
             self._version(model, canary["version"])
-        return log.append(version, canary, reason=reason, by=by)
+        return log.append(version, canary, reason=reason, by=self.caller() if by is None else by)
 
     def replace_entry(
         self,
@@ -290,7 +290,15 @@ class Registry:
             force: whether the version is released again without a check.
         """
         log = self.alias_log(current.model, current.alias)
-        return log.replace(current, version, reason=reason, before=before, force=force)
+        return log.replace(
+            current, version, reason=reason, before=before, by=self.caller(), force=force
+        )
+
+    def caller(self) -> str:
+        """Return the name of who writes records: the caller's ARN in S3, else the local user."""
+        from shearling.storage.caller import caller
+
+        return caller(self.store)
 
     def _alias_names(self, model: str) -> list[str]:
         return [

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from obstore.store import S3Config, S3Credential
 
-_DEFAULT_REGION = "us-east-1"
+#: Region where neither the environment nor the profile has one.
+DEFAULT_REGION = "us-east-1"
 
 
 def s3_configuration() -> tuple[S3Config, Callable[[], S3Credential] | None]:
@@ -29,23 +30,35 @@ def s3_configuration() -> tuple[S3Config, Callable[[], S3Credential] | None]:
     environment = os.environ
     if "AWS_CONTAINER_AUTHORIZATION_TOKEN" in environment:  # SnapStart
         return _configuration(), _container_credentials
-    if "AWS_ACCESS_KEY_ID" in environment and "AWS_PROFILE" not in environment:
-        config = _configuration()
-        config["access_key_id"] = environment["AWS_ACCESS_KEY_ID"]
-        config["secret_access_key"] = environment.get("AWS_SECRET_ACCESS_KEY", "")
-        if token := environment.get("AWS_SESSION_TOKEN"):
-            config["session_token"] = token
-        return config, None
+    if keys := access_keys():
+        return {**_configuration(), **keys}, None
     return _boto3_configuration()
+
+
+def access_keys() -> S3Config:
+    """Return the access keys in the environment; empty if boto3 finds them elsewhere."""
+    environment = os.environ
+    if "AWS_ACCESS_KEY_ID" not in environment or "AWS_PROFILE" in environment:
+        return {}
+    keys: S3Config = {
+        "access_key_id": environment["AWS_ACCESS_KEY_ID"],
+        "secret_access_key": environment.get("AWS_SECRET_ACCESS_KEY", ""),
+    }
+    if token := environment.get("AWS_SESSION_TOKEN"):
+        keys["session_token"] = token
+    return keys
+
+
+def s3_endpoint() -> str | None:
+    """Return the endpoint of S3 in the environment, in place of AWS's own."""
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
 
 
 def _configuration(region: str | None = None, endpoint: str | None = None) -> S3Config:
     environment = os.environ
-    region = region or environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")
-    endpoint = (
-        endpoint or environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL")
-    )
-    config: S3Config = {"region": region or _DEFAULT_REGION}
+    region = region or environment.get("AWS_REGION") or environment.get("AWSDEFAULT_REGION")
+    endpoint = endpoint or s3_endpoint()
+    config: S3Config = {"region": region or DEFAULT_REGION}
     if endpoint:
         # Path style, since few custom endpoints have a host name for each bucket.
         config["endpoint"] = endpoint
@@ -65,7 +78,7 @@ def _boto3_configuration() -> tuple[S3Config, Callable[[], S3Credential]]:
                 "no AWS credentials found: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
                 "AWS_SECRET_ACCESS_KEY, or run `aws configure` or `aws sso login`"
             )
-        client = session.client("s3", region_name=session.region_name or _DEFAULT_REGION)
+        client = session.client("s3", region_name=session.region_name or DEFAULT_REGION)
     except BotoCoreError as error:
         raise StoreError(f"AWS credentials could not be loaded: {error}") from error
     custom = (

@@ -136,9 +136,12 @@ def test_a_response_above_the_load_balancers_limit_is_a_413(server: ModelServer)
     assert "a load balancer returns 1,048,576 at most. Send fewer rows" in answer["body"]
 
 
-def test_a_json_body_is_not_taken_for_the_bytes_of_a_tensor(server: ModelServer) -> None:
+@pytest.mark.parametrize(
+    "kind", ["Application/JSON", "application/json; charset=utf-8", "application/vnd.x+json"]
+)
+def test_a_json_body_is_not_taken_for_the_bytes_of_a_tensor(server: ModelServer, kind: str) -> None:
     body = b'{"a": 1}' * 2  # 16 bytes, as two rows of two floats have
-    headers = {"Inference_Header_Content_Length": "0", "Content_Type": "Application/JSON"}
+    headers = {"Inference_Header_Content_Length": "0", "Content_Type": kind}
     answer = post(server, body, **headers)
     assert answer["statusCode"] == 400
     assert "Send it as application/octet-stream" in answer["body"]
