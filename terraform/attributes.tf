@@ -5,23 +5,30 @@ locals {
   attributes = {
     models = [
       "aliases", "aliases.*.provisioned_concurrency", "default_alias", "memory_mb", "timeout_seconds", "ephemeral_storage_mb",
-      "reserved_concurrency", "snap_start", "allow_pickle", "file_system", "environment", "package", "python", "architecture",
+      "reserved_concurrency", "snap_start", "allow_pickle", "file_system", "environment", "role", "role.arn", "network",
+      "network.security_group_ids", "package", "package.path", "package.bucket", "package.key", "package.source_code_hash", "python",
+      "architecture",
     ]
-    registry    = ["bucket", "prefix", "kms_key_arn", "previous_kms_key_arns", "force_destroy"]
+    registry    = ["bucket", "prefix", "kms_key_arn", "previous_kms_key_arns", "force_destroy", "access_log", "access_log.bucket"]
     vpc         = ["vpc_id", "subnets", "route_table_ids"]
     file_system = ["existing", "existing.access_point_arn", "existing.security_group_ids", "kms_key_arn", "stager_memory_mb"]
     api = [
       "authorization", "jwt", "jwt.issuer", "jwt.audience", "jwt.scopes", "cors", "cors.allow_origins", "cors.allow_headers",
       "cors.allow_credentials", "cors.max_age_seconds", "throttle", "throttle.requests_per_second", "throttle.burst", "domain",
-      "domain.name", "domain.certificate_arn",
+      "domain.name", "domain.certificate_arn", "detailed_metrics",
     ]
     rest_api = [
       "authorization", "usage_plans", "usage_plans.*.requests_per_second", "usage_plans.*.burst", "usage_plans.*.quota",
       "usage_plans.*.quota.requests", "usage_plans.*.quota.period", "usage_plans.*.api_keys", "throttle",
       "throttle.requests_per_second", "throttle.burst", "timeout_seconds", "stage", "domain", "domain.name",
-      "domain.certificate_arn", "waf", "waf.web_acl_arn", "access_log",
+      "domain.certificate_arn", "waf", "waf.web_acl_arn", "access_log", "detailed_metrics",
     ]
+    kms           = ["logs_key_arn", "environment_key_arn", "queue_key_arn"]
+    control_roles = ["releaser", "releaser.arn", "stager", "stager.arn", "catalog", "catalog.arn"]
   }
+
+  # Attributes of a package in their order; alone it is a path.
+  package_forms = ["path", "bucket,key,source_code_hash"]
 
   # Attributes of a model that are numbers, and that are true or false.
   numbers = ["memory_mb", "timeout_seconds", "ephemeral_storage_mb", "reserved_concurrency"]

@@ -1,14 +1,35 @@
 # Models on Lambda: a registry in S3, a function for each model, the releaser that moves their aliases, and an API.
 
+locals {
+  # A path stands for { path = ... }: after that, all packages have one type. Not by `try`, whose result is unknown if any
+  # attribute is, as the hash of an object that the same apply uploads.
+  packages = merge(
+    { for kind, package in var.packages : kind => package if can(package.key) || can(package.path) },
+    { for kind, package in var.packages : kind => { path = package } if !(can(package.key) || can(package.path)) },
+  )
+  models = {
+    for name, model in var.models : name => merge(model, {
+      package = one(concat(
+        [for key, value in model : value if key == "package" && (can(value.key) || can(value.path))],
+        [for key, value in model : { path = value } if key == "package" && value != null && !(can(value.key) || can(value.path))],
+      ))
+    })
+  }
+}
+
 module "inputs" {
   source = "./modules/inputs"
 
-  models      = var.models
+  packages    = local.packages
+  models      = local.models
   registry    = var.registry
   vpc         = var.vpc
   file_system = var.file_system
   api         = var.api
   rest_api    = var.rest_api
+
+  kms           = var.kms
+  control_roles = var.control_roles
 }
 
 module "registry" {
@@ -20,14 +41,43 @@ module "registry" {
   kms_key_arn           = module.inputs.registry.kms_key_arn
   previous_kms_key_arns = module.inputs.registry.previous_kms_key_arns
   force_destroy         = module.inputs.registry.force_destroy
-  packages              = setunion(values(var.packages), compact([for model in values(module.inputs.models) : model.package]))
+  packages              = local.package_paths
   push_models           = setunion(keys(module.inputs.models), var.push_models)
   aliases               = { for name, model in module.inputs.models : name => keys(model.aliases) }
+  access_log            = module.inputs.registry.access_log
+  tags                  = var.tags
 }
 
 locals {
-  # Models that are read from the file system.
-  efs_models = toset([for name, model in module.inputs.models : name if model.file_system != null])
+  given_packages = merge(
+    { for kind, package in module.inputs.packages : kind => package },
+    { for name, model in module.inputs.models : "models/${name}" => model.package if model.package != null },
+  )
+  package_paths = toset(compact([for package in values(local.given_packages) : package.path]))
+
+  # Where the code of each kind of function is, and of each model with a package of its own.
+  function_packages = {
+    for name, package in local.given_packages : name => package.path == null ? {
+      bucket           = package.bucket
+      key              = package.key
+      source_code_hash = package.source_code_hash
+    } : module.registry.packages[package.path]
+  }
+
+  # What all functions have in common.
+  options = {
+    tags                    = var.tags
+    role_name_prefix        = var.role_name_prefix
+    logs_key_arn            = module.inputs.kms.logs_key_arn
+    environment_key_arn     = module.inputs.kms.environment_key_arn
+    log_level               = var.log_level
+    tracing                 = var.tracing
+    code_signing_config_arn = var.code_signing_config_arn
+  }
+
+  # Models that are read from the file system, and models that run in the VPC without one.
+  efs_models     = toset([for name, model in module.inputs.models : name if model.file_system != null])
+  network_models = toset([for name, model in module.inputs.models : name if model.network != null])
 
   # The model's only alias, unless the input names one. Null is refused where an API needs one.
   default_aliases = {
@@ -37,32 +87,56 @@ locals {
   }
 }
 
+# Created if a model runs in the VPC.
+module "network" {
+  source = "./modules/network"
+  count  = length(setunion(local.efs_models, local.network_models)) > 0 ? 1 : 0
+
+  name     = var.name
+  vpc      = module.inputs.vpc
+  registry = module.registry.registry
+  s3_only  = length(local.network_models) > 0
+  tags     = var.tags
+}
+
 # Created if a model asks for it.
 module "file_system" {
   source = "./modules/file-system"
   count  = length(local.efs_models) > 0 ? 1 : 0
 
   name                     = "${var.name}-models"
-  vpc                      = module.inputs.vpc
+  vpc                      = { vpc_id = module.inputs.vpc.vpc_id, subnets = module.network[0].subnets } # S3 is reached already
   existing                 = module.inputs.file_system.existing
   kms_key_arn              = module.inputs.file_system.kms_key_arn
   stager_name              = "${var.name}_stager"
   stager_memory_mb         = module.inputs.file_system.stager_memory_mb
   registry                 = module.registry.registry
-  package                  = module.registry.packages[var.packages.control]
+  package                  = local.function_packages["control"]
   python                   = var.python
   architecture             = var.architecture
   releaser_arn             = module.releaser.function_arn
   log_retention_days       = var.log_retention_days
   permissions_boundary_arn = var.permissions_boundary_arn
+  stager_role              = module.inputs.control_roles.stager
+  options                  = local.options
 }
 
 locals {
-  # Where functions with a file system run. At plan only the ID of the security group is unknown, not whether there is a VPC.
-  vpc_config = length(local.efs_models) == 0 ? null : {
-    subnet_ids         = values(module.inputs.vpc.subnets)
-    security_group_ids = [module.file_system[0].security_group_id]
-  }
+  # Where functions run. At plan only the IDs of the security groups are unknown, not whether there is a VPC.
+  vpc_configs = merge(
+    {
+      for name in local.efs_models : name => {
+        subnet_ids         = values(module.inputs.vpc.subnets)
+        security_group_ids = [module.file_system[0].security_group_id]
+      }
+    },
+    {
+      for name in local.network_models : name => {
+        subnet_ids         = values(module.network[0].subnets)
+        security_group_ids = coalesce(module.inputs.models[name].network.security_group_ids, [module.network[0].security_group_id])
+      }
+    },
+  )
 }
 
 module "function" {
@@ -71,7 +145,7 @@ module "function" {
 
   name                     = "${var.name}-${each.key}"
   registry                 = module.registry.registry
-  package                  = module.registry.packages[coalesce(each.value.package, var.packages.runtime)]
+  package                  = local.function_packages[each.value.package == null ? "runtime" : "models/${each.key}"]
   aliases                  = each.value.aliases
   python                   = coalesce(each.value.python, var.python)
   architecture             = coalesce(each.value.architecture, var.architecture)
@@ -82,10 +156,12 @@ module "function" {
   snap_start               = each.value.snap_start
   allow_pickle             = each.value.allow_pickle
   environment              = each.value.environment
-  vpc                      = each.value.file_system == null ? null : local.vpc_config
+  vpc                      = each.value.file_system == null && each.value.network == null ? null : local.vpc_configs[each.key]
   file_system              = each.value.file_system == null ? null : { access_point_arn = module.file_system[0].access_point_arn }
   log_retention_days       = var.log_retention_days
   permissions_boundary_arn = var.permissions_boundary_arn
+  role                     = each.value.role
+  options                  = local.options
 }
 
 module "catalog" {
@@ -94,13 +170,15 @@ module "catalog" {
 
   name                     = "${var.name}_index"
   registry                 = module.registry.registry
-  package                  = module.registry.packages[var.packages.control]
+  package                  = local.function_packages["control"]
   releaser_name            = "${var.name}_releaser"
   function_names           = [for name in keys(module.inputs.models) : "${var.name}-${name}"]
   python                   = var.python
   architecture             = var.architecture
   log_retention_days       = var.log_retention_days
   permissions_boundary_arn = var.permissions_boundary_arn
+  role                     = module.inputs.control_roles.catalog
+  options                  = local.options
 }
 
 locals {
@@ -128,6 +206,9 @@ module "api" {
   throttle           = module.inputs.api.throttle
   domain             = module.inputs.api.domain
   log_retention_days = var.log_retention_days
+  detailed_metrics   = module.inputs.api.detailed_metrics
+  logs_key_arn       = module.inputs.kms.logs_key_arn
+  tags               = var.tags
 }
 
 module "rest_api" {
@@ -145,6 +226,10 @@ module "rest_api" {
   domain             = module.inputs.rest_api.domain
   waf                = module.inputs.rest_api.waf
   log_retention_days = module.inputs.rest_api.access_log ? var.log_retention_days : null
+  detailed_metrics   = module.inputs.rest_api.detailed_metrics
+  logs_key_arn       = module.inputs.kms.logs_key_arn
+  tracing            = var.tracing
+  tags               = var.tags
 }
 
 module "releaser" {
@@ -152,7 +237,7 @@ module "releaser" {
 
   name                       = "${var.name}_releaser"
   registry                   = module.registry.registry
-  package                    = module.registry.packages[var.packages.control]
+  package                    = local.function_packages["control"]
   python                     = var.python
   architecture               = var.architecture
   reconcile_interval_minutes = var.reconcile_interval_minutes
@@ -177,6 +262,9 @@ module "releaser" {
   log_retention_days       = var.log_retention_days
   alarm_topic_arn          = var.alarm_topic_arn
   permissions_boundary_arn = var.permissions_boundary_arn
+  role                     = module.inputs.control_roles.releaser
+  queue_key_arn            = module.inputs.kms.queue_key_arn
+  options                  = local.options
 }
 
 # Terraform destroys this invocation before anything else, because it depends on everything: the releaser then refuses if
@@ -210,8 +298,8 @@ check "api_timeout" {
 
 check "vpc_is_used" {
   assert {
-    condition     = var.vpc == null || length(local.efs_models) > 0
-    error_message = "vpc has no effect: it is for models with a file_system, and no model has one."
+    condition     = var.vpc == null || length(setunion(local.efs_models, local.network_models)) > 0
+    error_message = "vpc has no effect: it is for models with a file_system or a network, and no model has one."
   }
 }
 

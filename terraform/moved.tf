@@ -39,3 +39,9 @@ moved {
   from = module.stager[0].aws_lambda_function_event_invoke_config.stager
   to   = module.file_system[0].aws_lambda_function_event_invoke_config.stager
 }
+
+# The gateway to S3 is also for functions without a file system.
+moved {
+  from = module.file_system[0].aws_vpc_endpoint.s3[0]
+  to   = module.network[0].aws_vpc_endpoint.s3[0]
+}

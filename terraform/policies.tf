@@ -1,6 +1,20 @@
 # IAM policies for invoking a model by one alias, directly and through the APIs, for listing models and for pruning.
 
+data "aws_partition" "current" {}
+
 locals {
+  # Every function, by name. The stager belongs to the module of the file system, and its outputs have its name.
+  functions = merge(
+    { for function in values(module.function) : function.function_name => function },
+    { (module.releaser.function_name) = module.releaser },
+    { for catalog in module.catalog : catalog.function_name => catalog },
+    { for file_system in module.file_system : file_system.stager_name => {
+      role_arn       = file_system.stager_role_arn
+      role_policy    = file_system.stager_role_policy
+      log_group_name = file_system.stager_log_group_name
+    } },
+  )
+
   aliases = merge([
     for name, model in module.inputs.models : {
       for alias in keys(model.aliases) : "${name}:${alias}" => {
@@ -22,7 +36,7 @@ locals {
 
   prune_policy_json = length(local.efs_models) == 0 ? null : jsonencode({
     Version = "2012-10-17"
-    Statement = [
+    Statement = concat([
       {
         Sid      = "ReadPins"
         Effect   = "Allow"
@@ -35,7 +49,17 @@ locals {
         Action   = "lambda:InvokeFunction"
         Resource = module.file_system[0].stager_arn
       },
-    ]
+      ],
+      # The pin is an environment variable.
+      [
+        for arn in compact([module.inputs.kms.environment_key_arn]) : {
+          Sid       = "DecryptPins"
+          Effect    = "Allow"
+          Action    = "kms:Decrypt"
+          Resource  = arn
+          Condition = { StringLike = { "kms:ViaService" = "lambda.*.${data.aws_partition.current.dns_suffix}" } }
+        }
+    ])
   })
 
   # Only IAM authorization asks for a permission: a token, a key or nothing at all admits the callers of other APIs.

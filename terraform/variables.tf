@@ -9,16 +9,20 @@ variable "name" {
   }
 }
 
-variable "packages" {
-  type = object({
-    runtime = string # runs in the functions that serve models
-    control = string # runs in the releaser, the stager and the catalog
-  })
-  nullable    = false
-  description = "Paths of the function packages that `make package` builds."
-}
+# The types of the inputs whose type is `any` are in modules/inputs.
 
-# The types of the following inputs are in modules/inputs.
+variable "packages" {
+  type        = any
+  nullable    = false
+  description = "The function packages: paths of what `make package` builds, or objects in S3 as `shearling package --upload` prints them."
+
+  validation {
+    condition = keys(var.packages) == ["control", "runtime"] && alltrue([
+      for package in values(var.packages) : can(coalesce(tostring(package))) || contains(local.package_forms, try(join(",", keys(package)), ""))
+    ])
+    error_message = "packages must have runtime and control, each a path, or an object in S3 as { bucket = \"...\", key = \"...\", source_code_hash = \"...\" }. Build them with `make package`."
+  }
+}
 
 variable "models" {
   type        = any
@@ -26,15 +30,27 @@ variable "models" {
   description = "The models to serve, by name. Each gets a function, which callers invoke by alias."
 
   validation {
+    condition     = alltrue([for model in values(var.models) : can(keys(model))])
+    error_message = "A model must be an object, as in { fraud = { aliases = { prod = {} } } }. Change ${join(", ", [for name, model in var.models : name if !can(keys(model))])}."
+  }
+
+  validation {
     condition = length(setsubtract(flatten([
       for model in values(var.models) : [
         try(keys(model), []),
         [for alias in try(values(model.aliases), []) : [for name in try(keys(alias), []) : "aliases.*.${name}"]],
+        [for part in ["role", "network", "package"] : [for name in try(keys(model[part]), []) : "${part}.${name}"]],
       ]
     ]), local.attributes.models)) == 0
     error_message = "${join(" ", flatten([
       for key, model in var.models : [
         [for name in try(keys(model), []) : "The model ${key} has no attribute ${name}." if !contains(local.attributes.models, name)],
+        [
+          for part in ["role", "network", "package"] : [
+            for name in try(keys(model[part]), []) : "The model ${key} has no attribute ${part}.${name}."
+            if !contains(local.attributes.models, "${part}.${name}")
+          ]
+        ],
         try([
           for alias, attributes in model.aliases : [
             for name in try(keys(attributes), []) : "The alias ${key}:${alias} has no attribute ${name}." if name != "provisioned_concurrency"
@@ -42,6 +58,16 @@ variable "models" {
         ], []),
       ]
     ]))} The attributes of a model are ${join(", ", local.attributes.models)}."
+  }
+
+  validation {
+    condition = alltrue([
+      for model in values(var.models) : try(model.package, null) == null || can(tostring(model.package)) || contains(local.package_forms, try(join(",", keys(model.package)), ""))
+    ])
+    error_message = "A model's package must be a path, or an object in S3 as { bucket = \"...\", key = \"...\", source_code_hash = \"...\" }. Change that of ${join(", ", [
+      for name, model in var.models : name
+      if try(model.package, null) != null && !can(tostring(model.package)) && !contains(local.package_forms, try(join(",", keys(model.package)), ""))
+    ])}."
   }
 
   # Terraform's own message would not say which model and attribute it means.
@@ -83,6 +109,12 @@ variable "models" {
     error_message = "default_alias must be one of the model's aliases: ${join(", ", [for name, model in var.models : try("${name} has no alias ${model.default_alias}", name) if try(!contains(keys(model.aliases), model.default_alias), false)])}."
   }
 
+  # With a mounted file system the function must reach more than S3.
+  validation {
+    condition     = !anytrue([for model in values(var.models) : try(model.network, null) != null && try(model.file_system, null) != null])
+    error_message = "network excludes file_system, whose functions run in vpc in any case: ${join(", ", [for name, model in var.models : name if try(model.network, null) != null && try(model.file_system, null) != null])}."
+  }
+
   validation {
     condition = (var.api == null && var.rest_api == null) || alltrue([
       for model in values(var.models) : try(model.default_alias, null) != null || try(length(model.aliases) == 1, true)
@@ -98,9 +130,9 @@ variable "registry" {
   description = "Where models are kept. An existing bucket keeps its settings; let it send events to EventBridge, or a moved alias waits for the next reconciliation."
 
   validation {
-    condition = length(setsubtract(keys(var.registry), local.attributes.registry)) == 0
+    condition = length(setsubtract(concat(keys(var.registry), [for name in try(keys(var.registry.access_log), []) : "access_log.${name}"]), local.attributes.registry)) == 0
     error_message = "${join(" ", [
-      for name in setsubtract(keys(var.registry), local.attributes.registry) :
+      for name in setsubtract(concat(keys(var.registry), [for name in try(keys(var.registry.access_log), []) : "access_log.${name}"]), local.attributes.registry) :
       contains(keys(local.renamed), "registry.${name}") ? "registry.${name} is now ${local.renamed["registry.${name}"]}." : "registry has no attribute ${name}."
     ])} The attributes are ${join(", ", local.attributes.registry)}."
   }
@@ -126,7 +158,7 @@ variable "push_models" {
 variable "vpc" {
   type        = any
   default     = null
-  description = "Where functions with a file system run; all others run outside of a VPC."
+  description = "Where functions with a `file_system` or a `network` run; all others run outside of a VPC."
 
   validation {
     condition = length(setsubtract(try(keys(var.vpc), []), local.attributes.vpc)) == 0
@@ -139,6 +171,11 @@ variable "vpc" {
   validation {
     condition     = var.vpc != null || alltrue([for model in values(var.models) : try(model.file_system, null) == null])
     error_message = "file_system needs vpc, because Lambda mounts a file system only inside a VPC: ${join(", ", [for name, model in var.models : name if try(model.file_system, null) != null])}."
+  }
+
+  validation {
+    condition     = var.vpc != null || !anytrue([for model in values(var.models) : contains(try(keys(model), []), "network")])
+    error_message = "network needs vpc, whose subnets the function runs in: ${join(", ", [for name, model in var.models : name if contains(try(keys(model), []), "network")])}."
   }
 
   validation {
@@ -269,4 +306,65 @@ variable "permissions_boundary_arn" {
   type        = string
   default     = null
   description = "Permissions boundary of all roles."
+}
+
+variable "role_name_prefix" {
+  type        = string
+  default     = ""
+  nullable    = false
+  description = "Prefix of the names of all roles that this module creates. Changing it replaces them."
+}
+
+variable "control_roles" {
+  type        = any
+  default     = {}
+  nullable    = false
+  description = "Roles that exist, for the releaser, the stager and the catalog. Each needs the policy in the output `role_policies`. A model's own is its `role`."
+
+  validation {
+    condition = length(setsubtract(flatten([
+      keys(var.control_roles), [for key, role in var.control_roles : [for name in try(keys(role), []) : "${key}.${name}"]],
+    ]), local.attributes.control_roles)) == 0
+    error_message = "control_roles has no attribute ${join(", ", setsubtract(flatten([
+      keys(var.control_roles), [for key, role in var.control_roles : [for name in try(keys(role), []) : "${key}.${name}"]],
+    ]), local.attributes.control_roles))}. The attributes are ${join(", ", local.attributes.control_roles)}."
+  }
+}
+
+variable "tags" {
+  type        = map(string)
+  default     = {}
+  nullable    = false
+  description = "Tags of everything that can have tags, except for objects in S3."
+}
+
+variable "kms" {
+  type        = any
+  default     = {}
+  nullable    = false
+  description = "Keys that encrypt logs, environment variables and the dead-letter queue; AWS's own keys otherwise. `registry` and `file_system` have their keys."
+
+  validation {
+    condition     = length(setsubtract(keys(var.kms), local.attributes.kms)) == 0
+    error_message = "kms has no attribute ${join(", ", setsubtract(keys(var.kms), local.attributes.kms))}. The attributes are ${join(", ", local.attributes.kms)}."
+  }
+}
+
+variable "log_level" {
+  type        = string
+  default     = null
+  description = "Least level of the functions' logs: `DEBUG`, `INFO` or `WARN`; null leaves it to Lambda. `WARN` drops Lambda's own lines about each request; the metrics are lines of the level `INFO` and stay."
+}
+
+variable "tracing" {
+  type        = string
+  default     = "PassThrough"
+  nullable    = false
+  description = "Whether X-Ray traces requests: `Active`, or `PassThrough` for those that their caller traces."
+}
+
+variable "code_signing_config_arn" {
+  type        = string
+  default     = null
+  description = "Code signing configuration of all functions. Lambda then takes only signed packages, which are in S3 already: see `packages`."
 }

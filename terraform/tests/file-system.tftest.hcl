@@ -198,10 +198,10 @@ run "releaser_hears_of_every_end_and_nothing_is_tried_twice" {
     error_message = "Lambda sends every result to the releaser."
   }
   assert {
-    condition = jsondecode(aws_iam_role_policy.report.policy).Statement == [
+    condition = jsondecode(aws_iam_role_policy.report[0].policy).Statement == [
       { Action = "lambda:InvokeFunction", Effect = "Allow", Resource = var.releaser_arn, Sid = "Report" },
     ]
-    error_message = "Policy: ${aws_iam_role_policy.report.policy}"
+    error_message = "Policy: ${aws_iam_role_policy.report[0].policy}"
   }
 }
 

@@ -7,6 +7,10 @@ variables {
   file_system = {}
   api         = {}
   rest_api    = null
+
+  packages      = { runtime = { path = "build/runtime.zip" }, control = { path = "build/control.zip" } }
+  kms           = {}
+  control_roles = {}
 }
 
 run "model_has_a_gigabyte_and_half_a_minute_by_default" {

@@ -76,7 +76,7 @@ run "role_may_log_and_read_the_given_folders_and_nothing_else" {
   }
 
   assert {
-    condition = jsondecode(aws_iam_role_policy.function.policy) == {
+    condition = jsondecode(aws_iam_role_policy.function[0].policy) == {
       Version = "2012-10-17"
       Statement = [
         {
@@ -100,10 +100,10 @@ run "role_may_log_and_read_the_given_folders_and_nothing_else" {
         },
       ]
     }
-    error_message = "Policy: ${aws_iam_role_policy.function.policy}"
+    error_message = "Policy: ${aws_iam_role_policy.function[0].policy}"
   }
   assert {
-    condition = jsondecode(aws_iam_role.function.assume_role_policy).Statement == [
+    condition = jsondecode(aws_iam_role.function[0].assume_role_policy).Statement == [
       { Action = "sts:AssumeRole", Effect = "Allow", Principal = { Service = "lambda.amazonaws.com" } },
     ]
     error_message = "Only Lambda may assume the role."
@@ -124,7 +124,7 @@ run "length_of_the_policy_is_known_at_plan" {
   }
 
   assert {
-    condition     = length(aws_iam_role_policy.function.policy) < 10240
+    condition     = length(aws_iam_role_policy.function[0].policy) < 10240
     error_message = "The policy is known before anything exists."
   }
 }
@@ -141,8 +141,8 @@ run "caller_adds_statements" {
   }
 
   assert {
-    condition     = [for s in jsondecode(aws_iam_role_policy.function.policy).Statement : s.Sid] == ["Log", "ReadRegistry", "ListRegistry", "Send", "Invoke"]
-    error_message = "Policy: ${aws_iam_role_policy.function.policy}"
+    condition     = [for s in jsondecode(aws_iam_role_policy.function[0].policy).Statement : s.Sid] == ["Log", "ReadRegistry", "ListRegistry", "Send", "Invoke"]
+    error_message = "Policy: ${aws_iam_role_policy.function[0].policy}"
   }
 }
 
@@ -160,14 +160,14 @@ run "role_may_decrypt_with_every_key_of_the_registry" {
   }
 
   assert {
-    condition = [for s in jsondecode(aws_iam_role_policy.function.policy).Statement : [s.Action, s.Resource, s.Condition] if s.Sid == "DecryptRegistry"] == [
+    condition = [for s in jsondecode(aws_iam_role_policy.function[0].policy).Statement : [s.Action, s.Resource, s.Condition] if s.Sid == "DecryptRegistry"] == [
       [
         "kms:Decrypt",
         ["arn:aws:kms:eu-central-1:123456789012:key/1234", "arn:aws:kms:eu-central-1:123456789012:key/5678"],
         { StringLike = { "kms:ViaService" = "s3.*.amazonaws.com" } },
       ],
     ]
-    error_message = "Policy: ${aws_iam_role_policy.function.policy}"
+    error_message = "Policy: ${aws_iam_role_policy.function[0].policy}"
   }
 }
 
@@ -181,7 +181,7 @@ run "file_system_is_mounted_for_reading_inside_the_vpc" {
   }
 
   assert {
-    condition = [for s in jsondecode(aws_iam_role_policy.function.policy).Statement : s if s.Sid == "ReadFileSystem"] == [
+    condition = [for s in jsondecode(aws_iam_role_policy.function[0].policy).Statement : s if s.Sid == "ReadFileSystem"] == [
       {
         Sid       = "ReadFileSystem"
         Effect    = "Allow"
@@ -190,10 +190,10 @@ run "file_system_is_mounted_for_reading_inside_the_vpc" {
         Condition = { StringEquals = { "elasticfilesystem:AccessPointArn" = "arn:aws:elasticfilesystem:eu-central-1:123456789012:access-point/fsap-1" } }
       },
     ]
-    error_message = "Policy: ${aws_iam_role_policy.function.policy}"
+    error_message = "Policy: ${aws_iam_role_policy.function[0].policy}"
   }
   assert {
-    condition = [for s in jsondecode(aws_iam_role_policy.function.policy).Statement : s if endswith(s.Sid, "NetworkInterfaces") || endswith(s.Sid, "Code")] == [
+    condition = [for s in jsondecode(aws_iam_role_policy.function[0].policy).Statement : s if endswith(s.Sid, "NetworkInterfaces") || endswith(s.Sid, "Code")] == [
       {
         Sid    = "ManageNetworkInterfaces"
         Effect = "Allow"
@@ -222,7 +222,7 @@ run "file_system_is_mounted_for_reading_inside_the_vpc" {
         Condition = { ArnLike = { "lambda:SourceFunctionArn" = ["arn:*:lambda:*:*:function:acme-fraud", "arn:*:lambda:*:*:function:acme-fraud:*"] } }
       },
     ]
-    error_message = "Policy: ${aws_iam_role_policy.function.policy}"
+    error_message = "Policy: ${aws_iam_role_policy.function[0].policy}"
   }
   assert {
     condition = (
@@ -244,10 +244,10 @@ run "file_system_is_mounted_for_writing_if_asked_for" {
   }
 
   assert {
-    condition = [for s in jsondecode(aws_iam_role_policy.function.policy).Statement : s.Action if s.Sid == "WriteFileSystem"] == [
+    condition = [for s in jsondecode(aws_iam_role_policy.function[0].policy).Statement : s.Action if s.Sid == "WriteFileSystem"] == [
       ["elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"],
     ]
-    error_message = "Policy: ${aws_iam_role_policy.function.policy}"
+    error_message = "Policy: ${aws_iam_role_policy.function[0].policy}"
   }
 }
 

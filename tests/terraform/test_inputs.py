@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ROOT = REPOSITORY / "terraform"
-INPUTS = ("models", "registry", "vpc", "file_system", "api", "rest_api")
+INPUTS = ("models", "registry", "vpc", "file_system", "api", "rest_api", "kms", "control_roles")
 
 TEST = """
 mock_provider "aws" {
@@ -91,7 +91,20 @@ def terraform(directory: Path, *arguments: str) -> str:
         ('models = { fraud = { aliases = "prod" } }', "map of object required"),
         ('models = { fraud = { aliases = ["prod"] } }', "map of object required"),
         ("models = { fraud = {} }", 'element "fraud": attribute "aliases" is required'),
-        ('models = { fraud = "prod" }', 'element "fraud": object required'),
+        ('models = { fraud = "prod" }', "A model must be an object"),
+        (
+            "models = { fraud = { aliases = { prod = {} }, package = { bucket = \"zips\" } } }",
+            "Change that of fraud.",
+        ),
+        (
+            'models = { fraud = { aliases = { prod = {} }, role_arn = "arn:aws:iam::1:role/x" } }',
+            "The model fraud has no attribute role_arn.",
+        ),
+        (
+            "models = {}\nkms = { queue = \"arn:aws:kms:eu-central-1:1:key/1\" }",
+            "kms has no attribute queue.",
+        ),
+        ("models = {}\ncontrol_roles = { index = {} }", "control_roles has no attribute index."),
         (
             "models = {}\nregistry = { former_kms_key_arns = [] }",
             "registry.former_kms_key_arns is now previous_kms_key_arns.",

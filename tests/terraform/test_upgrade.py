@@ -115,7 +115,7 @@ def test_an_upgrade_replaces_packages_and_releases_and_nothing_else(
     assert types(upgrade, "create") == REPLACED
 
 
-def test_an_upgrade_changes_code_handlers_policies_and_descriptions_in_place(
+def test_an_upgrade_changes_code_handlers_policies_metrics_and_descriptions_in_place(
     upgrade: dict[str, Any],
 ) -> None:
     changed: dict[str, set[str]] = {}
@@ -125,7 +125,9 @@ def test_an_upgrade_changes_code_handlers_policies_and_descriptions_in_place(
             names = {name for name, value in after.items() if before.get(name) != value}
             changed.setdefault(resource["type"], set()).update(names)
     assert changed == {
+        "aws_api_gateway_method_settings": {"settings"},
         "aws_apigatewayv2_integration": {"description"},
+        "aws_apigatewayv2_stage": {"default_route_settings"},
         "aws_cloudwatch_event_rule": {"description", "event_pattern"},
         "aws_cloudwatch_metric_alarm": {"alarm_description"},
         "aws_efs_file_system_policy": {"policy"},

@@ -7,6 +7,7 @@ data "aws_service" "s3" {
 
 resource "aws_apigatewayv2_domain_name" "api" {
   domain_name = var.domain.name
+  tags        = var.tags
 
   domain_name_configuration {
     certificate_arn = var.domain.certificate_arn

@@ -28,3 +28,10 @@ variable "stage" {
   nullable    = false
   description = "Name of the API's stage."
 }
+
+variable "tags" {
+  type        = map(string)
+  default     = {}
+  nullable    = false
+  description = "Tags of the domain name."
+}

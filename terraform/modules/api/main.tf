@@ -24,6 +24,7 @@ resource "aws_apigatewayv2_api" "models" {
   name          = var.name
   description   = "Models in the Open Inference Protocol."
   protocol_type = "HTTP"
+  tags          = var.tags
 
   dynamic "cors_configuration" {
     for_each = var.cors == null ? [] : [var.cors]
@@ -46,15 +47,18 @@ module "access_log" {
 
   name           = "/aws/vendedlogs/apigateway/${var.name}"
   retention_days = var.log_retention_days
+  kms_key_arn    = var.logs_key_arn
+  tags           = var.tags
 }
 
 resource "aws_apigatewayv2_stage" "default" {
   api_id      = aws_apigatewayv2_api.models.id
   name        = "$default"
   auto_deploy = true
+  tags        = var.tags
 
   default_route_settings {
-    detailed_metrics_enabled = true
+    detailed_metrics_enabled = var.detailed_metrics
     throttling_rate_limit    = module.routes.throttle.requests_per_second
     throttling_burst_limit   = module.routes.throttle.burst
   }
@@ -172,4 +176,5 @@ module "domain" {
   domain = var.domain
   api_id = aws_apigatewayv2_api.models.id
   stage  = aws_apigatewayv2_stage.default.name
+  tags   = var.tags
 }

@@ -116,3 +116,23 @@ variable "log_retention_days" {
   nullable    = false
   description = "How many days the access log is kept; one of the periods that CloudWatch offers."
 }
+
+variable "detailed_metrics" {
+  type        = bool
+  default     = false
+  nullable    = false
+  description = "Metrics of each route besides those of the API; CloudWatch bills each of them."
+}
+
+variable "logs_key_arn" {
+  type        = string
+  default     = null
+  description = "Key that encrypts the access log; null encrypts with CloudWatch's own. The key's policy must admit CloudWatch Logs."
+}
+
+variable "tags" {
+  type        = map(string)
+  default     = {}
+  nullable    = false
+  description = "Tags of everything that this module creates."
+}

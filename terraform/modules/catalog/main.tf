@@ -34,4 +34,6 @@ module "lambda" {
 
   log_retention_days       = var.log_retention_days
   permissions_boundary_arn = var.permissions_boundary_arn
+  role                     = var.role
+  options                  = var.options
 }

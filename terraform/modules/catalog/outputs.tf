@@ -8,6 +8,11 @@ output "invoke_arn" {
   description = "What API Gateway integrates with."
 }
 
+output "role_arn" {
+  value       = module.lambda.role_arn
+  description = "ARN of the catalog's role."
+}
+
 output "role_name" {
   value       = module.lambda.role_name
   description = "Name of the catalog's role."
@@ -16,4 +21,9 @@ output "role_name" {
 output "log_group_name" {
   value       = module.lambda.log_group_name
   description = "Name of the log group that the catalog writes to."
+}
+
+output "role_policy" {
+  value       = module.lambda.policy
+  description = "What the role may do (JSON): attach it to a role that you give."
 }

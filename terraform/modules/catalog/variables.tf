@@ -63,3 +63,24 @@ variable "permissions_boundary_arn" {
   default     = null
   description = "Permissions boundary of the catalog's role."
 }
+
+variable "role" {
+  type        = object({ arn = string })
+  default     = null
+  description = "A role to use instead of creating one. It needs the permissions of the output `role_policy`."
+}
+
+variable "options" {
+  type = object({
+    tags                    = optional(map(string), {})
+    role_name_prefix        = optional(string, "")
+    logs_key_arn            = optional(string)
+    environment_key_arn     = optional(string)
+    log_level               = optional(string) # DEBUG, INFO or WARN
+    tracing                 = optional(string, "PassThrough")
+    code_signing_config_arn = optional(string)
+  })
+  default     = {}
+  nullable    = false
+  description = "What the functions of a stack have in common."
+}

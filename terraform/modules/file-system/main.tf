@@ -20,9 +20,7 @@ resource "aws_efs_file_system" "models" {
   kms_key_id      = var.kms_key_arn
   throughput_mode = "elastic" # functions read in bursts, when they start
 
-  tags = {
-    Name = var.name
-  }
+  tags = merge(var.options.tags, { Name = var.name })
 }
 
 # Every client acts as this user and sees only this directory.
@@ -30,6 +28,7 @@ resource "aws_efs_access_point" "models" {
   count = local.created
 
   file_system_id = aws_efs_file_system.models[0].id
+  tags           = var.options.tags
 
   posix_user {
     uid = 1000

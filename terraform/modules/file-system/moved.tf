@@ -30,3 +30,9 @@ moved {
   from = aws_efs_mount_target.models[5]
   to   = aws_efs_mount_target.models["5"]
 }
+
+# The stager's role may be given since 0.3, so its policy is counted.
+moved {
+  from = aws_iam_role_policy.report
+  to   = aws_iam_role_policy.report[0]
+}

@@ -14,6 +14,7 @@ resource "aws_security_group" "function" {
   name_prefix = "${var.name}-functions-"
   description = "Functions that mount the file system ${var.name}"
   vpc_id      = var.vpc.vpc_id
+  tags        = var.options.tags
 
   # Lambda releases its network interfaces 20 to 45 minutes after the last function was deleted.
   timeouts {
@@ -27,6 +28,7 @@ resource "aws_security_group" "mount_target" {
   name_prefix = "${var.name}-mount-targets-"
   description = "Mount targets of the file system ${var.name}"
   vpc_id      = var.vpc.vpc_id
+  tags        = var.options.tags
 }
 
 resource "aws_vpc_security_group_ingress_rule" "nfs" {
@@ -69,4 +71,5 @@ resource "aws_vpc_endpoint" "s3" {
   service_name      = data.aws_service.s3.reverse_dns_name
   vpc_endpoint_type = "Gateway"
   route_table_ids   = var.vpc.route_table_ids
+  tags              = var.options.tags
 }

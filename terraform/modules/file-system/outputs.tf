@@ -40,3 +40,11 @@ output "stager_log_group_name" {
   value       = module.stager.log_group_name
   description = "Name of the log group that the stager writes to."
 }
+
+output "stager_role_policy" {
+  value = jsonencode({
+    Version   = "2012-10-17"
+    Statement = concat(jsondecode(module.stager.policy).Statement, [local.report_statement])
+  })
+  description = "What the stager's role may do (JSON): attach it to a role that you give."
+}

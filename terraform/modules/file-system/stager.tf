@@ -27,22 +27,26 @@ module "stager" {
 
   log_retention_days       = var.log_retention_days
   permissions_boundary_arn = var.permissions_boundary_arn
+  role                     = var.stager_role
+  options                  = var.options
+}
+
+locals {
+  report_statement = {
+    Sid      = "Report"
+    Effect   = "Allow"
+    Action   = "lambda:InvokeFunction"
+    Resource = var.releaser_arn
+  }
 }
 
 # A separate policy, because the releaser's policy names the stager: each function exists before the other's last policy.
 resource "aws_iam_role_policy" "report" {
-  name = "report"
-  role = module.stager.role_id
+  count = var.stager_role == null ? 1 : 0
 
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Sid      = "Report"
-      Effect   = "Allow"
-      Action   = "lambda:InvokeFunction"
-      Resource = var.releaser_arn
-    }]
-  })
+  name   = "report"
+  role   = module.stager.role_name
+  policy = jsonencode({ Version = "2012-10-17", Statement = [local.report_statement] })
 }
 
 # Without retries: the releaser receives every result, and its schedule tries again.

@@ -6,6 +6,33 @@ locals {
     for alias, attributes in var.aliases : alias => attributes.provisioned_concurrency
     if try(attributes.provisioned_concurrency, null) != null
   }
+
+  frozen_options = {
+    environment_key_arn     = var.options.environment_key_arn
+    log_level               = var.options.log_level
+    tracing                 = var.options.tracing == "PassThrough" ? null : var.options.tracing
+    code_signing_config_arn = var.options.code_signing_config_arn
+    role_arn                = try(var.role.arn, null)
+  }
+
+  # What a version of the function freezes: a change releases the aliases again. Only of inputs, because the function's own
+  # attributes still show the old code while the apply that changes it is planned.
+  frozen = merge(
+    {
+      package              = var.package.source_code_hash
+      python               = var.python
+      architecture         = var.architecture
+      memory_mb            = var.memory_mb
+      timeout_seconds      = var.timeout_seconds
+      ephemeral_storage_mb = var.ephemeral_storage_mb
+      snap_start           = var.snap_start
+      environment          = module.lambda.environment
+      vpc                  = var.vpc
+      file_system          = var.file_system
+    },
+    # Left out unless they are set: otherwise the first apply with this version would release every alias.
+    { for name, value in local.frozen_options : name => value if value != null },
+  )
 }
 
 module "lambda" {
@@ -35,6 +62,8 @@ module "lambda" {
   file_system              = var.file_system
   log_retention_days       = var.log_retention_days
   permissions_boundary_arn = var.permissions_boundary_arn
+  role                     = var.role
+  options                  = var.options
 }
 
 resource "aws_lambda_alias" "model" {

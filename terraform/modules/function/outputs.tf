@@ -19,19 +19,7 @@ output "alias_invoke_arns" {
 }
 
 output "release_trigger" {
-  # Only of inputs: the function's own attributes still show the old code while the apply that changes it is planned.
-  value = sha256(jsonencode({
-    package              = var.package.source_code_hash
-    python               = var.python
-    architecture         = var.architecture
-    memory_mb            = var.memory_mb
-    timeout_seconds      = var.timeout_seconds
-    ephemeral_storage_mb = var.ephemeral_storage_mb
-    snap_start           = var.snap_start
-    environment          = module.lambda.environment
-    vpc                  = var.vpc
-    file_system          = var.file_system
-  }))
+  value       = sha256(jsonencode(local.frozen))
   description = "Changes when the function's code or configuration changes. The releaser then releases its aliases again."
 }
 
@@ -48,4 +36,9 @@ output "role_name" {
 output "log_group_name" {
   value       = module.lambda.log_group_name
   description = "Name of the log group that the function writes to."
+}
+
+output "role_policy" {
+  value       = module.lambda.policy
+  description = "What the role may do (JSON): attach it to a role that you give."
 }

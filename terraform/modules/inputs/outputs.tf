@@ -3,6 +3,11 @@ output "models" {
   description = "The input `models` with its defaults."
 }
 
+output "packages" {
+  value       = var.packages
+  description = "The input `packages` with its defaults."
+}
+
 output "registry" {
   value       = var.registry
   description = "The input `registry` with its defaults."
@@ -26,4 +31,14 @@ output "api" {
 output "rest_api" {
   value       = var.rest_api
   description = "The input `rest_api` with its defaults."
+}
+
+output "kms" {
+  value       = var.kms
+  description = "The input `kms` with its defaults."
+}
+
+output "control_roles" {
+  value       = var.control_roles
+  description = "The input `control_roles` with its defaults."
 }

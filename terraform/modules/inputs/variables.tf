@@ -15,12 +15,42 @@ variable "models" {
     allow_pickle         = optional(bool, false) # load cloudpickle bundles, which run their author's code
     file_system          = optional(object({}))  # {} mounts the file system, for bundles too large for /tmp; needs `vpc`
     environment          = optional(map(string), {})
-    package              = optional(string) # a package for this model, instead of packages.runtime
-    python               = optional(string) # the version that this package was built for, instead of `python`
-    architecture         = optional(string) # likewise, instead of `architecture`
+    role = optional(object({ # a role that exists; it needs the output `role_policies`
+      arn = string
+    }))
+    network = optional(object({                   # {} runs the function in `vpc`, where it reaches S3 and nothing else
+      security_group_ids = optional(list(string)) # instead of the group that reaches S3 alone
+    }))
+    package = optional(object({ # for this model, instead of packages.runtime; a path stands for { path = ... }
+      path             = optional(string)
+      bucket           = optional(string)
+      key              = optional(string)
+      source_code_hash = optional(string)
+    }))
+    python       = optional(string) # the version that this package was built for, instead of `python`
+    architecture = optional(string) # likewise, instead of `architecture`
   }))
   nullable    = false
   description = "The models to serve."
+}
+
+variable "packages" {
+  type = object({
+    runtime = object({                    # runs in the functions that serve models; a path stands for { path = ... }
+      path             = optional(string) # on this machine: uploaded to the registry's bucket
+      bucket           = optional(string) # or an object that exists, in the functions' region
+      key              = optional(string) # known at plan
+      source_code_hash = optional(string) # base64 SHA-256 of the zip
+    })
+    control = object({ # runs in the releaser, the stager and the catalog
+      path             = optional(string)
+      bucket           = optional(string)
+      key              = optional(string)
+      source_code_hash = optional(string)
+    })
+  })
+  nullable    = false
+  description = "The function packages."
 }
 
 variable "registry" {
@@ -30,6 +60,9 @@ variable "registry" {
     kms_key_arn           = optional(string)           # key of the bucket; null uses S3's own
     previous_kms_key_arns = optional(list(string), []) # earlier keys of the bucket: objects written with them still need them
     force_destroy         = optional(bool, false)      # allow deletes of models, and of the bucket with models in it
+    access_log = optional(object({                     # S3 writes there who accessed the bucket that this module creates
+      bucket = string
+    }))
   })
   nullable    = false
   description = "Where models are kept."
@@ -79,6 +112,7 @@ variable "api" {
       name            = string
       certificate_arn = string # in ACM, in the API's region
     }))
+    detailed_metrics = optional(bool, false) # of each route; CloudWatch bills each metric
   })
   description = "The HTTP API."
 }
@@ -109,7 +143,28 @@ variable "rest_api" {
     waf = optional(object({
       web_acl_arn = string # in WAFv2, regional
     }))
-    access_log = optional(bool, true) # needs the account's role for logs of API Gateway
+    access_log       = optional(bool, true)  # needs the account's role for logs of API Gateway
+    detailed_metrics = optional(bool, false) # of each route; CloudWatch bills each metric
   })
   description = "The REST API."
+}
+
+variable "kms" {
+  type = object({
+    logs_key_arn        = optional(string) # of all log groups; its policy must admit CloudWatch Logs
+    environment_key_arn = optional(string) # of the functions' environment variables
+    queue_key_arn       = optional(string) # of the dead-letter queue; its policy must admit EventBridge
+  })
+  nullable    = false
+  description = "Keys that encrypt what has no key of its own."
+}
+
+variable "control_roles" {
+  type = object({
+    releaser = optional(object({ arn = string }))
+    stager   = optional(object({ arn = string }))
+    catalog  = optional(object({ arn = string }))
+  })
+  nullable    = false
+  description = "Roles of the functions that serve no model."
 }

@@ -1,7 +1,11 @@
-# The role: its log, the folders of the registry that it reads, its network interfaces and file system, and what the
-# caller adds.
+# The role, created here or given: its log, the folders of the registry that it reads, its network interfaces and file
+# system, keys and traces, and what the caller adds.
 
 locals {
+  created   = var.role == null ? 1 : 0
+  role_arn  = var.role == null ? one(aws_iam_role.function[*].arn) : var.role.arn
+  role_name = var.role == null ? one(aws_iam_role.function[*].name) : reverse(split("/", var.role.arn))[0]
+
   log_statement = {
     Sid    = "Log"
     Effect = "Allow"
@@ -38,6 +42,25 @@ locals {
       Resource = var.registry.kms_key_arns
       # Through S3 alone: with the key itself, the function could decrypt what the key protects elsewhere.
       Condition = { StringLike = { "kms:ViaService" = "s3.*.${data.aws_partition.current.dns_suffix}" } }
+    },
+  ]
+
+  environment_key_statements = [
+    for arn in compact([var.options.environment_key_arn]) : {
+      Sid       = "DecryptEnvironment"
+      Effect    = "Allow"
+      Action    = "kms:Decrypt"
+      Resource  = arn
+      Condition = { StringLike = { "kms:ViaService" = "lambda.*.${data.aws_partition.current.dns_suffix}" } }
+    }
+  ]
+
+  tracing_statements = var.options.tracing != "Active" ? [] : [
+    {
+      Sid      = "Trace"
+      Effect   = "Allow"
+      Action   = ["xray:PutTelemetryRecords", "xray:PutTraceSegments"]
+      Resource = "*" # X-Ray has no resources to name
     },
   ]
 
@@ -93,15 +116,20 @@ locals {
       [for statement in local.vpc_statements : statement if var.vpc != null],
       local.file_system_statements,
       local.key_statements,
+      local.environment_key_statements,
+      local.tracing_statements,
     )
   })
 }
 
 # Role names are unique in an account, function names in a region: the suffix allows the same name in a second region.
 resource "aws_iam_role" "function" {
-  name_prefix          = "${substr(var.name, 0, 37)}-"
+  count = local.created
+
+  name_prefix          = "${substr("${var.options.role_name_prefix}${var.name}", 0, 37)}-"
   description          = "Runs the function ${var.name}."
   permissions_boundary = var.permissions_boundary_arn
+  tags                 = var.options.tags
 
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
@@ -114,7 +142,9 @@ resource "aws_iam_role" "function" {
 }
 
 resource "aws_iam_role_policy" "function" {
+  count = local.created
+
   name   = var.policy_name
-  role   = aws_iam_role.function.id
+  role   = aws_iam_role.function[0].id
   policy = local.policy_json
 }

@@ -26,12 +26,14 @@ module "log_group" {
 
   name           = "/aws/lambda/${var.name}"
   retention_days = var.log_retention_days
+  kms_key_arn    = var.options.logs_key_arn
+  tags           = var.options.tags
 }
 
 resource "aws_lambda_function" "function" {
   function_name    = var.name
   description      = var.description
-  role             = aws_iam_role.function.arn
+  role             = local.role_arn
   runtime          = "python${var.python}"
   handler          = var.handler
   architectures    = [var.architecture]
@@ -41,8 +43,15 @@ resource "aws_lambda_function" "function" {
   memory_size      = var.memory_mb
   timeout          = var.timeout_seconds
   publish          = var.publish
+  tags             = var.options.tags
 
   reserved_concurrent_executions = coalesce(var.reserved_concurrency, -1)
+  kms_key_arn                    = var.options.environment_key_arn
+  code_signing_config_arn        = var.options.code_signing_config_arn
+
+  tracing_config {
+    mode = var.options.tracing
+  }
 
   environment {
     variables = local.environment
@@ -73,6 +82,10 @@ resource "aws_lambda_function" "function" {
   logging_config {
     log_group  = module.log_group.name
     log_format = "JSON"
+
+    # Our metrics are log lines of the level INFO: a higher level of the application would drop them, and stop the alarms.
+    application_log_level = var.options.log_level == "WARN" ? "INFO" : var.options.log_level
+    system_log_level      = var.options.log_level
   }
 
   dynamic "snap_start" {

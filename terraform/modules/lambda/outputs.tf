@@ -23,24 +23,19 @@ output "environment" {
   description = "Environment variables that Terraform sets."
 }
 
-output "role_id" {
-  value       = aws_iam_role.function.id
-  description = "ID of the role, to attach policies to."
-}
-
 output "role_arn" {
-  value       = aws_iam_role.function.arn
+  value       = local.role_arn
   description = "ARN of the role."
 }
 
 output "role_name" {
-  value       = aws_iam_role.function.name
+  value       = local.role_name
   description = "Name of the role."
 }
 
 output "policy" {
   value       = local.policy_json
-  description = "The role's inline policy (JSON)."
+  description = "What the role may do (JSON): its inline policy, unless the role is given."
 }
 
 output "log_group_name" {

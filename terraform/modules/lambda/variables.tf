@@ -192,3 +192,39 @@ variable "permissions_boundary_arn" {
   default     = null
   description = "Permissions boundary of the role."
 }
+
+variable "role" {
+  type        = object({ arn = string })
+  default     = null
+  description = "A role to use instead of creating one. It needs the permissions of the output `policy`."
+}
+
+variable "options" {
+  type = object({
+    tags                    = optional(map(string), {})
+    role_name_prefix        = optional(string, "")
+    logs_key_arn            = optional(string)
+    environment_key_arn     = optional(string)
+    log_level               = optional(string) # DEBUG, INFO or WARN
+    tracing                 = optional(string, "PassThrough")
+    code_signing_config_arn = optional(string)
+  })
+  default     = {}
+  nullable    = false
+  description = "What the functions of a stack have in common."
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9+=,.@_-]{0,30}$", var.options.role_name_prefix))
+    error_message = "role_name_prefix must be up to 30 letters, digits or any of +=,.@_-, because a role's name has at most 64 characters."
+  }
+
+  validation {
+    condition     = var.options.log_level == null || contains(["DEBUG", "INFO", "WARN"], coalesce(var.options.log_level, "INFO"))
+    error_message = "log_level must be DEBUG, INFO or WARN. Metrics and the lines of single requests are of the level INFO, so a higher level of the application is not offered."
+  }
+
+  validation {
+    condition     = contains(["Active", "PassThrough"], var.options.tracing)
+    error_message = "tracing must be Active, which samples requests, or PassThrough, which traces only requests that their caller traces."
+  }
+}

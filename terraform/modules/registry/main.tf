@@ -33,6 +33,7 @@ resource "aws_s3_bucket" "registry" {
 
   bucket        = "${var.name}-${data.aws_caller_identity.current.account_id}-${data.aws_service.s3.region}"
   force_destroy = var.force_destroy
+  tags          = var.tags
 }
 
 resource "aws_s3_bucket_versioning" "registry" {
@@ -79,6 +80,14 @@ resource "aws_s3_bucket_lifecycle_configuration" "registry" {
 
   # S3 accepts lifecycle rules reliably only after versioning is set.
   depends_on = [aws_s3_bucket_versioning.registry]
+}
+
+resource "aws_s3_bucket_logging" "registry" {
+  count = var.access_log == null ? 0 : local.created
+
+  bucket        = aws_s3_bucket.registry[0].id
+  target_bucket = var.access_log.bucket
+  target_prefix = "${local.bucket}/"
 }
 
 # Sends an event for each new object to EventBridge, which invokes the releaser for a moved alias. A bucket has a single

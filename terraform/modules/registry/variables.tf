@@ -97,3 +97,16 @@ variable "aliases" {
   nullable    = false
   description = "The aliases of each model, for the output `promote_policies_json`: `{ fraud = [\"prod\"] }`."
 }
+
+variable "access_log" {
+  type        = object({ bucket = string })
+  default     = null
+  description = "The bucket to which S3 writes who accessed the registry, below `<registry's bucket>/`. Its policy must admit `logging.s3.amazonaws.com`. An existing registry bucket keeps its own setting."
+}
+
+variable "tags" {
+  type        = map(string)
+  default     = {}
+  nullable    = false
+  description = "Tags of the bucket. Objects have none: S3 allows ten, and a provider's default tags may be more."
+}

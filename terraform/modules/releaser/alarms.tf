@@ -18,6 +18,7 @@ resource "aws_cloudwatch_metric_alarm" "release_failed" {
   treat_missing_data  = "ignore"
   alarm_actions       = compact([var.alarm_topic_arn])
   ok_actions          = compact([var.alarm_topic_arn])
+  tags                = var.options.tags
 }
 
 # Also fires for a releaser that does not work at all: its scheduled events end in the queue.
@@ -35,4 +36,5 @@ resource "aws_cloudwatch_metric_alarm" "dead_letters" {
   treat_missing_data  = "notBreaching"
   alarm_actions       = compact([var.alarm_topic_arn])
   ok_actions          = compact([var.alarm_topic_arn])
+  tags                = var.options.tags
 }

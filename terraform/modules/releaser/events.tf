@@ -6,6 +6,7 @@ resource "aws_cloudwatch_event_rule" "alias_moved" {
 
   name        = "${var.name}-${each.key}"
   description = "An alias of the model ${each.key} was moved in the registry."
+  tags        = var.options.tags
 
   event_pattern = jsonencode({
     source        = ["aws.s3"]
@@ -41,6 +42,7 @@ resource "aws_cloudwatch_event_target" "alias_moved" {
 resource "aws_cloudwatch_event_rule" "reconcile" {
   name                = "${var.name}-sweep_" # no model can have this name
   description         = "Reconciles every alias, in case an event was lost."
+  tags                = var.options.tags
   schedule_expression = var.reconcile_interval_minutes == 1 ? "rate(1 minute)" : "rate(${var.reconcile_interval_minutes} minutes)"
 }
 

@@ -63,5 +63,36 @@ locals {
         Condition = { StringLike = { "kms:ViaService" = "s3.*.${data.aws_partition.current.dns_suffix}" } }
       },
     ],
+    [
+      for arn in compact([var.queue_key_arn]) : {
+        Sid       = "EncryptFailures"
+        Effect    = "Allow"
+        Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
+        Resource  = arn
+        Condition = { StringLike = { "kms:ViaService" = "sqs.*.${data.aws_partition.current.dns_suffix}" } }
+      }
+    ],
+    # The pin is an environment variable: the releaser reads and writes it, and Lambda lets new versions use the key.
+    flatten([
+      for arn in compact([var.options.environment_key_arn]) : [
+        {
+          Sid       = "EncryptEnvironment"
+          Effect    = "Allow"
+          Action    = ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"]
+          Resource  = arn
+          Condition = { StringLike = { "kms:ViaService" = "lambda.*.${data.aws_partition.current.dns_suffix}" } }
+        },
+        {
+          Sid      = "GrantEnvironment"
+          Effect   = "Allow"
+          Action   = "kms:CreateGrant"
+          Resource = arn
+          Condition = {
+            StringLike = { "kms:ViaService" = "lambda.*.${data.aws_partition.current.dns_suffix}" }
+            Bool       = { "kms:GrantIsForAWSResource" = "true" }
+          }
+        },
+      ]
+    ]),
   )
 }

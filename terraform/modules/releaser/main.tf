@@ -43,6 +43,8 @@ module "lambda" {
 
   log_retention_days       = var.log_retention_days
   permissions_boundary_arn = var.permissions_boundary_arn
+  role                     = var.role
+  options                  = var.options
 }
 
 # An ID that is new with each deployment and then stays. Release records of a destroyed function of the same name stay in

@@ -40,3 +40,8 @@ output "log_group_name" {
   value       = module.lambda.log_group_name
   description = "Name of the log group that the releaser writes to."
 }
+
+output "role_policy" {
+  value       = module.lambda.policy
+  description = "What the role may do (JSON): attach it to a role that you give."
+}

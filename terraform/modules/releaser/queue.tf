@@ -9,7 +9,9 @@ locals {
 resource "aws_sqs_queue" "failures" {
   name                      = local.queue_name
   message_retention_seconds = 14 * 24 * 3600
-  sqs_managed_sse_enabled   = true
+  sqs_managed_sse_enabled   = var.queue_key_arn == null ? true : null
+  kms_master_key_id         = var.queue_key_arn
+  tags                      = var.options.tags
 
   # Inline, because the provider waits half a minute for a separate policy resource.
   policy = jsonencode({

@@ -32,6 +32,7 @@ locals {
 resource "aws_api_gateway_rest_api" "models" {
   name        = var.name
   description = "Models in the Open Inference Protocol."
+  tags        = var.tags
 
   body = jsonencode({
     openapi = "3.0.1"
@@ -82,12 +83,17 @@ module "access_log" {
 
   name           = "/aws/apigateway/${var.name}"
   retention_days = var.log_retention_days
+  kms_key_arn    = var.logs_key_arn
+  tags           = var.tags
 }
 
 resource "aws_api_gateway_stage" "models" {
   rest_api_id   = aws_api_gateway_rest_api.models.id
   stage_name    = var.stage
   deployment_id = aws_api_gateway_deployment.models.id
+  tags          = var.tags
+
+  xray_tracing_enabled = var.tracing == "Active"
 
   dynamic "access_log_settings" {
     for_each = module.access_log[*].arn
@@ -124,7 +130,7 @@ resource "aws_api_gateway_method_settings" "all" {
   method_path = "*/*"
 
   settings {
-    metrics_enabled        = true
+    metrics_enabled        = var.detailed_metrics
     throttling_rate_limit  = module.routes.throttle.requests_per_second
     throttling_burst_limit = module.routes.throttle.burst
   }
@@ -156,6 +162,7 @@ resource "aws_api_gateway_usage_plan" "plan" {
   for_each = var.usage_plans
 
   name = "${var.name}-${each.key}"
+  tags = var.tags
 
   api_stages {
     api_id = aws_api_gateway_rest_api.models.id
@@ -182,6 +189,7 @@ resource "aws_api_gateway_api_key" "key" {
   for_each = local.api_keys
 
   name = "${var.name}-${each.key}"
+  tags = var.tags
 }
 
 resource "aws_api_gateway_usage_plan_key" "key" {
@@ -206,4 +214,5 @@ module "domain" {
   domain = var.domain
   api_id = aws_api_gateway_rest_api.models.id
   stage  = aws_api_gateway_stage.models.stage_name
+  tags   = var.tags
 }

@@ -133,3 +133,30 @@ variable "log_retention_days" {
   default     = 30
   description = "How many days the access log is kept; null for no log; one of the periods that CloudWatch offers."
 }
+
+variable "detailed_metrics" {
+  type        = bool
+  default     = false
+  nullable    = false
+  description = "Metrics of each route besides those of the API; CloudWatch bills each of them."
+}
+
+variable "logs_key_arn" {
+  type        = string
+  default     = null
+  description = "Key that encrypts the access log; null encrypts with CloudWatch's own. The key's policy must admit CloudWatch Logs."
+}
+
+variable "tags" {
+  type        = map(string)
+  default     = {}
+  nullable    = false
+  description = "Tags of everything that this module creates."
+}
+
+variable "tracing" {
+  type        = string
+  default     = "PassThrough"
+  nullable    = false
+  description = "Whether X-Ray traces requests: `Active` or `PassThrough`."
+}
