@@ -39,6 +39,7 @@ class Settings:
         scratch: writable directory.
         memory_mb: memory of the function in MB.
         function: name of the function.
+        is_unpublished: whether this is `$LATEST`, whose model changes with every release.
     """
 
     registry: str
@@ -49,6 +50,7 @@ class Settings:
     scratch: Path
     memory_mb: int
     function: str
+    is_unpublished: bool = False
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -68,6 +70,8 @@ class Settings:
             scratch=Path(environment.get("SHEARLING_SCRATCH", "/tmp")),  # noqa: S108 - Lambda's
             memory_mb=int(environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", _MEMORY_PER_CORE)),
             function=environment.get("AWS_LAMBDA_FUNCTION_NAME", "local"),
+            # Not by the invoked ARN: it has no qualifier in every event source's invocation.
+            is_unpublished=environment.get("AWS_LAMBDA_FUNCTION_VERSION") == "$LATEST",
         )
 
     @property

@@ -344,6 +344,26 @@ def test_no_released_model_is_a_503_with_the_next_step(tmp_path: Path) -> None:
     assert (check["passed"], check["model"]) == (False, "")
 
 
+@pytest.mark.parametrize("name", ["http-infer", "direct-infer"])
+def test_the_latest_version_answers_no_inference(served: Served, name: str) -> None:
+    server = served.server(is_unpublished=True)
+    for arn in (ARN, f"{ARN}:$LATEST", f"{ARN}:prod"):  # event sources may leave the alias out
+        answer = respond(event(name), Call(arn), server)
+        if "body" in answer:
+            assert answer["statusCode"] == 400
+            answer = document(answer)
+        assert (
+            "Invoke an alias, such as acme-fraud:prod; `shearling status fraud`"
+            in (answer["error"])
+        )
+
+
+def test_the_latest_version_can_be_checked_and_described(served: Served) -> None:
+    server = served.server(is_unpublished=True)
+    assert respond(event("direct-check"), Call(), server)["passed"]
+    assert respond(http("/v2/models/fraud"), Call(), server)["statusCode"] == 200
+
+
 def test_less_time_than_a_request_needs_is_a_504(server: ModelServer) -> None:
     answer = respond(event("http-infer"), Call(seconds_left=0.0), server)
     assert answer["statusCode"] == 504
@@ -614,6 +634,12 @@ def test_the_settings_are_read_from_the_environment() -> None:
 def test_pickles_are_allowed_only_by_true(text: str) -> None:
     assert not Settings.from_environment({"SHEARLING_ALLOW_PICKLE": text}).allow_pickle
     assert Settings.from_environment({}).pin is None
+
+
+@pytest.mark.parametrize(("version", "unpublished"), [("$LATEST", True), ("7", False), ("", False)])
+def test_the_latest_version_is_known_by_its_number(version: str, unpublished: bool) -> None:  # noqa: FBT001
+    found = Settings.from_environment({"AWS_LAMBDA_FUNCTION_VERSION": version} if version else {})
+    assert found.is_unpublished == unpublished
 
 
 def test_a_model_that_is_not_pinned_is_refused() -> None:

@@ -37,7 +37,8 @@ class FunctionError(RuntimeError):
 class RuntimeEmulator:
     """One execution environment of a function; as on Lambda it starts with the first invoke.
 
-    `environment` is what the function's configuration says; nothing of ours is inherited.
+    `environment` is what the function's configuration says; nothing of ours is inherited. It is a
+    published version, since `$LATEST` answers no inference.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class RuntimeEmulator:
         tmp_mb: int = 512,
         mounts: Mapping[str, Path] | None = None,
         function_name: str = "function",
-        version: str = "$LATEST",
+        version: str = "1",
         log_level: str = "warn",
     ) -> None:
         self._python = python or install.function_python()

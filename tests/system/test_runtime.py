@@ -191,6 +191,15 @@ def test_without_a_released_model_the_response_has_the_next_step(start: Start) -
     assert "Push one and set the alias" in answer["error"]
 
 
+def test_without_an_alias_the_response_says_to_name_one(start: Start, pin: Pin) -> None:
+    with start(pin, version="$LATEST") as function:
+        answer = function.invoke(request())
+        verdict = function.invoke({"shearling": "check"})
+    assert answer["status"] == 400
+    assert "was invoked without an alias" in answer["error"]
+    assert verdict["passed"] is True
+
+
 def corrupt(aws: EmbeddedAws, uri: str, digest: str) -> None:
     """Change one byte of a blob in the bucket."""
     bucket, _, prefix = uri.removeprefix("s3://").partition("/")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from shearling.errors import (
     InferenceError,
+    InvalidRequestError,
     ModelNotReadyError,
     ShearlingError,
     StoreError,
@@ -105,9 +106,12 @@ class ModelServer:
             seconds_left: seconds until the request's deadline.
 
         Raises:
+            InvalidRequestError: the function was invoked without an alias.
             ModelNotReadyError: no model is released yet, or the model cannot be loaded.
             InferenceError: as for `LoadedModel.infer`.
         """
+        if self._settings.is_unpublished:
+            raise self._no_alias()
         model = self._model or self._ready_model()
         return model.infer(query, seconds_left=seconds_left)
 
@@ -131,6 +135,15 @@ class ModelServer:
             "timings": {name: round(ms, 1) for name, ms in timings.items()},
             "peak_memory_mb": peak_memory_mb(),
         }
+
+    def _no_alias(self) -> InvalidRequestError:
+        function, pin = self._settings.function, self._settings.pin
+        model = f" {pin.model}" if pin else ""
+        return InvalidRequestError(
+            f"{function} was invoked without an alias, which runs $LATEST: its model changes with "
+            f"every release. Invoke an alias, such as {function}:prod; `shearling status{model}` "
+            "lists them"
+        )
 
     def _pin(self) -> Pin:
         if self._settings.pin is None:
