@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+DEMO := $(VENV)/.demo
 DOCS := .tools/docs
 WORKERS ?= 2
 FUNCTION_PYTHON ?= 3.13
@@ -15,10 +16,10 @@ ARCHITECTURE ?= x86_64
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo: $(INSTALLED) ## push, apply, invoke, promote, roll back: all of it on an embedded AWS (KEEP=1 leaves it running)
+demo: $(DEMO) ## push, apply, invoke, promote, roll back: all of it on an embedded AWS (KEEP=1 leaves it running)
 	@$(BIN)/python -m examples.quickstart.demo $(if $(KEEP),--keep)
 
-demo-down: $(INSTALLED) ## end what `make demo KEEP=1` left running
+demo-down: $(DEMO) ## end what `make demo KEEP=1` left running
 	@$(BIN)/python -m examples.quickstart.demo --down
 
 test: $(INSTALLED) browser ## run every test
@@ -84,12 +85,18 @@ release: $(INSTALLED) ## build and check dist/, and print how to tag the commit;
 clean: ## remove everything that these targets made
 	rm -rf $(VENV) .tools build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-$(INSTALLED): pyproject.toml constraints.txt
+# Half of what the tests need, so that a newcomer waits half as long.
+$(DEMO): pyproject.toml constraints.txt
 	@command -v terraform >/dev/null || { echo "Terraform >= 1.9 is needed on the PATH: https://developer.hashicorp.com/terraform/install"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python >= 3.11 is needed: make PYTHON=/path/to/python"; exit 1; }
-	@echo "installing the project and its tools into $(VENV) ..."
+	@echo "installing the project into $(VENV) ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[boosting,dev,pandas]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo]'
+	@touch $@
+
+$(INSTALLED): $(DEMO)
+	@echo "installing what the tests and tools need into $(VENV) ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[boosting,demo,dev,pandas]'
 	@touch $@
 
 # An environment of its own: the site needs nothing of the project's, and the project nothing of the site's.

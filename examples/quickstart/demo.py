@@ -108,7 +108,7 @@ def run(*, keep: bool) -> None:
         terraform = TerraformStack(
             directory, environment=aws.process_environment(), variables=variables
         )
-        with step("2. terraform apply: registry, function, releaser, HTTP API (about a minute)"):
+        with step("2. terraform apply: registry, function, releaser, HTTP API"):
             terraform.init()
             terraform.apply()
             outputs = terraform.outputs()
@@ -119,7 +119,7 @@ def run(*, keep: bool) -> None:
                 raise DemoError(f"terraform plan shows changes of {', '.join(changes)}")
             say("   no changes")
         if keep:
-            explain(aws, outputs)
+            explain(aws, outputs, terraform)
             is_kept = True
             return
         with step("8. terraform destroy, and stop everything"):
@@ -227,16 +227,23 @@ def _checked(answer: Answer) -> Answer:
     return answer
 
 
-def explain(aws: EmbeddedAws, outputs: dict[str, Any]) -> None:
-    """Print commands that inspect the stack."""
+def explain(aws: EmbeddedAws, outputs: dict[str, Any], terraform: TerraformStack) -> None:
+    """Print commands that inspect the stack, and those that deploy another model on it."""
     request = WORK / "request.json"
     request.write_text(json.dumps(request_document({"X": data()[1][:1]})))
     variables = aws.environment() | {"SHEARLING_REGISTRY": outputs["registry_uri"]}
     exports = "\n".join(f"  export {name}={value}" for name, value in variables.items())
     commands = "\n".join(f"  {command}" for command in inspection_commands(aws, outputs, request))
+    push, *deploy, release, call = own_model_commands(terraform, outputs)
     say(
         f"\nLeft running. In another terminal:\n\n{exports}\n\n{commands}\n\n"
-        "Stop it with `make demo-down`."
+        "Now a model of your own. Push it from Python, as this script does with `iris`:\n\n"
+        f"  {push}\n\n"
+        "Deploy it with two commands:\n\n"
+        + "\n".join(f"  {command}" for command in deploy)
+        + "\n\nRelease it, and see what it takes:\n\n"
+        f"  {release}\n  {call}\n\n"
+        "Stop everything with `make demo-down`."
     )
 
 
@@ -256,6 +263,19 @@ def inspection_commands(aws: EmbeddedAws, outputs: dict[str, Any], request: Path
         ),
         f"curl --silent {sign} '{model}'",
         f"curl --silent {sign} --json @{request} '{model}/infer'",
+    ]
+
+
+def own_model_commands(terraform: TerraformStack, outputs: dict[str, Any]) -> list[str]:
+    """Return shell commands that push, plan, apply, release and call the model `iris`."""
+    shearling = Path(sys.executable).with_name("shearling")
+    function = outputs["function_name"].removesuffix("cancer") + "iris"
+    return [
+        f"{sys.executable} {REPOSITORY / 'examples' / 'first_model.py'}",
+        f"{shearling} plan iris > {terraform.directory}/models.auto.tfvars",
+        f"{terraform.command} -chdir={terraform.directory} apply -auto-approve",
+        f"{shearling} alias set iris prod 1 --wait",
+        f"{shearling} invoke {function}:prod",
     ]
 
 

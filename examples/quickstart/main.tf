@@ -7,13 +7,16 @@ module "inference" {
   packages = var.packages
   python   = var.python
 
-  models = {
-    cancer = {
-      memory_mb     = 1024
-      aliases       = { prod = {}, staging = {} }
-      default_alias = "prod"
-    }
-  }
+  models = merge(
+    {
+      cancer = {
+        memory_mb     = 1024
+        aliases       = { prod = {}, staging = {} }
+        default_alias = "prod"
+      }
+    },
+    var.models,
+  )
 
   # Lets `terraform destroy` delete the models. Leave it out if you need them.
   registry = { force_destroy = true }

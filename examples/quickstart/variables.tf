@@ -38,3 +38,10 @@ variable "authorization" {
   nullable    = false
   description = "Who may call the API: `AWS_IAM` (signed requests) or `NONE` (everyone)."
 }
+
+variable "models" {
+  type        = any
+  default     = {}
+  nullable    = false
+  description = "Models of yours, as `shearling plan` prints them: write its output to `models.auto.tfvars`."
+}

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from shearling.errors import UnsupportedSchemaError as UnsupportedSchemaError
     from shearling.models.load import load_model as load_model
     from shearling.models.model_version import ModelVersion as ModelVersion
+    from shearling.models.plan import plan as plan
     from shearling.models.push import push_model as push_model
     from shearling.registry.registry import Registry as Registry
 
@@ -65,6 +66,7 @@ _PUBLIC = {
     ),
     "models.load": ("load_model",),
     "models.model_version": ("ModelVersion",),
+    "models.plan": ("plan",),
     "models.push": ("push_model",),
     "registry.registry": ("Registry",),
 }

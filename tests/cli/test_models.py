@@ -240,3 +240,31 @@ def test_a_tampered_file_is_not_pulled(
     assert run("pull", "fraud", str(tmp_path / "copy")) == 1
     assert "model.onnx" in error(capsys)
     assert list((tmp_path / "copy").iterdir()) == []
+
+
+@pytest.mark.usefixtures("models")
+def test_a_plan_can_be_redirected_to_a_file_of_variables(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run("plan", "fraud:prod") == 0
+    printed = capsys.readouterr()
+    assert printed.out == (
+        "models = {\n  fraud = {\n    memory_mb = 1024\n    aliases   = { prod = {} }\n  }\n}\n"
+    )
+    assert "fraud:1\nSETTING" in printed.err
+
+
+@pytest.mark.usefixtures("models")
+def test_a_plan_as_json_has_the_reasons(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("plan", "fraud", "--json") == 0
+    document = json.loads(output(capsys))["fraud"]
+    assert document["version"] == 3
+    assert document["settings"]["memory_mb"] == "1024"
+    assert "enough" in document["reasons"]["memory_mb"]
+
+
+@pytest.mark.usefixtures("models")
+def test_a_plan_names_each_model_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run("plan", "fraud:1", "fraud:2")
+    assert "name each model once" in error(capsys)

@@ -63,8 +63,9 @@ class TerraformStack:
         self.set_variables(**(variables or {}))
         ours = os.environ if environment is None else environment
         # python-terraform passes on only this process's environment, so a script sets ours.
-        script = _write_script(self._files, {**ours, **cli_configuration()})
-        self._terraform = Terraform(str(directory), terraform_bin_path=str(script))
+        #: Runs terraform as this class does, from a shell.
+        self.command = _write_script(self._files, {**ours, **cli_configuration()})
+        self._terraform = Terraform(str(directory), terraform_bin_path=str(self.command))
 
     def set_variables(self, **variables: object) -> None:
         """Set the module's input variables."""

@@ -22,7 +22,7 @@ import pytest
 import tritonclient.http as triton
 
 import shearling as sdk
-from examples.quickstart.demo import inspection_commands
+from examples.quickstart.demo import inspection_commands, own_model_commands
 from examples.quickstart.train_and_push import data, train
 from shearling.cli import main as shearling
 from shearling.protocol.requests import request_document
@@ -321,6 +321,17 @@ def test_a_new_alias_serves_no_model_until_one_is_released(stack: Quickstart) ->
     }
     sdk.set_alias("cancer", "shadow", 2, wait=True)
     assert stack.served("shadow") == {"shadow": "2"}
+    assert stack.terraform.changes() == {}
+
+
+def test_the_commands_of_the_demo_deploy_a_model_of_ones_own(stack: Quickstart) -> None:
+    environment = stack.aws.process_environment(SHEARLING_REGISTRY=stack.outputs["registry_uri"])
+    for command in own_model_commands(stack.terraform, stack.outputs):
+        completed = subprocess.run(
+            command, shell=True, env=environment, capture_output=True, text=True, check=False
+        )
+        assert completed.returncode == 0, (command, completed.stderr)
+    assert "iris" in completed.stdout
     assert stack.terraform.changes() == {}
 
 

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from shearling.cli import aliases, invoke, models, packages, releases, try_model, verify
+from shearling.cli import aliases, invoke, models, packages, plan, releases, try_model, verify
 from shearling.cli.output import note, say
 from shearling.errors import PackageError, RowsFailedError, ShearlingError
 
@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, help="show the version of shearling and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for group in (models, verify, aliases, releases, invoke, try_model, packages):
+    for group in (models, verify, aliases, releases, invoke, try_model, packages, plan):
         group.add_commands(commands)
     return parser
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 _MIB = 2**20
 
 #: Lambda's limit in MB, for /tmp and for memory.
-_LIMIT_MB = 10_240
+LAMBDA_LIMIT_MB = 10_240
 
 
 def capacity_error(manifest: Manifest, function: FunctionConfiguration, *, is_staged: bool) -> str:
@@ -22,19 +22,19 @@ def capacity_error(manifest: Manifest, function: FunctionConfiguration, *, is_st
         function: configuration of the function.
         is_staged: whether the bundle is read from a mounted file system instead of fetched to /tmp.
     """
-    size, room = _mb(manifest.size), function.ephemeral_storage_mb
+    size, room = megabytes(manifest.size), function.ephemeral_storage_mb
     if not is_staged and size > room:
-        more = f"raise ephemeral_storage_mb to {size}, or " if size <= _LIMIT_MB else ""
+        more = f"raise ephemeral_storage_mb to {size}, or " if size <= LAMBDA_LIMIT_MB else ""
         return (
             f"the bundle has {size:,} MB, but the function's /tmp has {room:,} MB: "
             f"{more}give the model a file_system"
         )
-    needed, memory = _mb(_resident_bytes(manifest)), function.memory_mb
+    needed, memory = megabytes(resident_bytes(manifest)), function.memory_mb
     if needed > memory:
         advice = (
             f"raise memory_mb above {needed}"
-            if needed < _LIMIT_MB
-            else f"Lambda has at most {_LIMIT_MB:,} MB. For an ONNX model, push it with "
+            if needed < LAMBDA_LIMIT_MB
+            else f"Lambda has at most {LAMBDA_LIMIT_MB:,} MB. For an ONNX model, push it with "
             'load="latency", which maps the weights'
         )
         return (
@@ -44,7 +44,7 @@ def capacity_error(manifest: Manifest, function: FunctionConfiguration, *, is_st
     return ""
 
 
-def _resident_bytes(manifest: Manifest) -> int:
+def resident_bytes(manifest: Manifest) -> int:
     """Return the bytes of a bundle that must be in memory: all files except mapped weights.
 
     Mapped weights do not count, because the system loads and evicts their pages as needed. A
@@ -56,5 +56,6 @@ def _resident_bytes(manifest: Manifest) -> int:
     return sum(file.size for file in manifest.files if file.path != file.hex)
 
 
-def _mb(size: int) -> int:
+def megabytes(size: int) -> int:
+    """Return a number of bytes in MB of 2^20 bytes, as Lambda counts them, rounded up."""
     return -(-size // _MIB)

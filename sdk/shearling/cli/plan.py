@@ -1,0 +1,57 @@
+"""The command that prints the Terraform settings of models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shearling.cli.command import add_command
+from shearling.cli.output import note, say, say_json
+
+if TYPE_CHECKING:
+    import argparse
+
+    from shearling.cli.command import Commands
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the command of this module."""
+    plan = add_command(
+        commands,
+        "plan",
+        _plan,
+        summary="print the Terraform settings of models, estimated from their sizes",
+        details="Standard output gets the input `models` of the Terraform module, to paste or to "
+        "write to a .tfvars file; standard error gets the reasons. The check of each release "
+        "decides whether the estimate is enough.",
+        example="shearling plan fraud\nshearling plan fraud embed:7 > models.auto.tfvars",
+        json="the settings and their reasons",
+    )
+    plan.add_argument(
+        "refs", nargs="+", metavar="REF", help="fraud (the newest), fraud:7, fraud:prod"
+    )
+
+
+def _plan(arguments: argparse.Namespace) -> None:
+    from shearling.models.plan import plan, terraform_models
+    from shearling.registry.registry import Registry
+
+    registry = Registry(arguments.registry)
+    plans = [plan(ref, registry=registry) for ref in arguments.refs]
+    models = [each.pin.model for each in plans]
+    if len(set(models)) < len(models):
+        arguments.refuse("REF: a model has one function, so name each model once")
+    if arguments.json:
+        say_json(
+            {
+                each.pin.model: {
+                    "version": each.pin.version,
+                    "settings": each.settings,
+                    "reasons": {name: each.reasons.get(name, "") for name in each.settings},
+                }
+                for each in plans
+            }
+        )
+        return
+    for each in plans:
+        note(f"{each.pin.model}:{each.pin.version}\n{each}\n")
+    say(terraform_models(plans))
