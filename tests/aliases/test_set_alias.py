@@ -550,6 +550,27 @@ fraud:staging  -            -                 acme-fraud  -       not set       
     assert re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d", "2026-01-01 00:00", table) == expected
 
 
+@pytest.mark.parametrize(("columns", "shown"), [("80", 100), ("400", 300), ("", 300)])
+def test_status_cuts_a_reason_only_where_the_terminal_is_too_narrow(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, columns: str, shown: int
+) -> None:
+    deploy(registry)
+    entry = registry.set_alias("fraud", "prod", 2)
+    (deployment,) = registry.release_log.deployments("fraud")
+    record(registry, deployment, "prod", entry.number, 2, outcome="failed", reason="x" * 300)
+    monkeypatch.setenv("COLUMNS", columns)
+    line = next(line for line in str(status("fraud", registry)).splitlines() if "failed" in line)
+    assert line.count("x") + line.count("…") == shown
+
+
+def test_status_has_the_url_of_each_alias_behind_an_api(registry: Registry) -> None:
+    deploy(registry, api_url="https://a1.example.com/live/")
+    url = "https://a1.example.com/live/v2/models/fraud/versions/prod"
+    [prod, _] = status("fraud", registry)
+    assert prod.url == prod.to_dict()["url"] == url
+    assert f"fraud:prod     {url}" in str(status("fraud", registry))
+
+
 def test_status_is_an_escaped_table_in_a_notebook(busy: Registry) -> None:
     html = status("fraud", busy)._repr_html_()
     assert html.count("<tr>") == 4

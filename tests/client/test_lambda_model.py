@@ -22,9 +22,11 @@ from shearling.errors import (
     PredictionError,
     UnknownModelError,
 )
+from shearling.registry.registry import Registry
 from tests.support.bundles import ROWS, scaling_bundle
 from tests.support.fake_lambda import refusal
 from tests.support.lambda_server import FunctionError, LocalLambda, served
+from tests.support.releases import deploy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -173,6 +175,24 @@ def test_the_response_of_a_function_without_the_runtime_is_an_error(answer: obje
 def test_a_missing_function_or_alias_is_named() -> None:
     with pytest.raises(UnknownModelError, match=r"cannot invoke acme-fraud:prod: .*not found"):
         connect(TARGET, client=LocalLambda({}).client).infer(ROWS)
+
+
+def test_a_caller_who_named_the_model_is_told_the_function(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHEARLING_REGISTRY", str(tmp_path))
+    deploy(Registry(str(tmp_path)), "acme-fraud", model="fraud")
+    nothing = LocalLambda({}).client
+    with pytest.raises(UnknownModelError, match="'fraud' is served by acme-fraud:prod"):
+        connect("fraud:prod", client=nothing).infer(ROWS)
+    with pytest.raises(UnknownModelError, match="A target is <function>:<alias>; `shearling stat"):
+        connect("fraud:other", client=nothing).infer(ROWS)
+
+
+def test_an_unknown_function_is_told_without_a_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SHEARLING_REGISTRY", raising=False)
+    with pytest.raises(UnknownModelError, match="A target is <function>:<alias>"):
+        connect("fraud:prod", client=LocalLambda({}).client).infer(ROWS)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from shearling.bundle.example import Example
+from shearling.cli.proxy import HttpUpstream, serving
+from shearling.client.auth import Authorization
 from shearling.models.push import push_model
 from shearling.registry.registry import Registry
 from shearling_runtime.apidocs.page import docs_page
@@ -213,6 +215,16 @@ def test_the_calls_to_copy_have_the_values_of_the_form(page: Browser) -> None:
     assert '"data": [42, 2, 3, 4, 5, 6]' in page.text("#shell")
     assert 'model="fraud", alias="prod"' in page.text("#python")
     compile(page.text("#python"), "page", "exec")
+
+
+@in_a_browser
+def test_the_calls_to_copy_sign_where_the_api_requires_it(window: Browser, api: str) -> None:
+    path = "/v2/models/fraud/versions/prod/docs"
+    signed = {"api": "https://models.example.com", "region": "eu-west-1"}
+    with serving(HttpUpstream(api, Authorization.choose("127.0.0.1")), path, signed) as url:
+        window.open(url)
+        assert 'alias="prod", auth="iam", region="eu-west-1")' in window.text("#python")
+        assert "--aws-sigv4" in window.text("#shell")
 
 
 @in_a_browser

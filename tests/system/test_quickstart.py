@@ -394,7 +394,7 @@ def test_a_destroy_with_models_in_the_registry_is_refused_before_any_change(
     kept = stack.directory / "kept_override.tf"
     kept.write_text('module "inference" {\n  registry = { force_destroy = false }\n}\n')
     stack.terraform.apply()
-    with pytest.raises(TerraformError, match=r"the registry has models \(cancer\)"):
+    with pytest.raises(TerraformError, match=r"the registry has models \(cancer, iris\)"):
         stack.terraform.destroy()
     # Except for the guard, which ran first, nothing has changed.
     guard = "module.inference.aws_lambda_invocation.destroy_guard[0]"

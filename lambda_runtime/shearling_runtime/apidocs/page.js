@@ -228,8 +228,9 @@
     }
     const version = /\/versions\/([^/]+)$/.exec(here);
     const base = url.slice(0, url.indexOf("/v2/models/"));
+    const auth = connection && connection.region ? `, auth="iam", region=${JSON.stringify(connection.region)}` : "";
     const target = invoked ? JSON.stringify(connection.function)
-      : `${JSON.stringify(base)}, model=${JSON.stringify(metadata.name)}${version ? `, alias=${JSON.stringify(decodeURIComponent(version[1]))}` : ""}`;
+      : `${JSON.stringify(base)}, model=${JSON.stringify(metadata.name)}${version ? `, alias=${JSON.stringify(decodeURIComponent(version[1]))}` : ""}${auth}`;
     const arrays = parts.map(({ spec, shape, text }) =>
       `    ${JSON.stringify(spec.name)}: np.array(${python(text)}, "${dtypes[spec.datatype] || spec.datatype.toLowerCase()}").reshape(${JSON.stringify(shape)}),`);
     byId("python").textContent = `import numpy as np\nimport shearling as sdk\n\nmodel = sdk.connect(${target})\noutputs = model.infer({\n${arrays.join("\n")}\n})`;

@@ -9,6 +9,7 @@ import re
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import orjson
 
@@ -52,17 +53,15 @@ def docs_page(
     return page, page_headers(style, script)
 
 
-def index_page(
-    models: Sequence[Mapping[str, Any]], links: Mapping[str, str]
-) -> tuple[str, dict[str, str]]:
+def index_page(models: Sequence[Mapping[str, Any]], base: str) -> tuple[str, dict[str, str]]:
     """Return the page that lists models, and its headers.
 
     Args:
         models: entries of Triton's model repository index, with `aliases`.
-        links: URL of the page of each model that is ready, by name.
+        base: URL that the paths of the models begin with, with a slash at its end; may be empty.
     """
     style = _part("page.css")
-    rows = [_row(model, links.get(model["name"])) for model in models]
+    rows = [_row(model, base) for model in models]
     values = {
         "style": style,
         "rows": "".join(rows) or '<tr><td colspan="4">No model is deployed here yet.</td></tr>',
@@ -71,12 +70,22 @@ def index_page(
     return page, page_headers(style)
 
 
-def _row(model: Mapping[str, Any], link: str | None) -> str:
-    name = html.escape(model["name"])
-    cells = [", ".join(model["aliases"]), model["version"] or "none", model["state"].lower()]
-    title = f'<a href="{html.escape(link)}">{name}</a>' if link else name
-    rest = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
-    return f'<tr><th scope="row">{title}</th>{rest}</tr>'
+def _row(model: Mapping[str, Any], base: str) -> str:
+    aliases = [html.escape(alias) for alias in model["aliases"]]
+    if model["version"]:  # a page answers where a model is released
+        versions = f"{base}v2/models/{quote(model['name'])}/versions"
+        pages = [f"{versions}/{quote(alias)}/docs" for alias in model["aliases"]]
+        aliases = [
+            f'<a href="{html.escape(page)}">{alias}</a>'
+            for page, alias in zip(pages, aliases, strict=True)
+        ]
+    rest = [model["version"] or "none", model["state"].lower()]
+    cells = [", ".join(aliases), *map(html.escape, rest)]
+    return (
+        f'<tr><th scope="row">{html.escape(model["name"])}</th>'
+        + "".join(f"<td>{cell}</td>" for cell in cells)
+        + "</tr>"
+    )
 
 
 def embedded_json(value: object) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from functools import cache
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from shearling.errors import InferenceError, InvalidRequestError, ShearlingError
 from shearling.registry.registry import REGISTRY_VARIABLE, Registry
@@ -110,9 +109,7 @@ def _front(request: Request, event: Mapping[str, Any], entries: list[dict[str, A
     # The URL contains the stage of a REST API, and may have no slash at its end.
     base = str(event["requestContext"].get("path", ""))
     base += "" if base.endswith("/") or not base else "/"
-    ready = [entry["name"] for entry in entries if entry["state"] == _READY]
-    links = {name: f"{base}v2/models/{quote(name)}/docs" for name in ready}
-    page, policy = index_page(entries, links)
+    page, policy = index_page(entries, base)
     return Response(200, None, {**policy, "vary": "accept"}, text=page)
 
 

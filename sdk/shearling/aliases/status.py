@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from html import escape
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
 from shearling.registry.records import named_versions
@@ -22,8 +23,11 @@ PENDING, NOT_DEPLOYED, NOT_SET = "pending", "not deployed", "not set"
 
 _HEADINGS = ("ALIAS", "VERSION", "SINCE", "FUNCTION", "SERVES", "OUTCOME", "REASON")
 
-#: Longer reasons are cut, so that a row fits on a screen.
+#: Characters of a reason that are shown on the narrowest terminal. Elsewhere it may fill the line.
 _REASON_LENGTH = 100
+
+#: Columns of an output that is no terminal, where nothing is cut.
+_UNLIMITED = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +63,17 @@ class AliasStatus:
     outcome: str
     reason: str = ""
 
+    @property
+    def url(self) -> str | None:
+        """The URL of the model at this alias; None if there is no API in front of the function."""
+        if not self.api_url:
+            return None
+        return f"{self.api_url.rstrip('/')}/v2/models/{self.model}/versions/{self.alias}"
+
     def to_dict(self) -> dict[str, Any]:
         """Return a dict of JSON values."""
         row = {field.name: getattr(self, field.name) for field in fields(self)}
-        return row | {"since": self.since.isoformat() if self.since else None}
+        return row | {"since": self.since.isoformat() if self.since else None, "url": self.url}
 
 
 class Status:
@@ -87,7 +98,12 @@ class Status:
     def __str__(self) -> str:
         if not self.rows:
             return "no aliases"
-        return table(_HEADINGS, map(_cells, self.rows))
+        lines = table(_HEADINGS, map(_cells, self.rows)).splitlines()
+        least = lines[0].index(_HEADINGS[-1]) + _REASON_LENGTH
+        width = max(least, get_terminal_size((_UNLIMITED, 0)).columns)
+        lines = [line if len(line) <= width else f"{line[: width - 1]}…" for line in lines]
+        urls = [[f"{row.model}:{row.alias}", row.url] for row in self.rows if row.url]
+        return "\n".join([*lines, "", table(["ALIAS", "URL"], urls)] if urls else lines)
 
     def _repr_html_(self) -> str:
         lines = [
@@ -166,7 +182,6 @@ def _entry_fields(entry: AliasEntry | None) -> dict[str, Any]:
 
 
 def _cells(row: AliasStatus) -> tuple[str, ...]:
-    reason = " ".join(row.reason.split())
     return (
         f"{row.model}:{row.alias}",
         named_versions(row.version, row.canary),
@@ -174,7 +189,7 @@ def _cells(row: AliasStatus) -> tuple[str, ...]:
         row.function or "-",
         "-" if row.serves is None else str(row.serves),
         row.outcome,
-        reason if len(reason) <= _REASON_LENGTH else reason[: _REASON_LENGTH - 1] + "…",
+        " ".join(row.reason.split()),
     )
 
 

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from shearling.client.base import RemoteModel, check_request, json_body, raise_error
+from shearling.client.deployments import function_hint
 from shearling.errors import (
     InferenceError,
     InvalidRefError,
@@ -126,7 +127,10 @@ class LambdaModel(RemoteModel):
         except ClientError as error:
             code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
             kind = _ERRORS_BY_CODE.get(code, InferenceError)
-            raise kind(f"cannot invoke {self.target}: {code}: {message}") from error
+            text = f"cannot invoke {self.target}: {code}: {message}"
+            if kind is UnknownModelError:
+                text = f"{text}. {function_hint(self._function, self._alias)}"
+            raise kind(text) from error
         except BotoCoreError as error:
             raise InferenceError(f"cannot invoke {self.target}: {error}") from error
         try:

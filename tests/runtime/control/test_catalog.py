@@ -114,14 +114,16 @@ def test_the_server_has_metadata_and_health(registry: Registry) -> None:
     assert json.loads(ask("GET", "/v2/health/ready")[2])["ready"] is True
 
 
-def test_the_front_page_links_to_ready_models(registry: Registry) -> None:
-    deploy(registry, "fraud", "prod")
+def test_the_front_page_links_to_the_page_of_each_alias(registry: Registry) -> None:
+    deploy(registry, "fraud", "prod", "staging")
     deploy(registry, "embed", "prod")
     release(registry, "fraud", "prod", 7)
+    release(registry, "fraud", "staging", 8)
     status, headers, page = ask("GET", "/", accept="text/html,*/*")
     assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
-    assert 'href="v2/models/fraud/docs"' in page
-    assert 'href="v2/models/embed/docs"' not in page
+    assert '<a href="v2/models/fraud/versions/prod/docs">prod</a></td><td>7</td>' in page
+    assert '<a href="v2/models/fraud/versions/staging/docs">staging</a></td><td>8</td>' in page
+    assert "v2/models/embed" not in page
     assert "script-src 'none'" in headers["content-security-policy"]
     assert "%" not in page.partition("<tbody>")[2]
 
@@ -133,7 +135,7 @@ def test_the_front_page_of_a_rest_api_has_the_stage_in_its_links(
     deploy(registry, "fraud", "prod")
     release(registry, "fraud", "prod", 7)
     page = handled(event_1_0("GET", path, [], b"", "live"))["body"]
-    assert f'href="{base}v2/models/fraud/docs"' in page
+    assert f'href="{base}v2/models/fraud/versions/prod/docs"' in page
 
 
 def test_the_front_page_is_json_on_request(registry: Registry) -> None:
