@@ -115,19 +115,29 @@ def without(key: str, tensor: dict[str, Any] = X) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("document", "field", "expectation"),
     [
-        (None, "the request is not an object", '{"inputs": [{"name"'),
-        ([X], "the request is not an object", "expected"),
-        ({}, "inputs: ", "expected a list"),
+        (None, "the request is not an object but null", '{"instances": [{"X": ..., "id": ...'),
+        ([X], "the request is not an object but a list", '{"instances": [{"X": ..., "id": ...'),
+        ({}, "the request has no `instances` or `inputs`", '{"instances": [{"X": ..., "id": ...'),
+        ({"id": 1, "X": [1, 2]}, "id: 1", "not a string"),
+        ({"X": [1, 2]}, "the request is a row", 'send rows as {"instances": [{"X": ...'),
+        ({"input": [X]}, "request: unknown key 'input'", "did you mean 'inputs'?"),
+        ({"instance": [[1]]}, "request: unknown key 'instance'", "did you mean 'instances'?"),
+        ({**REQUEST, "parmeters": {}}, "request: unknown key 'parmeters'", "'parameters'?"),
+        (
+            {"inputs": [{**X, "paramters": {}}]},
+            "inputs[0]: unknown key 'paramters'",
+            "'parameters'",
+        ),
         ({"inputs": X}, "inputs: ", "expected a list"),
         ({"id": 7, "inputs": []}, "id: 7", "not a string"),
         ({"inputs": []}, "inputs: missing", "X FP32[-1, 2], id INT64[-1]"),
         ({"inputs": [X, COUNTRY]}, "inputs: missing", "id INT64[-1]"),
         ({"inputs": [ID, 3]}, "inputs[1]", "not an object"),
-        ({"inputs": [ID, without("name")]}, "inputs[1].name: None", "it takes X FP32[-1, 2]"),
+        ({"inputs": [ID, without("name")]}, "inputs[1].name: null", "it takes X FP32[-1, 2]"),
         ({"inputs": [{**X, "name": "x"}]}, "inputs[0].name: 'x'", "it takes X FP32[-1, 2]"),
         ({"inputs": [{**X, "name": []}]}, "inputs[0].name: []", "not an input"),
         ({"inputs": [X, X]}, "inputs[1].name: 'X'", "twice"),
-        ({"inputs": [without("datatype")]}, "inputs[0].datatype: None", "'X' is FP32"),
+        ({"inputs": [without("datatype")]}, "inputs[0].datatype: null", "'X' is FP32"),
         ({"inputs": [{**X, "datatype": "BYTES"}]}, "inputs[0].datatype: 'BYTES'", "'X' is FP32"),
         ({"inputs": [{**ID, "datatype": "text"}]}, "inputs[0].datatype: 'text'", "'id' is INT64"),
         (
@@ -135,7 +145,7 @@ def without(key: str, tensor: dict[str, Any] = X) -> dict[str, Any]:
             "inputs[0].datatype: 'FP32'",
             "'country' is BYTES",
         ),
-        ({"inputs": [without("shape")]}, "inputs[0].shape: None", "list of sizes"),
+        ({"inputs": [without("shape")]}, "inputs[0].shape: null", "list of sizes"),
         ({"inputs": [{**X, "shape": [2, "2"]}]}, "inputs[0].shape: [2, '2']", "list of sizes"),
         ({"inputs": [{**X, "shape": [-1, 2]}]}, "inputs[0].shape: [-1, 2]", "list of sizes"),
         ({"inputs": [{**X, "shape": [True, 2]}]}, "inputs[0].shape", "list of sizes"),
@@ -167,13 +177,18 @@ def without(key: str, tensor: dict[str, Any] = X) -> dict[str, Any]:
         ),
         (
             {"inputs": [{**ID, "data": [1, None]}]},
-            "inputs[0].data: None at [1] is not INT64",
+            "inputs[0].data: null at [1] is not INT64",
             "only inputs of floats accept missing values",
         ),
         ({"inputs": [{**COUNTRY, "data": ["de", 1]}]}, "inputs[0].data: 1 at [1]", "not BYTES"),
-        ({"inputs": [{**COUNTRY, "data": [["de"], None]}]}, "inputs[0].data", "not BYTES"),
+        ({"inputs": [{**COUNTRY, "data": [["de"], 1]}]}, "inputs[0].data", "not BYTES"),
+        (
+            {"inputs": [{**COUNTRY, "data": ["de", None]}]},
+            "inputs[0].data: null at [1] is not a string",
+            "send the string that stands for a missing value",
+        ),
         ({**REQUEST, "outputs": {"name": "label"}}, "outputs: ", "expected a list of objects"),
-        ({**REQUEST, "outputs": ["label"]}, "outputs[0].name: None", "it gives label, score"),
+        ({**REQUEST, "outputs": ["label"]}, "outputs[0].name: null", "it gives label, score"),
         ({**REQUEST, "outputs": [{"name": "Y"}]}, "outputs[0].name: 'Y'", "it gives label, score"),
     ],
 )
@@ -186,6 +201,18 @@ def test_an_error_names_the_field_and_what_is_expected(
     assert str(caught.value).startswith(field)
     assert expectation in str(caught.value)
     assert "np." not in str(caught.value)
+
+
+def test_an_unknown_key_that_resembles_none_is_ignored() -> None:
+    # Clients of other servers send keys of their own.
+    document = {**REQUEST, "model_name": "fraud", "x-trace": {"a": 1}}
+    assert parse_request(document, SIGNATURE).inputs.keys() == {"X", "id", "country"}
+
+
+def test_a_misspelt_key_is_looked_for_in_bounded_time() -> None:
+    document = {"k" * 100_000 + str(i): 1 for i in range(1_000)}
+    with pytest.raises(InvalidRequestError, match="no `instances` or `inputs`"):
+        parse_request(document, SIGNATURE)
 
 
 @pytest.mark.parametrize("shape", [[2**62, 0, 2**62], [0, 10**30]])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shearling.errors import InvalidRequestError, PredictionError
+from shearling.protocol.keys import REQUEST_KEYS, check_keys
 from shearling.protocol.requests import InferRequest, id_of, wanted_outputs
 from shearling.protocol.responses import InferResponse
 from shearling.tensors.categories import check_categories
@@ -42,6 +43,8 @@ def parse_instances(
     Raises:
         InvalidRequestError: the request does not match the signature; the message names the row.
     """
+    if not document.keys() <= REQUEST_KEYS:
+        check_keys(document, REQUEST_KEYS)
     instances = document["instances"]
     if not isinstance(instances, list) or not instances:
         raise InvalidRequestError(f"instances: {_EXPECTED}")
@@ -128,6 +131,7 @@ def _check_names(instances: list[Any], known: Mapping[str, str], kind: str) -> N
             )
         if instance.keys() == names:
             continue
+        check_keys(instance, known, f"instances[{i}]")
         if missing := [text for name, text in known.items() if name not in instance]:
             raise InvalidRequestError(f"instances[{i}]: missing {', '.join(missing)}")
         unknown = next(name for name in instance if name not in names)

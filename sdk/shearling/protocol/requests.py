@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from shearling.errors import InvalidRequestError
+from shearling.protocol.keys import REQUEST_KEYS, TENSOR_KEYS, check_keys, no_request
 from shearling.protocol.parameters import (
     decoded,
     flag,
@@ -103,10 +104,14 @@ def parse_request(
             names the field.
     """
     if not isinstance(document, dict):
-        raise InvalidRequestError(f"the request is not an object: expected {_REQUEST_EXAMPLE}")
+        raise InvalidRequestError(no_request(document, signature, columns))
+    if not document.keys() <= REQUEST_KEYS:
+        check_keys(document, REQUEST_KEYS)
     request_id = id_of(document) if "id" in document else None
     tensors = document.get("inputs")
     if not isinstance(tensors, list):
+        if "inputs" not in document:
+            raise InvalidRequestError(no_request(document, signature, columns))
         raise InvalidRequestError(f"inputs: expected a list, as in {_REQUEST_EXAMPLE}")
     specs = signature.by_name
     inputs: dict[str, NDArray[Any]] = {}
@@ -174,6 +179,8 @@ def _json_error(name: str, array: NDArray[Any]) -> InvalidRequestError:
 def _spec_of(tensor: object, place: str, specs: Mapping[str, TensorSpec]) -> TensorSpec:
     if not isinstance(tensor, dict):
         raise InvalidRequestError(f"{place}: not an object: expected {_REQUEST_EXAMPLE}")
+    if not tensor.keys() <= TENSOR_KEYS:
+        check_keys(tensor, TENSOR_KEYS, place)
     name = tensor.get("name")
     spec = specs.get(name) if isinstance(name, str) else None
     if spec is None:

@@ -43,11 +43,16 @@ EXACT = 2**53
 #: The sizes of an array are smaller.
 _SIZE_LIMIT = 2**63
 
-#: End of the message about a missing value that does not fit.
-MISSING_HINT = (
-    "; only inputs of floats accept missing values: fill the value first, or push the model with "
-    "an example in which {name!r} contains floats"
-)
+
+def missing_hint(spec: TensorSpec) -> str:
+    """Return the end of the message about a missing value that an input does not accept."""
+    if spec.datatype == "BYTES":
+        return "; send the string that stands for a missing value in the model's training data"
+    return (
+        "; only inputs of floats accept missing values: fill the value first, or push the model "
+        f"with an example in which {spec.name!r:.80} contains floats"
+    )
+
 
 #: Limits the length and depth at which messages show a caller's values.
 _REPR = reprlib.Repr()
@@ -57,6 +62,8 @@ _REPR.maxlevel = 3
 
 def shown(value: object) -> str:
     """Format a caller's value for a message, cut to 80 characters."""
+    if value is None:
+        return "null"
     try:
         return f"{_REPR.repr(value):.80}"
     except ValueError:  # Python formats no integer of more than 4,300 digits
@@ -251,7 +258,7 @@ def _value_problem(array: NDArray[Any], spec: TensorSpec) -> str:
     problem = f"{_first_invalid(array, fits)} is not {spec.datatype}"
     # Only NaN differs from itself.
     if any(element is None or element != element for element in array.ravel()):  # noqa: PLR0124
-        return problem + MISSING_HINT.format(name=spec.name)
+        return problem + missing_hint(spec)
     return problem
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shearling.errors import InvalidRequestError
-from shearling.tensors.conversion import EXACT, MISSING_HINT, packed, shown
+from shearling.tensors.conversion import EXACT, missing_hint, packed, shown
 from shearling.tensors.dtypes import DTYPES
 
 if TYPE_CHECKING:
@@ -164,5 +164,6 @@ def _first_misfit(values: list[Any], shape: list[int], spec: TensorSpec) -> str:
     if dtype.kind == "f":
         return f"{said} is not a number"
     is_missing = value is None or value != value  # noqa: PLR0124 - NaN alone differs from itself
-    hint = MISSING_HINT.format(name=spec.name) if is_missing else ""
-    return f"{said} is not {spec.datatype}{hint}"
+    hint = missing_hint(spec) if is_missing else ""
+    kind = "a string" if is_missing and spec.datatype == "BYTES" else spec.datatype
+    return f"{said} is not {kind}{hint}"

@@ -439,6 +439,11 @@ def test_columns_are_values_by_name_or_in_order(columns: ModelServer, instances:
         ({"instances": []}, "instances: expected a list of rows"),
         ({"instances": [{"age": 1}]}, "instances[0]: missing country BYTES[-1, 1]"),
         ({"instances": [{"age": 1, "country": "a", "x": 1}]}, "instances[0]: 'x' is not an input"),
+        (
+            {"instances": [{"age": 1, "contry": "a"}]},
+            "instances[0]: unknown key 'contry'; did you mean 'country'?",
+        ),
+        ({"age": 1, "country": "a"}, "the request is a row: send rows as {"),
         ({"instances": [[1, "a"], [1]]}, "instances[1]: expected a list with a value for each"),
         ({"instances": [{"age": 1, "country": "a"}, []]}, "instances[1]: not an object"),
         ({"instances": [["a", "a"]]}, "instances: 'age': 'a' is not a number"),
