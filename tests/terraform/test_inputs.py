@@ -93,7 +93,7 @@ def terraform(directory: Path, *arguments: str) -> str:
         ("models = { fraud = {} }", 'element "fraud": attribute "aliases" is required'),
         ('models = { fraud = "prod" }', "A model must be an object"),
         (
-            "models = { fraud = { aliases = { prod = {} }, package = { bucket = \"zips\" } } }",
+            'models = { fraud = { aliases = { prod = {} }, package = { bucket = "zips" } } }',
             "Change that of fraud.",
         ),
         (
@@ -101,7 +101,7 @@ def terraform(directory: Path, *arguments: str) -> str:
             "The model fraud has no attribute role_arn.",
         ),
         (
-            "models = {}\nkms = { queue = \"arn:aws:kms:eu-central-1:1:key/1\" }",
+            'models = {}\nkms = { queue = "arn:aws:kms:eu-central-1:1:key/1" }',
             "kms has no attribute queue.",
         ),
         ("models = {}\ncontrol_roles = { index = {} }", "control_roles has no attribute index."),
