@@ -1,7 +1,6 @@
 """Authorization of the APIs, on an embedded AWS that enforces permissions.
 
-The bucket has no bucket policy, since the emulator does not support the condition
-`s3:if-none-match`. No model is released, so a 503 of the function itself means that the API
+No model is released, so a 503 of the function itself means that the API
 accepted the call.
 """
 
@@ -11,7 +10,6 @@ import json
 import shutil
 import urllib.error
 import urllib.request
-import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +27,7 @@ from tests.support.terraform_cli import (
     accept_python_3_11,
     write_emulator_override,
 )
+from tests.support.users import user_with
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,12 +107,7 @@ class Stack:
 
     def who_has(self, *policies: str) -> Credentials:
         """Return the credentials of a user who has only these permissions."""
-        iam, name = self.aws.client("iam"), f"user-{uuid.uuid4().hex}"
-        iam.create_user(UserName=name)
-        for number, policy in enumerate(policies):
-            iam.put_user_policy(UserName=name, PolicyName=f"p{number}", PolicyDocument=policy)
-        key = iam.create_access_key(UserName=name)["AccessKey"]
-        return Credentials(key["AccessKeyId"], key["SecretAccessKey"])
+        return user_with(self.aws, *policies)
 
     def with_token(self, token: str | None, path: str = "/v2/models/fraud") -> tuple[int, str]:
         url = f"{self.aws.http_api_url(self.outputs['tokens_api_id'])}{path}"

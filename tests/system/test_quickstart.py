@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 import urllib.request
-import uuid
 import zipfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,7 +38,7 @@ from tests.support.terraform_cli import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("aws_environment", "registry_variable")]
 
@@ -333,59 +332,6 @@ def test_the_commands_of_the_demo_deploy_a_model_of_ones_own(stack: Quickstart) 
         assert completed.returncode == 0, (command, completed.stderr)
     assert "iris" in completed.stdout
     assert stack.terraform.changes() == {}
-
-
-@pytest.fixture(scope="module")
-def enforcing_aws() -> Iterator[EmbeddedAws]:
-    with EmbeddedAws(auth=True) as aws:
-        yield aws
-
-
-@pytest.fixture
-def act_as(
-    stack: Quickstart, enforcing_aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[str], None]:
-    """Become a user who has one of the stack's policies and no other permissions.
-
-    The registry is a bucket of the same name in an embedded AWS that enforces permissions. It has
-    no bucket policy, since the emulator does not support the condition `s3:if-none-match`.
-    """
-    bucket = stack.outputs["registry_uri"].removeprefix("s3://")
-    s3, iam = enforcing_aws.client("s3"), enforcing_aws.client("iam")
-    if bucket not in [each["Name"] for each in s3.list_buckets()["Buckets"]]:
-        location = {"LocationConstraint": s3.meta.region_name}
-        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration=location)
-
-    def become(policy: str) -> None:
-        name = f"user-{uuid.uuid4().hex}"
-        iam.create_user(UserName=name)
-        iam.put_user_policy(UserName=name, PolicyName="only", PolicyDocument=policy)
-        key = iam.create_access_key(UserName=name)["AccessKey"]
-        monkeypatch.setenv("AWS_ENDPOINT_URL", enforcing_aws.url)
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
-
-    return become
-
-
-def test_push_policy_does_not_allow_to_move_an_alias(
-    stack: Quickstart, act_as: Callable[[str], None]
-) -> None:
-    act_as(stack.outputs["push_policy"])
-    assert sdk.push_model(train("logistic"), "cancer", example=ROWS).version == 1
-    with pytest.raises(sdk.StoreError, match="access denied"):
-        sdk.set_alias("cancer", "prod", 1)
-
-
-def test_promote_policy_allows_to_move_one_alias_only(
-    stack: Quickstart, act_as: Callable[[str], None]
-) -> None:
-    act_as(stack.outputs["promote_policies"]["cancer:prod"])
-    assert sdk.set_alias("cancer", "prod", 1).version == 1
-    with pytest.raises(sdk.StoreError, match="access denied"):
-        sdk.set_alias("cancer", "staging", 1)
-    with pytest.raises(sdk.StoreError, match="access denied"):
-        sdk.push_model(train("forest"), "cancer", example=ROWS)
 
 
 def test_a_destroy_with_models_in_the_registry_is_refused_before_any_change(

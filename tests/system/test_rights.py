@@ -190,6 +190,19 @@ def outcomes(stack: RightsStack, request: Callable[..., object], **options: Any)
 DENIED = {"AccessDenied"}
 
 
+def test_a_pusher_cannot_promote_and_a_promoter_of_prod_can_do_nothing_else(
+    stack: RightsStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack.act_as(stack.pusher, monkeypatch)
+    with pytest.raises(sdk.StoreError, match="access denied"):
+        sdk.set_alias("fraud", "prod", 2)
+    registry = stack.act_as(stack.promoter, monkeypatch)
+    with pytest.raises(sdk.StoreError, match="access denied"):
+        sdk.set_alias("fraud", "staging", 1)
+    with pytest.raises(sdk.StoreError, match="access denied"):
+        scaling_bundle(tmp_path, factor=0.2).publish(registry)
+
+
 @pytest.mark.parametrize("options", [NEW, {}], ids=["new key", "any key"])
 def test_a_pusher_cannot_write_a_hostile_key(
     stack: RightsStack, attacker: Any, options: dict[str, str]
