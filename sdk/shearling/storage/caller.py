@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from shearling.storage.store import Store
 
-#: Longer names are cut. ARNs of roles with sessions are shorter.
+#: Longer names are cut. The ARN of a role with its session is shorter.
 NAME_LENGTH = 256
 
 #: Timeout of connecting and of reading. A VPC without an endpoint for STS must not delay a push.
@@ -39,18 +40,15 @@ def short_name(name: str) -> str:
 
 
 def _arn() -> str | None:
-    try:
+    # A push must not fail because nobody knows who pushes.
+    with suppress(Exception):
         session = _session()
-        credentials = session.get_credentials()
-        if credentials is None:
-            return None
-        key = credentials.get_frozen_credentials().access_key or ""
-        if key not in _known:
-            _known[key] = None
-            _known[key] = _ask(session)
-        return _known[key]
-    except Exception:  # noqa: BLE001 - a push must not fail because nobody knows who pushes
-        return None
+        if credentials := session.get_credentials():
+            key = str(credentials.get_frozen_credentials().access_key)
+            if key not in _known:
+                _known[key] = _ask(session)
+            return _known[key]
+    return None
 
 
 def _session() -> boto3.Session:
@@ -70,17 +68,17 @@ def _session() -> boto3.Session:
 def _ask(session: boto3.Session) -> str | None:
     from botocore.config import Config
 
-    client = session.client(
-        "sts",
-        region_name=os.environ.get("AWS_REGION") or session.region_name or DEFAULT_REGION,
-        config=Config(
-            connect_timeout=_SECONDS, read_timeout=_SECONDS, retries={"total_max_attempts": 1}
-        ),
+    config = Config(
+        connect_timeout=_SECONDS, read_timeout=_SECONDS, retries={"total_max_attempts": 1}
     )
-    storage = s3_endpoint()
-    if storage and not _is_aws(storage) and _is_aws(client.meta.endpoint_url):
-        return None  # AWS does not know the credentials of another vendor's storage
-    return client.get_caller_identity()["Arn"]
+    region = os.environ.get("AWS_REGION") or session.region_name or DEFAULT_REGION
+    with suppress(Exception):
+        client = session.client("sts", region_name=region, config=config)
+        storage = s3_endpoint()
+        # AWS does not know the credentials of another vendor's storage.
+        if not storage or _is_aws(storage) or not _is_aws(client.meta.endpoint_url):
+            return client.get_caller_identity()["Arn"]
+    return None
 
 
 def _is_aws(url: str) -> bool:
