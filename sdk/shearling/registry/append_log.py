@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from shearling.bundle.canonical_json import canonical_json
 from shearling.errors import BundleError, RegistryError, StoreError
 from shearling.registry.record_reader import InvalidRecordError, parse_record, read_record
-from shearling.storage.store import TooLargeError
+from shearling.storage.store import TooLargeError, UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -176,5 +176,5 @@ def create(store: Store, key: str, data: bytes) -> bool:
 def _peek(store: Store, key: str, limit: int) -> bytes | None:
     try:
         return store.read(key, limit=limit)
-    except TooLargeError:
+    except (TooLargeError, UnreadableError):
         return b""

@@ -23,7 +23,7 @@ from shearling.registry.records import (
     Release,
     Version,
 )
-from shearling.storage.store import TooLargeError
+from shearling.storage.store import TooLargeError, UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +58,7 @@ def read_record(store: Store, key: str, parse: Callable[[Field], _Record]) -> _R
     try:
         data = store.read(key, limit=RECORD_BYTES)
         return None if data is None else parse_record(data, parse)
-    except (TooLargeError, BundleError, InvalidRefError) as error:
+    except (TooLargeError, UnreadableError, BundleError, InvalidRefError) as error:
         raise InvalidRecordError(f"{key} in {store.uri} is not a record: {error}") from error
 
 

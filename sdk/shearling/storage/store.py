@@ -44,6 +44,12 @@ _STATUS = re.compile(r"status code: (\d{3})")
 _S3_CODE = re.compile(r"<Code>(.*?)</Code>")
 _S3_MESSAGE = re.compile(r"<Message>(.*?)</Message>")
 
+#: S3's errors about an object that is archived, or encrypted with a key of its writer's.
+_UNREADABLE = (
+    "InvalidObjectState:",
+    "InvalidRequest: The object was stored using a form of Server Side Encryption",
+)
+
 
 class Store:
     """The operations of an object store that the registry uses.
@@ -255,6 +261,8 @@ class Store:
                 raise _KeyMissingError from error
             cause = _meaning(verb, error)
             message = f"cannot {verb} {key} in {self.uri}: {cause}"
+            if cause.startswith(_UNREADABLE):
+                raise UnreadableError(message) from error
             raise StoreError(message, denied=cause == _DENIED) from error
 
 
@@ -286,6 +294,10 @@ class _Parts:
 
 class TooLargeError(StoreError):
     """There are more bytes under a key than the reader takes."""
+
+
+class UnreadableError(StoreError):
+    """There is an object under a key that its writer alone can read, or nobody before a restore."""
 
 
 class _KeyMissingError(Exception):
@@ -363,12 +375,15 @@ def _meaning(verb: str, error: Exception) -> str:
     if isinstance(error, exceptions.NotFoundError | FileNotFoundError):
         return "it does not exist" if verb == "read" else _NO_BUCKET
     text = str(error).strip()
+    code, message = _S3_CODE.search(text), _S3_MESSAGE.search(text)
+    answer = f"{code[1]}: {message[1]}" if code and message else ""
+    if answer.startswith(_UNREADABLE):
+        return answer
     status = _STATUS.search(text)
     known = next((meaning for kind, meaning in _MEANINGS if isinstance(error, kind)), None)
     known = known or _STATUS_MEANINGS.get(status[1] if status else "")
     if known:
         return known
-    code, message = _S3_CODE.search(text), _S3_MESSAGE.search(text)
-    if code and message:
-        return f"{code[1]}: {message[1]}"
+    if answer:
+        return answer
     return text.splitlines()[0] if text else type(error).__name__
