@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from shearling.aliases.waiting import require_served, wait_for_release
 from shearling.errors import ModelNotFoundError, ReleaseError
+from shearling.registry.alias_log import ROLLBACK
 from shearling.registry.registry import Registry
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def rollback(
     *,
     wait: bool = False,
     timeout_seconds: float = 900,
-    reason: str = "rollback",
+    reason: str = ROLLBACK,
     force: bool = False,
     registry: Registry | str | os.PathLike[str] | None = None,
 ) -> AliasEntry:
@@ -73,41 +74,58 @@ def _roll_back(
             raise ModelNotFoundError(f"alias {alias!r} of model {model!r} names no version")
         first = first or current
         log = registry.alias_log(model, alias)
-        target = _target(log, first)
-        is_named = current.version == target.version and not current.canary
+        served = log.served(first)
+        target = served and _target(log, first, served)
+        if served is None or target is None or target.version is None:
+            raise _nothing(first)
+        version = target.version
+        is_named = current.version == version and not current.canary
         if is_named and (current.force or not force) and not log.has_failed(current):
             return current  # another rollback was faster
-        before = log.before(target)
-        if entry := registry.replace_entry(
-            current, _version(target), reason, before=before, force=force
-        ):
+        left = [*(current.rolled_back or ()), *served.versions, *first.versions, *current.versions]
+        entry = registry.replace_entry(
+            current,
+            version,
+            reason,
+            before=log.before(target),
+            force=force,
+            rolled_back=[number for number in left if number != version],
+        )
+        if entry:
             return entry
 
 
-def _target(log: AliasLog, first: AliasEntry) -> AliasEntry:
-    """Return the entry to go back to from the one that was newest when the rollback began."""
-    served = log.served(first)
-    if served is None:
-        raise _nothing(first)
-    before = served if served.canary else log.at(log.before(served))
-    if before and before.version is None:
-        before = None
-    named_back = before and first.version == before.version
-    if first.number > served.number and served.version is not None and not named_back:
-        return served  # the newest entry was not released and is not a rollback
-    if before is None:
-        raise _nothing(first)
-    return before
+def _target(log: AliasLog, first: AliasEntry, served: AliasEntry) -> AliasEntry | None:
+    """Return the entry to go back to; None if there is none.
+
+    Args:
+        log: log of the alias.
+        first: the entry that was newest when the rollback began.
+        served: the entry that is served.
+    """
+    excluded = set(first.rolled_back or ())
+    is_pending = first.number > served.number
+    is_rollback = is_pending and _is_rollback(log, first, served)
+    if served.version is not None and served.version not in excluded:
+        if served.canary or (is_pending and not is_rollback):
+            return served
+        excluded.add(served.version)
+    if is_pending and not is_rollback:
+        excluded.update(first.versions)
+    earlier = log.back_from(served)
+    return next((it for it in earlier if it.version not in {None, *excluded}), None)
 
 
-def _version(entry: AliasEntry) -> int:
-    if entry.version is None:
-        raise _nothing(entry)
-    return entry.version
+def _is_rollback(log: AliasLog, pending: AliasEntry, served: AliasEntry) -> bool:
+    """Return whether an entry that is not released yet rolls back from the one that is served."""
+    if pending.rolled_back is not None:
+        return served.version in pending.rolled_back
+    before = log.at(log.before(served))
+    return before is not None and pending.version == before.version
 
 
 def _nothing(entry: AliasEntry) -> ReleaseError:
     return ReleaseError(
-        f"there is no version to roll {entry.model}:{entry.alias} back to: no other version "
-        "was ever released on this alias. Choose a version with set_alias"
+        f"there is no version to roll {entry.model}:{entry.alias} back to: no other version was "
+        "released on this alias, or all were rolled back from. Choose a version with set_alias"
     )

@@ -1,7 +1,8 @@
-"""The entries of one alias: the current one, the served one, and the target of a rollback.
+"""The entries of one alias: the current one, the served one, and those a rollback may return to.
 
 Every entry records the entry that a rollback from it returns to, so a rollback does not read the
-whole log. Entries of 0.1 do not record it; for them a bounded number of older entries is searched.
+whole log, and the versions that were rolled back from, so no rollback returns to them. Entries of
+0.1 record neither; for them a bounded number of older entries is searched.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from shearling.registry.record_reader import read_alias_entry
 from shearling.registry.records import FAILED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from shearling.registry.records import AliasEntry, Deployment, Release
     from shearling.registry.release_log import ReleaseLog
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 
 #: Number of older records that are read for an entry of 0.1.
 _SEARCHED = 100
+
+#: Number of versions that an entry records as rolled back from, so that a record stays small.
+_MOST_ROLLED_BACK = 1000
+
+#: Reason of a rollback unless the caller gives one; in a log of 0.1 nothing else tells it.
+ROLLBACK = "rollback"
 
 
 class AliasLog:
@@ -63,19 +70,38 @@ class AliasLog:
         yield from self._log.down_from(self._log.last() if number is None else number)
 
     def append(
-        self, version: int, canary: Mapping[str, int] | None, *, reason: str, by: str
+        self,
+        version: int | None,
+        canary: Mapping[str, int] | None,
+        *,
+        reason: str,
+        by: str,
+        check: Callable[[AliasEntry | None], object] = bool,
     ) -> AliasEntry:
-        """Write the next entry; other writers may append concurrently."""
+        """Write the next entry; other writers may append concurrently.
+
+        Args:
+            version: version that the alias names; None ends the alias.
+            canary: version and percentage of a canary.
+            reason: text for the entry.
+            by: who writes it.
+            check: called with the current entry before each attempt to write the next one; raises
+                an error to write none.
+        """
         fields = {"version": version, "canary": canary, "reason": reason, "by": by}
+        named = {version, canary["version"] if canary else None}
         while True:
             last = self._log.last()
             current = next(self._log.down_from(last), None)
+            check(current)
             before = self._before_next(version, current)
             if before > last:
                 if self._log.last() > last:
                     continue  # an entry that was written meanwhile is served already
                 before = 0  # the release names an entry that the log does not have
-            if entry := self._write(last + 1, fields, before):
+            rolled_back = (current.rolled_back or ()) if current else ()
+            eligible = (number for number in rolled_back if number not in named)
+            if entry := self._write(last + 1, fields, before, eligible):
                 return entry
 
     def replace(
@@ -87,6 +113,7 @@ class AliasLog:
         before: int,
         by: str,
         force: bool = False,
+        rolled_back: Iterable[int] = (),
     ) -> AliasEntry | None:
         """Write the next entry only if `current` is still the newest; return None if it is not."""
         last = self._log.last()
@@ -96,7 +123,7 @@ class AliasLog:
         fields: dict[str, object] = {"version": version, "canary": None, "reason": reason, "by": by}
         if force:
             fields["force"] = True
-        return self._write(last + 1, fields, before)
+        return self._write(last + 1, fields, before, rolled_back)
 
     def served(self, newest: AliasEntry) -> AliasEntry | None:
         """Return the newest entry that was released on a function that serves the alias.
@@ -110,9 +137,19 @@ class AliasLog:
         number = max((release.entry for release in successes if release), default=0)
         return newest if number == newest.number else self.at(number)
 
+    def answering(self, newest: AliasEntry) -> AliasEntry | None:
+        """Return the entry that callers know: the newest one, or the served one if that failed."""
+        return self.served(newest) if self.has_failed(newest) else newest
+
     def before(self, entry: AliasEntry) -> int:
         """Return the number of the entry that a rollback from an entry returns to; 0 for none."""
-        return max(self._searched(entry), default=0) if entry.before is None else entry.before
+        return self._searched(entry) if entry.before is None else entry.before
+
+    def back_from(self, entry: AliasEntry) -> Iterator[AliasEntry]:
+        """Yield the entries that rollbacks from an entry return to, one after the other."""
+        while earlier := self.at(self.before(entry)):
+            yield earlier
+            entry = earlier
 
     def _before_next(self, version: int, current: AliasEntry | None) -> int:
         """Return the number that the entry to be written records as its rollback target."""
@@ -125,21 +162,24 @@ class AliasLog:
             return 0
         return self.before(served) if served.version in (version, None) else served.number
 
-    def _write(self, number: int, fields: Mapping[str, object], before: int) -> AliasEntry | None:
-        is_written = self._log.create(number, {**fields, "before": before or None})
+    def _write(
+        self, number: int, fields: Mapping[str, object], before: int, rolled_back: Iterable[int]
+    ) -> AliasEntry | None:
+        newest = [*dict.fromkeys(rolled_back)][-_MOST_ROLLED_BACK:]
+        more = {"before": before or None, "rolled_back": newest}
+        is_written = self._log.create(number, {**fields, **more})
         return self._log.read(number) if is_written else None
 
-    def _searched(self, entry: AliasEntry) -> Iterator[int]:
-        """Yield the numbers of older served entries among a bounded number of records."""
-        for one in self._serving:
-            for release in islice(self._successes(one), _SEARCHED):
-                if release.entry < entry.number and release.version not in (entry.version, None):
-                    yield release.entry
-                    break
+    def _searched(self, entry: AliasEntry) -> int:
+        """Return what `before` returns for an entry of 0.1, from a bounded number of records."""
         if not self._serving:
-            older = islice(self._log.down_from(entry.number - 1), _SEARCHED)
-            others = (it.number for it in older if it.version not in (entry.version, None))
-            yield from islice(others, 1)
+            return _return_target(entry, islice(self._log.down_from(entry.number - 1), _SEARCHED))
+        return max(_return_target(entry, self._served_below(entry, one)) for one in self._serving)
+
+    def _served_below(self, entry: AliasEntry, deployment: Deployment) -> Iterator[AliasEntry]:
+        for release in islice(self._successes(deployment), _SEARCHED):
+            if release.entry < entry.number and (older := self.at(release.entry)):
+                yield older
 
     def has_failed(self, entry: AliasEntry) -> bool:
         """Return whether the newest release on a serving function is a failure of an entry."""
@@ -163,3 +203,18 @@ class AliasLog:
         from shearling.registry.release_log import ReleaseLog
 
         return ReleaseLog(self._store)
+
+
+def _return_target(entry: AliasEntry, older: Iterable[AliasEntry]) -> int:
+    """Return the number of the entry before one, without those that were rolled back from.
+
+    Args:
+        entry: entry of 0.1.
+        older: the entries below it, newest first.
+    """
+    for each in older:
+        if each.version == entry.version:
+            entry = each  # if `entry` is a rollback, this is what it returned to
+        elif entry.reason != ROLLBACK and each.version is not None:
+            return each.number
+    return 0

@@ -97,8 +97,8 @@ def read_indexed_version(root: Field) -> int:
 
 
 def read_alias_entry(model: str, alias: str, number: int, root: Field) -> AliasEntry:
-    """Read an entry of an alias's log; entries of 0.1 have neither `by` nor `before`."""
-    version = root["version"]
+    """Read an entry of an alias's log; older ones lack `by`, `before` or `rolled_back`."""
+    version, rolled_back = root["version"], root.get("rolled_back", None)
     before = None
     if "before" in root.expect(dict, "an object"):
         place = root["before"]
@@ -115,6 +115,7 @@ def read_alias_entry(model: str, alias: str, number: int, root: Field) -> AliasE
         by=root.get("by", "").text(),
         before=before,
         force=root.get("force", False).expect(bool, "true or false"),
+        rolled_back=None if rolled_back.value is None else tuple(map(_number, rolled_back.items())),
     )
 
 

@@ -59,6 +59,8 @@ class AliasEntry:
         before: number of the entry that a rollback returns to; 0 if there is none, and None for an
             entry of a version that did not record it.
         force: whether a version that was released before is released again without a check.
+        rolled_back: versions that the alias was rolled back from and that it was not set to since;
+            None for an entry of a version that did not record them.
     """
 
     number: int
@@ -71,6 +73,13 @@ class AliasEntry:
     by: str = ""
     before: int | None = None
     force: bool = False
+    rolled_back: tuple[int, ...] | None = None
+
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """The version that the entry names, and that of its canary."""
+        canary = self.canary["version"] if self.canary else None
+        return tuple(number for number in (self.version, canary) if number is not None)
 
     @property
     def named(self) -> str:

@@ -24,7 +24,7 @@ from shearling.storage.proving import put_blob
 from shearling.storage.store import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from shearling.registry.records import AliasEntry, Version
     from shearling.registry.release_log import ReleaseLog
@@ -246,30 +246,35 @@ class Registry:
         self,
         model: str,
         alias: str,
-        version: int,
+        version: int | None,
         *,
         canary: Mapping[str, int] | None = None,
         reason: str = "",
         by: str | None = None,
+        check: Callable[[AliasEntry | None], object] = bool,
     ) -> AliasEntry:
         """Append an entry to the log of an alias, which makes it name a version.
 
         Args:
             model: name of the model.
             alias: name of the alias.
-            version: version number that the alias names.
+            version: version number that the alias names; None ends the alias.
             canary: version and percentage of a canary, as in `{"version": 8, "percent": 10}`.
             reason: text for the entry.
             by: who sets the alias; by default the caller that AWS knows, see `caller`.
+            check: called with the current entry before each attempt to append the next one; raises
+                an error to append none.
 
         Raises:
             ModelNotFoundError: the model or version does not exist.
         """
         log = self.alias_log(model, alias)
-        self._version(model, version)
+        if version is not None:
+            self._version(model, version)
         if canary:
             self._version(model, canary["version"])
-        return log.append(version, canary, reason=reason, by=self.caller() if by is None else by)
+        by = self.caller() if by is None else by
+        return log.append(version, canary, reason=reason, by=by, check=check)
 
     def replace_entry(
         self,
@@ -279,6 +284,7 @@ class Registry:
         *,
         before: int = 0,
         force: bool = False,
+        rolled_back: Iterable[int] = (),
     ) -> AliasEntry | None:
         """Append an entry if `current` is still the newest one; return None if it is not.
 
@@ -288,10 +294,17 @@ class Registry:
             reason: text for the entry.
             before: number of the entry that a rollback returns to; 0 if there is none.
             force: whether the version is released again without a check.
+            rolled_back: versions that no rollback may return to.
         """
         log = self.alias_log(current.model, current.alias)
         return log.replace(
-            current, version, reason=reason, before=before, by=self.caller(), force=force
+            current,
+            version,
+            reason=reason,
+            before=before,
+            by=self.caller(),
+            force=force,
+            rolled_back=rolled_back,
         )
 
     def caller(self) -> str:
