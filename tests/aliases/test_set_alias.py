@@ -327,6 +327,47 @@ def test_a_version_that_was_rolled_back_from_is_named_again_by_set_alias_alone(
     assert rollback("fraud", "prod", registry=registry).version == 3
 
 
+def test_a_rollback_never_returns_to_a_version_that_an_earlier_one_left(
+    registry: Registry,
+) -> None:
+    serve(registry, 3, 1, 2, 3)
+    for version in (2, 1):
+        entry = rollback("fraud", "prod", registry=registry)
+        assert entry.version == version
+        release(registry, entry)
+    with pytest.raises(ReleaseError, match=r"all were rolled back from. Choose a version"):
+        rollback("fraud", "prod", registry=registry)
+    assert entry.rolled_back == (3, 2)
+
+
+def test_a_version_that_is_set_again_may_be_rolled_back_to_again(registry: Registry) -> None:
+    serve(registry, 1, 2)
+    release(registry, rollback("fraud", "prod", registry=registry))
+    serve(registry, 2, 3)
+    assert rollback("fraud", "prod", registry=registry).version == 2
+
+
+def test_a_move_during_a_rollback_does_not_lead_back_to_the_version_that_was_left(
+    registry: Registry,
+) -> None:
+    serve(registry, 1, 2)
+    rollback("fraud", "prod", registry=registry)  # not released yet: 2 is served
+    registry.set_alias("fraud", "prod", 5)
+    assert rollback("fraud", "prod", registry=registry).version == 1
+
+
+@pytest.mark.parametrize("is_deployed", [True, False])
+def test_a_second_rollback_in_a_log_of_0_1_goes_further_back(
+    registry: Registry, *, is_deployed: bool
+) -> None:
+    log = [(1, ""), (2, ""), (3, ""), (2, "rollback"), (2, "again")]
+    for number, (version, reason) in enumerate(log, start=1):
+        write_entry(registry, number, version=version, canary=None, reason=reason)
+        if is_deployed:
+            record(registry, deploy(registry), "prod", number, version)
+    assert rollback("fraud", "prod", registry=registry).version == 1
+
+
 def test_each_entry_records_what_served_before_it(registry: Registry) -> None:
     serve(registry, 1, 2)
     registry.set_alias("fraud", "prod", 3)  # on its way
