@@ -127,6 +127,7 @@ def test_the_exported_names_are_these() -> None:
         "ModelVersion",
         "Registry",
         "connect",
+        "diff",
         "load_model",
         "push_model",
         "rollback",

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from shearling.aliases.set_alias import set_alias as set_alias
     from shearling.aliases.status import status as status
     from shearling.client.connect import connect as connect
+    from shearling.errors import BreakingChangeError as BreakingChangeError
     from shearling.errors import BundleError as BundleError
     from shearling.errors import DeadlineError as DeadlineError
     from shearling.errors import EnvironmentMismatchError as EnvironmentMismatchError
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from shearling.errors import StoreError as StoreError
     from shearling.errors import UnknownModelError as UnknownModelError
     from shearling.errors import UnsupportedSchemaError as UnsupportedSchemaError
+    from shearling.models.diff import diff as diff
     from shearling.models.load import load_model as load_model
     from shearling.models.model_version import ModelVersion as ModelVersion
     from shearling.models.plan import plan as plan
@@ -43,6 +45,7 @@ _PUBLIC = {
     "aliases.status": ("status",),
     "client.connect": ("connect",),
     "errors": (
+        "BreakingChangeError",
         "BundleError",
         "DeadlineError",
         "EnvironmentMismatchError",
@@ -64,6 +67,7 @@ _PUBLIC = {
         "UnknownModelError",
         "UnsupportedSchemaError",
     ),
+    "models.diff": ("diff",),
     "models.load": ("load_model",),
     "models.model_version": ("ModelVersion",),
     "models.plan": ("plan",),

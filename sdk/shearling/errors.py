@@ -11,6 +11,7 @@ ShearlingError
 |  +- ModelNotFoundError        no such model, version or alias
 |  +- InvalidRefError           a name or ref is malformed
 +- ReleaseError                 an alias could not be moved; has the reason
+|  +- BreakingChangeError       the version breaks callers; has the changes
 +- StoreError                   the object store refused or failed
 +- PackageError                 a function package cannot be built
 +- InferenceError               status 500
@@ -109,6 +110,18 @@ class ReleaseError(ShearlingError):
     def __init__(self, message: str, *, reason: str = "") -> None:
         super().__init__(message)
         self.reason = reason or message
+
+
+class BreakingChangeError(ReleaseError):
+    """A version that breaks callers of the versions that the alias names now.
+
+    Attributes:
+        changes: the changes of the contract that break callers, as lines of text.
+    """
+
+    def __init__(self, message: str, *, reason: str, changes: Sequence[str]) -> None:
+        super().__init__(message, reason=reason)
+        self.changes = tuple(changes)
 
 
 class StoreError(ShearlingError):

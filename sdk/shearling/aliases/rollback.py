@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
+from shearling.aliases.promotion import compare
 from shearling.aliases.waiting import require_served, wait_for_release
-from shearling.errors import ModelNotFoundError, ReleaseError
+from shearling.errors import ModelNotFoundError, ReleaseError, StoreError
 from shearling.registry.alias_log import ROLLBACK
 from shearling.registry.registry import Registry
 
 if TYPE_CHECKING:
     import os
 
+    from shearling.aliases.promotion import Comparison
     from shearling.registry.alias_log import AliasLog
     from shearling.registry.records import AliasEntry
 
@@ -39,6 +42,9 @@ def rollback(
     version that was rolled back from; only `set_alias` does. Two people who roll back at the same
     time go back one step, not two.
 
+    A rollback is never refused because it breaks callers: what changes for them is logged as a
+    warning of the logger `shearling`, which Python shows on standard error by default.
+
     Args:
         model: the model's name.
         alias: the alias, such as `prod`.
@@ -54,18 +60,42 @@ def rollback(
         ModelNotFoundError: the alias was never set.
         ReleaseError: no earlier version was released; or, with `wait`, as for `set_alias`.
     """
-    target = Registry.at(registry)
+    entry, comparisons = append_rollback(
+        model, alias, wait=wait, reason=reason, force=force, registry=registry
+    )
+    for comparison in comparisons:
+        if comparison.changes:
+            logging.getLogger(__name__).warning("%s", comparison)
     if wait:
-        require_served(target, model, alias)
-    entry = _roll_back(target, model, alias, reason, force=force)
-    if wait:
-        wait_for_release(target, entry, timeout_seconds=timeout_seconds)
+        wait_for_release(Registry.at(registry), entry, timeout_seconds=timeout_seconds)
     return entry
 
 
-def _roll_back(
-    registry: Registry, model: str, alias: str, reason: str, *, force: bool
-) -> AliasEntry:
+def append_rollback(
+    model: str,
+    alias: str,
+    *,
+    wait: bool,
+    reason: str,
+    force: bool,
+    registry: Registry | str | os.PathLike[str] | None = None,
+) -> tuple[AliasEntry, list[Comparison]]:
+    """Write the entry of a rollback, and return it with the changes of the contract.
+
+    With `wait`, requires a function that serves the alias, but does not wait yet.
+    """
+    target = Registry.at(registry)
+    if wait:
+        require_served(target, model, alias)
+    left = target.alias_entry(model, alias)
+    entry = _append(target, model, alias, reason, force=force)
+    try:
+        return entry, compare(target, model, left.versions if left else (), entry.versions)
+    except StoreError:
+        return entry, []  # the alias is rolled back, whatever can be said of it
+
+
+def _append(registry: Registry, model: str, alias: str, reason: str, *, force: bool) -> AliasEntry:
     first: AliasEntry | None = None
     while True:
         current = registry.alias_entry(model, alias)

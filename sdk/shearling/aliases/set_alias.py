@@ -6,13 +6,16 @@ import operator
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from shearling.aliases.promotion import compare, require_compatible, require_known
 from shearling.aliases.waiting import require_served, wait_for_release
 from shearling.errors import RegistryError
+from shearling.refs import is_alias
 from shearling.registry.registry import Registry
 
 if TYPE_CHECKING:
     import os
 
+    from shearling.aliases.promotion import Comparison
     from shearling.registry.records import AliasEntry
 
 
@@ -37,44 +40,102 @@ class VersionRef(Protocol):
 def set_alias(
     model: str,
     alias: str,
-    version: int | VersionRef,
+    version: int | str | VersionRef,
     *,
     wait: bool = False,
     timeout_seconds: float = 900,
     canary: Mapping[str, int] | None = None,
     reason: str = "",
+    allow_breaking: bool = False,
+    new: bool = False,
     registry: Registry | str | os.PathLike[str] | None = None,
 ) -> AliasEntry:
     """Set an alias to a version. Every function that serves the alias then releases that version.
 
+    Compares the version's contract with that of each version that the alias names now, and refuses
+    a version that breaks their callers: `sdk.diff("fraud:prod", "fraud:8")` shows the changes.
     Setting the version that the alias already has retries its release if it failed.
 
     Args:
         model: the model's name.
-        alias: the alias, such as `prod`. It need not exist yet.
-        version: the version's number, or the result of `push_model`.
+        alias: the alias, such as `prod`.
+        version: the version's number, the result of `push_model`, or another alias, such as
+            `staging`, for the version that it names.
         wait: whether to wait until every function that serves the alias serves this version.
         timeout_seconds: seconds to wait at most.
         canary: another version that gets a percentage of the requests, from 1 to 99:
             `{"version": 8, "percent": 10}`.
         reason: a note for the alias's history.
+        allow_breaking: whether the version, or the canary, may break callers.
+        new: whether the alias may be one that was never set and that no function serves. Where no
+            function is deployed, any alias may be set.
         registry: the registry or its URI; by default the value of SHEARLING_REGISTRY.
 
     Raises:
         ModelNotFoundError: there is no such version.
-        RegistryError: `version` is not a whole number or belongs to another model, or `canary` is
-            malformed.
-        ReleaseError: with `wait`, either no function serves the alias and the alias is unchanged,
-            or the release failed, was superseded or took too long after the alias was set.
+        RegistryError: `version` is not a version of the model, or `canary` is malformed.
+        BreakingChangeError: callers would break, and `allow_breaking` is False.
+        ReleaseError: the alias is unknown, and `new` is False; with `wait`, either no function
+            serves the alias and the alias is unchanged, or the release failed, was superseded or
+            took too long after the alias was set.
     """
     target = Registry.at(registry)
-    number, canary_fields = _version_number(model, version), _canary(model, canary)
+    share = _canary(model, canary)
+    number = _version_named(target, model, version)
     if wait:
         require_served(target, model, alias)
-    entry = target.set_alias(model, alias, number, canary=canary_fields, reason=reason)
+
+    def check(current: AliasEntry | None) -> None:
+        if not new:
+            require_known(target, model, alias, current)
+        if current and not allow_breaking:
+            wanted = [number, share["version"]] if share else [number]
+            require_compatible(alias, compare(target, model, current.versions, wanted))
+
+    entry = target.set_alias(model, alias, number, canary=share, reason=reason, check=check)
     if wait:
         wait_for_release(target, entry, timeout_seconds=timeout_seconds)
     return entry
+
+
+def compare_with_current(
+    model: str,
+    alias: str,
+    version: int | str | VersionRef,
+    *,
+    canary: Mapping[str, int] | None = None,
+    new: bool = False,
+    registry: Registry | str | os.PathLike[str] | None = None,
+) -> list[Comparison]:
+    """Return what changes for callers if `set_alias` is called with these arguments.
+
+    Raises:
+        ModelNotFoundError: there is no such version.
+        RegistryError: `version` is not a version of the model, or `canary` is malformed.
+        ReleaseError: the alias is unknown, and `new` is False.
+    """
+    target = Registry.at(registry)
+    share = _canary(model, canary)
+    wanted = [_version_named(target, model, version), *([share["version"]] if share else [])]
+    for number in wanted:
+        target.version(f"{model}:{number}")
+    current = target.alias_entry(model, alias)
+    if not new:
+        require_known(target, model, alias, current)
+    return compare(target, model, current.versions if current else (), wanted)
+
+
+def _version_named(registry: Registry, model: str, version: object) -> int:
+    """Return the number of a version, which another alias may name."""
+    if not (isinstance(version, str) and is_alias(version)):
+        return _version_number(model, version)
+    number = registry.resolve(f"{model}:{version}").version
+    entry = registry.alias_entry(model, version)
+    if entry and entry.canary:
+        raise RegistryError(
+            f"{model}:{version} names two versions, {entry.named}: give the number of one"
+        )
+    return number
 
 
 def _version_number(model: str, version: object) -> int:
@@ -84,7 +145,8 @@ def _version_number(model: str, version: object) -> int:
     number = _whole_number(getattr(version, "version", version))
     if number is None:
         raise RegistryError(
-            f"version {version!r}: expected a number such as 8, or the result of push_model"
+            f"version {version!r:.80}: expected a number such as 8, the result of push_model, or "
+            "an alias such as 'staging'"
         )
     return number
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from shearling.cli import aliases, invoke, models, packages, plan, releases, try_model, verify
 from shearling.cli.output import note, say
-from shearling.errors import PackageError, RowsFailedError, ShearlingError
+from shearling.errors import BreakingChangeError, PackageError, RowsFailedError, ShearlingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -111,7 +111,7 @@ class _Version(argparse.Action):
 
 
 def _sentence(error: Exception) -> str:
-    if isinstance(error, PackageError | RowsFailedError):
+    if isinstance(error, BreakingChangeError | PackageError | RowsFailedError):
         return str(error)  # the report has several lines
     # Does not import botocore, since most commands do not need it.
     is_expected = isinstance(error, ShearlingError) or any(

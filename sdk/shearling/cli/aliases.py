@@ -1,4 +1,4 @@
-"""Commands that move and list aliases: alias set, alias list, alias history, rollback."""
+"""Commands that move and list aliases: alias set, list, history and delete, and rollback."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def add_commands(commands: Commands) -> None:
     """Add the commands of this module."""
     alias = commands.add_parser(
         "alias",
-        help="set and list aliases: set, list, history",
+        help="set and list aliases: set, list, history, delete",
         description="Set and list aliases. An alias, such as prod, is a movable name of a version.",
         epilog="example:\n  shearling alias set fraud prod 7 --wait",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -38,12 +38,24 @@ def add_commands(commands: Commands) -> None:
         verbs,
         "history",
         _history,
-        summary="show all versions that an alias has named, newest first",
+        summary="show all entries of an alias, newest first, with their outcome on each function",
         example="shearling alias history fraud prod",
         json="the history",
     )
     history.add_argument("model", metavar="MODEL")
     history.add_argument("alias", metavar="ALIAS")
+    delete = add_command(
+        verbs,
+        "delete",
+        _delete,
+        summary="end an alias that no function serves",
+        details="Its history stays, and a rollback restores it.",
+        example="shearling alias delete fraud porduction",
+        json="the alias's last entry",
+    )
+    delete.add_argument("model", metavar="MODEL")
+    delete.add_argument("alias", metavar="ALIAS")
+    delete.add_argument("--reason", default="", help="reason to record in the alias's history")
     rollback = add_command(
         commands,
         "rollback",
@@ -72,14 +84,20 @@ def _add_set(verbs: Commands) -> None:
         _set,
         summary="set an alias to a version",
         details="Every function that serves the alias then releases the version, if the version "
-        "passes its check on that function.",
+        "passes its check on that function. A version that would break callers is refused.",
         example="shearling alias set fraud prod 7 --wait\n"
+        "shearling alias set fraud prod staging --dry-run\n"
         'shearling alias set fraud prod 7 --canary 8:10 --reason "try 8 on a tenth"',
         json="the alias's new entry",
     )
     setter.add_argument("model", metavar="MODEL")
     setter.add_argument("alias", metavar="ALIAS")
-    setter.add_argument("version", metavar="VERSION", type=int)
+    setter.add_argument(
+        "version",
+        metavar="VERSION",
+        type=_version,
+        help="number of the version, or another alias for the version that it names",
+    )
     add_wait(setter)
     setter.add_argument(
         "--canary",
@@ -88,6 +106,23 @@ def _add_set(verbs: Commands) -> None:
         help="send a percentage of the requests to another version",
     )
     setter.add_argument("--reason", default="", help="reason to record in the alias's history")
+    setter.add_argument(
+        "--allow-breaking", action="store_true", help="set it even if callers would break"
+    )
+    setter.add_argument(
+        "--new",
+        action="store_true",
+        help="allow an alias that was never set and that no function serves",
+    )
+    setter.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="show what would change for callers, and set nothing; fails where the command would",
+    )
+
+
+def _version(text: str) -> int | str:
+    return int(text) if text.isascii() and text.isdigit() else text
 
 
 def _canary(text: str) -> dict[str, int]:
@@ -101,6 +136,9 @@ def _canary(text: str) -> dict[str, int]:
 def _set(arguments: argparse.Namespace) -> None:
     from shearling.aliases.set_alias import set_alias
 
+    if arguments.dry_run:
+        _show_dry_run(arguments)
+        return
     entry = set_alias(
         arguments.model,
         arguments.alias,
@@ -108,23 +146,67 @@ def _set(arguments: argparse.Namespace) -> None:
         wait=arguments.wait,
         canary=arguments.canary,
         reason=arguments.reason,
+        allow_breaking=arguments.allow_breaking,
+        new=arguments.new,
         registry=arguments.registry,
     )
     _print_entry(entry, arguments)
 
 
-def _rollback(arguments: argparse.Namespace) -> None:
-    from shearling.aliases.rollback import rollback
+def _show_dry_run(arguments: argparse.Namespace) -> None:
+    """Show what would change for callers, and raise the error with which the command would fail."""
+    from shearling.aliases.promotion import require_compatible
+    from shearling.aliases.set_alias import compare_with_current
 
-    entry = rollback(
+    comparisons = compare_with_current(
+        arguments.model,
+        arguments.alias,
+        arguments.version,
+        canary=arguments.canary,
+        new=arguments.new,
+        registry=arguments.registry,
+    )
+    if arguments.json:
+        say_json([comparison.to_dict() for comparison in comparisons])
+    for comparison in [] if arguments.json else comparisons:
+        say(str(comparison))
+    if not comparisons:
+        note(f"{arguments.model}:{arguments.alias} names no other version to compare with")
+    if not arguments.allow_breaking:
+        require_compatible(arguments.alias, comparisons)
+
+
+def _rollback(arguments: argparse.Namespace) -> None:
+    from shearling.aliases.rollback import append_rollback
+    from shearling.aliases.waiting import wait_for_release
+    from shearling.registry.registry import Registry
+
+    registry = Registry(arguments.registry)
+    entry, comparisons = append_rollback(
         arguments.model,
         arguments.alias,
         wait=arguments.wait,
         reason=arguments.reason,
         force=arguments.force,
-        registry=arguments.registry,
+        registry=registry,
     )
+    for comparison in comparisons:
+        note(str(comparison))
+    if arguments.wait:
+        wait_for_release(registry, entry)
     _print_entry(entry, arguments)
+
+
+def _delete(arguments: argparse.Namespace) -> None:
+    from shearling.aliases.delete import delete_alias
+
+    entry = delete_alias(
+        arguments.model, arguments.alias, reason=arguments.reason, registry=arguments.registry
+    )
+    if arguments.json:
+        say_json(entry_document(entry))
+    else:
+        say(f"{entry.model}:{entry.alias} names no version any more")
 
 
 def _print_entry(entry: AliasEntry, arguments: argparse.Namespace) -> None:
@@ -154,21 +236,31 @@ def _list(arguments: argparse.Namespace) -> None:
 
 
 def _history(arguments: argparse.Namespace) -> None:
+    from shearling.aliases.history import history
     from shearling.registry.registry import Registry
 
-    registry = Registry(arguments.registry)
-    registry.resolve(f"{arguments.model}:{arguments.alias}")
-    entries = registry.history(arguments.model, arguments.alias)[::-1]
+    past = history(Registry(arguments.registry), arguments.model, arguments.alias)
     if arguments.json:
-        say_json([entry_document(entry) for entry in entries])
+        say_json(
+            [
+                entry_document(it.entry)
+                | {"outcomes": dict(it.outcomes), "failures": dict(it.reasons)}
+                for it in past
+            ]
+        )
         return
     rows = (
         [
-            entry.number,
-            entry.named,
-            utc(entry.created),
-            entry.reason,
+            it.entry.number,
+            it.entry.named,
+            it.entry.by,
+            utc(it.entry.created),
+            ", ".join(f"{function}: {outcome}" for function, outcome in it.outcomes.items()),
+            it.entry.reason,
         ]
-        for entry in entries
+        for it in past
     )
-    say(table(["ENTRY", "VERSION", "SET (UTC)", "REASON"], rows))
+    say(table(["ENTRY", "VERSION", "BY", "SET (UTC)", "OUTCOME", "REASON"], rows))
+    for it in past:
+        for function, reason in it.reasons.items():
+            say(f"\nentry {it.entry.number} on {function}: {' '.join(reason.split())}")

@@ -1,4 +1,4 @@
-"""Commands about models and their versions: push, list, versions, show, pull."""
+"""Commands about models and their versions: push, list, versions, show, diff, pull."""
 
 from __future__ import annotations
 
@@ -60,6 +60,18 @@ def add_commands(commands: Commands) -> None:
         json="the details",
     )
     show.add_argument("ref", metavar="REF", help="fraud (the newest), fraud:7, fraud:prod")
+    compared = add_command(
+        commands,
+        "diff",
+        _diff,
+        summary="compare two versions: what changes for callers, metrics, size, packages",
+        details="A change breaks callers if the second version refuses requests that the first one "
+        "answers, or if its answers lack something.",
+        example="shearling diff fraud:prod fraud:8",
+        json="the differences",
+    )
+    compared.add_argument("before", metavar="REF", help="the version that callers know")
+    compared.add_argument("after", metavar="REF", help="the version that is to answer them")
     pull = add_command(
         commands,
         "pull",
@@ -102,6 +114,9 @@ def _add_push(commands: Commands) -> None:
         help="rows of input: .npy, .npz (an array for each input), .json, or .csv",
     )
     push.add_argument("--alias", metavar="ALIAS", help="set this alias to the version")
+    push.add_argument(
+        "--allow-breaking", action="store_true", help="set the alias even if callers would break"
+    )
     add_wait(push)
     push.add_argument(
         "--metadata",
@@ -135,6 +150,7 @@ def _push(arguments: argparse.Namespace) -> None:
         example=read_data(arguments.example),
         alias=arguments.alias,
         wait=arguments.wait,
+        allow_breaking=arguments.allow_breaking,
         metadata=metadata,
         rtol=arguments.rtol,
         atol=arguments.atol,
@@ -246,6 +262,16 @@ def _show(arguments: argparse.Namespace) -> None:
     say(f"\n{table(['FILE', 'SIZE', 'DIGEST'], files)}")
 
 
+def _diff(arguments: argparse.Namespace) -> None:
+    from shearling.models.diff import diff
+
+    compared = diff(arguments.before, arguments.after, registry=arguments.registry)
+    if arguments.json:
+        say_json(compared.to_dict())
+    else:
+        say(str(compared))
+
+
 def _missing_values(role: str, spec: TensorSpec) -> str:
     """Return whether an input accepts missing values; empty if its type cannot have any."""
     if role != "input" or not spec.datatype.startswith("FP"):
@@ -271,7 +297,7 @@ def _facts(
         needed = ", ".join(environment.requirements) or "no packages"
         facts.append(("environment", f"Python {environment.python}; {needed}"))
     groups = {"options": manifest.options, "metadata": manifest.metadata, "recorded": details}
-    shown = ("format", "size_bytes")
+    shown = ("format", "size_bytes", "contract")
     return facts + [
         (group, f"{key}: {_plain(value)}")
         for group, values in groups.items()

@@ -43,5 +43,6 @@ def entry_document(entry: AliasEntry) -> dict[str, object]:
         "version": entry.version,
         "canary": dict(entry.canary) if entry.canary else None,
         "reason": entry.reason,
+        "by": entry.by,
         "created": entry.created.isoformat(),
     }

@@ -14,10 +14,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from shearling.aliases.promotion import require_known
+from shearling.aliases.set_alias import set_alias
 from shearling.aliases.waiting import require_served, wait_for_release
 from shearling.bundle.canonical_json import plain_metadata
+from shearling.bundle.contract import REVISION, REVISION_FIELD
 from shearling.bundle.json_reader import check_value
 from shearling.errors import (
+    BreakingChangeError,
     BundleError,
     FormatError,
     InvalidRefError,
@@ -39,6 +43,8 @@ if TYPE_CHECKING:
 
     from shearling.bundle.manifest import Manifest
     from shearling.converters.base import ConvertedModel
+    from shearling.refs import Pin
+    from shearling.registry.records import AliasEntry
 
 #: Suffixes of pickle files, which `push_model` does not accept as paths of models.
 _PICKLES = frozenset({".joblib", ".pickle", ".pkl"})
@@ -58,6 +64,7 @@ def push_model(
     format: str | None = None,  # noqa: A002 - the usual term
     alias: str | None = None,
     wait: bool = False,
+    allow_breaking: bool = False,
     requirements: Sequence[str] | None = None,
     metadata: Mapping[str, object] | None = None,
     rtol: float = RTOL,
@@ -83,6 +90,7 @@ def push_model(
         format: "onnx" (the default), or "cloudpickle", which runs code when it is loaded.
         alias: an alias to set to this version, as `set_alias` does.
         wait: whether to wait until every function that serves the alias has released the version.
+        allow_breaking: whether the version may break callers of the alias.
         requirements: for cloudpickle, pinned packages such as `scikit-learn==1.7.0`; by default the
             installed packages that the pickle refers to.
         metadata: facts to store with the model, such as `{"auc": 0.93}`. They are part of the
@@ -103,8 +111,11 @@ def push_model(
             original's by more than the tolerance.
         StoreError: the registry cannot be reached or written. The version is published only if it
             was the alias that could not be set.
-        ReleaseError: with `wait`, either no function serves the alias and nothing is published, or
-            the release failed, timed out or was superseded after the version was published.
+        BreakingChangeError: callers of the alias would break, and `allow_breaking` is False. The
+            version is published, but the alias not moved.
+        ReleaseError: the alias was never set and no function serves it, or, with `wait`, no
+            function serves it; then nothing is published. With `wait`, also if the release failed,
+            timed out or was superseded after the version was published.
     """
     check_model(_text("name", name))
     if alias is not None:
@@ -117,8 +128,10 @@ def push_model(
     rtol, atol = _tolerance("rtol", rtol), _tolerance("atol", atol)
     target = Registry.at(registry)
     target.store.folders("models")  # raises before the conversion if the registry is unreachable
-    if alias is not None and wait:
-        require_served(target, name, alias)
+    if alias is not None:
+        if wait:
+            require_served(target, name, alias)
+        require_known(target, name, alias, target.alias_entry(name, alias))
     with tempfile.TemporaryDirectory(prefix="shearling-") as directory:
         converted = _save(model, example, options, Path(directory))
         verified = verify(converted, name, Path(directory), rtol=rtol, atol=atol, metadata=facts)
@@ -129,9 +142,7 @@ def push_model(
             published = target.publish(manifest, verified.files, details, advance)
     pin = published.version.pin
     if alias is not None:
-        entry = target.alias_entry(name, alias)
-        if entry is None or entry.version != pin.version or entry.canary:
-            entry = target.set_alias(name, alias, pin.version)
+        entry = _set_alias(target, pin, alias, allow_breaking=allow_breaking)
         if wait:
             wait_for_release(target, entry)
     return ModelVersion(
@@ -237,6 +248,20 @@ def _warn_of_python(manifest: Manifest) -> None:
         )
 
 
+def _set_alias(registry: Registry, pin: Pin, alias: str, *, allow_breaking: bool) -> AliasEntry:
+    """Set the alias unless it names the version already, and return its entry."""
+    entry = registry.alias_entry(pin.model, alias)
+    if entry and entry.version == pin.version and not entry.canary:
+        return entry
+    try:
+        return set_alias(
+            pin.model, alias, pin.version, allow_breaking=allow_breaking, registry=registry
+        )
+    except BreakingChangeError as error:
+        published = f"{pin.model}:{pin.version} is published, but {error}"
+        raise BreakingChangeError(published, reason=error.reason, changes=error.changes) from error
+
+
 def _details(manifest: Manifest, load_seconds: float, caller: str) -> dict[str, Any]:
     """Return the facts about this push, which are not part of the manifest."""
     commit = _git_commit()
@@ -247,6 +272,7 @@ def _details(manifest: Manifest, load_seconds: float, caller: str) -> dict[str, 
         "pushed_by": caller,
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
         "shearling": installed_version("shearling"),
+        REVISION_FIELD: REVISION,
     } | ({"git_commit": commit} if commit else {})
 
 

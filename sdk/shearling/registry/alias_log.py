@@ -151,7 +151,7 @@ class AliasLog:
             yield earlier
             entry = earlier
 
-    def _before_next(self, version: int, current: AliasEntry | None) -> int:
+    def _before_next(self, version: int | None, current: AliasEntry | None) -> int:
         """Return the number that the entry to be written records as its rollback target."""
         if current is None:
             return 0
