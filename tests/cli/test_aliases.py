@@ -102,3 +102,105 @@ def test_the_status_is_printed(models: Registry, capsys: pytest.CaptureFixture[s
     assert run("status", "--json") == 0
     (row,) = json.loads(output(capsys))["aliases"]
     assert (row["function"], row["serves"], row["outcome"]) == ("acme-fraud", 1, "released")
+
+
+@pytest.fixture
+def breaking(models: Registry) -> Registry:
+    """`prod` names version 1 of a model whose version 4 has another output."""
+    graph = scaling_graph()
+    graph.graph.node[0].output[0] = graph.graph.output[0].name = "Z"
+    push_model(graph, "fraud", example=ROWS, registry=models)
+    return models
+
+
+def test_a_promotion_that_breaks_callers_is_refused_in_several_lines(
+    breaking: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("alias", "set", "fraud", "prod", "4") == 1
+    lines = error(capsys).splitlines()
+    assert lines[0] == "shearling: fraud:prod is not moved, because callers would break."
+    assert lines[2] == "  output: 'Y' -> 'Z' (renamed)"
+    assert "--allow-breaking" in lines[3]
+    assert run("alias", "set", "fraud", "prod", "4", "--allow-breaking") == 0
+    assert breaking.resolve("fraud:prod").version == 4
+
+
+def test_a_dry_run_shows_what_changes_and_sets_nothing(
+    breaking: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dry = ["alias", "set", "fraud", "prod", "--dry-run"]
+    assert run(*dry, "4") == 1
+    shown = capsys.readouterr()
+    assert shown.out == (
+        "contract of fraud:1 -> fraud:4:\n  breaking  output: 'Y' -> 'Z' (renamed)\n"
+    )
+    assert "would break" in shown.err
+    assert run(*dry, "4", "--allow-breaking", "--json") == 0
+    (comparison,) = json.loads(output(capsys))
+    assert (comparison["before"], comparison["after"], comparison["is_breaking"]) == (1, 4, True)
+    assert run(*dry, "2", "--canary", "3:10") == 0
+    assert output(capsys).count("no changes") == 2
+    assert run(*dry, "1") == 0
+    assert error(capsys) == "fraud:prod names no other version to compare with\n"
+    assert run(*dry, "9") == 1
+    assert [entry.number for entry in breaking.history("fraud", "prod")] == [1]
+
+
+def test_a_rollback_shows_what_changes_for_callers(
+    breaking: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("alias", "set", "fraud", "prod", "4", "--allow-breaking") == 0
+    capsys.readouterr()
+    assert run("rollback", "fraud", "prod") == 0
+    shown = capsys.readouterr()
+    assert shown.out == "fraud:prod -> 1\n"
+    assert "breaking  output: 'Z' -> 'Y'" in shown.err
+
+
+def test_two_versions_are_compared(breaking: Registry, capsys: pytest.CaptureFixture[str]) -> None:
+    assert breaking
+    assert run("diff", "fraud:prod", "fraud:4") == 0
+    assert output(capsys).startswith("fraud:1 -> fraud:4: 1 change would break callers\n")
+    assert run("diff", "fraud:prod", "fraud:4", "--json") == 0
+    assert json.loads(output(capsys))["is_breaking"] is True
+
+
+def test_an_alias_is_set_to_what_another_names(
+    models: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models.set_alias("fraud", "staging", 3)
+    assert run("alias", "set", "fraud", "prod", "staging") == 0
+    assert output(capsys) == "fraud:prod -> 3\n"
+
+
+def test_an_unknown_alias_is_refused_set_as_a_new_one_and_deleted(
+    models: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deploy(models)
+    assert run("alias", "set", "fraud", "porduction", "2") == 1
+    assert "--new" in error(capsys)
+    assert run("alias", "set", "fraud", "porduction", "2", "--new") == 0
+    assert run("alias", "delete", "fraud", "porduction") == 0
+    assert output(capsys).endswith("fraud:porduction names no version any more\n")
+    assert run("alias", "delete", "fraud", "prod") == 1
+    assert "is served by acme-fraud" in error(capsys)
+
+
+def test_the_history_shows_who_set_an_entry_and_its_outcome_on_each_function(
+    models: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models.set_alias("fraud", "prod", 2, by="alice", reason="ticket 7")
+    deployment = deploy(models)
+    record(models, deployment, "prod", 1, 1)
+    record(models, deployment, "prod", 2, 2, outcome="failed", reason="raise memory_mb")
+    assert run("alias", "history", "fraud", "prod") == 0
+    _, newest, oldest, _, reason = output(capsys).splitlines()
+    assert newest.split()[:3] == ["2", "2", "alice"]
+    assert newest.endswith("acme-fraud: failed    ticket 7")
+    assert "acme-fraud: released" in oldest
+    assert reason == "entry 2 on acme-fraud: raise memory_mb"
+    assert run("alias", "history", "fraud", "prod", "--json") == 0
+    newest_document = json.loads(output(capsys))[0]
+    assert newest_document["by"] == "alice"
+    assert newest_document["outcomes"] == {"acme-fraud": "failed"}
+    assert newest_document["failures"] == {"acme-fraud": "raise memory_mb"}
