@@ -175,8 +175,8 @@ def _input(old: TensorSpec, new: TensorSpec) -> Iterator[Change]:
 
 def _lost_value(old: str, new: str) -> str:
     """Return a value of one datatype that another one does not have; empty if it has all."""
-    if "BYTES" in (old, new) or "BOOL" in (old, new):
-        return "" if old == new else {"BYTES": "'a'", "BOOL": "true"}.get(old, "2")
+    if "BYTES" in (old, new):
+        return "'a'" if old == "BYTES" else "1"
     lost = (str(value) for value in _PROBES if _has(old, value) and not _has(new, value))
     return next(lost, "")
 
@@ -186,6 +186,8 @@ def _has(datatype: str, value: float) -> bool:
     if dtype.kind == "f":
         with np.errstate(over="ignore"):
             return float(dtype.type(value)) == value
+    if dtype.kind == "b":
+        return False  # no probe is 0 or 1
     limits = np.iinfo(dtype)
     return value == int(value) and limits.min <= value <= limits.max
 
