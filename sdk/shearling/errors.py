@@ -202,7 +202,7 @@ class RowsFailedError(InferenceError):
         failures: the failed ranges, in the order of the rows.
         answered: indices of all other rows, ascending.
         outputs: arrays by output name, with one row for each index in `answered`; empty if all
-            rows failed.
+            rows failed. The attribute `versions` of the dict has the version that answered each.
     """
 
     def __init__(
@@ -217,7 +217,7 @@ class RowsFailedError(InferenceError):
         super().__init__("\n  ".join([title, *_reasons(failures)]))
         self.failures = tuple(failures)
         self.answered = answered
-        self.outputs = dict(outputs)
+        self.outputs = outputs if isinstance(outputs, dict) else dict(outputs)
 
 
 def _reasons(failures: Sequence[RowFailure]) -> list[str]:

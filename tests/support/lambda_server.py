@@ -32,9 +32,15 @@ class FunctionError:
 
 @dataclass
 class LocalLambda:
-    """Calls functions by name or `<function>:<alias>`; refuses unknown ones as AWS does."""
+    """Calls functions by name or `<function>:<alias>`; refuses unknown ones as AWS does.
+
+    Attributes:
+        functions: functions by name, or by `<function>:<alias or number>`.
+        aliases: what GetAlias returns; access to any other alias is denied.
+    """
 
     functions: dict[str, Handler]
+    aliases: dict[str, dict[str, Any]] = field(default_factory=dict)
     calls: list[tuple[str, Any]] = field(default_factory=list)
     regions: list[str | None] = field(default_factory=list)
 
@@ -45,6 +51,14 @@ class LocalLambda:
     @property
     def client(self) -> LambdaClient:
         return cast("LambdaClient", self)
+
+    def get_alias(self, *, FunctionName: str, Name: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
+        name = f"{FunctionName}:{Name}"
+        if name not in self.aliases:
+            raise refusal(
+                "AccessDeniedException", f"not authorized: lambda:GetAlias on {name}", 403
+            )
+        return self.aliases[name]
 
     def invoke(self, *, FunctionName: str, Payload: bytes, Qualifier: str = "") -> dict[str, Any]:  # noqa: N803 - boto3's names
         name = f"{FunctionName}:{Qualifier}" if Qualifier else FunctionName

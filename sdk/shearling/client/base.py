@@ -6,6 +6,7 @@ import json
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from shearling.client.contracts import Contracts, Outgoing
 from shearling.errors import (
     DeadlineError,
     InferenceError,
@@ -13,15 +14,16 @@ from shearling.errors import (
     ModelNotReadyError,
     PayloadTooLargeError,
     PredictionError,
+    RowsFailedError,
     UnknownModelError,
 )
-from shearling.protocol.metadata import read_columns, read_signature
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
+    from shearling.client.outputs import Outputs
     from shearling.tensors.spec import Signature
 
 #: Error class for each status of a response: the class that the runtime raised.
@@ -88,37 +90,32 @@ class RemoteModel(ABC):
 
     def __init__(self, target: str) -> None:
         self.target = target
-        self._signature: Signature | None = None
-        self._columns: tuple[str, ...] = ()
+        self._contracts = Contracts(self.metadata)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.target!r})"
 
     @property
     def signature(self) -> Signature:
-        """Inputs and outputs of the model; requested once."""
-        if self._signature is None:
-            document = self.metadata()
-            self._signature = read_signature(document)
-            self._columns = read_columns(document)
-        return self._signature
+        """Inputs and outputs of the model; requested once for each version that answers."""
+        return self._contracts.current().signature
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Column names of the only input; empty if the model was pushed without a DataFrame."""
-        _ = self.signature  # reads the columns from the same response
-        return self._columns
+        return self._contracts.current().columns
 
     def request(self, value: Any) -> dict[str, Any]:
         """Return the request that `infer` sends for a value, as a document for JSON."""
         from shearling.protocol.requests import request_document
 
-        return request_document(self._tensors(value))
+        return request_document(Outgoing(value, self._contracts).tensors)
 
     def infer(self, value: Any) -> dict[str, NDArray[Any]]:
         """Run the model on a value and return the outputs by name.
 
-        Sends tensors as bytes where that is shorter than JSON.
+        Sends tensors as bytes where that is shorter than JSON. If the value or the request is
+        refused, reads the model's signature again, and if it has changed, sends the request again.
 
         Args:
             value: an array, a DataFrame, or a dict of arrays by input name.
@@ -130,55 +127,97 @@ class RemoteModel(ABC):
             PayloadTooLargeError: the request or the response is above Lambda's limit of 6 MB.
             InferenceError: the model failed, or the request could not be sent or answered.
         """
-        return self._infer(self._tensors(value))
+        outputs, _ = Outgoing(value, self._contracts).send(self._infer, slice(None))
+        return outputs
 
     def infer_many(
-        self, value: Any, *, rows_per_call: int | None = None, max_concurrency: int = 8
-    ) -> dict[str, NDArray[Any]]:
+        self,
+        value: Any,
+        *,
+        rows_per_call: int | None = None,
+        max_concurrency: int = 8,
+        version: int | None = None,
+    ) -> Outputs:
         """Run the model on any number of rows, by concurrent calls, and return the outputs by name.
 
         Checks all rows before it sends the first. Splits a call in two if its request or its
         response is too large. Continues after a failed call and reports all failures at the end.
-        If ten calls in succession fail for a reason other than their rows, sends no more. Shows
-        progress in a terminal or a notebook.
+        If ten calls in succession fail for a reason other than their rows, sends no more. Warns if
+        several versions of the model have answered, because the alias has a canary or was moved
+        meanwhile. Shows progress in a terminal or a notebook.
 
         Args:
             value: as for `infer`; n rows, in arrays of shape [n, ...].
             rows_per_call: number of rows in a call; by default about one megabyte of rows.
             max_concurrency: number of calls at a time. A new AWS account runs ten invocations at a
                 time, over all functions.
+            version: asks only this version among those that the alias names. Needs the Lambda API,
+                and the rights to read the alias and to invoke any version of the function.
 
         Returns:
-            Outputs by name, arrays of shape [n, ...] in the order of the rows.
+            Outputs by name, a dict of arrays of shape [n, ...] in the order of the rows. Its
+            attribute `versions` has the number of the version that answered each row.
 
         Raises:
             InvalidRequestError: the value does not fit the model's signature, or the model accepts
-                only a fixed number of rows, or the answers to rows depend on each other.
+                only a fixed number of rows, or the answers to rows depend on each other; or
+                `version` cannot be chosen.
+            UnknownModelError: the alias does not name `version`.
             RowsFailedError: some rows failed. The error holds these rows with the reasons, and the
                 outputs of all other rows.
             InferenceError: the model's signature could not be read.
         """
+        if version is not None:
+            if not str(version).isdecimal():
+                raise InvalidRequestError(f"version {version!r:.80}: expected a number such as 8")
+            only = self._only(version)
+            return only.infer_many(
+                value, rows_per_call=rows_per_call, max_concurrency=max_concurrency
+            )
         from shearling.client.batch import infer_rows
+        from shearling.client.outputs import Outputs, warn_of_several_versions
 
-        return infer_rows(
-            self._infer,
-            self._tensors(value),
-            self.signature,
-            title=f"infer {self.target}",
-            rows_per_call=rows_per_call,
-            max_concurrency=max_concurrency,
-        )
+        outgoing = Outgoing(value, self._contracts)
+        try:
+            outputs = infer_rows(
+                lambda rows: outgoing.send(self._infer, slice(rows.start, rows.stop)),
+                outgoing.tensors,
+                outgoing.contract.signature,
+                title=f"infer {self.target}",
+                rows_per_call=rows_per_call,
+                max_concurrency=max_concurrency,
+            )
+        except RowsFailedError as error:
+            if isinstance(error.outputs, Outputs):
+                warn_of_several_versions(self.target, error.outputs.versions, depth=1)
+            raise
+        warn_of_several_versions(self.target, outputs.versions, depth=1)
+        return outputs
 
-    def _infer(self, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def _infer(self, tensors: Mapping[str, NDArray[Any]]) -> tuple[dict[str, NDArray[Any]], str]:
+        """Send one request, and return its outputs and the version that answered."""
         from shearling.protocol.binary import request_body
         from shearling.protocol.responses import read_answer
 
-        return read_answer(*self._exchange(*request_body(tensors)))
+        document, tail = self._exchange(*request_body(tensors))
+        version = str(document.get("model_version", ""))
+        self._contracts.answered_by(version)
+        return read_answer(document, tail), version
 
-    def _tensors(self, value: Any) -> dict[str, NDArray[Any]]:
-        from shearling.tensors.inputs import to_tensors
+    def _only(self, version: int) -> RemoteModel:
+        """Return one version of the model, whatever the alias names later.
 
-        return to_tensors(value, self.signature.inputs, self.columns)
+        Raises:
+            InvalidRequestError: this kind of model cannot choose a version.
+            UnknownModelError: the alias does not name the version.
+            InferenceError: the versions of the alias cannot be read.
+        """
+        del version
+        raise InvalidRequestError(
+            f"{self.target} cannot be asked for one version: an API sends each request to the "
+            "alias, which chooses the version. Connect by <function>:<alias>, as in "
+            "sdk.connect('acme-fraud:prod')"
+        )
 
     @abstractmethod
     def metadata(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from shearling.client.outputs import Outputs, versions_of_rows
 from shearling.errors import (
     InferenceError,
     InvalidRequestError,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from shearling.tensors.spec import Signature, TensorSpec
 
     Tensors = Mapping[str, NDArray[Any]]
-    Infer = Callable[[Tensors], dict[str, NDArray[Any]]]
+    Infer = Callable[[range], tuple[Tensors, str]]
 
 #: Target size of a call's request or response, in bytes. Lambda's limit is six times as much. The
 #: margin covers base64, JSON and rows of uneven length, and keeps a failed or slow call small.
@@ -55,11 +56,12 @@ def infer_rows(
     title: str,
     rows_per_call: int | None,
     max_concurrency: int,
-) -> dict[str, NDArray[Any]]:
+) -> Outputs:
     """Return the outputs for all rows, from as many calls as needed.
 
     Args:
-        infer: makes one call; runs in several threads.
+        infer: makes one call for some rows, and returns its outputs and the version that answered;
+            runs in several threads.
         inputs: arrays of shape [rows, ...] by input name, valid for the signature.
         signature: inputs and outputs of the model.
         title: title of the progress bar.
@@ -76,7 +78,7 @@ def infer_rows(
             raise InvalidRequestError(f"{name} must be an integer of at least 1, not {value!r}")
     count = _count(inputs, signature)
     if count == 0:
-        return infer(inputs)
+        return _answer(infer, count)
     size = rows_per_call or rows_per_call_of(inputs, signature)
     if not signature.independent_rows:
         if count > size:
@@ -85,29 +87,35 @@ def infer_rows(
                 f"{count} rows cannot be split into calls of {size}: use `infer` for the rows that "
                 "belong together"
             )
-        return infer(inputs)
-    calls = _Calls(infer, inputs, size, count)
+        return _answer(infer, count)
+    calls = _Calls(infer, size, count)
     with progress(title, count, unit=" rows") as advance:
         calls.run(max_concurrency, advance)
     return calls.outputs()
 
 
+def _answer(infer: Infer, count: int) -> Outputs:
+    """Return the outputs for all rows from one call."""
+    outputs, version = infer(range(count))
+    return Outputs(outputs, versions_of_rows({range(count): version}))
+
+
 class _Calls:
     """The calls for all rows and their results; only `_call` runs in other threads."""
 
-    def __init__(self, infer: Infer, inputs: Tensors, rows_per_call: int, count: int) -> None:
+    def __init__(self, infer: Infer, rows_per_call: int, count: int) -> None:
         self._infer = infer
-        self._inputs = inputs
         self._rows_per_call = rows_per_call
         self._unsent = [range(count)]  # a stack: the next rows to send are the last
         self._answers: dict[range, Tensors] = {}
+        self._versions: dict[range, str] = {}
         self._failures: list[RowFailure] = []
         self._form: dict[str, Any] | None = None
         self._failed_in_succession = 0
 
     def run(self, max_concurrency: int, advance: Callable[[int], object]) -> None:
         """Send all rows, and pass the number of finished rows to `advance`."""
-        running: dict[Future[Tensors], range] = {}
+        running: dict[Future[tuple[Tensors, str]], range] = {}
         pool = ThreadPoolExecutor(max_concurrency)
         try:
             while self._unsent or running:
@@ -119,17 +127,19 @@ class _Calls:
         finally:
             pool.shutdown(wait=False)  # an interrupt does not wait for running calls
 
-    def outputs(self) -> dict[str, NDArray[Any]]:
+    def outputs(self) -> Outputs:
         """Return the outputs for all rows, in order.
 
         Raises:
             RowsFailedError: some rows failed.
         """
         answered = sorted(self._answers, key=lambda rows: rows.start)
-        outputs = {
+        joined = {
             name: np.concatenate([self._answers[rows][name] for rows in answered])
             for name in self._form or ()
         }
+        versions = versions_of_rows({rows: self._versions[rows] for rows in answered})
+        outputs = Outputs(joined, versions)
         if not self._failures:
             return outputs
         failures = sorted(self._failures, key=lambda failure: failure.rows.start)
@@ -142,21 +152,20 @@ class _Calls:
             self._unsent.append(rows[self._rows_per_call :])
         return rows[: self._rows_per_call]
 
-    def _call(self, rows: range) -> Tensors:
-        part = {name: array[rows.start : rows.stop] for name, array in self._inputs.items()}
-        outputs = self._infer(part)
+    def _call(self, rows: range) -> tuple[Tensors, str]:
+        outputs, version = self._infer(rows)
         for name, array in outputs.items():
             if array.shape[:1] != (len(rows),):
                 raise InferenceError(
                     f"output {name!r} has shape {list(array.shape)}; expected {len(rows)} rows, "
                     "one for each row sent. Use `infer` for this model"
                 )
-        return outputs
+        return outputs, version
 
-    def _settle(self, rows: range, future: Future[Tensors]) -> int:
+    def _settle(self, rows: range, future: Future[tuple[Tensors, str]]) -> int:
         """Record the result of a call, and return the number of rows that are finished."""
         try:
-            outputs = future.result()
+            outputs, version = future.result()
             self._check_form(outputs)
         except Exception as error:  # noqa: BLE001 - other calls' answers are kept after any error
             if isinstance(error, PayloadTooLargeError) and len(rows) > 1:
@@ -165,7 +174,7 @@ class _Calls:
                 return 0
             self._fail(rows, error)
         else:
-            self._answers[rows] = outputs
+            self._answers[rows], self._versions[rows] = outputs, version
             self._failed_in_succession = 0
         return len(rows)
 

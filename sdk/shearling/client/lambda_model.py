@@ -90,6 +90,41 @@ class LambdaModel(RemoteModel):
         """
         return self._checked(self._invoke(json_body(event)), expected)
 
+    def _only(self, version: int) -> LambdaModel:
+        """Return the Lambda version of the alias that has a version of the model."""
+        answering = list[str]()
+        for number in self._lambda_versions():
+            model = LambdaModel(f"{self._function}:{number}", client=self._client)
+            try:
+                named = model.metadata()["versions"]
+            except InferenceError as error:
+                raise InferenceError(
+                    f"cannot ask {self.target} for one version: this needs the right to invoke "
+                    f"version {number} of the function (lambda:InvokeFunction on its versions, not "
+                    f"only on the alias): {error}"
+                ) from error
+            if str(version) in named:
+                return model
+            answering += named
+        raise UnknownModelError(
+            f"{self.target} is not answered by version {version!r:.20}; it is answered by "
+            f"{', '.join(answering)}"
+        )
+
+    def _lambda_versions(self) -> list[str]:
+        """Return the Lambda versions that the alias names: its own, and that of a canary."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            alias = self._client.get_alias(FunctionName=self._function, Name=self._alias)
+        except (ClientError, BotoCoreError) as error:
+            raise InferenceError(
+                f"cannot ask {self.target} for one version: this needs the right to read the alias "
+                f"(lambda:GetAlias): {error}"
+            ) from error
+        weights = alias.get("RoutingConfig", {}).get("AdditionalVersionWeights", {})
+        return [alias["FunctionVersion"], *weights]
+
     def _exchange(self, body: bytes, length: int | None) -> tuple[dict[str, Any], bytes]:
         if length is None:
             return self._checked(self._invoke(body), "outputs"), b""

@@ -1,0 +1,68 @@
+"""The outputs for many rows, with the version of the model that answered each of them."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+#: Digits of a version that is a number.
+_DIGITS = 10
+
+
+class Outputs(dict[str, "NDArray[Any]"]):
+    """Outputs by name, as a dict of arrays with one row for each answered row.
+
+    Attributes:
+        versions: for each row, the number of the version that answered it; a string for a server
+            whose versions are no numbers.
+    """
+
+    def __init__(self, outputs: Mapping[str, NDArray[Any]], versions: NDArray[Any]) -> None:
+        super().__init__(outputs)
+        self.versions = versions
+
+
+def versions_of_rows(answered: Mapping[range, str]) -> NDArray[Any]:
+    """Return the version of each row.
+
+    Args:
+        answered: ranges of rows in ascending order, with the version that answered them.
+    """
+    versions = [_number(version) for version in answered.values()]
+    kind: Any = np.int64 if all(isinstance(it, int) for it in versions) else object
+    return np.repeat(np.array(versions, kind), [len(rows) for rows in answered])
+
+
+def warn_of_several_versions(target: str, versions: NDArray[Any], *, depth: int) -> None:
+    """Warn if several versions have answered.
+
+    Args:
+        target: name of the model for the message.
+        versions: the version of each row.
+        depth: number of calls between the user's and this one.
+    """
+    counts: dict[Any, int] = {}
+    for version in versions.tolist():
+        counts[version] = counts.get(version, 0) + 1
+    if len(counts) <= 1:
+        return
+    shares = ", ".join(f"{count:,} rows by version {it}" for it, count in sorted(counts.items()))
+    warnings.warn(
+        f"{target} answered with several versions of the model ({shares}), because it has a canary "
+        "or was moved meanwhile. The result's `versions` tells which version answered each row; "
+        "infer_many(..., version=N) asks only one",
+        UserWarning,
+        stacklevel=depth + 2,
+    )
+
+
+def _number(version: str) -> int | str:
+    is_number = version.isascii() and version.isdigit() and len(version) <= _DIGITS
+    return int(version) if is_number else version
