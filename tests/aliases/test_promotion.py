@@ -18,7 +18,6 @@ from shearling.errors import (
     RegistryError,
     ReleaseError,
 )
-from shearling.registry.registry import Registry
 from shearling.storage.blobs import blob_key
 from shearling.tensors.spec import TensorSpec
 from tests.support.bundles import scaling_bundle
@@ -26,6 +25,8 @@ from tests.support.releases import deploy, memory_registry, record
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from shearling.registry.registry import Registry
 
 X = TensorSpec(name="X", datatype="FP32", shape=(-1, 2))
 WHOLE = replace(X, datatype="INT64")

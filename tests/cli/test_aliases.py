@@ -155,6 +155,7 @@ def test_a_rollback_shows_what_changes_for_callers(
     shown = capsys.readouterr()
     assert shown.out == "fraud:prod -> 1\n"
     assert "breaking  output: 'Z' -> 'Y'" in shown.err
+    assert breaking.resolve("fraud:prod").version == 1
 
 
 def test_two_versions_are_compared(breaking: Registry, capsys: pytest.CaptureFixture[str]) -> None:

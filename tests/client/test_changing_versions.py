@@ -209,9 +209,7 @@ def test_the_result_knows_which_version_answered_which_rows_and_warns(
     model.infer(WHOLE)
     alias.share(1, 2)
     rows = np.arange(40, dtype=np.float32).reshape(20, 2)
-    with pytest.warns(
-        UserWarning, match=r"rows by version 1, \d+ rows by version 2"
-    ):
+    with pytest.warns(UserWarning, match=r"rows by version 1, \d+ rows by version 2"):
         outputs = model.infer_many(rows, rows_per_call=3, max_concurrency=2)
     assert outputs.versions.shape == (20,)
     np.testing.assert_array_equal(outputs["Y"], rows * outputs.versions.reshape(-1, 1))

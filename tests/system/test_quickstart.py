@@ -214,13 +214,63 @@ def test_the_same_model_again_uploads_nothing() -> None:
 def test_a_model_that_fails_its_check_leaves_the_alias_where_it_is(stack: Quickstart) -> None:
     with pytest.raises(sdk.ReleaseError, match="allow_pickle"):
         sdk.push_model(
-            len, "cancer", example=ROWS[:1], format="cloudpickle", alias="prod", wait=True
+            len,
+            "cancer",
+            example=ROWS[:1],
+            format="cloudpickle",
+            alias="prod",
+            allow_breaking=True,
+            wait=True,
         )
     assert stack.served("prod") == {"prod": "1"}
     (row,) = [row for row in sdk.status("cancer").to_dict()["aliases"] if row["alias"] == "prod"]
     assert row["version"] == 3
     assert "failed" in json.dumps(row)
-    sdk.set_alias("cancer", "prod", 1, wait=True)
+    sdk.set_alias("cancer", "prod", 1, allow_breaking=True, wait=True)
+
+
+def test_clients_live_through_a_promotion_a_canary_and_a_rollback(stack: Quickstart) -> None:
+    clients = [
+        sdk.connect(f"{stack.function}:staging"),
+        sdk.connect(stack.deployed.api, model="cancer", alias="staging", auth="iam"),
+    ]
+    rows = np.round(ROWS)
+    # Version 2 takes floats, and this one whole numbers.
+    model = train("logistic")
+    whole = sdk.push_model(model, "cancer", example=rows.astype(np.int64)).version
+
+    def answering(times: int = 1) -> set[str]:
+        """The versions that answer both clients, and callers typed by version 2's contract."""
+        answers = [client.infer_many(rows[:4]) for client in clients for _ in range(times)]
+        typed = [
+            ask("staging", rows[:4])
+            for ask in (stack.deployed.by_alias, stack.deployed.over_http)
+            for _ in range(times)
+        ]
+        assert {answer.status for answer in typed} == {200}, typed
+        return {str(it) for answer in answers for it in answer.versions} | {
+            answer.version for answer in typed
+        }
+
+    assert answering() == {"2"}
+    with pytest.raises(sdk.BreakingChangeError, match="input 'X': FP32 -> INT64"):
+        sdk.set_alias("cancer", "staging", whole, wait=True)
+    assert answering() == {"2"}
+    canary = {"version": whole, "percent": 50}
+    sdk.set_alias("cancer", "staging", 2, canary=canary, allow_breaking=True, wait=True)
+    assert answering(times=8) == {"2", str(whole)}
+    with pytest.warns(UserWarning, match="several versions"):
+        mixed = clients[0].infer_many(rows[:60], rows_per_call=2)
+    assert set(mixed.versions) == {2, whole}
+    only = clients[0].infer_many(rows[:60], rows_per_call=10, version=whole)
+    assert set(only.versions) == {whole}
+    np.testing.assert_array_equal(only["label"], model.predict(rows[:60].astype(np.int64)))
+    sdk.set_alias("cancer", "staging", whole, allow_breaking=True, wait=True)
+    assert answering() == {str(whole)}
+    sdk.rollback("cancer", "staging", wait=True)
+    assert answering() == {"2"}
+    with pytest.raises(sdk.ReleaseError, match="all were rolled back from"):
+        sdk.rollback("cancer", "staging", wait=True)
 
 
 def test_retry_release_invokes_the_releaser(
