@@ -182,15 +182,26 @@ module "catalog" {
 }
 
 locals {
-  # The input `models` of both APIs.
+  # The input `models` of both APIs. With names instead of references, because Terraform extends `create_before_destroy` of an
+  # API's deployment to all that it refers to: a file system with a new key would be created while the old one still has
+  # its creation token, which EFS refuses.
   api_models = {
     for name, model in module.inputs.models : name => {
-      function_name     = module.function[name].function_name
-      alias_invoke_arns = module.function[name].alias_invoke_arns
+      function_name     = "${var.name}-${name}"
+      alias_invoke_arns = { for alias in keys(model.aliases) : alias => format(local.invoke_arn, "${var.name}-${name}:${alias}") }
       default_alias     = local.default_aliases[name]
     }
   }
-  api_catalog = one([for catalog in module.catalog : { function_name = catalog.function_name, invoke_arn = catalog.invoke_arn }])
+  api_catalog = {
+    function_name = "${var.name}_index"
+    invoke_arn    = format(local.invoke_arn, "${var.name}_index")
+  }
+
+  # Where the stack is. From an ARN in the state, because data sources are unknown while a `depends_on` of the caller has
+  # changes, and an API with unknown routes gets a new deployment.
+  place      = regex("^arn:(?P<partition>[^:]+):logs:(?P<region>[^:]+):(?P<account>[^:]+):", module.releaser.log_group_arn)
+  functions  = "arn:${local.place.partition}:lambda:${local.place.region}:${local.place.account}:function"
+  invoke_arn = "arn:${local.place.partition}:apigateway:${local.place.region}:lambda:path/2015-03-31/functions/${local.functions}:%s/invocations"
 }
 
 module "api" {
@@ -200,6 +211,7 @@ module "api" {
   name               = var.name
   models             = local.api_models
   catalog            = local.api_catalog
+  functions          = [module.function, module.catalog]
   authorization      = module.inputs.api.authorization
   jwt                = module.inputs.api.jwt
   cors               = module.inputs.api.cors
@@ -218,6 +230,7 @@ module "rest_api" {
   name               = var.name
   models             = local.api_models
   catalog            = local.api_catalog
+  functions          = [module.function, module.catalog]
   authorization      = module.inputs.rest_api.authorization
   usage_plans        = coalesce(module.inputs.rest_api.usage_plans, {})
   throttle           = module.inputs.rest_api.throttle

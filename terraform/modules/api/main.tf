@@ -99,6 +99,10 @@ resource "aws_apigatewayv2_authorizer" "jwt" {
     issuer   = var.jwt.issuer
     audience = var.jwt.audience
   }
+
+  lifecycle {
+    create_before_destroy = true # an authorizer that a route uses cannot be deleted: the route changes first
+  }
 }
 
 resource "aws_apigatewayv2_integration" "alias" {
@@ -111,6 +115,10 @@ resource "aws_apigatewayv2_integration" "alias" {
   integration_uri        = each.value.invoke_arn
   payload_format_version = "2.0"
   timeout_milliseconds   = 30000 # an HTTP API waits no longer
+
+  lifecycle {
+    create_before_destroy = true # an integration that a route uses cannot be deleted: the route changes first
+  }
 }
 
 resource "aws_apigatewayv2_route" "model" {
@@ -134,6 +142,8 @@ resource "aws_lambda_permission" "api" {
   action        = "lambda:InvokeFunction"
   principal     = "apigateway.amazonaws.com"
   source_arn    = "${aws_apigatewayv2_api.models.execution_arn}/*/*/v2/models/${each.value.model}*"
+
+  depends_on = [var.functions]
 }
 
 resource "aws_apigatewayv2_integration" "catalog" {
@@ -167,6 +177,8 @@ resource "aws_lambda_permission" "catalog" {
   action        = "lambda:InvokeFunction"
   principal     = "apigateway.amazonaws.com"
   source_arn    = "${aws_apigatewayv2_api.models.execution_arn}/*/*${each.key}"
+
+  depends_on = [var.functions]
 }
 
 module "domain" {

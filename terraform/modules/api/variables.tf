@@ -28,6 +28,12 @@ variable "catalog" {
   description = "The function that answers `/`, `/v2`, `/v2/health/live`, `/v2/health/ready` and `/v2/repository/index`; null for none."
 }
 
+variable "functions" {
+  type        = any
+  default     = null
+  description = "What the permissions wait for, if `models` and `catalog` have names instead of references: modules or resources of the functions and their aliases."
+}
+
 variable "authorization" {
   type        = string
   default     = "AWS_IAM"

@@ -72,4 +72,9 @@ resource "aws_vpc_endpoint" "s3" {
   vpc_endpoint_type = "Gateway"
   route_table_ids   = var.vpc.route_table_ids
   tags              = var.options.tags
+
+  lifecycle {
+    # It never changes, but is unknown while a `depends_on` of the caller has changes, which would replace the gateway.
+    ignore_changes = [service_name]
+  }
 }

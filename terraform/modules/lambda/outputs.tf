@@ -42,3 +42,8 @@ output "log_group_name" {
   value       = module.log_group.name
   description = "Name of the log group."
 }
+
+output "log_group_arn" {
+  value       = module.log_group.arn
+  description = "ARN of the log group. Unlike data sources, it is known in every plan after the first, also while a `depends_on` has changes."
+}

@@ -25,6 +25,11 @@ resource "aws_vpc_endpoint" "s3" {
       Resource  = [var.registry.bucket_arn, "${var.registry.bucket_arn}/*"]
     }]
   })
+
+  lifecycle {
+    # It never changes, but is unknown while a `depends_on` of the caller has changes, which would replace the gateway.
+    ignore_changes = [service_name]
+  }
 }
 
 # The addresses of S3 in this region, which AWS keeps up to date.

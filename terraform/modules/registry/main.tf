@@ -34,6 +34,16 @@ resource "aws_s3_bucket" "registry" {
   bucket        = "${var.name}-${data.aws_caller_identity.current.account_id}-${data.aws_service.s3.region}"
   force_destroy = var.force_destroy
   tags          = var.tags
+
+  lifecycle {
+    # Account and region are unknown while a `depends_on` of the caller has changes: only another name replaces the bucket.
+    ignore_changes       = [bucket]
+    replace_triggered_by = [terraform_data.name]
+  }
+}
+
+resource "terraform_data" "name" {
+  input = var.name
 }
 
 resource "aws_s3_bucket_versioning" "registry" {

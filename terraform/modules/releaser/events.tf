@@ -64,5 +64,5 @@ resource "aws_lambda_permission" "events" {
   function_name = module.lambda.function_name
   action        = "lambda:InvokeFunction"
   principal     = "events.amazonaws.com"
-  source_arn    = "arn:${local.partition}:events:${local.region}:${local.account_id}:rule/${var.name}-*"
+  source_arn    = "arn:${local.place.partition}:events:${local.place.region}:${local.place.account}:rule/${var.name}-*"
 }

@@ -22,6 +22,10 @@ locals {
 
   # Names of the functions in the registry, which several accounts and regions may share.
   deployments = { for model, function in var.functions : model => "${local.account_id}-${local.region}-${function.name}" }
+
+  # The same place, from an ARN in the state: data sources are unknown while a `depends_on` of the caller has changes, and
+  # an object with an unknown key is replaced.
+  place = regex("^arn:(?P<partition>[^:]+):logs:(?P<region>[^:]+):(?P<account>[^:]+):", module.lambda.log_group_arn)
 }
 
 module "lambda" {
@@ -58,17 +62,17 @@ resource "aws_s3_object" "deployment" {
   for_each = var.functions
 
   bucket       = var.registry.bucket
-  key          = "${var.registry.root}deployments/${local.deployments[each.key]}-${substr(terraform_data.deployment[each.key].id, 0, 8)}.json"
+  key          = "${var.registry.root}deployments/${local.place.account}-${local.place.region}-${each.value.name}-${substr(terraform_data.deployment[each.key].id, 0, 8)}.json"
   content_type = "application/json"
 
   content = jsonencode(merge(
     {
-      account  = local.account_id
+      account  = local.place.account
       aliases  = sort(each.value.aliases)
       api_url  = var.api_url
       function = each.value.name
       model    = each.key
-      region   = local.region
+      region   = local.place.region
       releaser = var.name
       runtime  = "python${each.value.python}"
     },

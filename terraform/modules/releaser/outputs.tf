@@ -45,3 +45,8 @@ output "role_policy" {
   value       = module.lambda.policy
   description = "What the role may do (JSON): attach it to a role that you give."
 }
+
+output "log_group_arn" {
+  value       = module.lambda.log_group_arn
+  description = "ARN of that log group."
+}

@@ -146,6 +146,8 @@ resource "aws_lambda_permission" "api" {
   action        = "lambda:InvokeFunction"
   principal     = "apigateway.amazonaws.com"
   source_arn    = "${aws_api_gateway_rest_api.models.execution_arn}/*/*/v2/models/${each.value.model}*"
+
+  depends_on = [var.functions]
 }
 
 resource "aws_lambda_permission" "catalog" {
@@ -156,6 +158,8 @@ resource "aws_lambda_permission" "catalog" {
   action        = "lambda:InvokeFunction"
   principal     = "apigateway.amazonaws.com"
   source_arn    = "${aws_api_gateway_rest_api.models.execution_arn}/*/*${each.key}"
+
+  depends_on = [var.functions]
 }
 
 resource "aws_api_gateway_usage_plan" "plan" {
