@@ -146,6 +146,55 @@ run "caller_adds_statements" {
   }
 }
 
+run "what_one_policy_has_no_room_for_is_in_managed_policies" {
+  module {
+    source = "./modules/lambda"
+  }
+  variables {
+    registry_folders = [for n in range(30) : "releases/123456789012-eu-central-1-acme-${n}-????????"]
+    managed_policies = [[{ Sid = "Send", Effect = "Allow", Action = "sqs:SendMessage", Resource = "arn:aws:sqs:eu-central-1:123456789012:queue" }]]
+  }
+
+  assert {
+    condition     = [for policy in aws_iam_policy.function : jsondecode(policy.policy).Statement[0].Sid] == ["ReadRegistry", "ReadRegistry", "Send"]
+    error_message = "Policies: ${jsonencode(aws_iam_policy.function[*].policy)}"
+  }
+  assert {
+    condition = toset(flatten([
+      for policy in concat(aws_iam_policy.function[*].policy, [aws_iam_role_policy.function.policy]) : [
+        for statement in jsondecode(policy).Statement : statement.Resource if statement.Sid == "ReadRegistry"
+      ]
+    ])) == toset([for folder in var.registry_folders : "arn:aws:s3:::acme-models/ml/${folder}/*"])
+    error_message = "Every folder may be read."
+  }
+  assert {
+    condition     = length(aws_iam_role_policy_attachment.function) == 3
+    error_message = "The role has each policy."
+  }
+}
+
+run "more_policies_than_a_role_can_have_are_refused" {
+  command = plan
+  module {
+    source = "./modules/lambda"
+  }
+  variables {
+    managed_policies = [for n in range(11) : [{ Sid = "Send", Effect = "Allow", Action = "sqs:SendMessage", Resource = "*" }]]
+  }
+  expect_failures = [aws_iam_policy.function]
+}
+
+run "longer_policy_than_a_role_can_have_is_refused" {
+  command = plan
+  module {
+    source = "./modules/lambda"
+  }
+  variables {
+    policy_statements = [for n in range(200) : { Sid = "Send${n}", Effect = "Allow", Action = "sqs:SendMessage", Resource = "*" }]
+  }
+  expect_failures = [aws_iam_role_policy.function]
+}
+
 run "role_may_decrypt_with_every_key_of_the_registry" {
   module {
     source = "./modules/lambda"

@@ -17,21 +17,27 @@ locals {
     ])
   }
 
+  # A group of folders fits a managed policy, which has at most 6,144 characters, with the longest names of a bucket and of
+  # functions.
+  folder_groups = chunklist(var.registry_folders, 12)
+
   registry_statements = [
-    {
-      Sid      = "ReadRegistry"
-      Effect   = "Allow"
-      Action   = "s3:GetObject"
-      Resource = [for folder in var.registry_folders : "${var.registry.bucket_arn}/${var.registry.root}${folder}/*"]
-    },
-    {
-      # With it, S3 answers 404 for a missing object. Without it, S3 answers 403, which looks like a missing permission.
-      Sid       = "ListRegistry"
-      Effect    = "Allow"
-      Action    = "s3:ListBucket"
-      Resource  = var.registry.bucket_arn
-      Condition = { StringLike = { "s3:prefix" = [for folder in var.registry_folders : "${var.registry.root}${folder}/*"] } }
-    },
+    for folders in local.folder_groups : [
+      {
+        Sid      = "ReadRegistry"
+        Effect   = "Allow"
+        Action   = "s3:GetObject"
+        Resource = [for folder in folders : "${var.registry.bucket_arn}/${var.registry.root}${folder}/*"]
+      },
+      {
+        # With it, S3 answers 404 for a missing object. Without it, S3 answers 403, which looks like a missing permission.
+        Sid       = "ListRegistry"
+        Effect    = "Allow"
+        Action    = "s3:ListBucket"
+        Resource  = var.registry.bucket_arn
+        Condition = { StringLike = { "s3:prefix" = [for folder in folders : "${var.registry.root}${folder}/*"] } }
+      },
+    ]
   ]
 
   key_statements = length(var.registry.kms_key_arns) == 0 ? [] : [
@@ -111,7 +117,7 @@ locals {
     Version = "2012-10-17"
     Statement = concat(
       [local.log_statement],
-      local.registry_statements,
+      local.registry_statements[0],
       var.policy_statements,
       [for statement in local.vpc_statements : statement if var.vpc != null],
       local.file_system_statements,
@@ -141,10 +147,44 @@ resource "aws_iam_role" "function" {
   })
 }
 
+# What the inline policy has no room for: IAM allows a role 10,240 characters of it.
+locals {
+  managed_policies = concat(slice(local.registry_statements, 1, length(local.registry_statements)), var.managed_policies)
+}
+
+resource "aws_iam_policy" "function" {
+  count = length(local.managed_policies)
+
+  name_prefix = "${substr(var.name, 0, 37)}-"
+  description = "Policy ${count.index + 2} of the function ${var.name}."
+  policy      = jsonencode({ Version = "2012-10-17", Statement = local.managed_policies[count.index] })
+
+  lifecycle {
+    precondition {
+      condition     = length(local.managed_policies) <= 10
+      error_message = "${var.name} would need ${length(local.managed_policies)} managed policies, but IAM allows a role 10. Split the models over two stacks."
+    }
+  }
+}
+
+resource "aws_iam_role_policy_attachment" "function" {
+  count = length(local.managed_policies)
+
+  role       = aws_iam_role.function.name
+  policy_arn = aws_iam_policy.function[count.index].arn
+}
+
 resource "aws_iam_role_policy" "function" {
   count = local.created
 
   name   = var.policy_name
   role   = aws_iam_role.function[0].id
   policy = local.policy_json
+
+  lifecycle {
+    precondition {
+      condition     = length(local.policy_json) <= 10240
+      error_message = "The policy of ${var.name} has ${length(local.policy_json)} characters, but IAM allows a role 10,240. Give it fewer keys or statements."
+    }
+  }
 }

@@ -103,5 +103,5 @@ resource "aws_lambda_function" "function" {
   }
 
   # A function that starts before its role has its policy fails to load its model, and Lambda remembers the failure.
-  depends_on = [aws_iam_role_policy.function]
+  depends_on = [aws_iam_role_policy.function, aws_iam_role_policy_attachment.function]
 }

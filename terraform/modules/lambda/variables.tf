@@ -61,6 +61,13 @@ variable "policy_statements" {
   description = "Further statements of the role's policy."
 }
 
+variable "managed_policies" {
+  type        = any # a list of lists of objects
+  default     = []
+  nullable    = false
+  description = "Statements of further policies, at most 6,144 characters each, for what the role's policy has no room for."
+}
+
 variable "environment" {
   type        = map(string)
   default     = {}

@@ -1,6 +1,6 @@
 # The two events that invoke the releaser, besides an apply: a new entry in the log of an alias, and a schedule.
 
-# One rule for each model, because a pattern has at most 2,048 characters.
+# One rule for each model, with one prefix, because a pattern has at most 2,048 characters.
 resource "aws_cloudwatch_event_rule" "alias_moved" {
   for_each = var.functions
 
@@ -14,10 +14,7 @@ resource "aws_cloudwatch_event_rule" "alias_moved" {
     detail = {
       bucket = { name = [var.registry.bucket] }
       object = {
-        # EventBridge's `*` also matches slashes, and it has no pattern of a fixed length: the releaser ignores other keys.
-        key = [
-          for alias in sort(each.value.aliases) : { wildcard = "${var.registry.root}models/${each.key}/aliases/${alias}/*.json" }
-        ]
+        key = [{ prefix = "${var.registry.root}models/${each.key}/aliases/" }] # the releaser ignores keys that are no entries
       }
     }
   })

@@ -1,39 +1,49 @@
 # What the releaser may do besides writing its log and reading the registry.
 
 locals {
-  # By name, so that the length of the policy is known at plan, before the functions exist.
-  function_arns = [for function in values(var.functions) : "arn:${local.partition}:lambda:${local.region}:${local.account_id}:function:${function.name}"]
+  # What one function adds to a policy at most: its name four times, and the rest of six ARNs with the longest names of a
+  # bucket and of a region. A managed policy has 6,144 characters, and 700 of them are in no ARN.
+  characters_of_function = max(0, [for function in values(var.functions) : 4 * length(function.name)]...) + length(var.registry.root) + 320
+  functions_of_policy    = max(1, floor(5400 / local.characters_of_function))
 
+  # The first group is in the role's own policy, and each other group in a managed policy.
   function_statements = [
-    {
-      # `????????` stands for the deployment's ID, so that the length of the policy is known before there is one.
-      Sid      = "RecordReleases"
-      Effect   = "Allow"
-      Action   = "s3:PutObject"
-      Resource = [for deployment in values(local.deployments) : "${var.registry.bucket_arn}/${var.registry.root}releases/${deployment}-????????/*"]
-    },
-    {
-      Sid    = "Release"
-      Effect = "Allow"
-      Action = [
-        "lambda:GetAlias",
-        "lambda:GetFunctionConfiguration",
-        "lambda:ListAliases",
-        "lambda:ListVersionsByFunction",
-        "lambda:PublishVersion",
-        "lambda:UpdateAlias",
-        "lambda:UpdateFunctionConfiguration",
-      ]
-      Resource = flatten([for arn in local.function_arns : [arn, "${arn}:*"]])
-    },
-    {
-      # Only versions: without a number, DeleteFunction deletes the function.
-      Sid      = "CheckAndDeleteVersions"
-      Effect   = "Allow"
-      Action   = ["lambda:InvokeFunction", "lambda:DeleteFunction"]
-      Resource = [for arn in local.function_arns : "${arn}:*"]
-    },
+    for models in chunklist(sort(keys(var.functions)), local.functions_of_policy) : [
+      {
+        # `????????` stands for the deployment's ID, so that the length of the policy is known before there is one.
+        Sid      = "RecordReleases"
+        Effect   = "Allow"
+        Action   = "s3:PutObject"
+        Resource = [for model in models : "${var.registry.bucket_arn}/${var.registry.root}releases/${local.deployments[model]}-????????/*"]
+      },
+      {
+        Sid    = "Release"
+        Effect = "Allow"
+        Action = [
+          "lambda:GetAlias",
+          "lambda:GetFunctionConfiguration",
+          "lambda:ListAliases",
+          "lambda:ListVersionsByFunction",
+          "lambda:PublishVersion",
+          "lambda:UpdateAlias",
+          "lambda:UpdateFunctionConfiguration",
+        ]
+        Resource = flatten([for model in models : [local.function_arns[model], "${local.function_arns[model]}:*"]])
+      },
+      {
+        # Only versions: without a number, DeleteFunction deletes the function.
+        Sid      = "CheckAndDeleteVersions"
+        Effect   = "Allow"
+        Action   = ["lambda:InvokeFunction", "lambda:DeleteFunction"]
+        Resource = [for model in models : "${local.function_arns[model]}:*"]
+      },
+    ]
   ]
+
+  # By name, so that the length of a policy is known at plan, before the functions exist.
+  function_arns = {
+    for model, function in var.functions : model => "arn:${local.partition}:lambda:${local.region}:${local.account_id}:function:${function.name}"
+  }
 
   policy_statements = concat(
     [
@@ -44,8 +54,7 @@ locals {
         Resource = local.queue_arn
       },
     ],
-    # A statement must name a resource, and a releaser may have no function yet.
-    [for statement in local.function_statements : statement if length(var.functions) > 0],
+    try(local.function_statements[0], []), # a releaser may have no function yet
     [
       for stager in var.stager[*] : {
         Sid      = "Stage"

@@ -44,6 +44,7 @@ module "lambda" {
   registry_folders     = ["blobs", "models", "releases", "deployments"]
   policy_name          = "releaser"
   policy_statements    = local.policy_statements
+  managed_policies     = slice(local.function_statements, min(1, length(local.function_statements)), length(local.function_statements))
 
   log_retention_days       = var.log_retention_days
   permissions_boundary_arn = var.permissions_boundary_arn

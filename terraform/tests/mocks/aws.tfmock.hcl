@@ -87,3 +87,9 @@ mock_resource "aws_efs_access_point" {
     arn = "arn:aws:elasticfilesystem:eu-central-1:123456789012:access-point/fsap-1"
   }
 }
+
+mock_resource "aws_iam_policy" {
+  defaults = {
+    arn = "arn:aws:iam::123456789012:policy/mocked"
+  }
+}
