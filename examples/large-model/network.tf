@@ -29,6 +29,11 @@ resource "aws_subnet" "models" {
   tags = {
     Name = "${var.name}-${each.value}"
   }
+
+  # Lambda releases its network interfaces 20 to 45 minutes after the last function was deleted.
+  timeouts {
+    delete = "60m"
+  }
 }
 
 resource "aws_route_table" "models" {

@@ -70,6 +70,32 @@ def test_throttled_calls_are_retried(stage: Stage, operation: str, code: str) ->
     assert stage.fake.checked == ["2"]
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        *("EC2UnexpectedException", "ENILimitReachedException"),
+        *("SubnetIPAddressLimitReachedException", "EFSIOException"),
+        *("EFSMountConnectivityException", "EFSMountTimeoutException"),
+    ],
+)
+def test_a_check_waits_for_network_interfaces_and_mounts(stage: Stage, code: str) -> None:
+    stage.name(2)
+    stage.fake.refusals["Invoke"] = [refusal(code, status=502)] * 8
+    assert stage.release().outcome == "released"
+
+
+@pytest.mark.parametrize("code", ["EFSMountFailureException", "EC2AccessDeniedException"])
+def test_a_mount_or_interface_that_is_refused_for_half_a_minute_is_a_failure(
+    stage: Stage, code: str
+) -> None:
+    stage.name(2)
+    stage.fake.refusals["Invoke"] = [refusal(code, "no permission to mount", status=403)] * 6
+    assert stage.release().outcome == "released"
+    stage.name(3)
+    stage.fake.refusals["Invoke"] = [refusal(code, "no permission to mount", status=403)] * 1000
+    assert "no permission to mount" in stage.release().reason
+
+
 @pytest.mark.parametrize("operation", ["*", "PublishVersion", "Invoke", "UpdateAlias"])
 def test_endless_throttling_is_undecided_and_not_recorded(stage: Stage, operation: str) -> None:
     stage.name(2)

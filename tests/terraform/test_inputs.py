@@ -90,6 +90,10 @@ def terraform(directory: Path, *arguments: str) -> str:
         ),
         ('models = { fraud = { aliases = "prod" } }', "map of object required"),
         ('models = { fraud = { aliases = ["prod"] } }', "map of object required"),
+        (
+            "models = { a = { aliases = { prod = {} }, allow_pickles = true, reserved_concurency = 5 } }",
+            "The model a has no attribute allow_pickles. The model a has no attribute reserved_concurency.",
+        ),
         ("models = { fraud = {} }", 'element "fraud": attribute "aliases" is required'),
         ('models = { fraud = "prod" }', "A model must be an object"),
         (

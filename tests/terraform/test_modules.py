@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hcl2
 import pytest
 
 from tests.support import module_docs
@@ -87,6 +89,42 @@ def test_module_refuses_and_grants_what_its_test_file_says(
     printed = terraform(initialised(ROOT), "test", f"-filter=tests/{test_file.name}")
     assert ", 0 failed." in printed
     assert "skip" not in printed
+
+
+def waits_for(directory: Path, resource: str) -> set[str]:
+    """All resources that Terraform creates before a resource."""
+    edges = re.findall(r'"(.+)" -> "(.+)";', terraform(directory, "graph"))
+    found: set[str] = set()
+    new = {resource}
+    while new:
+        found |= new
+        new = {after for before, after in edges if before in new} - found
+    return found
+
+
+def test_models_are_released_after_their_functions_reach_s3_and_the_file_system(
+    initialised: Callable[[Path], Path],
+) -> None:
+    directory = initialised(REPOSITORY / "examples" / "large-model")
+    network = "module.inference.module.file_system"
+    release = "module.inference.module.releaser.aws_lambda_invocation.release"
+    assert waits_for(directory, release) >= {
+        f"{network}.aws_efs_mount_target.models",
+        f"{network}.aws_vpc_endpoint.s3",
+        f"{network}.aws_vpc_security_group_egress_rule.https",
+        f"{network}.aws_vpc_security_group_egress_rule.nfs",
+        f"{network}.module.stager.aws_lambda_function.function",
+        "module.inference.module.function.module.lambda.aws_lambda_function.function",
+    }
+
+
+def test_subnets_of_functions_are_deleted_after_their_network_interfaces() -> None:
+    """Lambda releases them 45 minutes after the functions at the latest."""
+    network = hcl2.loads((REPOSITORY / "examples/large-model/network.tf").read_text())
+    (subnet,) = (
+        each['"aws_subnet"']['"models"'] for each in network["resource"] if '"aws_subnet"' in each
+    )
+    assert subnet["timeouts"][0]["delete"] == '"60m"'
 
 
 @pytest.mark.parametrize("module", module_docs.module_directories(), ids=name)

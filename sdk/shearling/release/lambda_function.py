@@ -27,16 +27,31 @@ _TRIES = 4
 
 _CONFLICT = frozenset({"ResourceConflictException", "PreconditionFailedException"})
 _ABSENT = frozenset({"ResourceNotFoundException"})
-_DENIED = frozenset({"AccessDeniedException", "AccessDenied", "KMSAccessDeniedException"})
+#: Also what a role or a file system refuses that has been created just now.
+_DENIED = frozenset(
+    {
+        "AccessDenied",
+        "AccessDeniedException",
+        "EC2AccessDeniedException",
+        "EFSMountFailureException",
+        "KMSAccessDeniedException",
+    }
+)
 _BUSY = frozenset(
     {
         "EC2ThrottledException",
+        "EC2UnexpectedException",
+        "EFSIOException",
+        "EFSMountConnectivityException",
+        "EFSMountTimeoutException",
+        "ENILimitReachedException",
         "InternalFailure",
         "RequestLimitExceeded",
         "ResourceNotReadyException",
         "ServiceException",
         "ServiceUnavailable",
         "SnapStartNotReadyException",
+        "SubnetIPAddressLimitReachedException",
         "Throttling",
         "ThrottlingException",
         "TooManyRequestsException",

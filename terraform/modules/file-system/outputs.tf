@@ -2,12 +2,15 @@ output "access_point_arn" {
   value       = local.access_point_arn
   description = "What functions mount, as `file_system.access_point_arn`."
 
-  # A function that is created before every mount target exists cannot start in that availability zone.
+  # A function that is created before every mount target exists cannot start in that availability zone. One that is released
+  # before it reaches S3 fails its check.
   depends_on = [
     aws_efs_mount_target.models,
     aws_efs_file_system_policy.models,
     aws_vpc_security_group_ingress_rule.nfs,
     aws_vpc_security_group_egress_rule.nfs,
+    aws_vpc_security_group_egress_rule.https,
+    aws_vpc_endpoint.s3,
   ]
 }
 
@@ -29,6 +32,9 @@ output "stager_name" {
 output "stager_arn" {
   value       = module.stager.function_arn
   description = "ARN of the stager's function, for the releaser."
+
+  # The releaser invokes the stager, which reads S3.
+  depends_on = [aws_vpc_security_group_egress_rule.https, aws_vpc_endpoint.s3]
 }
 
 output "stager_role_arn" {
