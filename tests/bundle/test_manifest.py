@@ -8,9 +8,11 @@ import io
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -139,8 +141,53 @@ def test_metadata_keeps_what_json_has_and_writes_other_numbers_as_strings() -> N
 
 
 @pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        (np.array(["leaves", "stays"]), ["leaves", "stays"]),
+        (np.array([[1, 2], [3, 4]]), [[1, 2], [3, 4]]),
+        (np.array(0.5), "0.5"),
+        (np.array([0.5]), ["0.5"]),
+        (np.array([False, True]), [False, True]),
+        (np.array([1, "a", None], object), [1, "a", None]),
+        (pd.Series([0.5], index=["a"]), ["0.5"]),
+        (pd.Index(["a"]), ["a"]),
+        (pd.Categorical(["a"]), ["a"]),
+        (np.longdouble(0.5), "0.5"),
+        (np.array([0.5], np.longdouble), ["0.5"]),
+        ((np.float64(0.5), np.str_("a"), np.bool_(True)), ["0.5", "a", True]),
+        (MappingProxyType({"a": np.arange(2)}), {"a": [0, 1]}),
+        (2**64, str(2**64)),
+    ],
+    ids=str,
+)
+def test_arrays_series_and_scalars_of_other_libraries_are_metadata(
+    value: object, plain: object
+) -> None:
+    found = plain_metadata({"x": value})
+    assert found == {"x": plain}
+    assert json.loads(canonical_json(found)) == found
+
+
+def test_metadata_that_contain_themselves_are_refused() -> None:
+    inner: dict[str, Any] = {}
+    inner["a"] = [inner]
+    array = np.empty(1, object)
+    array[0] = array
+    for value in (inner, array):
+        with pytest.raises(BundleError, match=r"it contains itself in 'metadata\.x"):
+            plain_metadata({"x": value})
+    shared = [1]
+    assert plain_metadata({"x": [shared, shared]}) == {"x": [[1], [1]]}
+
+
+@pytest.mark.parametrize(
     ("metadata", "field"),
     [
+        ({"x": 10**5_000}, "metadata.x"),
+        ({"x": 1j}, "metadata.x"),
+        ({"x": np.clongdouble(1)}, "metadata.x"),
+        ({"x": [pd.NA]}, "metadata.x[0]"),
+        ({"x": pd.DataFrame({"a": [1]})}, "metadata.x"),
         ({"when": {"at": object()}}, "metadata.when.at"),
         ({"list": [1, {2, 3}]}, "metadata.list[1]"),
         ({"deep": {1: 2}}, "metadata.deep"),

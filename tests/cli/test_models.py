@@ -58,6 +58,7 @@ def test_a_push_names_an_alias_and_keeps_metadata(
     assert (document["version"], document["alias"], document["is_new"]) == (1, "prod", True)
     manifest = registry.manifest("fraud:prod")
     assert manifest.metadata == {"auc": "0.93", "owner": "a=b", "x": ""}
+    assert registry.version("fraud").details["metrics"] == {"auc": 0.93}
     assert (manifest.example.rtol, manifest.example.atol) == (0.5, 1e-4)
     assert run(*arguments) == 0
     assert "nothing uploaded" in output(capsys)

@@ -48,6 +48,35 @@ def test_metadata_belongs_to_the_model_and_measurements_to_the_push(registry: Re
     assert details["size_bytes"] == version.size_bytes
     assert details["pushed_by"]
     assert details["load_ms"] >= 0
+    assert details["metrics"] == {"auc": 0.5}
+
+
+def test_numbers_stay_numbers_in_the_version_record(registry: Registry) -> None:
+    metadata = {
+        "auc": np.float32(0.25),
+        "rows": np.int64(7),
+        "cv": {"mean": 0.5, "folds": [0.25, 0.75], "note": "five"},
+        "loss": float("nan"),
+        "ids": 2**60,
+        "final": True,
+        "owner": "risk",
+        "weights": np.ones(3),
+    }
+    version = push_model(
+        scaling_graph(), "fraud", example=ROWS, metadata=metadata, registry=registry
+    )
+    record = registry.version(version.pin)
+    assert record.details["metrics"] == {"auc": 0.25, "rows": 7, "cv": {"mean": 0.5}}
+    assert registry.manifest(version.pin).metadata["auc"] == "0.25"
+
+
+def test_very_many_metrics_do_not_make_the_record_unreadable(registry: Registry) -> None:
+    metadata = {f"{'metric' * 20} {i}": i / 7 for i in range(5_000)}
+    version = push_model(
+        scaling_graph(), "fraud", example=ROWS, metadata=metadata, registry=registry
+    )
+    assert 50 < len(registry.version(version.pin).details["metrics"]) < 200
+    assert len(registry.manifest(version.pin).metadata) == 5_000
 
 
 def test_a_scalar_answer_stays_a_scalar(registry: Registry) -> None:

@@ -41,12 +41,12 @@ def read_json(data: bytes, what: str) -> Field:
     return Field(document, "")
 
 
-def check_value(value: object, path: str = "", depth: int = 0) -> None:
+def check_value(value: object, path: str = "", depth: int = 0, *, floats: bool = False) -> None:
     """Refuse what another writer or reader of JSON takes for something else, or not at all.
 
     Raises:
-        BundleError: a number is no integer below 2^53, text is not Unicode, a key is not text, or
-            values are nested too deeply.
+        BundleError: a number is no integer below 2^53 and, with `floats`, no finite float; text is
+            not Unicode, a key is not text, or values are nested too deeply.
     """
     if depth > DEPTH_LIMIT:
         raise BundleError(f"nested more than {DEPTH_LIMIT} deep", field=f"{path:.80}")
@@ -55,17 +55,24 @@ def check_value(value: object, path: str = "", depth: int = 0) -> None:
             _check_text(value, path)
         case None | bool():
             pass
-        case int() if abs(value) < INTEGER_LIMIT:
+        case int() | float() if _is_exact(value, floats=floats):
             pass
         case int() | float():
             raise BundleError(f"number {_shown(value)} must be written as a string", field=path)
         case dict():
             for key, item in value.items():
                 _check_key(key, path)
-                check_value(item, f"{path}.{key}".lstrip("."), depth + 1)
+                check_value(item, f"{path}.{key}".lstrip("."), depth + 1, floats=floats)
         case list() | tuple():
             for i, item in enumerate(value):
-                check_value(item, f"{path}[{i}]", depth + 1)
+                check_value(item, f"{path}[{i}]", depth + 1, floats=floats)
+
+
+def _is_exact(number: float, *, floats: bool) -> bool:
+    """Return whether readers of JSON take a number for what it is."""
+    if isinstance(number, int):
+        return abs(number) < INTEGER_LIMIT
+    return floats and abs(number) < float("inf")
 
 
 def _check_key(key: object, path: str) -> None:

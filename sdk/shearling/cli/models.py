@@ -137,7 +137,8 @@ def _add_push(commands: Commands) -> None:
 def _push(arguments: argparse.Namespace) -> None:
     if arguments.wait and not arguments.alias:
         arguments.refuse("--wait requires --alias, since it waits for the release of that alias")
-    metadata = dict(pair.split("=", 1) for pair in arguments.metadata if "=" in pair)
+    pairs = (pair.split("=", 1) for pair in arguments.metadata if "=" in pair)
+    metadata = {key: _number_or_text(text) for key, text in pairs}
     if len(metadata) < len(arguments.metadata):
         arguments.refuse("--metadata: expected KEY=VALUE, with each key once")
 
@@ -272,6 +273,14 @@ def _diff(arguments: argparse.Namespace) -> None:
         say(str(compared))
 
 
+def _number_or_text(text: str) -> float | str:
+    """Return a decimal number as a float if it is written as Python writes it, else the text."""
+    try:
+        return float(text) if repr(float(text)) == text else text
+    except ValueError:
+        return text
+
+
 def _missing_values(role: str, spec: TensorSpec) -> str:
     """Return whether an input accepts missing values; empty if its type cannot have any."""
     if role != "input" or not spec.datatype.startswith("FP"):
@@ -297,7 +306,7 @@ def _facts(
         needed = ", ".join(environment.requirements) or "no packages"
         facts.append(("environment", f"Python {environment.python}; {needed}"))
     groups = {"options": manifest.options, "metadata": manifest.metadata, "recorded": details}
-    shown = ("format", "size_bytes", "contract")
+    shown = ("format", "size_bytes", "contract", "metrics")  # metrics are in the metadata
     return facts + [
         (group, f"{key}: {_plain(value)}")
         for group, values in groups.items()

@@ -20,6 +20,7 @@ from shearling.aliases.waiting import require_served, wait_for_release
 from shearling.bundle.canonical_json import plain_metadata
 from shearling.bundle.contract import REVISION, REVISION_FIELD
 from shearling.bundle.json_reader import check_value
+from shearling.bundle.metrics import metrics_of
 from shearling.errors import (
     BreakingChangeError,
     BundleError,
@@ -93,8 +94,9 @@ def push_model(
         allow_breaking: whether the version may break callers of the alias.
         requirements: for cloudpickle, pinned packages such as `scikit-learn==1.7.0`; by default the
             installed packages that the pickle refers to.
-        metadata: facts to store with the model, such as `{"auc": 0.93}`. They are part of the
-            manifest, so other metadata makes another version.
+        metadata: facts to store with the model, such as `{"auc": 0.93}`: texts, numbers, lists,
+            dicts, arrays and Series. They are part of the manifest, so other metadata makes another
+            version. The version's record has its numbers too, as `metrics`.
         rtol: largest relative difference between an answer and the original model's; 1e-3 by
             default.
         atol: largest absolute difference between an answer and the original model's, added to the
@@ -124,7 +126,7 @@ def push_model(
         raise RegistryError("wait=True waits until an alias is released: pass alias=... too")
     options = _Options(format=format, requirements=requirements, load=load)
     options.check()
-    facts = _metadata(metadata)
+    facts, metrics = _metadata(metadata)
     rtol, atol = _tolerance("rtol", rtol), _tolerance("atol", atol)
     target = Registry.at(registry)
     target.store.folders("models")  # raises before the conversion if the registry is unreachable
@@ -137,7 +139,9 @@ def push_model(
         verified = verify(converted, name, Path(directory), rtol=rtol, atol=atol, metadata=facts)
         manifest = verified.manifest
         _warn_of_python(manifest)
-        details = _details(manifest, verified.load_seconds, target.caller())
+        details = _details(manifest, verified.load_seconds, target.caller()) | (
+            {"metrics": metrics} if metrics else {}
+        )
         with progress(f"push {name}", manifest.size) as advance:
             published = target.publish(manifest, verified.files, details, advance)
     pin = published.version.pin
@@ -192,16 +196,17 @@ def _tolerance(field: str, value: Any) -> float:
     raise InvalidRequestError(f"{field} {value!r:.80} is not a finite number of at least 0")
 
 
-def _metadata(metadata: object) -> dict[str, Any]:
+def _metadata(metadata: object) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the metadata for the manifest, and its numbers for the version's record."""
     if metadata is None:
-        return {}
+        return {}, {}
     if not isinstance(metadata, Mapping):
         raise BundleError(
             f"{metadata!r:.80} is not a dict such as {{'auc': 0.93}}", field="metadata"
         )
     plain = plain_metadata(metadata)
     check_value({"metadata": plain})
-    return plain
+    return plain, metrics_of(metadata)
 
 
 def _save(model: Any, example: Any, options: _Options, directory: Path) -> ConvertedModel:

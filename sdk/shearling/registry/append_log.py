@@ -127,7 +127,8 @@ class Log(Generic[Record]):
             RegistryError: the record is invalid.
         """
         created = datetime.now(UTC).isoformat(timespec="milliseconds")
-        data = canonical_json({"id": secrets.token_hex(16), "created": created, **fields})
+        record = {"id": secrets.token_hex(16), "created": created, **fields}
+        data = canonical_json(record, floats=True)
         key = self._key(number)
         try:
             parse_record(data, lambda root: self._parse(number, root))
