@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from shearling.bundle.example import Tensors
     from shearling.bundle.manifest import Manifest
     from shearling.formats.base import Predictor
@@ -94,13 +96,8 @@ class LoadedModel:
             )
         try:
             outputs = self.predictor.predict(request.inputs, request.outputs)
-        except Exception as error:  # any error of the model
-            self._check_rows(request.inputs)
-            if reason := self.predictor.refusal(error):
-                raise InvalidRequestError(
-                    f"inputs: the model cannot process the values: {reason:.300}"
-                ) from error
-            raise PredictionError(f"the model failed with {type(error).__name__}") from error
+        except Exception as error:  # noqa: BLE001 - any error of the model
+            outputs = self._without_rows(request, error)
         check_outputs(request, outputs, is_csv=query.wants_csv)
         if query.wants_csv:
             return _table(request, outputs)
@@ -137,6 +134,24 @@ class LoadedModel:
         if not self.manifest.signature.independent_rows:
             facts["independent_rows"] = False
         return metadata | facts
+
+    def _without_rows(self, request: InferRequest, error: Exception) -> dict[str, NDArray[Any]]:
+        """Return the answer to a request without rows, on which the model may fail.
+
+        Raises:
+            InvalidRequestError: the model cannot process the values.
+            PredictionError: the model failed.
+        """
+        signature = self.manifest.signature
+        outputs = self.example.without_rows(request.inputs, signature, request.outputs)
+        if outputs is not None:
+            return outputs
+        self._check_rows(request.inputs)
+        if reason := self.predictor.refusal(error):
+            raise InvalidRequestError(
+                f"inputs: the model cannot process the values: {reason:.300}"
+            ) from error
+        raise PredictionError(f"the model failed with {type(error).__name__}") from error
 
     def _check_rows(self, inputs: Tensors) -> None:
         """Refuse inputs that differ in the number of rows, after the model failed on them.

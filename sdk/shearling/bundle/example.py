@@ -18,7 +18,7 @@ from shearling.tensors.dtypes import DTYPES, datatype_of
 from shearling.tensors.encoding import from_bytes, to_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -82,6 +82,27 @@ class Example:
         except (struct.error, ValueError, BundleError, InvalidRequestError) as error:
             raise BundleError(f"the example cannot be read: {error}") from error
         return cls(*groups)
+
+    def without_rows(
+        self, inputs: Tensors, signature: Signature, outputs: Sequence[str]
+    ) -> dict[str, NDArray[Any]] | None:
+        """Return the outputs for a request without rows, in the shapes of this example's outputs.
+
+        Some models fail if they get no rows.
+
+        Args:
+            inputs: the request's tensors.
+            signature: the model's inputs and outputs.
+            outputs: names of the requested outputs.
+
+        Returns:
+            Empty arrays; None if the request has rows, or an output does not have a row for each.
+        """
+        varying = [inputs[spec.name] for spec in signature.inputs if spec.shape[:1] == (-1,)]
+        by_row = {spec.name for spec in signature.outputs if spec.shape[:1] == (-1,)}
+        if not varying or any(len(array) for array in varying) or not by_row.issuperset(outputs):
+            return None
+        return {name: self.outputs[name][:0] for name in outputs}
 
     def check(self, signature: Signature) -> None:
         """Refuse an example that would not prove what a signature says.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickletools
 import re
 import sys
+from dataclasses import replace
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from shearling.bundle.manifest import Environment
 from shearling.converters.original import Original
 from shearling.errors import FormatError
 from shearling.formats.cloudpickle import ARRAY_INPUT, PINNED, PythonPredictor, as_tensor
+from shearling.formats.frames import FrameForm
+from shearling.tensors.comparison import ATOL, RTOL, compare
 from shearling.tensors.dtypes import datatype_of
 from shearling.tensors.inputs import as_array, check_strings, columns_of, is_frame, named_arrays
 from shearling.tensors.spec import Signature, TensorSpec
@@ -27,6 +30,17 @@ if TYPE_CHECKING:
 
 
 _ENTRY = "model.pkl"
+
+#: Why a loaded pickle may answer the example otherwise than the object did.
+_REQUESTED = (
+    "The pickle gets the DataFrame that a request carries: columns with their values and types, "
+    "named by strings or integers, and a new index. Put what the model reads from the index into a "
+    "column"
+)
+_STATE = (
+    "The model was only pickled and loaded again, so it keeps state that the pickle does not have, "
+    "or changes with each call: use a fixed seed and no state"
+)
 
 
 def convert(
@@ -51,24 +65,47 @@ def convert(
     data = _pickle(model)
     (directory / _ENTRY).write_bytes(data)
     takes, inputs = _inputs(example)
+    form = FrameForm(names=tuple(inputs))
+    if takes == "frame":
+        form = FrameForm.of(example, inputs)
+    predictor = PythonPredictor(model, takes, form)
     try:
-        outputs = PythonPredictor(model, takes).answers(inputs)
+        # A request carries arrays, not lists, and no more of a DataFrame than its form.
+        expected = predictor.answers_to(example) if takes == "frame" else predictor.answers(inputs)
     except FormatError:
         raise
     except Exception as error:  # models raise errors of any class
         raise FormatError(f"the model fails on the example: {error!r}") from error
     rows = next(iter(inputs.values())).shape[:1]
-    specs = _specs(inputs, rows)
+    specs = tuple(
+        replace(spec, categories=(tuple(form.categories[spec.name]),))
+        if spec.name in form.categories
+        else spec
+        for spec in _specs(inputs, rows)
+    )
     columns = columns_of(example, specs)
+
+    def advice(given: Tensors | Exception) -> str:
+        """Return why the loaded pickle answered the example otherwise."""
+        try:
+            requested = predictor.answers(inputs)
+        except Exception as error:  # noqa: BLE001 - models raise errors of any class
+            return f"{_REQUESTED} ({error!r:.100})" if isinstance(given, Exception) else _STATE
+        is_same = (
+            not isinstance(given, Exception)
+            and not compare(requested, given, rtol=RTOL, atol=ATOL).problem
+        )
+        return _REQUESTED if is_same else _STATE
+
     return ConvertedModel(
         format="cloudpickle",
         entry=_ENTRY,
         files={_ENTRY: directory / _ENTRY},
-        signature=Signature(inputs=specs, outputs=_specs(outputs, rows)),
+        signature=Signature(inputs=specs, outputs=_specs(expected, rows)),
         inputs=inputs,
-        expected=outputs,
-        original=Original(rows=inputs, answer=PythonPredictor(model, takes).answers),
-        options={"takes": takes} | ({"columns": columns} if columns else {}),
+        expected=expected,
+        original=Original(kind="object", rows=inputs, answer=predictor.answers, advice=advice),
+        options={"takes": takes} | form.options() | ({"columns": columns} if columns else {}),
         environment=_environment(data, requirements),
     )
 

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from shearling.bundle.digests import describe
+from shearling.converters.onnx_parts import nodes_of, tensors_of
+from shearling.converters.onnx_reference import check_repeatable, open_reference
 from shearling.errors import FormatError
-from shearling.formats.onnx import OnnxPredictor, open_session
+from shearling.formats.onnx import open_session
 from shearling.tensors.spec import Signature, TensorSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     import onnx
     import onnxruntime
@@ -75,18 +77,18 @@ def convert(
     source = model if isinstance(model, str | Path) else _write(model, directory / "original.onnx")
     if not Path(source).is_file():
         raise FormatError(f"model: file {source} does not exist")
-    # Without optimisations, so that an error of an optimisation is found too.
-    session = open_session(Path(source), None, optimize=False)
-    inputs = _specs(session.get_inputs(), "input")
-    outputs = _specs(session.get_outputs(), "output")
+    reference = open_reference(Path(source), directory)
+    inputs = _specs(reference.inputs, "input")
+    outputs = _specs(reference.outputs, "output")
     columns = columns_of(example, inputs)
     tensors = to_tensors(example, inputs, columns)
     names = [spec.name for spec in outputs]
     try:
-        expected = OnnxPredictor(session).predict(tensors, names)
+        expected = reference.predict(tensors, names)
     except Exception as error:  # ONNX Runtime's errors have no common base class
         raise FormatError(f"the model fails on the example: {error}") from error
-    entry, files = _optimise(Path(source), directory)
+    entry, files = _optimise(reference.graph, directory)
+    check_repeatable(entry)
     return ConvertedModel(
         format="onnx",
         entry=_ENTRY,
@@ -97,8 +99,9 @@ def convert(
         inputs=tensors,
         expected=expected,
         original=Original(
+            kind="graph",
             rows=tensors,
-            answer=lambda rows: OnnxPredictor(session).predict(to_tensors(rows, inputs), names),
+            answer=lambda rows: reference.predict(to_tensors(rows, inputs), names),
         ),
         options={
             "ir": entry.ir_version,
@@ -121,16 +124,17 @@ def _optimise(source: Path, directory: Path) -> tuple[onnx.ModelProto, dict[str,
             "optimized_model_external_initializers_file_name": _WEIGHTS,
             "optimized_model_external_initializers_min_size_in_bytes": "1024",
         }
-    open_session(source, None, entries, optimized=graph_path)
+    session = open_session(source, None, entries, optimized=graph_path)
     graph = onnx.load(str(graph_path), load_external_data=False)
     _drop_unused_opsets(graph)
+    _drop_shared_inputs(graph, {node.name for node in session.get_inputs()})
     files = {_ENTRY: graph_path}
     weights = directory / _WEIGHTS
     if weights.exists() and weights.stat().st_size:
         with weights.open("rb") as stream:
             name = describe(_WEIGHTS, stream).hex
         weights = weights.rename(directory / name)
-        for tensor in _tensors(graph):
+        for tensor in tensors_of(graph):
             for entry in tensor.external_data:
                 if entry.key == "location":
                     entry.value = name
@@ -145,12 +149,12 @@ def _is_packing_better(graph: onnx.ModelProto) -> bool:
 
     float_bytes = sum(
         4 * math.prod(tensor.dims)
-        for tensor in _tensors(graph)
+        for tensor in tensors_of(graph)
         if tensor.data_type == onnx.TensorProto.FLOAT
     )
     if float_bytes < MAPPED_BYTES:
         return True
-    return any(word in node.op_type for node in _nodes(graph) for word in _QUANTISED)
+    return any(word in node.op_type for node in nodes_of(graph) for word in _QUANTISED)
 
 
 def _bytes_of(source: Path) -> int:
@@ -161,7 +165,7 @@ def _bytes_of(source: Path) -> int:
     graph = onnx.load(str(source), load_external_data=False)
     external_files = {
         ExternalDataInfo(tensor).location
-        for tensor in _tensors(graph)
+        for tensor in tensors_of(graph)
         if tensor.data_location == onnx.TensorProto.EXTERNAL
     }
     sizes = ((source.parent / name).stat().st_size for name in external_files)
@@ -221,12 +225,28 @@ def _opsets(graph: onnx.ModelProto) -> dict[str, int]:
     return {opset.domain or "ai.onnx": opset.version for opset in graph.opset_import}
 
 
+def _drop_shared_inputs(graph: onnx.ModelProto, names: set[str]) -> None:
+    """Drop inputs that stood for weights which ONNX Runtime replaced by equal ones.
+
+    In old graphs all weights are inputs too, with the weight as the default.
+
+    Args:
+        graph: the optimised graph, edited in place.
+        names: names of the inputs that are no weights.
+    """
+    names = names | {tensor.name for tensor in graph.graph.initializer}
+    kept = [value for value in graph.graph.input if value.name in names]
+    if len(kept) < len(graph.graph.input):
+        del graph.graph.input[:]
+        graph.graph.input.extend(kept)
+
+
 def _drop_unused_opsets(graph: onnx.ModelProto) -> None:
     """Drop opset imports that no node uses.
 
     ONNX Runtime imports every opset that it knows, and an older version may not know them all.
     """
-    used = {node.domain for node in _nodes(graph)}
+    used = {node.domain for node in nodes_of(graph)}
     # Sorted, so that the same model gives the same bundle in every process.
     opsets = sorted(
         (opset for opset in graph.opset_import if opset.domain in used), key=attrgetter("domain")
@@ -234,39 +254,3 @@ def _drop_unused_opsets(graph: onnx.ModelProto) -> None:
     if opsets:  # a graph without nodes still needs one import
         del graph.opset_import[:]
         graph.opset_import.extend(opsets)
-
-
-def _nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
-    """Yield the nodes of a graph, its functions and its subgraphs (If, Loop, Scan)."""
-    bodies: list[onnx.GraphProto | onnx.FunctionProto] = [*_graphs(model), *model.functions]
-    for body in bodies:
-        yield from body.node
-
-
-def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Yield the tensors in all initializers and attributes of a model."""
-    for graph in _graphs(model):
-        yield from graph.initializer
-        for sparse in graph.sparse_initializer:
-            yield from (sparse.values, sparse.indices)
-    for node in _nodes(model):
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
-
-
-def _graphs(model: onnx.ModelProto) -> list[onnx.GraphProto]:
-    """Return a model's graph and all subgraphs of its nodes and functions."""
-    graphs = [model.graph]
-    pending: list[onnx.GraphProto | onnx.FunctionProto] = [model.graph, *model.functions]
-    while pending:
-        inner = [
-            graph
-            for node in pending.pop().node
-            for attribute in node.attribute
-            for graph in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs)
-        ]
-        graphs += inner
-        pending += inner
-    return graphs

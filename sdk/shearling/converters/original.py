@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -30,14 +30,17 @@ class Original:
         margin: returns, in the shape of `label`, how far the chosen class is ahead of the next one
             in the scores that the model ranks its classes by, relative to the best score if that is
             above 1: 0 where they tie. None if the model has no such scores.
+        kind: what was pushed. Another library's `estimator` was converted, while a `graph` and a
+            pickled `object` are served as they are.
         advice: returns what explains that the loaded model answers the example differently, and
-            what to do. None if the model was converted: rounding explains some differences then.
+            what to do. None if only rounding may explain it.
     """
 
     rows: Tensors
     answer: Callable[[Tensors], Tensors]
     margin: Callable[[Tensors], NDArray[Any]] | None = None
-    advice: Callable[[Any], str] | None = None
+    kind: Literal["estimator", "graph", "object"] = "estimator"
+    advice: Callable[[Tensors | Exception], str] | None = None
 
 
 def example_values(example: Any, name: str | None) -> dict[str, NDArray[Any]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shearling.errors import EnvironmentMismatchError, FormatError
+from shearling.formats.frames import FrameForm
 from shearling.tensors.dtypes import datatype_of
 from shearling.tensors.inputs import named_arrays
 
@@ -35,11 +36,13 @@ class PythonPredictor:
         model: the object or callable.
         takes: form of its argument: "array" (a single array), "frame" (a DataFrame) or "tensors" (a
             dict of arrays).
+        form: the form of the DataFrame.
     """
 
-    def __init__(self, model: Any, takes: str) -> None:
+    def __init__(self, model: Any, takes: str, form: FrameForm) -> None:
         self._model = model
         self._takes = takes
+        self._form = form
 
     def predict(self, inputs: Tensors, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Return the named outputs for inputs that match the signature."""
@@ -57,9 +60,11 @@ class PythonPredictor:
         if self._takes == "array":
             value = inputs[ARRAY_INPUT]
         elif self._takes == "frame":
-            import pandas as pd
+            value = self._form.frame(inputs)
+        return self.answers_to(value)
 
-            value = pd.DataFrame({name: array.ravel() for name, array in inputs.items()})
+    def answers_to(self, value: Any) -> dict[str, NDArray[Any]]:
+        """Return all outputs for an argument in the form that the model takes."""
         predict = getattr(self._model, "predict", self._model)
         result = predict(value)
         if hasattr(self._model, "predict_proba"):
@@ -90,7 +95,8 @@ def load(manifest: Manifest, directory: Path, settings: LoadSettings) -> PythonP
         raise FormatError(
             f"the pickle cannot be loaded: {type(error).__name__}: {error}"
         ) from error
-    return PythonPredictor(model, str(manifest.options.get("takes", "array")))
+    takes = str(manifest.options.get("takes", "array"))
+    return PythonPredictor(model, takes, FrameForm.from_manifest(manifest))
 
 
 def _named(result: Any) -> dict[str, NDArray[Any]]:

@@ -257,6 +257,7 @@ def _clash(expected: Answers, given: Answers) -> str:
     ):
         return ""
     if isinstance(expected, Exception):
-        reason = f"{type(expected).__name__}: {expected}"
+        cause = expected.__cause__ or expected
+        reason = f"{type(cause).__name__}: {cause}"
         return f"the original raises {reason:.{_SHOWN}}, but the converted model answers"
     return f"the original answers, but the converted model fails: {given!s:.{_SHOWN}}"

@@ -106,12 +106,15 @@ def _is_answered_otherwise(both: BothModels, column: Column, outcome: Outcome) -
         return False  # numbers rather than categories
     if outcome.problem:
         return not both.are_rounded(outcome)
-    return isinstance(outcome.given, Exception) and not both.predictor.refusal(outcome.given)
+    if both.original.kind == "estimator":
+        return isinstance(outcome.given, Exception)  # no request should reach such an error
+    return False  # the served model fails as the original does
 
 
 def _reason(outcome: Outcome) -> str:
     if isinstance(outcome.expected, Exception) and isinstance(outcome.given, Exception):
-        return f"both models fail, the original with {outcome.expected!r:.{_SHOWN}}"
+        cause = outcome.expected.__cause__ or outcome.expected
+        return f"both models fail, the original with {cause!r:.{_SHOWN}}"
     return f"{outcome.problem}, for the row {outcome.row}"
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shearling.bundle.example import Example
 from shearling.errors import FormatError
 from shearling.formats.base import LoadSettings, load_bundle
 from shearling.progress import progress
@@ -35,6 +36,7 @@ class LoadedModel:
     pin: Pin
     manifest: Manifest
     _predictor: Predictor
+    _directory: Path
 
     @property
     def signature(self) -> Signature:
@@ -51,7 +53,16 @@ class LoadedModel:
             InvalidRequestError: the value does not fit the signature.
         """
         inputs = to_tensors(value, self.signature.inputs, self.manifest.options.get("columns", ()))
-        return self._predictor.predict(inputs, [spec.name for spec in self.signature.outputs])
+        names = self.signature.output_names
+        try:
+            return self._predictor.predict(inputs, names)
+        except Exception:
+            file = self.manifest.file(self.manifest.example.path)
+            example = Example.from_bytes((self._directory / file.hex).read_bytes())
+            answer = example.without_rows(inputs, self.signature, names)
+            if answer is None:
+                raise
+            return answer
 
     def __repr__(self) -> str:
         inputs = ", ".join(map(str, self.signature.inputs))
@@ -94,7 +105,7 @@ def load_model(
         with progress(f"fetch {ref}", manifest.size) as advance:
             source.fetch(manifest, directory, advance)
     settings = LoadSettings(allow_pickle=allow_pickle)
-    return LoadedModel(pin, manifest, load_bundle(manifest, directory, settings))
+    return LoadedModel(pin, manifest, load_bundle(manifest, directory, settings), directory)
 
 
 def cache_directory() -> Path:

@@ -192,7 +192,7 @@ def unlike(rows: Tensors, specs: Sequence[TensorSpec], limit: int) -> Iterator[P
     signed = columns(rows, specs, "fi")
     numbers = columns(rows, specs, "fiu")
     kinds: list[tuple[str, list[Column], Callable[[NDArray[Any]], Any]]] = [
-        ("have zeros", numbers, lambda values: values * 0),
+        ("have zeros", numbers, np.zeros_like),
         ("have numbers of the other sign", signed, lambda values: -values),
         ("have small numbers", floats, lambda values: values * _SMALL),
         (
@@ -203,7 +203,7 @@ def unlike(rows: Tensors, specs: Sequence[TensorSpec], limit: int) -> Iterator[P
         (
             "have large negative numbers",
             floats,
-            lambda values: values * 0 - _LARGE * _largest(values),
+            lambda values: np.full(values.shape, -_LARGE * _largest(values)),
         ),
         ("have equal numbers", floats, lambda values: np.ones(values.shape)),
     ]

@@ -133,8 +133,10 @@ def _answers_to_example(both: BothModels, converted: ConvertedModel) -> Tensors:
     try:
         return both.predictor.predict(converted.inputs, both.signature.output_names)
     except Exception as error:  # models raise errors of any class
+        advice = converted.original.advice
         raise FormatError(
-            f"the converted model fails on the example: {error!s:.300}. Nothing was published"
+            f"the converted model fails on the example: {error!r:.300}. Nothing was published. "
+            f"{advice(error) if advice else ''}".strip()
         ) from error
 
 
