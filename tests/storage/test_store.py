@@ -9,25 +9,29 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from shearling.bundle.digests import CHUNK_BYTES, Descriptor, describe
-from shearling.errors import IntegrityError, StoreError
+from shearling.errors import IntegrityError, RegistryError, StoreError
 from shearling.registry.append_log import create
 from shearling.registry.registry import Registry
 from shearling.storage.blobs import blob_key
 from shearling.storage.proving import put_blob
 from shearling.storage.store import Store, open_store
+from shearling.storage.uris import DirectoryPlace, parse_uri
 from tests.embedded_aws import EmbeddedAws
+from tests.support.attack import attack
 from tests.support.bundles import scaling_bundle
 from tests.support.faulty_s3 import Fault, FaultyS3
 from tests.support.logs import append, plain_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 ALL_FAULTS: tuple[Fault, ...] = (500, 503, 409, "reset")
 
@@ -395,11 +399,82 @@ def test_an_error_message_of_s3_is_passed_on_in_one_line(faulty: tuple[FaultyS3,
 
 
 @pytest.mark.parametrize(
-    "uri", ["s3://", "s3:///prefix", "gs://bucket", "https://bucket.s3.amazonaws.com", "file://"]
+    "uri",
+    [
+        "",
+        "s3://",
+        "s3:///prefix",
+        "s3:bucket",
+        "gs://bucket",
+        "https://bucket.s3.amazonaws.com",
+        "file://",
+        "file:",
+        "memory:name",
+    ],
 )
 def test_an_invalid_uri_lists_the_valid_forms(uri: str) -> None:
     with pytest.raises(StoreError, match="expected s3://bucket/prefix, a directory, or memory://"):
         open_store(uri)
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("./client\n", "has a line break"),
+        ("./cli\nent", "has a line break"),
+        ("s3://bucket/a\tb", "has a line break"),
+        ("memory://a\0", "has a line break"),
+        ("s3://[x", r"'\[x' is not the name of a bucket"),
+        ("s3://me@bucket/x", "'me@bucket' is not the name of a bucket"),
+        ("s3://bucket:443/x", "'bucket:443' is not the name of a bucket"),
+        ("s3://bucket?region=x/y", r"'bucket\?region=x' is not the name of a bucket"),
+        ("s3://bucket#1", "'bucket#1' is not the name of a bucket"),
+        ("s3://bucket/a//b", "a part of the prefix is empty"),
+        ("s3://bucket/a/../b", "a part of the prefix is empty"),
+        ("file://client/1", "'client' is read as a host"),
+        ("~nobody-has-this-name/x", "cannot use '~nobody"),
+    ],
+)
+def test_a_uri_of_which_a_part_would_be_dropped_is_refused(uri: str, message: str) -> None:
+    with pytest.raises(StoreError, match=message):
+        open_store(uri)
+
+
+@pytest.mark.parametrize(
+    "names", [("client#1", "client#2", "client"), ("a?1", "a?2"), ("a%41", "aA")]
+)
+@pytest.mark.parametrize("form", ["relative", "absolute", "file"])
+def test_names_that_are_not_the_same_are_not_the_same_directory(
+    names: tuple[str, ...], form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    starts = {"relative": "./", "absolute": f"{tmp_path}/", "file": f"file://{tmp_path}/"}
+    for name in names:
+        told = name.replace("%", "%25") if form == "file" else name
+        store = open_store(starts[form] + told)
+        assert store.create("who", name.encode())
+        assert (tmp_path / name / "who").read_text() == name
+        assert open_store(store.uri).read("who") == name.encode()
+
+
+@pytest.mark.parametrize("form", ["memory://{}", "s3://bucket/{}"])
+def test_names_that_are_not_the_same_are_not_the_same_store(form: str) -> None:
+    places = {str(parse_uri(form.format(name))) for name in ("a#1", "a#2", "a?1", "a/b", "a[", "a")}
+    assert len(places) == 6
+
+
+def test_what_is_no_path_is_no_registry() -> None:
+    for value in (b"registry", 7, ["registry"]):
+        with pytest.raises(RegistryError, match="expected s3://bucket/prefix, a directory"):
+            Registry(value)  # type: ignore[arg-type]
+
+
+@settings(max_examples=attack(100))
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/"), min_size=1))
+def test_the_uri_of_a_directory_is_read_back_as_that_directory(name: str) -> None:
+    place = parse_uri(f"/registries/{name}")
+    assert place == DirectoryPlace(Path("/registries", name))
+    assert parse_uri(str(place)) == place
 
 
 def test_a_directory_that_cannot_be_created_is_an_error_of_one_line(tmp_path: Path) -> None:

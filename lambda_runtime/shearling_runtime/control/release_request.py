@@ -7,12 +7,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_plus, urlsplit
+from urllib.parse import unquote_plus
 
 from shearling.errors import ReleaseError
 from shearling.refs import is_alias, is_model
 from shearling.release.staging import Staging
 from shearling.release.trigger import Trigger
+from shearling.storage.uris import S3Place, parse_uri
 from shearling_runtime.control.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -151,6 +152,5 @@ def _named_by(key: str, prefix: str) -> tuple[str, str]:
 
 def prefix_of(uri: str) -> str:
     """Return the prefix of a registry's keys in its bucket, with the slash at its end."""
-    parts = urlsplit(uri)
-    prefix = parts.path.strip("/") if parts.scheme == "s3" else ""
-    return f"{prefix}/" if prefix else ""
+    place = parse_uri(uri)
+    return f"{place.prefix}/" if isinstance(place, S3Place) and place.prefix else ""

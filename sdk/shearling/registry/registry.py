@@ -43,6 +43,14 @@ def naming_verify(pin: Pin) -> Iterator[None]:
         raise error.advised(f"`shearling verify {pin}` tells which blobs are wrong") from error
 
 
+def _text(uri: object) -> str:
+    if isinstance(uri, str | os.PathLike) and isinstance(name := os.fspath(uri), str):
+        return name
+    raise RegistryError(
+        f"registry {uri!r:.80}: expected s3://bucket/prefix, a directory, or memory://name"
+    )
+
+
 class Registry:
     """A registry of models.
 
@@ -60,7 +68,7 @@ class Registry:
         self, uri: str | os.PathLike[str] | None = None, *, store: Store | None = None
     ) -> None:
         if store is None:
-            name = os.fspath(uri or os.environ.get(REGISTRY_VARIABLE, ""))
+            name = _text(uri or os.environ.get(REGISTRY_VARIABLE, ""))
             if not name:
                 raise RegistryError(
                     f"no registry: pass registry=..., or set {REGISTRY_VARIABLE} to a directory or "

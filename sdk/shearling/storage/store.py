@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore import exceptions
@@ -17,9 +15,11 @@ from shearling.bundle.digests import CHUNK_BYTES, Proof
 from shearling.errors import IntegrityError, StoreError
 from shearling.storage.s3 import s3_configuration
 from shearling.storage.s3_objects import PARALLEL_PARTS, S3Objects, store_error
+from shearling.storage.uris import DirectoryPlace, MemoryPlace, S3Place, parse_uri
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
     from obstore.store import ObjectStore
 
@@ -318,23 +318,17 @@ def open_store(uri: str) -> Store:
         StoreError: the URI has another form, the directory cannot be used, or there are no AWS
             credentials.
     """
-    parts = urlsplit(uri)
-    if parts.scheme == "s3" and parts.netloc:
-        bucket, prefix = parts.netloc, parts.path.strip("/")
-        return Store(_s3(bucket, prefix), uri.rstrip("/"), S3Objects(bucket, prefix))
-    if parts.scheme == "memory":
-        return Store(_MEMORIES.setdefault(parts.netloc, MemoryStore()), uri)
-    if parts.scheme in ("", "file") and parts.path:
-        directory = (
-            Path(unquote(parts.path) if parts.scheme else parts.path).expanduser().absolute()
-        )
-        try:
-            return Store(LocalStore(directory, mkdir=True), f"file://{directory}")
-        except (exceptions.BaseError, OSError) as error:
-            raise StoreError(f"cannot use {directory} as a registry: {error}") from error
-    raise StoreError(
-        f"registry {uri!r}: expected s3://bucket/prefix, a directory, or memory://name"
-    )
+    place = parse_uri(uri)
+    match place:
+        case S3Place(bucket, prefix):
+            return Store(_s3(bucket, prefix), str(place), S3Objects(bucket, prefix))
+        case MemoryPlace(name):
+            return Store(_MEMORIES.setdefault(name, MemoryStore()), str(place))
+        case DirectoryPlace(directory):
+            try:
+                return Store(LocalStore(directory, mkdir=True), str(place))
+            except (exceptions.BaseError, OSError) as error:
+                raise StoreError(f"cannot use {directory} as a registry: {error}") from error
 
 
 def _s3(bucket: str, prefix: str) -> S3Store:
