@@ -6,11 +6,17 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
+import pandas as pd
 import pytest
+from onnx import TensorProto, helper
 
 from shearling.bundle.digests import digest_of
+from shearling.bundle.example import Example
+from shearling.models.load import load_model
 from shearling.models.push import push_model
 from shearling.registry.registry import Registry
+from shearling.storage.blobs import blob_key
 from tests.support.bundles import ROWS, scaling_graph
 from tests.support.cli import PYTHON, error, output, push_pickle, run, write
 
@@ -79,6 +85,74 @@ def test_strings_and_gaps_of_a_csv_file_become_inputs_of_their_own(
     assert tensors["age"].tolist() == [[1], [3]]
     assert tensors["city"].tolist() == [["Ulm"], ["Köln"]]
     np.testing.assert_array_equal(tensors["size"], np.array([[2.5], [np.nan]], np.float32))
+
+
+def text_graph(*names: str) -> bytes:
+    """A graph that returns its inputs of texts."""
+
+    def value(name: str) -> onnx.ValueInfoProto:
+        return helper.make_tensor_value_info(name, TensorProto.STRING, ["rows", 1])
+
+    graph = helper.make_graph(
+        [helper.make_node("Identity", [name], [f"{name}_out"]) for name in names],
+        "texts",
+        [value(name) for name in names],
+        [value(f"{name}_out") for name in names],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(model.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (["zip"], "zip\n01234\n00501\n"),
+        (["zip"], "01234\n00501\n"),
+        (["zip"], ",zip\n0,01234\n1,00501\n"),
+        (["zip", "phone"], "phone,zip\n1_000,01234\n1e3,00501\n"),
+        (["zip", "phone"], ",zip,phone\n0,01234,1_000\n1,00501,1e3\n"),
+    ],
+)
+def test_a_csv_example_is_read_as_the_graph_states(
+    names: list[str], text: str, registry: Registry, tmp_path: Path
+) -> None:
+    graph = tmp_path / "texts.onnx"
+    graph.write_bytes(text_graph(*names))
+    rows = write(tmp_path / "rows.csv", text)
+    assert run("push", str(graph), "--name", "texts", "--example", rows) == 0
+    answers = load_model("texts", registry=registry).predict(
+        {name: [["01234"], ["00501"]] for name in names}
+    )
+    assert answers["zip_out"].ravel().tolist() == ["01234", "00501"]
+    example = example_of(registry, "texts")
+    assert example.inputs["zip"].ravel().tolist() == ["01234", "00501"]
+    if "phone" in names:
+        assert example.inputs["phone"].ravel().tolist() == ["1_000", "1e3"]
+
+
+def example_of(registry: Registry, model: str) -> Example:
+    manifest = registry.manifest(model)
+    data = registry.store.read(blob_key(manifest.file(manifest.example.path).hex))
+    return Example.from_bytes(data or b"")
+
+
+def test_a_csv_example_may_be_the_frame_as_pandas_writes_it(
+    registry: Registry, graph: str, tmp_path: Path
+) -> None:
+    frame = pd.DataFrame({"vip": [True, False, True], "age": [41, 23, 35]})
+    rows = write(tmp_path / "rows.csv", frame.to_csv())
+    assert run("push", graph, "--name", "fraud", "--example", rows) == 0
+    assert registry.manifest("fraud").options["columns"] == ["vip", "age"]
+    assert example_of(registry, "fraud").inputs["X"].tolist() == [[1, 41], [0, 23], [1, 35]]
+
+
+def test_a_csv_example_that_does_not_fit_is_refused_with_its_row_and_column(
+    graph: str, registry: Registry, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    rows = write(tmp_path / "rows.csv", "vip,age\n1,2\nyes,3\n")
+    assert run("push", graph, "--name", "fraud", "--example", rows) == 1
+    assert "rows.csv: row 3, column 'vip': 'yes' is not FP32" in error(capsys)
+    assert registry.models() == []
 
 
 @pytest.mark.parametrize(

@@ -275,7 +275,10 @@ def test_a_model_whose_inputs_are_not_columns_refuses_a_table() -> None:
         ("UINT64", [str(2**64 - 1), "0"], [2**64 - 1, 0]),
         ("INT64", ["2.0", "-7.0"], [2, -7]),
         ("FP64", ["0.1", "-1e300"], [0.1, -1e300]),
-        ("BYTES", ["", "x"], ["", "x"]),
+        ("BYTES", ["", "x", "True"], ["", "x", "True"]),
+        ("FP32", ["True", "false", "2.5"], [1, 0, 2.5]),
+        ("INT64", ["TRUE", "False", "7"], [1, 0, 7]),
+        ("BOOL", ["1.0", "0.0", "True"], [True, False, True]),
     ],
 )
 def test_a_cell_is_read_as_its_inputs_datatype(
@@ -289,12 +292,66 @@ def test_a_cell_is_read_as_its_inputs_datatype(
 
 @pytest.mark.parametrize(
     ("datatype", "cell"),
-    [("UINT8", "256"), ("INT8", "1.5"), ("INT8", "inf"), ("BOOL", "2"), ("INT64", "")],
+    [
+        ("UINT8", "256"),
+        ("INT8", "1.5"),
+        ("INT8", "inf"),
+        ("BOOL", "2"),
+        ("INT64", ""),
+        ("INT64", "yes"),
+        ("FP32", "yes"),
+    ],
 )
 def test_a_cell_that_is_not_of_its_inputs_datatype_is_refused(datatype: str, cell: str) -> None:
     spec = TensorSpec(name="X", datatype=datatype, shape=(-1,))
     with pytest.raises(InvalidRequestError, match=f"is not {datatype}"):
         parse_csv(f'X\n1\n"{cell}"\n', Signature(inputs=(spec,), outputs=(spec,)))
+
+
+PUSHED = pd.DataFrame({"age": [41, 23], "vip": [True, False], "share": [0.5, None]}, index=[7, 9])
+MATRIX = TensorSpec(name="X", datatype="FP64", shape=(-1, 3))
+
+
+@pytest.mark.parametrize("index", [True, False])
+@pytest.mark.parametrize(
+    "specs",
+    [
+        (MATRIX,),
+        (
+            TensorSpec(name="age", datatype="INT64", shape=(-1, 1)),
+            TensorSpec(name="vip", datatype="BOOL", shape=(-1,)),
+            TensorSpec(name="share", datatype="FP32", shape=(-1, 1)),
+        ),
+    ],
+    ids=["matrix", "inputs"],
+)
+def test_the_csv_of_the_pushed_frame_is_accepted(
+    specs: tuple[TensorSpec, ...], *, index: bool
+) -> None:
+    columns = list(PUSHED.columns) if len(specs) == 1 else []
+    request = parse_csv(PUSHED.to_csv(index=index), Signature(inputs=specs, outputs=specs), columns)
+    found = np.column_stack([array.astype(float) for array in request.inputs.values()])
+    np.testing.assert_array_equal(found, [[41, 1, 0.5], [23, 0, np.nan]])
+
+
+def test_the_csv_of_a_frame_without_names_is_accepted() -> None:
+    rows = np.array([[1, 2, 3], [4, 5, 6.5]])
+    request = parse_csv(pd.DataFrame(rows).to_csv(), Signature(inputs=(MATRIX,), outputs=(MATRIX,)))
+    np.testing.assert_array_equal(request.inputs["X"], rows)
+
+
+def test_an_index_with_a_name_is_a_column_that_the_model_does_not_know() -> None:
+    signature = Signature(inputs=(MATRIX,), outputs=(MATRIX,))
+    with pytest.raises(InvalidRequestError, match="column 'id' is unknown"):
+        parse_csv(PUSHED.to_csv(index_label="id"), signature, list(PUSHED.columns))
+
+
+def test_a_column_without_a_name_that_the_model_was_pushed_with_is_no_index() -> None:
+    columns = ["", "vip", "share"]
+    request = parse_csv(
+        ",vip,share\n41,1,2\n", Signature(inputs=(MATRIX,), outputs=(MATRIX,)), columns
+    )
+    assert request.inputs["X"].tolist() == [[41, 1, 2]]
 
 
 def test_an_output_without_a_row_for_each_of_the_request_is_refused_as_a_table() -> None:

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from shearling.errors import InvalidRequestError
-from shearling.protocol.csv_rows import are_names, read_rows
+from shearling.protocol.csv_rows import are_names, parse_csv, read_rows, without_index
 from shearling.tensors.dtypes import DTYPES
+from shearling.tensors.spec import Signature
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from shearling.tensors.spec import TensorSpec
+
+#: A cell whose zeros or underscores would be lost in a number.
+_CODE = re.compile(r"0[0-9]|[0-9]+_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +46,21 @@ class Frame:
         return np.column_stack(list(self.arrays.values()))
 
 
-def read_data(path: Path) -> Any:
+def read_data(path: Path, specs: tuple[TensorSpec, ...] = ()) -> Any:
     """Return the rows of a file, in a form that `to_tensors` accepts.
 
     Args:
         path: `.npy` (an array), `.npz` (an array for each input), `.csv` (a column for each input,
             or the columns of the only input), or `.json`: rows, an object with a list for each
             input, or a request of the Open Inference Protocol.
+        specs: the inputs of the model, if they are known: a CSV file has no types of its own.
 
     Raises:
         InvalidRequestError: the file type is unknown, or the content is invalid.
         OSError: the file cannot be read.
     """
+    if path.suffix.lower() == ".csv" and specs:
+        return _read_typed_csv(path, specs)
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise InvalidRequestError(
@@ -70,6 +80,32 @@ def read_csv(path: Path) -> Frame | NDArray[Any]:
     columns = [_column(cells) for cells in zip(*rows[has_names:], strict=True)]
     frame = Frame(dict(zip(names, columns, strict=True)))
     return frame if has_names else frame.to_numpy()
+
+
+def _read_typed_csv(
+    path: Path, specs: tuple[TensorSpec, ...]
+) -> Frame | Mapping[str, NDArray[Any]]:
+    """Return the columns of a CSV file as the inputs' datatypes say.
+
+    A single input takes its columns' names from the first line, if that has names.
+    """
+    text = text_of(path.read_bytes(), str(path))
+    rows = read_rows(io.StringIO(text, newline=""), str(path))
+    has_names = bool(rows) and are_names(rows[0])
+    if len(rows) == has_names:
+        raise InvalidRequestError(f"{path} has no rows")
+    columns = without_index(rows[0], specs[0]) if has_names and len(specs) == 1 else []
+    request = parse_csv(
+        text,
+        Signature(inputs=specs, outputs=()),
+        columns,
+        has_names=bool(columns) or None,
+        place=str(path),
+    )
+    if not columns:
+        return request.inputs
+    (array,) = request.inputs.values()
+    return Frame(dict(zip(columns, array.reshape(len(array), -1).T, strict=True)))
 
 
 def text_of(data: bytes, place: str) -> str:
@@ -156,7 +192,12 @@ def _tensor(tensor: Mapping[str, Any]) -> NDArray[Any]:
 
 
 def _column(cells: Sequence[str]) -> NDArray[Any]:
-    """Return integers, or else floats with NaN for an empty cell, or else strings."""
+    """Return integers, or else floats with NaN for an empty cell, or else strings.
+
+    Codes such as 01234 are strings.
+    """
+    if any(_CODE.match(cell) for cell in cells):
+        return np.array(cells, object)
     for kind in (int, float):
         try:
             return np.array([kind(cell or "nan") for cell in cells])

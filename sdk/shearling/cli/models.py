@@ -143,12 +143,13 @@ def _push(arguments: argparse.Namespace) -> None:
         arguments.refuse("--metadata: expected KEY=VALUE, with each key once")
 
     from shearling.cli.data import read_data
+    from shearling.converters.onnx_inputs import stated_inputs
     from shearling.models.push import push_model
 
     pushed = push_model(
         arguments.file,
         arguments.name,
-        example=read_data(arguments.example),
+        example=read_data(arguments.example, stated_inputs(Path(arguments.file))),
         alias=arguments.alias,
         wait=arguments.wait,
         allow_breaking=arguments.allow_breaking,

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 #: Characters that a cell contains only in quotes.
 _SPECIAL = re.compile('[",\r\n]')
 
-_TRUTH = {"true": True, "1": True, "false": False, "0": False}
+#: pandas writes a column of truths as words, whatever the model makes of it.
+_WORDS = {"true": True, "false": False}
+_TRUTH = _WORDS | {"1": True, "0": False, "1.0": True, "0.0": False}
 
 
 def read_cells(cells: Sequence[str], datatype: str) -> NDArray[Any]:
@@ -55,14 +57,17 @@ def read_cells(cells: Sequence[str], datatype: str) -> NDArray[Any]:
 
 
 def _float(cell: str) -> float:
-    return float(cell or "nan")
+    try:
+        return float(cell or "nan")
+    except ValueError:
+        return float(_WORDS[cell.strip().lower()])
 
 
 def _integer(cell: str) -> int:
     try:
         return int(cell)
     except ValueError:  # pandas writes integers as 2.0 if the column ever had a missing value
-        number = float(cell)
+        number = _float(cell)
     if not number.is_integer() or abs(number) >= EXACT:
         raise ValueError(cell)
     return int(number)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from shearling.protocol.csv_tables import Table
-    from shearling.tensors.spec import Signature
+    from shearling.tensors.spec import Signature, TensorSpec
 
 #: Cells that are written at once.
 _BLOCK_CELLS = 8 * 1024
@@ -85,7 +85,8 @@ def parse_csv(
     first = table.first()
     if has_names is None:
         has_names = _has_names(first, names, specs[0].datatype, place)
-    order = _order(first, names, place, has_names=has_names)
+    is_indexed = has_names and len(without_index(first, specs[0], names)) < len(first)
+    order = _order(first, names, place, has_names=has_names, is_indexed=is_indexed)
     del first  # in a table of one long row it takes most of the memory
     if is_matrix:
         fields = [Field(specs[0], order, names or order, place)]
@@ -101,6 +102,21 @@ def parse_csv(
     inputs = {field.spec.name: field.tensor() for field in fields}
     check_categories(inputs, signature.categorical, columns, place=place, first_row=first_row)
     return InferRequest(id=None, inputs=inputs, outputs=signature.output_names, rows="csv")
+
+
+def without_index(
+    header: Sequence[str], spec: TensorSpec, names: Sequence[str] = ()
+) -> Sequence[str]:
+    """Return a line of column names without the empty name that pandas gives the index.
+
+    Args:
+        header: the line.
+        spec: the first input.
+        names: the model's columns, if they have names.
+    """
+    width = spec.shape[1] if len(spec.shape) > 1 and not names else -1
+    is_index = len(header) > 1 and not header[0] and "" not in names and width != len(header)
+    return header[1:] if is_index else header
 
 
 def _read(table: Table, fields: Sequence[Field], row: int, *, has_names: bool) -> None:
@@ -205,6 +221,8 @@ def _has_names(first: Sequence[str], names: Sequence[str], datatype: str, place:
             "content type `text/csv; header=present` or `text/csv; header=absent` (in the command: "
             "--header)"
         )
+    if first[1:] and not first[0] and all(cell == str(i) for i, cell in enumerate(first[1:])):
+        return True  # pandas writes this for columns without names, after its index
     if not names:
         return datatype != "BYTES" and are_names(first)
     known = {name.strip().lower() for name in names if not _is_number(name)}
@@ -212,11 +230,16 @@ def _has_names(first: Sequence[str], names: Sequence[str], datatype: str, place:
 
 
 def _order(
-    first: Sequence[str], names: Sequence[str], place: str, *, has_names: bool
+    first: Sequence[str],
+    names: Sequence[str],
+    place: str,
+    *,
+    has_names: bool,
+    is_indexed: bool = False,
 ) -> Sequence[int]:
     """Return the index of each of the model's columns in the table, in the model's order."""
     if not names:
-        return range(len(first))
+        return range(is_indexed, len(first))
     takes = f"the model takes {', '.join(names)}"
     if not has_names:
         if len(first) != len(names):
@@ -227,6 +250,8 @@ def _order(
     known = set(names)
     places: dict[str, int] = {}
     for i, name in enumerate(first):
+        if i == 0 and is_indexed:
+            continue
         if name not in known:
             raise InvalidRequestError(f"{place}: column {shown(name)} is unknown: {takes}")
         if name in places:
