@@ -254,8 +254,10 @@ module "releaser" {
   python                     = var.python
   architecture               = var.architecture
   reconcile_interval_minutes = var.reconcile_interval_minutes
-  reserved_concurrency       = var.releaser_reserved_concurrency
-  api_url                    = try(concat(module.api[*].url, module.rest_api[*].url)[0], null)
+
+  full_reconcile_interval_minutes = var.full_reconcile_interval_minutes
+  reserved_concurrency            = var.releaser_reserved_concurrency
+  api_url                         = try(concat(module.api[*].url, module.rest_api[*].url)[0], null)
 
   functions = {
     for name in keys(module.inputs.models) : name => {

@@ -283,6 +283,13 @@ variable "reconcile_interval_minutes" {
   description = "How often the releaser reconciles all aliases, in case an event was lost; 1 to 1,440."
 }
 
+variable "full_reconcile_interval_minutes" {
+  type        = number
+  default     = 60
+  nullable    = false
+  description = "How often the releaser compares each alias with Lambda, which finds changes made by hand; 5 to 1,440. The other reconciliations read only the registry."
+}
+
 variable "releaser_reserved_concurrency" {
   type        = number
   default     = null

@@ -170,6 +170,77 @@ run "aliases_are_reconciled_every_five_minutes" {
     condition     = aws_cloudwatch_event_rule.reconcile.schedule_expression == "rate(5 minutes)" && aws_cloudwatch_event_target.reconcile.input == jsonencode({ sweep = true })
     error_message = "An event that was lost is made up for."
   }
+  assert {
+    condition     = aws_cloudwatch_event_target.reconcile.dead_letter_config[0].arn == aws_sqs_queue.failures.arn
+    error_message = "A scheduled event that cannot be delivered is kept."
+  }
+  assert {
+    condition = module.lambda.environment == tomap({
+      SHEARLING_FULL_RECONCILE_MINUTES = "60"
+      SHEARLING_RECONCILE_MINUTES      = "5"
+      SHEARLING_REGISTRY               = "s3://acme-models/ml"
+    })
+    error_message = "Environment: ${jsonencode(module.lambda.environment)}"
+  }
+}
+
+run "aliases_are_compared_with_lambda_as_often_as_the_input_says" {
+  command = plan
+  module {
+    source = "./modules/releaser"
+  }
+
+  variables {
+    full_reconcile_interval_minutes = 15
+  }
+
+  assert {
+    condition     = module.lambda.environment.SHEARLING_FULL_RECONCILE_MINUTES == "15"
+    error_message = "Environment: ${jsonencode(module.lambda.environment)}"
+  }
+}
+
+run "three_missed_reconciliations_raise_an_alarm" {
+  command = plan
+  module {
+    source = "./modules/releaser"
+  }
+
+  variables {
+    reconcile_interval_minutes = 10
+  }
+
+  assert {
+    condition = (
+      aws_cloudwatch_metric_alarm.not_running.treat_missing_data == "breaching"
+      && aws_cloudwatch_metric_alarm.not_running.period == 600
+      && aws_cloudwatch_metric_alarm.not_running.evaluation_periods == 3
+      && aws_cloudwatch_metric_alarm.not_running.metric_name == "Reconciled"
+      && aws_cloudwatch_metric_alarm.not_running.comparison_operator == "LessThanThreshold"
+      && aws_cloudwatch_metric_alarm.not_running.threshold == 1
+    )
+    error_message = "A releaser that is dead reports nothing."
+  }
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.not_running.dimensions == tomap({ function_name = "acme_releaser", alias = "none" })
+    error_message = "The dimensions are those that the releaser reports with."
+  }
+}
+
+run "throttling_of_the_releaser_raises_an_alarm" {
+  module {
+    source = "./modules/releaser"
+  }
+
+  assert {
+    condition = (
+      aws_cloudwatch_metric_alarm.throttled.namespace == "AWS/Lambda"
+      && aws_cloudwatch_metric_alarm.throttled.metric_name == "Throttles"
+      && aws_cloudwatch_metric_alarm.throttled.dimensions.FunctionName == module.lambda.function_name
+      && aws_cloudwatch_metric_alarm.throttled.treat_missing_data == "notBreaching"
+    )
+    error_message = "Releases that wait for the releaser are noticed."
+  }
 }
 
 run "aliases_can_be_reconciled_every_minute" {
@@ -247,7 +318,10 @@ run "failures_are_kept_and_raise_alarms" {
   }
   assert {
     condition = alltrue([
-      for alarm in concat([aws_cloudwatch_metric_alarm.dead_letters], values(aws_cloudwatch_metric_alarm.release_failed)) :
+      for alarm in concat(
+        [aws_cloudwatch_metric_alarm.dead_letters, aws_cloudwatch_metric_alarm.not_running, aws_cloudwatch_metric_alarm.throttled],
+        values(aws_cloudwatch_metric_alarm.release_failed),
+      ) :
       tolist(alarm.alarm_actions) == tolist([var.alarm_topic_arn]) && tolist(alarm.ok_actions) == tolist([var.alarm_topic_arn])
     ])
     error_message = "Every alarm tells the topic."
@@ -425,6 +499,17 @@ run "interval_of_zero_is_refused" {
     reconcile_interval_minutes = 0
   }
   expect_failures = [var.reconcile_interval_minutes]
+}
+
+run "full_interval_of_a_minute_is_refused" {
+  command = plan
+  module {
+    source = "./modules/releaser"
+  }
+  variables {
+    full_reconcile_interval_minutes = 1
+  }
+  expect_failures = [var.full_reconcile_interval_minutes]
 }
 
 run "interval_of_a_week_is_refused" {

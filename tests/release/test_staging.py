@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from shearling.refs import Pin
+    from shearling.release.clock import Clock
 
 MOUNT = {
     "Arn": "arn:aws:elasticfilesystem:eu-west-1:0:access-point/fsap-1",
@@ -144,6 +146,49 @@ def test_a_failure_that_may_pass_is_retried_by_every_scheduled_run_and_recorded_
         stage.release(trigger=Trigger.SCHEDULE, staging=ended(stage, request, failed))
     assert [record.outcome for record in stage.records()] == ["staging", "failed"]
     assert len(stage.fake.started) == 4
+
+
+def later(stage: Stage, **duration: int) -> Clock:
+    """Return a clock that is this much ahead of the release records."""
+    date = datetime.now(UTC) + timedelta(**duration)
+    return dataclasses.replace(stage.fake.time.clock, date=lambda: date)
+
+
+def test_endless_staging_fails_until_the_bundle_is_staged(stage: Stage) -> None:
+    stage.name(2)
+    stage.release()
+    cut_off = {"outcome": "unfinished", "reason": "the stager ran out of time"}
+    stage.release(staging=ended(stage, stage.fake.started[-1], cut_off))
+    young = stage.release(trigger=Trigger.SCHEDULE, clock=later(stage, minutes=59))
+    assert young.outcome == "staging"
+    for hours in (2, 3):
+        old = stage.release(trigger=Trigger.SCHEDULE, clock=later(stage, hours=hours))
+        assert old.outcome == "failed"
+        assert "was not copied to the function's file system within 60 minutes" in old.reason
+        assert "/aws/lambda/acme_stager" in old.reason
+    assert [it.outcome for it in stage.records()] == ["staging", "staging", "failed"]
+    assert len(stage.fake.started) == 4
+    stage.fake.stager = lambda _: {"staged": True}
+    assert stage.release(trigger=Trigger.SCHEDULE).outcome == "released"
+
+
+def test_a_person_who_tries_again_waits_for_a_new_hour(stage: Stage) -> None:
+    stage.name(2)
+    stage.release()
+    stage.release(trigger=Trigger.SCHEDULE, clock=later(stage, hours=2))
+    assert stage.records()[-1].outcome == "failed"
+    assert stage.release(clock=later(stage, hours=3)).outcome == "staging"
+    assert stage.release(trigger=Trigger.SCHEDULE).outcome == "staging"
+
+
+def test_a_failure_stays_while_the_schedule_stages_the_bundle_again(stage: Stage) -> None:
+    stage.name(2)
+    stage.release()
+    failed = {"outcome": "failed", "reason": "the file system is full"}
+    stage.release(staging=ended(stage, stage.fake.started[0], failed))
+    outcome = stage.release(trigger=Trigger.SCHEDULE)
+    assert (outcome.outcome, outcome.reason) == ("failed", "the file system is full")
+    assert len(stage.fake.started) == 2
 
 
 def test_a_final_failure_is_retried_only_on_request(stage: Stage) -> None:

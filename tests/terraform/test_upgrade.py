@@ -112,7 +112,11 @@ def test_an_upgrade_replaces_packages_and_releases_and_nothing_else(
     upgrade: dict[str, Any],
 ) -> None:
     assert types(upgrade, "delete") == REPLACED
-    assert types(upgrade, "create") == {*REPLACED, "terraform_data"}
+    assert types(upgrade, "create") == {
+        *REPLACED,
+        "aws_cloudwatch_metric_alarm",
+        "terraform_data",
+    }
 
 
 def test_an_upgrade_changes_code_handlers_policies_metrics_and_descriptions_in_place(
@@ -129,11 +133,12 @@ def test_an_upgrade_changes_code_handlers_policies_metrics_and_descriptions_in_p
         "aws_apigatewayv2_integration": {"description"},
         "aws_apigatewayv2_stage": {"default_route_settings"},
         "aws_cloudwatch_event_rule": {"description", "event_pattern"},
+        "aws_cloudwatch_event_target": {"dead_letter_config"},
         "aws_cloudwatch_metric_alarm": {"alarm_description"},
         "aws_efs_file_system_policy": {"policy"},
         "aws_s3_bucket_policy": {"policy"},
         "aws_iam_role_policy": {"policy"},
-        "aws_lambda_function": {"handler", "s3_key", "source_code_hash"},
+        "aws_lambda_function": {"environment", "handler", "s3_key", "source_code_hash"},
     }
 
 

@@ -14,7 +14,6 @@ from shearling.refs import is_alias, is_model
 from shearling.release.staging import Staging
 from shearling.release.trigger import Trigger
 from shearling.storage.uris import S3Place, parse_uri
-from shearling_runtime.control.schedule import Schedule
 
 if TYPE_CHECKING:
     from shearling.registry.records import Deployment
@@ -31,7 +30,7 @@ class Request:
         function: name of the function.
         model: name of the model.
         alias: name of the alias.
-        schedule: the schedule that sent the event; None for another event.
+        is_scheduled: whether the schedule sent the event.
         key: key of the object that an S3 event is about; None for another event.
         staging: the event after a stager's attempt; None for another event.
     """
@@ -39,7 +38,7 @@ class Request:
     function: str = ""
     model: str = ""
     alias: str = ""
-    schedule: Schedule | None = None
+    is_scheduled: bool = False
     key: str | None = None
     staging: Staging | None = None
 
@@ -55,7 +54,7 @@ class Request:
             ReleaseError: the event is none of these.
         """
         if event.get("sweep") is True:
-            return cls(schedule=Schedule.read(event))
+            return cls(is_scheduled=True)
         if staging := Staging.read(event):
             return cls(function=staging.function, staging=staging)
         if (key := _object_key(event)) is not None:
@@ -76,7 +75,7 @@ class Request:
         if self.staging is not None:
             # Other aliases of the function may wait for the same bundle.
             return self.staging.trigger if self.staging.alias == alias else Trigger.SCHEDULE
-        if self.schedule:
+        if self.is_scheduled:
             return Trigger.SCHEDULE
         if self.key is not None:
             return Trigger.ENTRY
@@ -86,7 +85,7 @@ class Request:
     def _is_in_background(self) -> bool:
         """Whether no caller waits for the outcome; then it is no error that no alias matches."""
         staged_by_schedule = self.staging is not None and self.staging.trigger is Trigger.SCHEDULE
-        return self.schedule is not None or staged_by_schedule
+        return self.is_scheduled or staged_by_schedule
 
     @property
     def is_apply(self) -> bool:
@@ -96,7 +95,7 @@ class Request:
     @property
     def is_awaited(self) -> bool:
         """Whether a caller waits for the answer. Lambda retries the other events that fail."""
-        return self.schedule is None and self.key is None and self.staging is None
+        return not self.is_scheduled and self.key is None and self.staging is None
 
     @property
     def is_ignored(self) -> bool:

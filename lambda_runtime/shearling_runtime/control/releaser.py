@@ -19,6 +19,7 @@ from shearling.release.recorded_outcomes import KnownReleases, RecordedOutcomes
 from shearling.release.trigger import Trigger
 from shearling_runtime.control.release_request import Request, prefix_of
 from shearling_runtime.control.retrying_store import RetryingStore
+from shearling_runtime.control.schedule import Schedule
 from shearling_runtime.telemetry import Metrics, log_error
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from shearling.registry.records import Deployment
     from shearling.storage.store import Store
-    from shearling_runtime.control.schedule import Schedule
 
 #: Time before the function's timeout that is reserved for recording the outcomes.
 _MARGIN_SECONDS = 10.0
@@ -75,8 +75,8 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         if _is_ours(deployment, context)
     ]
     targets = request.aliases(deployments)
-    if request.schedule:
-        return {"results": _reconcile(registry, targets, request.schedule, end)}
+    if request.is_scheduled:
+        return {"results": _reconcile(registry, targets, end)}
     outcomes = [
         _release(
             registry,
@@ -125,10 +125,10 @@ def _guard(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _reconcile(
-    registry: Registry, targets: list[tuple[Deployment, str]], schedule: Schedule, end: float
+    registry: Registry, targets: list[tuple[Deployment, str]], end: float
 ) -> list[dict[str, Any]]:
     """Release the aliases that are not up to date, and report that the schedule works."""
-    pace = Pace(_CLOCK, _CALLS_PER_SECOND)
+    schedule, pace = Schedule.read(os.environ), Pace(_CLOCK, _CALLS_PER_SECOND)
     records, now = RecordedOutcomes(registry, _KNOWN_RELEASES), _CLOCK.date()
     outcomes: list[Outcome] = []
     for deployment, alias in targets:

@@ -9,13 +9,19 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
     from shearling.registry.records import Deployment
+
+#: Environment variables with the intervals, in minutes.
+_VARIABLES = {
+    "interval_seconds": "SHEARLING_RECONCILE_MINUTES",
+    "full_interval_seconds": "SHEARLING_FULL_RECONCILE_MINUTES",
+}
 
 #: How much later than the last one an event may arrive without an alias being left out.
 _JITTER_SECONDS = 60
@@ -34,14 +40,10 @@ class Schedule:
     full_interval_seconds: float = 60 * 60
 
     @classmethod
-    def read(cls, event: Mapping[str, Any]) -> Schedule:
-        """Read the schedule's event; that of an earlier version has no intervals."""
-        minutes = {
-            name: event[f"{name}_minutes"]
-            for name in ("interval", "full_interval")
-            if type(event.get(f"{name}_minutes")) in (int, float) and event[f"{name}_minutes"] > 0
-        }
-        return cls(**{f"{name}_seconds": value * 60 for name, value in minutes.items()})
+    def read(cls, environment: Mapping[str, str]) -> Schedule:
+        """Read the intervals that Terraform sets; those of an earlier version set none."""
+        found = {name: environment.get(variable, "") for name, variable in _VARIABLES.items()}
+        return cls(**{name: int(text) * 60 for name, text in found.items() if text.isdecimal()})
 
     def is_due(self, deployment: Deployment, alias: str, now: datetime) -> bool:
         """Return whether the event at this time compares an alias with Lambda."""

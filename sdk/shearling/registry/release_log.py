@@ -80,6 +80,10 @@ class ReleaseLog:
         number = log.last_from(known.number if known else 0)
         return known if known and known.number == number else next(log.down_from(number), None)
 
+    def down_from(self, deployment: Deployment, alias: str, number: int) -> Iterator[Release]:
+        """Yield the releases of an alias on a function from a number down to 1."""
+        return self._log(deployment, alias).down_from(number)
+
     def successes(self, deployment: Deployment, alias: str) -> Iterator[Release]:
         """Yield the successful releases of an alias on a function, newest first."""
         log = self._log(deployment, alias)

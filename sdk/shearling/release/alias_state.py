@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
-from shearling.registry.records import FAILED
+from shearling.registry.records import FAILED, STAGING
 from shearling.release.lambda_function import ResourceMissingError, RetryLaterError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from shearling.registry.records import AliasEntry, Deployment, Release
     from shearling.registry.registry import Registry
@@ -115,6 +116,17 @@ class Target:
             return DesiredState(pin)
         canary = str(self.registry.resolve(f"{entry.model}:{entry.canary['version']}"))
         return DesiredState(pin, canary, entry.canary["percent"] / 100)
+
+    def staging_since(self, snapshot: AliasSnapshot) -> datetime | None:
+        """Return when staging of the newest entry began; None if it was not being staged."""
+        last = snapshot.recorded(STAGING)
+        if last is None:
+            return None
+        records = self.registry.release_log.down_from(self.deployment, self.alias, last.number)
+        attempts = takewhile(
+            lambda it: (it.entry, it.outcome) == (last.entry, STAGING), islice(records, _LATEST)
+        )
+        return min(it.created for it in attempts)
 
     def pins(self, alias: LambdaAlias) -> dict[str, str]:
         """Return the pins that a Lambda alias serves, by the number of the Lambda version."""

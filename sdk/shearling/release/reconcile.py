@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from shearling.errors import ReleaseError, ShearlingError, StoreError
@@ -61,6 +62,9 @@ _LOG = logging.getLogger(__name__)
 #: Conflicts in a row after which the release is left to the next trigger. The limit is high because
 #: many aliases of one function may be released at once, and each needs `$LATEST` for some seconds.
 _CONFLICT_LIMIT = 50
+
+#: How long a bundle may be copied to the file system before the release counts as failed.
+_STAGING_LIMIT = timedelta(hours=1)
 
 
 def release_alias(
@@ -336,11 +340,23 @@ class _Reconciliation:
         return True
 
     def _wait_for_stager(self, snapshot: AliasSnapshot, error: BeingStagedError) -> Outcome:
+        if self.trigger.is_repeated and (failure := snapshot.recorded(FAILED)):
+            # The schedule repeats a failed release, which has failed until one succeeds.
+            return self._outcome(snapshot, FAILED, self._withdraw(snapshot), failure.reason)
+        since = self.target.staging_since(snapshot)
+        if since and self.clock.date() - since > _STAGING_LIMIT:
+            return self._fail(snapshot, None, self._endless(error))
         served = self._withdraw(snapshot)
-        # Scheduled runs repeat a failed release, and a record of each attempt has no value.
-        if not (self.trigger.is_repeated and snapshot.recorded(FAILED)):
-            self._record(snapshot, STAGING, served, None, error.reason)
+        self._record(snapshot, STAGING, served, None, error.reason)
         return self._outcome(snapshot, STAGING, served, error.reason)
+
+    def _endless(self, error: BeingStagedError) -> ReleaseError:
+        minutes = _STAGING_LIMIT.total_seconds() / 60
+        return ReleaseError(
+            f"the bundle was not copied to the function's file system within {minutes:.0f} "
+            f"minutes: {error.reason}. Read the log /aws/lambda/{self.target.deployment.stager}; "
+            "the schedule tries again"
+        )
 
     def _fail(
         self, snapshot: AliasSnapshot, latest: FunctionConfiguration | None, error: ShearlingError

@@ -53,6 +53,10 @@ resource "aws_cloudwatch_event_target" "reconcile" {
     maximum_event_age_in_seconds = 60
     maximum_retry_attempts       = 0
   }
+
+  dead_letter_config {
+    arn = aws_sqs_queue.failures.arn
+  }
 }
 
 # One statement for all rules, because a function's resource policy has at most 20 kB.

@@ -41,10 +41,15 @@ module "lambda" {
   timeout_seconds      = 900 # Lambda needs minutes to make a version with SnapStart
   reserved_concurrency = var.reserved_concurrency
   registry             = var.registry
-  registry_folders     = ["blobs", "models", "releases", "deployments"]
-  policy_name          = "releaser"
-  policy_statements    = local.policy_statements
-  managed_policies     = slice(local.function_statements, min(1, length(local.function_statements)), length(local.function_statements))
+  environment = {
+    SHEARLING_RECONCILE_MINUTES      = tostring(var.reconcile_interval_minutes)
+    SHEARLING_FULL_RECONCILE_MINUTES = tostring(var.full_reconcile_interval_minutes)
+  }
+
+  registry_folders  = ["blobs", "models", "releases", "deployments"]
+  policy_name       = "releaser"
+  policy_statements = local.policy_statements
+  managed_policies  = slice(local.function_statements, min(1, length(local.function_statements)), length(local.function_statements))
 
   log_retention_days       = var.log_retention_days
   permissions_boundary_arn = var.permissions_boundary_arn

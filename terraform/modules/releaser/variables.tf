@@ -97,6 +97,21 @@ variable "reconcile_interval_minutes" {
   }
 }
 
+variable "full_reconcile_interval_minutes" {
+  type        = number
+  default     = 60
+  nullable    = false
+  description = "How often the releaser compares each alias with Lambda, which finds changes made by hand; 5 to 1,440. The other reconciliations read only the registry."
+
+  validation {
+    condition = (
+      var.full_reconcile_interval_minutes >= 5 && var.full_reconcile_interval_minutes <= 1440
+      && floor(var.full_reconcile_interval_minutes) == var.full_reconcile_interval_minutes
+    )
+    error_message = "full_reconcile_interval_minutes must be a whole number from 5 to 1440: without it, an alias that was moved by hand is never brought back."
+  }
+}
+
 variable "reserved_concurrency" {
   type        = number
   default     = null

@@ -114,11 +114,11 @@ class Account:
         while "released" in self.outcomes(self.sweep()):
             pass
 
-    def sweep(self, **event: Any) -> list[dict[str, Any]]:
+    def sweep(self) -> list[dict[str, Any]]:
         """Invoke the releaser at its next scheduled time; return the results."""
         start = self.time.seconds
         self.time.seconds += -start % _SWEEP_SECONDS or _SWEEP_SECONDS
-        answer = releaser.handler({"sweep": True, **event}, Context(seconds=900))
+        answer = releaser.handler({"sweep": True}, Context(seconds=900))
         return list(answer["results"])
 
     def cost(self, sweep: Callable[[], object]) -> tuple[Counter[str], list[tuple[float, str]]]:
@@ -307,20 +307,21 @@ def test_an_alias_that_was_moved_by_hand_is_brought_back_within_the_hour(
     assert ours.fakes["acme-0"].shown("prod").startswith("fraud-0:2@")
 
 
-def test_the_schedule_s_event_says_how_often_aliases_are_compared(
-    account: Callable[[int], Account],
+def test_terraform_says_how_often_aliases_are_compared(
+    account: Callable[[int], Account], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours = account(3)
     ours.release_all()
     drift(ours)
-    ours.sweep(interval_minutes=5, full_interval_minutes=5)
+    monkeypatch.setenv("SHEARLING_FULL_RECONCILE_MINUTES", "5")
+    ours.sweep()
     assert ours.fakes["acme-0"].shown("prod").startswith("fraud-0:2@")
 
 
-@pytest.mark.parametrize("value", [None, 0, -5, "60", True, [60]], ids=str)
-def test_an_event_without_a_valid_interval_has_the_default(value: object) -> None:
-    event = {"sweep": True, "interval_minutes": value, "full_interval_minutes": value}
-    assert Schedule.read(event) == Schedule()
+def test_the_intervals_are_read_from_the_environment() -> None:
+    assert Schedule.read({}) == Schedule(interval_seconds=300, full_interval_seconds=3600)
+    minutes = {"SHEARLING_RECONCILE_MINUTES": "1", "SHEARLING_FULL_RECONCILE_MINUTES": "30"}
+    assert Schedule.read(minutes) == Schedule(interval_seconds=60, full_interval_seconds=1800)
 
 
 @pytest.mark.slow
