@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
+from shearling.errors import ReleaseError
 from shearling.registry.records import FAILED, STAGING
 from shearling.release.lambda_function import ResourceMissingError, RetryLaterError
+from shearling.release.registry_mark import mark, marked_registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,6 +104,34 @@ class Target:
                 "run terraform apply"
             ) from error
         return AliasSnapshot(end + 1, last, alias, self.entry(), last)
+
+    def require_known_log(self, snapshot: AliasSnapshot) -> None:
+        """Require that an alias is new, or that the registry has an entry for it.
+
+        Raises:
+            ReleaseError: the alias was released from another registry, and this one has no entry.
+        """
+        former = marked_registry(snapshot.alias.description)
+        if snapshot.entry or not former:
+            return
+        model = self.deployment.model
+        raise ReleaseError(
+            f"the alias was released from the registry {former}, but the registry "
+            f"{self.registry.store.uri} has no entry for {model}:{self.alias}. The alias is "
+            "unchanged. If the registry was not meant to move, restore `registry` in Terraform's "
+            "inputs. Otherwise set the alias in the new registry: "
+            f"shearling alias set {model} {self.alias} VERSION"
+        )
+
+    def mark(self, snapshot: AliasSnapshot) -> str:
+        """Return the description that an alias must have; unchanged while its log is empty."""
+        if snapshot.entry is None:
+            return snapshot.alias.description
+        return mark(self.registry.store.uri)
+
+    def move(self, snapshot: AliasSnapshot, version: str, weights: dict[str, float]) -> None:
+        """Point the alias at a version and mark it; see `LambdaFunction.move`."""
+        self.function.move(self.alias, snapshot.alias, version, weights, self.mark(snapshot))
 
     def entry(self) -> AliasEntry | None:
         """Return the newest entry of the registry's alias; None if it names no version."""

@@ -23,7 +23,7 @@ from shearling.errors import ReleaseError, ShearlingError, StoreError
 from shearling.registry.records import FAILED, RELEASED, STAGING
 from shearling.release.alias_state import Target, last_good_snapshot
 from shearling.release.clock import Clock, Stopwatch
-from shearling.release.health_check import CheckFailedError, CheckNotRunError
+from shearling.release.health_check import CheckFailedError
 from shearling.release.lambda_function import (
     ConflictError,
     DeniedError,
@@ -32,17 +32,16 @@ from shearling.release.lambda_function import (
 )
 from shearling.release.outcome import REMEDY, UNCHANGED, Outcome
 from shearling.release.publisher import Publisher
-from shearling.release.registry_mark import mark_of, require_same_registry
 from shearling.release.staging import BeingStagedError
 from shearling.release.trigger import Trigger
 from shearling.release.verdicts import (
     is_forced,
     is_proven,
-    passed_versions,
     was_released,
     wrong_versions,
 )
 from shearling.release.version_retention import retire_versions
+from shearling.release.withdrawal import Withdrawal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -122,6 +121,10 @@ class _Reconciliation:
     stopwatch: Stopwatch
     trigger: Trigger
 
+    @property
+    def _withdrawal(self) -> Withdrawal:
+        return Withdrawal(self.target, self.publisher, self.trigger)
+
     def run(self) -> Outcome:
         try:
             with self.stopwatch.step("total"):
@@ -136,7 +139,7 @@ class _Reconciliation:
         while True:
             try:
                 snapshot = self.target.read_snapshot()
-                require_same_registry(self.target, snapshot)
+                self.target.require_known_log(snapshot)
                 if snapshot.number != number:
                     self.publisher.doubt_verdicts()
                 number = snapshot.number
@@ -246,7 +249,7 @@ class _Reconciliation:
     def _move(self, snapshot: AliasSnapshot, version: str, weights: dict[str, float]) -> None:
         with self.stopwatch.step("move"):
             try:
-                self._set_alias(snapshot, version, weights)
+                self.target.move(snapshot, version, weights)
             except (RetryLaterError, DeniedError):
                 raise
             except ReleaseError as error:
@@ -256,97 +259,23 @@ class _Reconciliation:
                 # For example a canary with provisioned concurrency: waiting does not help.
                 raise CheckFailedError(str(error)) from error
 
-    def _set_alias(self, snapshot: AliasSnapshot, version: str, weights: dict[str, float]) -> None:
-        mark = mark_of(self.target, snapshot)
-        self.target.function.move(self.target.alias, snapshot.alias, version, weights, mark)
-
     def _mark(self, snapshot: AliasSnapshot) -> None:
         """Mark an alias that serves what its log names, if an earlier releaser did not."""
-        if snapshot.alias.description == mark_of(self.target, snapshot):
+        if snapshot.alias.description == self.target.mark(snapshot):
             return
         try:
-            self._set_alias(snapshot, snapshot.alias.version, dict(snapshot.alias.weights))
+            self.target.move(snapshot, snapshot.alias.version, dict(snapshot.alias.weights))
         except ReleaseError as error:
             _LOG.warning("could not describe alias %s: %s", self.target.alias, error)
-
-    def _withdraw(self, snapshot: AliasSnapshot) -> str:
-        """Make an alias stop serving what it must not serve.
-
-        Returns:
-            The Lambda version that the alias serves afterwards.
-        """
-        alias = snapshot.alias
-        published = {one.number: one for one in self.target.function.versions()}
-        number, weights = alias.version, dict(alias.weights)
-        if self._may_stay(snapshot, published):
-            weights = {it: weights[it] for it in weights if not self._is_wrong(it, published)}
-        else:
-            number, weights = self._fallback(snapshot, published), {}
-        name = self.target.alias
-        if (number, weights) != (alias.version, dict(alias.weights)):
-            self._set_alias(snapshot, number, weights)
-        elif self.target.function.alias(name).revision != alias.revision:
-            # Without a move no revision is compared, and the decision was about another version.
-            raise ConflictError(f"{name!r} was moved while it was being released")
-        return number
-
-    def _may_stay(
-        self, snapshot: AliasSnapshot, published: Mapping[str, FunctionConfiguration]
-    ) -> bool:
-        """Return whether an alias may keep serving its main version after the newest entry failed.
-
-        It may not if Terraform has just created the alias at a version that was published for
-        another alias, or if the version failed its check. If a releaser was stopped after it moved
-        the alias, only another check can tell.
-        """
-        version = published.get(snapshot.alias.version)
-        if version is None:
-            raise ConflictError(f"{self.target.alias!r} was moved while it was being released")
-        if not version.pin:
-            return True
-        if self._is_wrong(version.number, published):
-            return False
-        if is_proven(self.target, snapshot, version):
-            return True
-        return self.target.is_named(snapshot.alias) and self._passes(version, untold=False)
-
-    def _is_wrong(self, number: str, published: Mapping[str, FunctionConfiguration]) -> bool:
-        """Return whether a version failed its last check; a check in doubt is run again."""
-        if number in self.publisher.doubted and number in published:
-            return not self._passes(published[number], untold=False)
-        return number in self.publisher.wrong | self.publisher.doubted
-
-    def _fallback(
-        self, snapshot: AliasSnapshot, published: Mapping[str, FunctionConfiguration]
-    ) -> str:
-        """Return the last version that passed for this alias and still passes, or an empty one."""
-        for version, failed_since in passed_versions(self.target, snapshot, published):
-            if version.number not in self.publisher.wrong and self._passes(
-                version, untold=not failed_since
-            ):
-                return version.number
-        return self.publisher.ensure_version("", self.trigger).number
-
-    def _passes(self, version: FunctionConfiguration, *, untold: bool) -> bool:
-        """Return whether a published version passes its check; `untold` if the check cannot run."""
-        try:
-            self.publisher.check(self.target.function.version(version.number), version.pin)
-        except CheckNotRunError:
-            return untold
-        except (RetryLaterError, DeniedError):
-            raise
-        except ReleaseError:
-            return False
-        return True
 
     def _wait_for_stager(self, snapshot: AliasSnapshot, error: BeingStagedError) -> Outcome:
         if self.trigger.is_repeated and (failure := snapshot.recorded(FAILED)):
             # The schedule repeats a failed release, which has failed until one succeeds.
-            return self._outcome(snapshot, FAILED, self._withdraw(snapshot), failure.reason)
+            return self._outcome(snapshot, FAILED, self._withdrawal.run(snapshot), failure.reason)
         since = self.target.staging_since(snapshot)
         if since and self.clock.date() - since > _STAGING_LIMIT:
             return self._fail(snapshot, None, self._endless(error))
-        served = self._withdraw(snapshot)
+        served = self._withdrawal.run(snapshot)
         self._record(snapshot, STAGING, served, None, error.reason)
         return self._outcome(snapshot, STAGING, served, error.reason)
 
@@ -361,7 +290,7 @@ class _Reconciliation:
     def _fail(
         self, snapshot: AliasSnapshot, latest: FunctionConfiguration | None, error: ShearlingError
     ) -> Outcome:
-        served, reason = self._withdraw(snapshot), _reason(error)
+        served, reason = self._withdrawal.run(snapshot), _reason(error)
         self._record(snapshot, FAILED, served, latest, reason)
         return self._outcome(snapshot, FAILED, served, reason)
 
