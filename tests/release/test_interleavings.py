@@ -14,7 +14,7 @@ These rules must hold in any order of the calls:
 - A version that an alias names is never deleted. No releaser tries to delete a version that was
   named before it read the aliases.
 - When all processes are finished, every alias serves its newest entry under the newest code and
-  configuration, and all variables that Terraform set are present.
+  configuration, says which registry it is from, and all variables that Terraform set are present.
 - No release record is about an older entry than the previous record, unless an apply preserved that
   entry. No record says that an entry failed after a record that it was released, unless the alias
   has left that version since.
@@ -32,7 +32,7 @@ from collections import Counter
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain, count, pairwise, repeat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
@@ -72,6 +72,10 @@ class SteppedStore(Store):
         if created:
             self.on_create(key)
         return created
+
+    def size(self, key: str) -> int | None:
+        self._step(f"head {key}")
+        return super().size(key)
 
     def names(self, prefix: str) -> list[str]:
         self._step(f"list {prefix}")
@@ -131,7 +135,7 @@ class World:
         share = {"version": canary, "percent": 10} if canary else None
         self.registry.set_alias("fraud", alias, version, canary=share)
 
-    def release(self, alias: str, *, trigger: Trigger = Trigger.REQUEST) -> str:
+    def release(self, alias: str, *, trigger: Trigger = Trigger.REQUEST, **options: Any) -> str:
         self.under_way[alias] += 1
         try:
             with self.verdicts.of(alias):
@@ -142,11 +146,12 @@ class World:
                     alias,
                     trigger=trigger,
                     clock=self.fake.time.clock,
+                    **options,
                 )
         finally:
             self.under_way[alias] -= 1
         is_undecided = outcome.outcome == "failed" and outcome.version is None
-        if not is_undecided and not self.under_way[alias]:
+        if not is_undecided and outcome.is_compared and not self.under_way[alias]:
             self._assert_passed(alias)
         return outcome.outcome if outcome.outcome != "unchanged" else "released"
 
@@ -208,6 +213,8 @@ class World:
             served = self.fake.functions[number]
             assert (served["CodeSha256"], served["MemorySize"]) == (code_sha256, memory_mb)
             assert served["Environment"]["Variables"]["COLOUR"] == "blue"
+            mark = self.fake.aliases[alias]["Description"]
+            assert mark == f"Released by Shearling from {self.registry.store.uri}"
             last = self.registry.release_log.last(self.deployment, alias)
             assert last
             outcome = "failed" if is_failed else "released"

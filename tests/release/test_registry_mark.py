@@ -129,8 +129,10 @@ def test_an_alias_that_is_shifting_its_traffic_is_marked_afterwards(stage: Stage
     stage.name(2)
     stage.release()
     unmark(stage)
+    updates = stage.fake.calls.count("UpdateAlias")
     for _ in range(5):
         assert stage.release(trigger=Trigger.SCHEDULE).outcome == "unchanged"
+    assert stage.fake.calls.count("UpdateAlias") == updates + 1
     assert description(stage).endswith(stage.registry.store.uri)
 
 

@@ -9,7 +9,7 @@ import pytest
 from shearling.aliases.rollback import rollback
 from shearling.bundle.canonical_json import canonical_json
 from tests.support.fake_lambda import PIN, passing, refusal
-from tests.support.releases import Stage, memory_registry, pin
+from tests.support.releases import Stage, pin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,27 +94,39 @@ def test_a_version_that_failed_on_another_alias_of_the_function_is_checked(stage
     assert stage.fake.shown("prod") == pin(2)
 
 
-def test_a_release_of_an_earlier_releaser_proves_nothing(stage: Stage) -> None:
-    registry = memory_registry()
-    for key in stage.registry.store.keys("deployments"):
-        registry.store.write(key, stage.registry.store.read(key) or b"")
-    stage.registry = registry
-    # Records of 0.1 do not say which versions failed.
-    for entry, version in ((1, 1), (2, 2)):
-        stage.name(version)
-        record = {
-            "id": str(entry),
-            "created": "2026-01-01T00:00:00+00:00",
-            "entry": entry,
-            "version": version,
-            "outcome": "released",
-            "lambda_version": str(version + 1),
-        }
-        key = f"releases/{stage.deployment.key}/prod/{entry:010d}.json"
-        assert registry.store.create(key, canonical_json(record))
-    checks = len(stage.fake.checked)
-    assert roll_back(stage) == "released"
-    assert len(stage.fake.checked) == checks + 1
+def record_as_version_0_1(stage: Stage, entry: int, version: int) -> None:
+    """Record a release of a Lambda version without saying which versions failed."""
+    number = next(it for it in stage.fake.published if stage.fake.pin(it) == pin(version))
+    record = {
+        "id": str(entry),
+        "created": "2026-01-01T00:00:00+00:00",
+        "entry": entry,
+        "version": version,
+        "outcome": "released",
+        "lambda_version": number,
+    }
+    key = f"releases/{stage.deployment.key}/prod/{entry:010d}.json"
+    assert stage.registry.store.create(key, canonical_json(record))
+
+
+def test_a_release_of_an_earlier_releaser_proves_nothing() -> None:
+    stage = Stage()
+    for version in (1, 2):
+        stage.name(version, "staging")
+        stage.release("staging")
+        record_as_version_0_1(stage, stage.name(version), version)
+    stage.name(3)
+    stage.release()
+    stage.fake.check = crash
+    stage.name(1)
+    assert stage.release().outcome == "failed"
+
+
+def test_a_release_before_those_of_an_earlier_releaser_proves_nothing(stage: Stage) -> None:
+    record_as_version_0_1(stage, stage.name(2), 2)
+    stage.fake.check = crash
+    stage.name(1)
+    assert stage.release().outcome == "failed"
 
 
 # --force

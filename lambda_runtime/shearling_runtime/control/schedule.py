@@ -43,7 +43,8 @@ class Schedule:
     def read(cls, environment: Mapping[str, str]) -> Schedule:
         """Read the intervals that Terraform sets; those of an earlier version set none."""
         found = {name: environment.get(variable, "") for name, variable in _VARIABLES.items()}
-        return cls(**{name: int(text) * 60 for name, text in found.items() if text.isdecimal()})
+        minutes = {name: int(text) for name, text in found.items() if text.isdecimal()}
+        return cls(**{name: value * 60 for name, value in minutes.items() if value})
 
     def is_due(self, deployment: Deployment, alias: str, now: datetime) -> bool:
         """Return whether the event at this time compares an alias with Lambda."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from shearling.errors import StoreError
 from shearling.registry.records import FAILED, RELEASED
 from shearling.release.outcome import UNCHANGED, Outcome
 
@@ -36,8 +37,15 @@ class RecordedOutcomes:
         """Return the recorded outcome of an alias; None if a release must be attempted.
 
         A recorded failure is an outcome too, if it depends on the function's configuration. Other
-        failures, such as a missing permission, are tried again.
+        failures, such as a missing permission, are tried again. If the registry cannot be read, the
+        attempt reports it.
         """
+        try:
+            return self._recorded(deployment, alias)
+        except StoreError:
+            return None
+
+    def _recorded(self, deployment: Deployment, alias: str) -> Outcome | None:
         last = self._newest_release(deployment, alias)
         log = self._registry.alias_log(deployment.model, alias)
         if log.has_after(last.entry if last else 0):

@@ -1,7 +1,7 @@
 # One alarm for each alias, and one each for the dead-letter queue, a releaser that does not run, and one that is throttled.
 
-# The releaser reports each attempt as 0 or 1, scheduled ones included. The alarm ends with the release that succeeds, and
-# keeps its state while nothing is tried.
+# The releaser reports each attempt as 0 or 1, and so does each comparison with Lambda. The alarm ends with the release that
+# succeeds, and keeps its state while nothing is tried.
 resource "aws_cloudwatch_metric_alarm" "release_failed" {
   for_each = local.targets
 

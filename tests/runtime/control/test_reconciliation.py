@@ -12,12 +12,13 @@ import pytest
 from obstore.store import MemoryStore
 
 from shearling.bundle.canonical_json import canonical_json
+from shearling.errors import StoreError
 from shearling.release.clock import Clock
 from shearling.storage.store import Store
 from shearling_runtime.control import releaser
 from shearling_runtime.control.schedule import Schedule
 from tests.runtime.control.test_releaser import Context, s3_event
-from tests.support.fake_lambda import FakeLambda, FakeTime, passing
+from tests.support.fake_lambda import FakeLambda, FakeTime, passing, refusal
 from tests.support.releases import deploy, memory_registry
 
 if TYPE_CHECKING:
@@ -318,8 +319,13 @@ def test_terraform_says_how_often_aliases_are_compared(
     assert ours.fakes["acme-0"].shown("prod").startswith("fraud-0:2@")
 
 
+@pytest.mark.parametrize("minutes", [None, "", "0", "-5", "an hour"])
+def test_without_valid_intervals_aliases_are_compared_once_an_hour(minutes: str | None) -> None:
+    environment = {} if minutes is None else {"SHEARLING_FULL_RECONCILE_MINUTES": minutes}
+    assert Schedule.read(environment) == Schedule(interval_seconds=300, full_interval_seconds=3600)
+
+
 def test_the_intervals_are_read_from_the_environment() -> None:
-    assert Schedule.read({}) == Schedule(interval_seconds=300, full_interval_seconds=3600)
     minutes = {"SHEARLING_RECONCILE_MINUTES": "1", "SHEARLING_FULL_RECONCILE_MINUTES": "30"}
     assert Schedule.read(minutes) == Schedule(interval_seconds=60, full_interval_seconds=1800)
 
@@ -367,6 +373,36 @@ def test_a_recorded_refusal_is_neither_checked_nor_reported_again(
     assert calls == []
     lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert [it.get("ReleaseFailed") for it in lines] == [1.0, 1.0, 1.0, None]
+
+
+def test_a_failure_that_may_pass_is_tried_again_by_every_reconciliation(
+    account: Callable[[int], Account], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = account(1)
+    ours.release_all()
+    fake = ours.fakes["acme-0"]
+    fake.refusals["PublishVersion"] = [refusal("AccessDeniedException")] * 1000
+    ours.name(0, "prod", 3)
+    let_nothing_be_due(monkeypatch)
+    assert ours.outcomes(ours.sweep()) == {"failed", "unchanged"}
+    fake.refusals.clear()
+    assert ours.outcomes(ours.sweep()) == {"released", "unchanged"}
+
+
+def test_an_alias_whose_records_cannot_be_read_is_compared_with_lambda(
+    account: Callable[[int], Account], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = account(1)
+    ours.release_all()
+    let_nothing_be_due(monkeypatch)
+
+    def deny(key: str) -> int:
+        raise StoreError(f"cannot read {key}: access denied", denied=True)
+
+    monkeypatch.setattr(ours.store, "size", deny)
+    drift(ours)
+    ours.sweep()
+    assert ours.fakes["acme-0"].shown("prod").startswith("fraud-0:2@")
 
 
 def test_a_reconciliation_reports_that_it_ran(
