@@ -88,7 +88,7 @@ def convert(
     except Exception as error:  # ONNX Runtime's errors have no common base class
         raise FormatError(f"the model fails on the example: {error}") from error
     entry, files = _optimise(reference.graph, directory)
-    check_repeatable(entry)
+    check_repeatable(reference.graph, entry)
     return ConvertedModel(
         format="onnx",
         entry=_ENTRY,

@@ -82,42 +82,56 @@ def open_reference(source: Path, directory: Path) -> Reference:
     )
 
 
-def check_repeatable(graph: onnx.ModelProto) -> None:
+def check_repeatable(source: Path, optimised: onnx.ModelProto) -> None:
     """Refuse a graph that answers the same rows differently each time.
+
+    Args:
+        source: path of the graph, whose operators have the names that the user knows.
+        optimised: the same graph without operators that change no answer.
 
     Raises:
         FormatError: an operator is random, or is in training mode.
     """
+    import onnx
+
+    reasons = _changes(optimised)
+    if reasons:
+        named = _changes(onnx.load(str(source), load_external_data=False)) or reasons
+        raise FormatError(
+            f"operator {named[0]}, so the model answers the same rows differently each time, and a "
+            "function could not prove its answers. Nothing was published. Export the model for "
+            "inference: in PyTorch, call model.eval() before torch.onnx.export"
+        )
+
+
+def _changes(graph: onnx.ModelProto) -> list[str]:
+    """Return text about each operator whose answers change."""
     from onnx import numpy_helper
 
-    is_on = {
+    flags = {
         tensor.name: bool(numpy_helper.to_array(tensor).any())
         for tensor in graph.graph.initializer
         if tensor.data_type == tensor.BOOL
     }
-    for node in nodes_of(graph):
-        reason = _change(node, is_on)
-        if reason:
-            raise FormatError(
-                f"operator {node.op_type} ({node.name or node.output[0]!r}) {reason}, so the model "
-                "answers the same rows differently each time, and a function could not prove its "
-                "answers. Nothing was published. Export the model for inference: in PyTorch, call "
-                "model.eval() before torch.onnx.export"
-            )
+    nodes = [(node, _change(node, flags)) for node in nodes_of(graph)]
+    return [
+        f"{node.op_type} ({node.name or node.output[0]!r}) {reason}"
+        for node, reason in nodes
+        if reason
+    ]
 
 
-def _change(node: onnx.NodeProto, is_on: dict[str, bool]) -> str:
+def _change(node: onnx.NodeProto, flags: dict[str, bool]) -> str:
     """Return why a node's answers change; empty if they do not."""
     attributes = {attribute.name: attribute.i for attribute in node.attribute}
+    outputs = [name for name in node.output if name]
     if node.op_type.startswith("Random") or node.op_type in ("Bernoulli", "Multinomial"):
         return "is random"
-    if node.op_type == "BatchNormalization" and (
-        attributes.get("training_mode") or any(node.output[1:])
-    ):
-        return "is in training mode"
-    if node.op_type == "Dropout" and any(map(is_on.get, node.input[_TRAINING_INPUT:])):
-        return "is in training mode"
-    return ""
+    is_training = {
+        "BatchNormalization": bool(attributes.get("training_mode")) or len(outputs) > 1,
+        "Dropout": any(map(flags.get, node.input[_TRAINING_INPUT:])),
+    }
+    return "is in training mode" if is_training.get(node.op_type) else ""
 
 
 class _OnnxReference:

@@ -239,14 +239,15 @@ def _row_distance(wanted: Tensors, own: Tensors) -> NDArray[Any]:
 
 
 def _moved(rows: Tensors, seed: int) -> Tensors:
-    """Return rows whose float values moved by one unit in the last place of a 32-bit float."""
+    """Return rows whose floats moved by one unit in the last place of 32 bits; zeros are exact."""
     random = np.random.default_rng(seed)
     moved: dict[str, NDArray[Any]] = {}
     for name, array in rows.items():
         moved[name] = array
         if array.dtype.kind == "f":
             toward = random.choice(np.array([-np.inf, np.inf], np.float32), array.shape)
-            moved[name] = np.nextafter(array.astype(np.float32), toward).astype(array.dtype)
+            near = np.nextafter(array.astype(np.float32), toward).astype(array.dtype)
+            moved[name] = np.where(array == 0, array, near)
     return moved
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,8 +23,6 @@ from shearling.models.probe_rows import (
 )
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from shearling.formats.base import Tensors
     from shearling.models.both_models import BothModels, Outcome
     from shearling.tensors.spec import Scalar, Signature, TensorSpec
@@ -72,31 +71,27 @@ def _check_known(both: BothModels) -> None:
 def _limit_categories(both: BothModels) -> tuple[BothModels, list[str]]:
     """Limit columns to the example's values where other values are not answered as they were."""
     rows, signature = both.original.rows, both.signature
-    own = [
-        column
+    probes = {
+        column: [Probe("have an unseen value", row) for row in unseen(rows, column)]
         for column in columns(rows, signature.inputs, "Oiuf")
-        if _may_have_categories(column.of(rows))
-    ]
-    outcomes = both.ask([Probe("have an unseen value", unseen(rows, column)) for column in own])
+    }
+    outcomes = iter(both.ask([probe for own in probes.values() for probe in own]))
     warnings: list[str] = []
     limits: dict[Column, tuple[Scalar, ...]] = {}
-    for column, outcome in zip(own, outcomes, strict=True):
+    for column, asked in probes.items():
+        own = list(islice(outcomes, len(asked)))
         values = _values(rows, column)
-        are_few = len(values) <= _CATEGORIES or isinstance(outcome.expected, Exception)
-        if are_few and _is_answered_otherwise(both, column, outcome):
+        are_few = len(values) <= _CATEGORIES or isinstance(own[0].expected, Exception)
+        if are_few and all(_is_answered_otherwise(both, column, outcome) for outcome in own):
             limits[column] = values
             warnings.append(
                 f"values of {_name(both, column)} that the example does not have are not answered "
-                f"as the original does: {_reason(outcome)}. So the published model accepts only "
+                f"as the original does: {_reason(own[0])}. So the published model accepts only "
                 f"the example's: {', '.join(map(repr, values)):.{_SHOWN}}. If there are others, "
                 "push an example that has them all"
             )
     specs = tuple(_with_limits(spec, rows, limits) for spec in signature.inputs)
     return replace(both, signature=replace(signature, inputs=specs)), warnings
-
-
-def _may_have_categories(values: NDArray[Any]) -> bool:
-    return values.dtype.kind != "f" or bool((values == np.trunc(values)).all())
 
 
 def _is_answered_otherwise(both: BothModels, column: Column, outcome: Outcome) -> bool:

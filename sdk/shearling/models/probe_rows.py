@@ -30,7 +30,7 @@ _VALUES = 2_000_000
 #: Dimensions of a table: rows and columns.
 _RANK = 2
 
-#: Factors of the values called large and small.
+#: Factors of a column's values that make them large and small.
 _LARGE, _SMALL = 1e4, 1e-6
 
 #: The most known values of a column that are asked about.
@@ -220,19 +220,24 @@ def unlike(rows: Tensors, specs: Sequence[TensorSpec], limit: int) -> Iterator[P
             yield Probe(kind, _changed(rows, own, limit, change))
 
 
-def unseen(rows: Tensors, column: Column) -> Tensors:
-    """Return a row for each of a few values that a column of the example does not have."""
+def unseen(rows: Tensors, column: Column) -> list[Tensors]:
+    """Return a row for each of a few values that a column of the example does not have.
+
+    They are such that a model which takes numbers, not categories, answers one of them at least.
+    """
     values = column.of(rows)
+    others: NDArray[Any]
     if values.dtype.kind == "O":
         others = np.array(["an unseen value", "unseen"], object)
-    elif values.dtype.kind == "b":
-        others = ~np.unique(values)
+    elif values.dtype.kind == "f":
+        known = np.unique(values[np.isfinite(values)])
+        # A model may refuse numbers out of the example's range, but not those in between.
+        between = known[:-1] + np.diff(known) / 3
+        others = np.array([*between[:1], known.max(initial=0) + 1], values.dtype)
     else:
-        known = np.unique(values[np.isfinite(values.astype(float))])
-        low, high = (known[0], known[-1]) if known.size else (0, 0)
-        others = np.array([high + 1, low - 1 if values.dtype.kind != "u" else high + 2])
-        others = others.astype(values.dtype)
-    return column.replaced(taken(rows, np.zeros(len(others), int)), others)
+        others = (values.max() + np.array([1, 2])).astype(values.dtype)
+    row = first_rows(rows, 1)
+    return [column.replaced(row, others[place : place + 1]) for place in range(len(others))]
 
 
 def foreign(rows: Tensors, column: Column) -> Tensors:
@@ -274,9 +279,9 @@ def _constant(value: int, dtype: np.dtype[Any]) -> Callable[[NDArray[Any]], NDAr
 
 
 def _largest(values: NDArray[Any]) -> float:
-    """Return the largest magnitude of some numbers, at least 1."""
+    """Return the largest magnitude of some numbers; 1 if there is none."""
     numbers = np.abs(values.astype(float))
-    return float(numbers[np.isfinite(numbers)].max(initial=1.0))
+    return float(numbers[np.isfinite(numbers)].max(initial=0.0)) or 1.0
 
 
 def _affordable(rows: Mapping[str, NDArray[Any]], count: int) -> int:
