@@ -129,6 +129,7 @@ def test_the_exported_names_are_these() -> None:
         "connect",
         "diff",
         "load_model",
+        "plan",
         "push_model",
         "rollback",
         "set_alias",

@@ -202,6 +202,7 @@ class Tour:
                 example=self._rows,
                 format="cloudpickle",
                 alias="prod",
+                allow_breaking=True,
                 wait=True,
             )
         except sdk.ReleaseError as error:

@@ -129,6 +129,20 @@ def test_an_alias_that_moves_meanwhile_is_compared_again(
     assert named(registry) == "1"
 
 
+def test_after_a_failed_release_the_served_version_is_the_one_that_callers_know(
+    registry: Registry,
+) -> None:
+    deployment = deploy(registry)
+    set_alias("fraud", "prod", 1, registry=registry)
+    record(registry, deployment, "prod", 1, 1)
+    set_alias("fraud", "prod", 4, allow_breaking=True, registry=registry)
+    record(registry, deployment, "prod", 2, 4, outcome="failed")
+    with pytest.raises(BreakingChangeError, match="callers of version 1"):
+        set_alias("fraud", "prod", 3, registry=registry)
+    set_alias("fraud", "prod", 2, registry=registry)
+    assert named(registry) == "2"
+
+
 def test_a_bundle_that_cannot_be_read_does_not_keep_an_alias_on_it(registry: Registry) -> None:
     set_alias("fraud", "prod", 1, registry=registry)
     registry.store.write(blob_key(registry.resolve("fraud:1").hex), b"damaged")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import onnx
 import pytest
 
-from shearling.errors import BreakingChangeError, ModelNotFoundError, ReleaseError
+from shearling.errors import BreakingChangeError, InvalidRefError, ModelNotFoundError, ReleaseError
 from shearling.models.diff import diff
 from shearling.models.push import push_model
 from tests.support.bundles import ROWS, scaling_graph
@@ -63,6 +63,13 @@ def test_a_diff_is_an_escaped_table_in_a_notebook_and_json_for_programs(pushed: 
 def test_a_version_does_not_differ_from_itself(pushed: Registry) -> None:
     compared = diff("fraud:1", "fraud:prod", registry=pushed)
     assert str(compared) == "fraud:1 and fraud:1 are the same version"
+
+
+def test_the_result_of_a_push_names_its_version(pushed: Registry) -> None:
+    new = push_model(scaling_graph(5.0), "fraud", example=ROWS, registry=pushed)
+    assert diff("fraud:prod", new, registry=pushed).after == new.pin
+    with pytest.raises(InvalidRefError, match="7: expected a ref such as 'fraud:7'"):
+        diff("fraud:prod", 7, registry=pushed)  # type: ignore[arg-type]
 
 
 def test_a_version_that_does_not_exist_is_refused(pushed: Registry) -> None:

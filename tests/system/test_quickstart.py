@@ -226,7 +226,7 @@ def test_a_model_that_fails_its_check_leaves_the_alias_where_it_is(stack: Quicks
     (row,) = [row for row in sdk.status("cancer").to_dict()["aliases"] if row["alias"] == "prod"]
     assert row["version"] == 3
     assert "failed" in json.dumps(row)
-    sdk.set_alias("cancer", "prod", 1, allow_breaking=True, wait=True)
+    sdk.set_alias("cancer", "prod", 1, wait=True)
 
 
 def test_clients_live_through_a_promotion_a_canary_and_a_rollback(stack: Quickstart) -> None:
@@ -236,7 +236,7 @@ def test_clients_live_through_a_promotion_a_canary_and_a_rollback(stack: Quickst
     ]
     rows = np.round(ROWS)
     # Version 2 takes floats, and this one whole numbers.
-    model = train("logistic")
+    model = train("forest")
     whole = sdk.push_model(model, "cancer", example=rows.astype(np.int64)).version
 
     def answering(times: int = 1) -> set[str]:

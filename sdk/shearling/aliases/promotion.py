@@ -56,6 +56,20 @@ class Comparison:
         return "\n  ".join([title, *(f"{it.effect:{width}}  {it}" for it in self.changes)])
 
 
+def answering_versions(registry: Registry, current: AliasEntry | None) -> tuple[int, ...]:
+    """Return the versions that callers of an alias know, with that of a canary.
+
+    Args:
+        registry: registry of the model.
+        current: the current entry of the alias; None if it was never set.
+    """
+    if current is None:
+        return ()
+    # After a failed release, the alias answers with what it answered before.
+    answering = registry.alias_log(current.model, current.alias).answering(current)
+    return answering.versions if answering else ()
+
+
 def compare(
     registry: Registry, model: str, current: Sequence[int], wanted: Sequence[int]
 ) -> list[Comparison]:

@@ -6,7 +6,12 @@ import operator
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from shearling.aliases.promotion import compare, require_compatible, require_known
+from shearling.aliases.promotion import (
+    answering_versions,
+    compare,
+    require_compatible,
+    require_known,
+)
 from shearling.aliases.waiting import require_served, wait_for_release
 from shearling.errors import RegistryError
 from shearling.refs import is_alias
@@ -53,7 +58,8 @@ def set_alias(
     """Set an alias to a version. Every function that serves the alias then releases that version.
 
     Compares the version's contract with that of each version that the alias names now, and refuses
-    a version that breaks their callers: `sdk.diff("fraud:prod", "fraud:8")` shows the changes.
+    a version that breaks their callers: `sdk.diff("fraud:prod", "fraud:8")` shows the changes. If
+    the release of the current entry failed, compares with the version that is served instead.
     Setting the version that the alias already has retries its release if it failed.
 
     Args:
@@ -88,9 +94,10 @@ def set_alias(
     def check(current: AliasEntry | None) -> None:
         if not new:
             require_known(target, model, alias, current)
-        if current and not allow_breaking:
+        if not allow_breaking:
             wanted = [number, share["version"]] if share else [number]
-            require_compatible(alias, compare(target, model, current.versions, wanted))
+            answering = answering_versions(target, current)
+            require_compatible(alias, compare(target, model, answering, wanted))
 
     entry = target.set_alias(model, alias, number, canary=share, reason=reason, check=check)
     if wait:
@@ -122,7 +129,7 @@ def compare_with_current(
     current = target.alias_entry(model, alias)
     if not new:
         require_known(target, model, alias, current)
-    return compare(target, model, current.versions if current else (), wanted)
+    return compare(target, model, answering_versions(target, current), wanted)
 
 
 def _version_named(registry: Registry, model: str, version: object) -> int:

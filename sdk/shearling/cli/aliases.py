@@ -238,6 +238,7 @@ def _list(arguments: argparse.Namespace) -> None:
 def _history(arguments: argparse.Namespace) -> None:
     from shearling.aliases.history import history
     from shearling.registry.registry import Registry
+    from shearling.storage.caller import short_name
 
     past = history(Registry(arguments.registry), arguments.model, arguments.alias)
     if arguments.json:
@@ -253,7 +254,7 @@ def _history(arguments: argparse.Namespace) -> None:
         [
             it.entry.number,
             it.entry.named,
-            it.entry.by,
+            short_name(it.entry.by),
             utc(it.entry.created),
             ", ".join(f"{function}: {outcome}" for function, outcome in it.outcomes.items()),
             it.entry.reason,

@@ -189,9 +189,9 @@ class RemoteModel(ABC):
             )
         except RowsFailedError as error:
             if isinstance(error.outputs, Outputs):
-                warn_of_several_versions(self.target, error.outputs.versions, depth=1)
+                warn_of_several_versions(self.target, error.outputs.versions)
             raise
-        warn_of_several_versions(self.target, outputs.versions, depth=1)
+        warn_of_several_versions(self.target, outputs.versions)
         return outputs
 
     def _infer(self, tensors: Mapping[str, NDArray[Any]]) -> tuple[dict[str, NDArray[Any]], str]:

@@ -40,13 +40,12 @@ def versions_of_rows(answered: Mapping[range, str]) -> NDArray[Any]:
     return np.repeat(np.array(versions, kind), [len(rows) for rows in answered])
 
 
-def warn_of_several_versions(target: str, versions: NDArray[Any], *, depth: int) -> None:
-    """Warn if several versions have answered.
+def warn_of_several_versions(target: str, versions: NDArray[Any]) -> None:
+    """Warn the caller of this function's caller if several versions have answered.
 
     Args:
         target: name of the model for the message.
         versions: the version of each row.
-        depth: number of calls between the user's and this one.
     """
     counts: dict[Any, int] = {}
     for version in versions.tolist():
@@ -59,7 +58,7 @@ def warn_of_several_versions(target: str, versions: NDArray[Any], *, depth: int)
         "or was moved meanwhile. The result's `versions` tells which version answered each row; "
         "infer_many(..., version=N) asks only one",
         UserWarning,
-        stacklevel=depth + 2,
+        stacklevel=3,
     )
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from shearling.bundle.contract import REVISION_FIELD, Contract
 from shearling.bundle.contract_changes import contract_changes
+from shearling.errors import InvalidRefError
+from shearling.models.model_version import ModelVersion
 from shearling.registry.registry import Registry
 from shearling.text_table import table
 
@@ -110,13 +112,18 @@ _CHANGE_HEADINGS = ("EFFECT", "CHANGE", "BEFORE", "AFTER", "REASON")
 
 
 def diff(
-    before: str, after: str, *, registry: Registry | str | os.PathLike[str] | None = None
+    before: str | ModelVersion,
+    after: str | ModelVersion,
+    *,
+    registry: Registry | str | os.PathLike[str] | None = None,
 ) -> Diff:
     """Compare two versions.
 
     Args:
-        before: ref of the version that callers know, such as `fraud:prod` or `fraud:7`.
-        after: ref of the version that is to answer them, such as `fraud:8`.
+        before: ref of the version that callers know, such as `fraud:prod` or `fraud:7`, or the
+            result of `push_model`.
+        after: ref of the version that is to answer them, such as `fraud:8`, or the result of
+            `push_model`.
         registry: the registry or its URI; by default the value of SHEARLING_REGISTRY.
 
     Raises:
@@ -127,13 +134,23 @@ def diff(
     source = Registry.at(registry)
     old, new = [
         (version, source.manifest(version.pin))
-        for version in (source.version(before), source.version(after))
+        for version in (source.version(_ref(before)), source.version(_ref(after)))
     ]
     return Diff(
         before=old[0].pin,
         after=new[0].pin,
         changes=contract_changes(_contract(*old), _contract(*new)),
         facts=tuple(_differing(dict(_facts(*old)), dict(_facts(*new)))),
+    )
+
+
+def _ref(value: object) -> str | Pin:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, ModelVersion):
+        return value.pin
+    raise InvalidRefError(
+        f"{value!r:.80}: expected a ref such as 'fraud:7', or the result of push_model"
     )
 
 
