@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from shearling.aliases.waiting import serving_deployments
 from shearling.bundle.contract import Contract
 from shearling.bundle.contract_changes import contract_changes
 from shearling.errors import BreakingChangeError, BundleError, RegistryError, ReleaseError
@@ -86,7 +85,7 @@ def compare(
     }
     return [
         _comparison(model, (before, contracts[before]), (after, contracts[after]))
-        for after in wanted
+        for after in dict.fromkeys(wanted)
         for before in current
         if after != before
     ]
@@ -151,13 +150,13 @@ def require_known(registry: Registry, model: str, alias: str, current: AliasEntr
     Raises:
         ReleaseError: the alias is unknown.
     """
-    if current is not None or serving_deployments(registry, model, alias):
+    if current is not None:
         return
     deployments = registry.release_log.deployments()
-    if not deployments:
-        return
     served = {name for it in deployments if it.model == model for name in it.aliases}
-    known = nearest(alias, [*served.union(registry.aliases(model))])
+    if alias in served or not deployments:
+        return
+    known = nearest(alias, sorted(served.union(registry.aliases(model))))
     raise ReleaseError(
         f"{model}:{alias} was never set, and no function serves it; known aliases of {model!r}: "
         f"{known}. To set a new alias, pass new=True to set_alias (`shearling alias set ... --new`)"
