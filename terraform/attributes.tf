@@ -9,7 +9,10 @@ locals {
       "network.security_group_ids", "package", "package.path", "package.bucket", "package.key", "package.source_code_hash", "python",
       "architecture",
     ]
-    registry    = ["bucket", "prefix", "kms_key_arn", "previous_kms_key_arns", "force_destroy", "access_log", "access_log.bucket"]
+    registry = [
+      "bucket", "region", "packages_bucket", "accounts", "prefix", "kms_key_arn", "previous_kms_key_arns", "force_destroy",
+      "access_log", "access_log.bucket",
+    ]
     vpc         = ["vpc_id", "subnets", "route_table_ids"]
     file_system = ["existing", "existing.access_point_arn", "existing.security_group_ids", "kms_key_arn", "stager_memory_mb"]
     api = [

@@ -37,6 +37,9 @@ module "registry" {
 
   name                  = var.name
   bucket                = module.inputs.registry.bucket
+  region                = module.inputs.registry.region
+  packages_bucket       = module.inputs.registry.packages_bucket
+  accounts              = module.inputs.registry.accounts
   prefix                = module.inputs.registry.prefix
   kms_key_arn           = module.inputs.registry.kms_key_arn
   previous_kms_key_arns = module.inputs.registry.previous_kms_key_arns
@@ -285,7 +288,7 @@ module "releaser" {
 # Terraform destroys this invocation before anything else, because it depends on everything: the releaser then refuses if
 # the bucket would have to be deleted with models in it. S3 refuses that too, but only after all else is gone.
 resource "aws_lambda_invocation" "destroy_guard" {
-  count = module.inputs.registry.bucket == null ? 1 : 0
+  count = module.registry.is_created ? 1 : 0
 
   function_name   = module.releaser.function_name
   input           = jsonencode({ shearling = "guard", force_destroy = module.inputs.registry.force_destroy })

@@ -3,6 +3,11 @@ output "registry_uri" {
   description = "The registry, as in `SHEARLING_REGISTRY`: `s3://bucket[/prefix]`."
 }
 
+output "bucket_policy" {
+  value       = module.registry.bucket_policy
+  description = "The bucket's policy (JSON), to merge into the policy of an existing bucket: it keeps models from being overwritten and deleted, and lets `registry.accounts` serve from it."
+}
+
 output "function_names" {
   value       = { for name, function in module.function : name => function.function_name }
   description = "Name of the function, by model."

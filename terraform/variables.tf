@@ -141,6 +141,13 @@ variable "registry" {
     condition     = try(var.registry.bucket, null) == null || !try(tobool(var.registry.force_destroy), false)
     error_message = "registry.force_destroy is for the bucket that this module creates: it never deletes an existing bucket."
   }
+
+  validation {
+    condition = try(var.registry.region, null) == null || (
+      length(try(var.vpc.route_table_ids, [])) == 0 && alltrue([for model in values(var.models) : try(model.network, null) == null])
+    )
+    error_message = "registry.region is another region, which a gateway to S3 does not reach: leave vpc.route_table_ids and the models' network out, and use subnets with another way to S3, as a NAT gateway."
+  }
 }
 
 variable "push_models" {

@@ -161,7 +161,7 @@ run "what_one_policy_has_no_room_for_is_in_managed_policies" {
   }
   assert {
     condition = toset(flatten([
-      for policy in concat(aws_iam_policy.function[*].policy, [aws_iam_role_policy.function.policy]) : [
+      for policy in concat(aws_iam_policy.function[*].policy, aws_iam_role_policy.function[*].policy) : [
         for statement in jsondecode(policy).Statement : statement.Resource if statement.Sid == "ReadRegistry"
       ]
     ])) == toset([for folder in var.registry_folders : "arn:aws:s3:::acme-models/ml/${folder}/*"])
@@ -170,6 +170,10 @@ run "what_one_policy_has_no_room_for_is_in_managed_policies" {
   assert {
     condition     = length(aws_iam_role_policy_attachment.function) == 3
     error_message = "The role has each policy."
+  }
+  assert {
+    condition     = [for statement in jsondecode(output.policy).Statement : statement.Sid] == ["Log", "ReadRegistry", "ListRegistry", "ReadRegistry2", "ListRegistry2", "ReadRegistry3", "ListRegistry3", "Send4"]
+    error_message = "A role that is given needs all of it: ${output.policy}"
   }
 }
 
@@ -442,4 +446,36 @@ run "mount_outside_of_mnt_is_refused" {
     file_system = { access_point_arn = "arn:aws:elasticfilesystem:eu-central-1:123456789012:access-point/fsap-1", mount_path = "/models" }
   }
   expect_failures = [var.file_system]
+}
+
+run "function_is_told_the_region_of_a_registry_in_another_one" {
+  module {
+    source = "./modules/lambda"
+  }
+  variables {
+    registry = {
+      uri          = "s3://acme-models"
+      region       = "us-west-2"
+      bucket_arn   = "arn:aws:s3:::acme-models"
+      root         = ""
+      kms_key_arns = []
+    }
+  }
+
+  assert {
+    condition     = aws_lambda_function.function.environment[0].variables["SHEARLING_REGISTRY_REGION"] == "us-west-2"
+    error_message = "Environment: ${jsonencode(aws_lambda_function.function.environment[0].variables)}"
+  }
+}
+
+run "china_is_refused" {
+  command = plan
+  module {
+    source = "./modules/lambda"
+  }
+  override_data {
+    target = data.aws_partition.current
+    values = { partition = "aws-cn" }
+  }
+  expect_failures = [aws_lambda_function.function]
 }

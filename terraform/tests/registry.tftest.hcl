@@ -507,3 +507,121 @@ run "previous_keys_are_refused_under_their_old_name" {
   }
   expect_failures = [var.former_kms_key_arns]
 }
+
+run "stacks_of_other_accounts_may_read_and_record_what_is_theirs" {
+  module {
+    source = "./modules/registry"
+  }
+  variables {
+    bucket   = "shared-models"
+    prefix   = "ml"
+    accounts = ["222222222222"]
+  }
+
+  assert {
+    condition = {
+      for statement in jsondecode(output.bucket_policy).Statement : statement.Sid => [statement.Principal.AWS, statement.Action, statement.Resource] if statement.Effect == "Allow"
+      } == {
+      ReadByOtherAccounts = [
+        ["arn:aws:iam::222222222222:root"], "s3:GetObject",
+        [for folder in ["blobs", "models", "releases", "deployments"] : "arn:aws:s3:::shared-models/ml/${folder}/*"],
+      ]
+      ListByOtherAccounts          = [["arn:aws:iam::222222222222:root"], "s3:ListBucket", "arn:aws:s3:::shared-models"]
+      RecordReleasesOf222222222222 = ["arn:aws:iam::222222222222:root", "s3:PutObject", "arn:aws:s3:::shared-models/ml/releases/222222222222-*"]
+      RecordDeploymentsOf222222222222 = [
+        "arn:aws:iam::222222222222:root",
+        ["s3:PutObject", "s3:GetObjectTagging", "s3:DeleteObject", "s3:DeleteObjectVersion"],
+        "arn:aws:s3:::shared-models/ml/deployments/222222222222-*",
+      ]
+      ListDeploymentsOf222222222222 = ["arn:aws:iam::222222222222:root", "s3:ListBucketVersions", "arn:aws:s3:::shared-models"]
+    }
+    error_message = "Policy: ${output.bucket_policy}"
+  }
+}
+
+run "without_accounts_the_policy_allows_nothing" {
+  module {
+    source = "./modules/registry"
+  }
+
+  assert {
+    condition     = alltrue([for statement in jsondecode(output.bucket_policy).Statement : statement.Effect == "Deny"])
+    error_message = "Policy: ${output.bucket_policy}"
+  }
+}
+
+run "packages_go_to_a_bucket_in_the_functions_region" {
+  module {
+    source = "./modules/registry"
+  }
+  variables {
+    bucket          = "shared-models"
+    region          = "us-west-2"
+    packages_bucket = "packages-here"
+    packages        = ["tests/packages/runtime.zip"]
+  }
+
+  assert {
+    condition     = output.packages["tests/packages/runtime.zip"].bucket == "packages-here" && output.registry.region == "us-west-2"
+    error_message = "Packages: ${jsonencode(output.packages)}"
+  }
+}
+
+run "region_without_a_bucket_is_refused" {
+  command = plan
+  module {
+    source = "./modules/registry"
+  }
+  variables {
+    region = "us-west-2"
+  }
+  expect_failures = [var.region]
+}
+
+run "region_that_is_none_is_refused" {
+  command = plan
+  module {
+    source = "./modules/registry"
+  }
+  variables {
+    bucket = "shared-models"
+    region = "Frankfurt"
+  }
+  expect_failures = [var.region]
+}
+
+run "region_of_the_functions_is_refused" {
+  command = plan
+  module {
+    source = "./modules/registry"
+  }
+  variables {
+    bucket = "shared-models"
+    region = "eu-central-1"
+  }
+  expect_failures = [var.region]
+}
+
+run "packages_for_another_region_without_a_bucket_there_are_refused" {
+  command = plan
+  module {
+    source = "./modules/registry"
+  }
+  variables {
+    bucket   = "shared-models"
+    region   = "us-west-2"
+    packages = ["tests/packages/runtime.zip"]
+  }
+  expect_failures = [var.packages_bucket]
+}
+
+run "account_with_eleven_digits_is_refused" {
+  command = plan
+  module {
+    source = "./modules/registry"
+  }
+  variables {
+    accounts = ["12345678901"]
+  }
+  expect_failures = [var.accounts]
+}

@@ -412,10 +412,6 @@ run "policies_of_many_functions_with_long_names_fit_iam" {
   }
 
   assert {
-    condition     = length(module.lambda.policy) <= 10240
-    error_message = "The role's own policy has ${length(module.lambda.policy)} characters."
-  }
-  assert {
     condition     = alltrue([for group in local.function_statements : length(jsonencode({ Version = "2012-10-17", Statement = group })) <= 6144]) && length(local.function_statements) <= 11
     error_message = "Policies: ${jsonencode([for group in local.function_statements : length(jsonencode(group))])}"
   }
@@ -583,4 +579,48 @@ run "sweep_minutes_is_refused_under_its_old_name" {
     sweep_minutes = 5
   }
   expect_failures = [var.sweep_minutes]
+}
+
+run "registry_in_another_region_has_records_from_the_releaser_and_sends_no_events" {
+  module {
+    source = "./modules/releaser"
+  }
+  variables {
+    registry = {
+      bucket       = "acme-models"
+      uri          = "s3://acme-models/ml"
+      region       = "us-west-2"
+      bucket_arn   = "arn:aws:s3:::acme-models"
+      root         = "ml/"
+      kms_key_arns = []
+    }
+  }
+
+  assert {
+    condition     = length(aws_s3_object.deployment) == 0 && length(aws_cloudwatch_event_rule.alias_moved) == 0 && length(aws_cloudwatch_event_target.alias_moved) == 0
+    error_message = "Terraform writes no object there, and no event comes from there."
+  }
+  assert {
+    condition = jsondecode(aws_lambda_invocation.deployment["fraud"].input) == {
+      shearling = "deployment"
+      key       = "deployments/123456789012-eu-central-1-acme-fraud-0a1b2c3d.json"
+      record = {
+        account  = "123456789012"
+        aliases  = ["prod", "staging"]
+        api_url  = "https://example.com"
+        function = "acme-fraud"
+        model    = "fraud"
+        region   = "eu-central-1"
+        releaser = "acme_releaser"
+        runtime  = "python3.13"
+      }
+    }
+    error_message = "Record: ${aws_lambda_invocation.deployment["fraud"].input}"
+  }
+  assert {
+    condition = [for statement in jsondecode(module.lambda.policy).Statement : statement.Resource if statement.Sid == "RecordDeployments"] == [
+      "arn:aws:s3:::acme-models/ml/deployments/123456789012-eu-central-1-*-????????.json",
+    ]
+    error_message = "Policy: ${module.lambda.policy}"
+  }
 }

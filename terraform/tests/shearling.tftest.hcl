@@ -496,3 +496,24 @@ run "memory_that_is_no_number_is_refused" {
   }
   expect_failures = [var.models]
 }
+
+run "registry_in_another_region_behind_a_gateway_is_refused" {
+  command = plan
+  variables {
+    registry = { bucket = "shared-models", region = "us-west-2", packages_bucket = "packages-here" }
+    models   = { embed = { file_system = {}, aliases = { prod = {} } } }
+    vpc      = { vpc_id = "vpc-1", subnets = { a = "subnet-1" }, route_table_ids = ["rtb-1"] }
+  }
+  expect_failures = [var.registry]
+}
+
+run "policy_of_a_bucket_that_exists_is_handed_out" {
+  variables {
+    registry = { bucket = "shared-models", accounts = ["222222222222"] }
+  }
+
+  assert {
+    condition     = strcontains(output.bucket_policy, "arn:aws:iam::222222222222:root")
+    error_message = "Policy: ${output.bucket_policy}"
+  }
+}

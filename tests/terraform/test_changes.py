@@ -35,11 +35,11 @@ OLD_KEYS = [f"{KEYS}/{digit}1111111-2222-3333-4444-555555555555" for digit in "1
 NEW_KEY = f"{KEYS}/91111111-2222-3333-4444-555555555555"
 
 #: The models of the recorded stack.
-FRAUD = {
+FRAUD: dict[str, Any] = {
     "aliases": {"prod": {"provisioned_concurrency": 1}, "staging": {}},
     "default_alias": "prod",
 }
-EMBED = {"file_system": {}, "aliases": {"prod": {}}}
+EMBED: dict[str, Any] = {"file_system": {}, "aliases": {"prod": {}}}
 
 #: What is replaced when functions change: they are released again.
 RELEASED = {"aws_lambda_invocation": "delete, create"}

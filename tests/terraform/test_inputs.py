@@ -91,8 +91,12 @@ def terraform(directory: Path, *arguments: str) -> str:
         ('models = { fraud = { aliases = "prod" } }', "map of object required"),
         ('models = { fraud = { aliases = ["prod"] } }', "map of object required"),
         (
-            "models = { a = { aliases = { prod = {} }, allow_pickles = true, reserved_concurency = 5 } }",
-            "The model a has no attribute allow_pickles. The model a has no attribute reserved_concurency.",
+            "models = { fraud = { aliases = { prod = {} }, allow_pickles = true } }",
+            "The model fraud has no attribute allow_pickles.",
+        ),
+        (
+            "models = { fraud = { aliases = { prod = {} }, reserved_concurency = 5 } }",
+            "The model fraud has no attribute reserved_concurency.",
         ),
         ("models = { fraud = {} }", 'element "fraud": attribute "aliases" is required'),
         ('models = { fraud = "prod" }', "A model must be an object"),

@@ -17,6 +17,7 @@ from shearling.release.outcome import REMEDY, Outcome
 from shearling.release.reconcile import release_alias
 from shearling.release.recorded_outcomes import KnownReleases, RecordedOutcomes
 from shearling.release.trigger import Trigger
+from shearling_runtime.control.deployment_record import record_deployment
 from shearling_runtime.control.release_request import Request, prefix_of
 from shearling_runtime.control.retrying_store import RetryingStore
 from shearling_runtime.control.schedule import Schedule
@@ -64,10 +65,13 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         return _guard(event)
     end = _CLOCK.now() + context.get_remaining_time_in_millis() / 1000 - _MARGIN_SECONDS
     uri = os.environ.get(REGISTRY_VARIABLE, "")
+    # The first apply, and one that adds a model, invoke this before new permissions are effective.
+    if event.get("shearling") == "deployment":
+        record_deployment(RetryingStore(_store(uri), end), event)
+        return {}
     request = Request.read(event, prefix_of(uri))
     if request.is_ignored:
         return {"results": []}
-    # The first apply, and one that adds a model, invoke this before new permissions are effective.
     registry = Registry(store=RetryingStore(_store(uri), end))
     deployments = [
         deployment

@@ -49,6 +49,14 @@ class RetryingStore(Store):
         """See `Store`."""
         return self._with_retries(partial(self._store.create, key, data))
 
+    def write(self, key: str, data: bytes) -> None:
+        """See `Store`."""
+        self._with_retries(partial(self._store.write, key, data))
+
+    def delete(self, key: str) -> None:
+        """See `Store`."""
+        self._with_retries(partial(self._store.delete, key))
+
     def keys(self, prefix: str, *, after: str = "") -> Iterator[str]:
         """See `Store`; lists all keys at once, since a denial is raised with the first."""
         return iter(self._with_retries(lambda: list(self._store.keys(prefix, after=after))))

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from shearling.errors import StoreError
+from shearling.storage.bucket_region import region_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
 DEFAULT_REGION = "us-east-1"
 
 
-def s3_configuration() -> tuple[S3Config, Callable[[], S3Credential] | None]:
+def s3_configuration(bucket: str) -> tuple[S3Config, Callable[[], S3Credential] | None]:
     """Return the configuration and credential provider for obstore, with boto3's search order.
+
+    The region is the bucket's own, whatever the default region of this machine is.
 
     Access keys in the environment, which every Lambda function has, are used without importing
     boto3: the import and the first client take ten times as long as the rest of a cold start.
@@ -29,10 +32,10 @@ def s3_configuration() -> tuple[S3Config, Callable[[], S3Credential] | None]:
     """
     environment = os.environ
     if "AWS_CONTAINER_AUTHORIZATION_TOKEN" in environment:  # SnapStart
-        return _configuration(), _container_credentials
+        return _configuration(bucket), _container_credentials
     if keys := access_keys():
-        return {**_configuration(), **keys}, None
-    return _boto3_configuration()
+        return {**_configuration(bucket), **keys}, None
+    return _boto3_configuration(bucket)
 
 
 def access_keys() -> S3Config:
@@ -54,11 +57,13 @@ def s3_endpoint() -> str | None:
     return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
 
 
-def _configuration(region: str | None = None, endpoint: str | None = None) -> S3Config:
+def _configuration(bucket: str, region: str | None = None, endpoint: str | None = None) -> S3Config:
     environment = os.environ
-    region = region or environment.get("AWS_REGION") or environment.get("AWSDEFAULT_REGION")
+    region = region or environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")
+    region = region or DEFAULT_REGION
     endpoint = endpoint or s3_endpoint()
-    config: S3Config = {"region": region or DEFAULT_REGION}
+    # Who has an endpoint of one's own has named the right region for it.
+    config: S3Config = {"region": region if endpoint else region_of(bucket, region)}
     if endpoint:
         # Path style, since few custom endpoints have a host name for each bucket.
         config["endpoint"] = endpoint
@@ -66,7 +71,7 @@ def _configuration(region: str | None = None, endpoint: str | None = None) -> S3
     return config
 
 
-def _boto3_configuration() -> tuple[S3Config, Callable[[], S3Credential]]:
+def _boto3_configuration(bucket: str) -> tuple[S3Config, Callable[[], S3Credential]]:
     import boto3
     from botocore.exceptions import BotoCoreError
     from obstore.auth.boto3 import Boto3CredentialProvider
@@ -84,7 +89,7 @@ def _boto3_configuration() -> tuple[S3Config, Callable[[], S3Credential]]:
     custom = (
         None if client.meta.endpoint_url.endswith(".amazonaws.com") else client.meta.endpoint_url
     )
-    return _configuration(client.meta.region_name, custom), Boto3CredentialProvider(session)
+    return _configuration(bucket, client.meta.region_name, custom), Boto3CredentialProvider(session)
 
 
 def _container_credentials() -> S3Credential:

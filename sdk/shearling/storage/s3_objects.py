@@ -117,7 +117,7 @@ class S3Objects:
         import boto3
         from botocore.config import Config
 
-        config, _ = s3_configuration()
+        config, _ = s3_configuration(self.bucket)
         is_custom = "endpoint" in config
         return boto3.client(
             "s3",

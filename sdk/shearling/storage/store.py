@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -120,6 +120,11 @@ class Store:
         """Put bytes under a key; an existing object is overwritten."""
         with self._translated("write", key):
             obstore.put(self._backend, key, data, use_multipart=False)
+
+    def delete(self, key: str) -> None:
+        """Delete a key; it need not exist."""
+        with self._translated("delete", key), suppress(FileNotFoundError):
+            obstore.delete(self._backend, key)
 
     def upload(
         self, key: str, path: Path, file: Descriptor, advance: Callable[[int], object] = int
@@ -332,7 +337,7 @@ def open_store(uri: str) -> Store:
 
 
 def _s3(bucket: str, prefix: str) -> S3Store:
-    config, credential_provider = s3_configuration()
+    config, credential_provider = s3_configuration(bucket)
     # S3 refuses a put whose bytes changed on the way, and keeps the checksum for later pushes.
     config["checksum_algorithm"] = "sha256"
     return S3Store(

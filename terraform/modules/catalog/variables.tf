@@ -7,6 +7,7 @@ variable "name" {
 variable "registry" {
   type = object({
     uri          = string
+    region       = optional(string) # of the bucket, if it is another than the function's
     bucket_arn   = string
     root         = string
     kms_key_arns = list(string)

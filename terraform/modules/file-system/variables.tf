@@ -53,6 +53,7 @@ variable "stager_name" {
 variable "registry" {
   type = object({
     uri          = string
+    region       = optional(string) # of the bucket, if it is another than the function's
     bucket_arn   = string
     root         = string
     kms_key_arns = list(string)

@@ -56,6 +56,9 @@ variable "packages" {
 variable "registry" {
   type = object({
     bucket                = optional(string)           # an existing bucket, known at plan; null creates <name>-<account>-<region>
+    region                = optional(string)           # of the bucket, if it is in another region than the functions
+    packages_bucket       = optional(string)           # takes the packages, in the functions' region; null: the registry's bucket
+    accounts              = optional(list(string), []) # other accounts whose stacks may serve from the registry
     prefix                = optional(string, "")       # prefix in the bucket, without slashes at the ends
     kms_key_arn           = optional(string)           # key of the bucket; null uses S3's own
     previous_kms_key_arns = optional(list(string), []) # earlier keys of the bucket: objects written with them still need them

@@ -113,19 +113,20 @@ locals {
     }
   ]
 
-  policy_json = jsonencode({
-    Version = "2012-10-17"
-    Statement = concat(
-      [local.log_statement],
-      local.registry_statements[0],
-      var.policy_statements,
-      [for statement in local.vpc_statements : statement if var.vpc != null],
-      local.file_system_statements,
-      local.key_statements,
-      local.environment_key_statements,
-      local.tracing_statements,
-    )
-  })
+  managed_policies = concat(slice(local.registry_statements, 1, length(local.registry_statements)), var.managed_policies)
+
+  statements = concat(
+    [local.log_statement],
+    local.registry_statements[0],
+    var.policy_statements,
+    [for statement in local.vpc_statements : statement if var.vpc != null],
+    local.file_system_statements,
+    local.key_statements,
+    local.environment_key_statements,
+    local.tracing_statements,
+  )
+
+  policy_json = jsonencode({ Version = "2012-10-17", Statement = local.statements })
 }
 
 # Role names are unique in an account, function names in a region: the suffix allows the same name in a second region.
@@ -148,15 +149,12 @@ resource "aws_iam_role" "function" {
 }
 
 # What the inline policy has no room for: IAM allows a role 10,240 characters of it.
-locals {
-  managed_policies = concat(slice(local.registry_statements, 1, length(local.registry_statements)), var.managed_policies)
-}
-
 resource "aws_iam_policy" "function" {
-  count = length(local.managed_policies)
+  count = var.role == null ? length(local.managed_policies) : 0
 
-  name_prefix = "${substr(var.name, 0, 37)}-"
+  name_prefix = "${substr("${var.options.role_name_prefix}${var.name}", 0, 37)}-"
   description = "Policy ${count.index + 2} of the function ${var.name}."
+  tags        = var.options.tags
   policy      = jsonencode({ Version = "2012-10-17", Statement = local.managed_policies[count.index] })
 
   lifecycle {
@@ -168,9 +166,9 @@ resource "aws_iam_policy" "function" {
 }
 
 resource "aws_iam_role_policy_attachment" "function" {
-  count = length(local.managed_policies)
+  count = length(aws_iam_policy.function)
 
-  role       = aws_iam_role.function.name
+  role       = aws_iam_role.function[0].name
   policy_arn = aws_iam_policy.function[count.index].arn
 }
 

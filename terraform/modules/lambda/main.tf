@@ -16,6 +16,7 @@ locals {
   environment = tomap(merge(
     var.environment,
     { SHEARLING_REGISTRY = var.registry.uri },
+    var.registry.region == null ? {} : { SHEARLING_REGISTRY_REGION = var.registry.region },
     var.file_system == null ? {} : { SHEARLING_MOUNT = var.file_system.mount_path },
   ))
 }
@@ -100,6 +101,11 @@ resource "aws_lambda_function" "function" {
     # The releaser sets this variable, the pin, on functions that serve a model, and an apply must keep it. Terraform takes
     # only literal names here, so the rule covers every function; the validation of `environment` keeps the name free.
     ignore_changes = [environment[0].variables["SHEARLING_MODEL"]]
+
+    precondition {
+      condition     = contains(["aws", "aws-us-gov"], data.aws_partition.current.partition)
+      error_message = "Functions fetch models from endpoints in amazonaws.com, which the partition ${data.aws_partition.current.partition} does not have: use a region of the partitions aws or aws-us-gov."
+    }
   }
 
   # A function that starts before its role has its policy fails to load its model, and Lambda remembers the failure.

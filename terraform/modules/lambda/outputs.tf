@@ -34,8 +34,14 @@ output "role_name" {
 }
 
 output "policy" {
-  value       = local.policy_json
-  description = "What the role may do (JSON): its inline policy, unless the role is given."
+  value = length(local.managed_policies) == 0 ? local.policy_json : jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(local.statements, flatten([
+      # Numbered, because a policy has no `Sid` twice.
+      for index, statements in local.managed_policies : [for statement in statements : merge(statement, { Sid = "${statement.Sid}${index + 2}" })]
+    ]))
+  })
+  description = "What the role may do (JSON): its inline policy and its managed ones, unless the role is given."
 }
 
 output "log_group_name" {

@@ -24,6 +24,7 @@ variable "handler" {
 variable "registry" {
   type = object({
     uri          = string
+    region       = optional(string) # of the bucket, if it is another than the function's
     bucket_arn   = string
     root         = string # what keys begin with: "" or "prefix/"
     kms_key_arns = list(string)

@@ -22,14 +22,12 @@ locals {
   objects    = "${local.bucket_arn}/${local.root}"
   uri        = "s3://${join("/", compact([local.bucket, var.prefix]))}"
 
-  created = var.bucket == null ? 1 : 0
-
   # An object stays encrypted with the key that it was written with.
   keys = compact(concat([var.kms_key_arn], var.previous_kms_key_arns))
 }
 
 resource "aws_s3_bucket" "registry" {
-  count = local.created
+  count = var.bucket == null ? 1 : 0 # `bucket` must be known at plan: write `aws_s3_bucket.NAME.bucket` instead of `.id`
 
   bucket        = "${var.name}-${data.aws_caller_identity.current.account_id}-${data.aws_service.s3.region}"
   force_destroy = var.force_destroy
@@ -47,7 +45,7 @@ resource "terraform_data" "name" {
 }
 
 resource "aws_s3_bucket_versioning" "registry" {
-  count = local.created
+  count = length(aws_s3_bucket.registry)
 
   bucket = aws_s3_bucket.registry[0].id
 
@@ -57,7 +55,7 @@ resource "aws_s3_bucket_versioning" "registry" {
 }
 
 resource "aws_s3_bucket_server_side_encryption_configuration" "registry" {
-  count = local.created
+  count = length(aws_s3_bucket.registry)
 
   bucket = aws_s3_bucket.registry[0].id
 
@@ -73,7 +71,7 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "registry" {
 
 # An interrupted push leaves parts of uploads, which S3 bills and does not list.
 resource "aws_s3_bucket_lifecycle_configuration" "registry" {
-  count = local.created
+  count = length(aws_s3_bucket.registry)
 
   bucket = aws_s3_bucket.registry[0].id
 
@@ -103,7 +101,7 @@ resource "aws_s3_bucket_logging" "registry" {
 # Sends an event for each new object to EventBridge, which invokes the releaser for a moved alias. A bucket has a single
 # notification document, so this module leaves an existing bucket's as it is: enable EventBridge where you define it.
 resource "aws_s3_bucket_notification" "registry" {
-  count = local.created
+  count = length(aws_s3_bucket.registry)
 
   bucket      = aws_s3_bucket.registry[0].id
   eventbridge = true
@@ -112,7 +110,7 @@ resource "aws_s3_bucket_notification" "registry" {
 # The next three resources change the access to one bucket. S3 refuses such changes at the same time (OperationAborted):
 # `depends_on` makes them follow one another.
 resource "aws_s3_bucket_ownership_controls" "registry" {
-  count = local.created
+  count = length(aws_s3_bucket.registry)
 
   bucket = aws_s3_bucket.registry[0].id
 
@@ -122,7 +120,7 @@ resource "aws_s3_bucket_ownership_controls" "registry" {
 }
 
 resource "aws_s3_bucket_public_access_block" "registry" {
-  count = local.created
+  count = length(aws_s3_bucket.registry)
 
   bucket = aws_s3_bucket.registry[0].id
 
@@ -135,7 +133,7 @@ resource "aws_s3_bucket_public_access_block" "registry" {
 }
 
 resource "aws_s3_bucket_policy" "registry" {
-  count = local.created
+  count = length(aws_s3_bucket.registry)
 
   bucket = aws_s3_bucket.registry[0].id
   policy = local.bucket_policy_json
@@ -148,7 +146,7 @@ resource "aws_s3_bucket_policy" "registry" {
 resource "aws_s3_object" "package" {
   for_each = { for path in var.packages : filesha256(path) => path... }
 
-  bucket       = local.bucket
+  bucket       = coalesce(var.packages_bucket, local.bucket)
   key          = "${local.root}packages/${var.name}/${each.key}.zip"
   source       = each.value[0]
   content_type = "application/zip"

@@ -8,10 +8,16 @@ output "bucket" {
   description = "Name of the bucket."
 }
 
+output "is_created" {
+  value       = length(aws_s3_bucket.registry) == 1
+  description = "Whether this module creates the bucket."
+}
+
 output "registry" {
   value = {
     bucket       = local.bucket
     uri          = local.uri
+    region       = var.region
     bucket_arn   = local.bucket_arn
     root         = local.root
     kms_key_arns = local.keys
@@ -40,7 +46,7 @@ output "packages" {
 
 output "bucket_policy" {
   value       = local.bucket_policy_json
-  description = "The bucket's policy (JSON), which only refuses; merge it into the policy of an existing bucket."
+  description = "The bucket's policy (JSON), to merge into the policy of an existing bucket: what it refuses to everyone, and what it allows to other accounts."
 }
 
 output "push_policies" {

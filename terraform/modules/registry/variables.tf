@@ -20,6 +20,50 @@ variable "bucket" {
   }
 }
 
+variable "region" {
+  type        = string
+  default     = null
+  description = "Region of an existing bucket in another region than the functions; null for a bucket in theirs."
+
+  validation {
+    condition     = var.region == null || var.bucket != null
+    error_message = "region is for an existing bucket: the bucket that this module creates is in the provider's region. Give its name as bucket."
+  }
+
+  validation {
+    condition     = var.region == null || can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
+    error_message = "region must be the code of an AWS region, as in eu-central-1."
+  }
+
+  validation {
+    condition     = var.region == null || var.region != data.aws_service.s3.region
+    error_message = "region is for a bucket in another region, and ${data.aws_service.s3.region} is the region of the functions: leave it out. They then learn of moved aliases from the bucket's events."
+  }
+}
+
+variable "packages_bucket" {
+  type        = string
+  default     = null
+  description = "An existing bucket for the function packages, in the functions' region; null uploads them to the registry's bucket. Lambda takes no package from another region."
+
+  validation {
+    condition     = var.packages_bucket != null || var.region == null || length(var.packages) == 0
+    error_message = "region needs packages_bucket, a bucket in the functions' region: Lambda takes no package from the registry's bucket in another region. Or give packages that were uploaded, as { bucket, key, source_code_hash }."
+  }
+}
+
+variable "accounts" {
+  type        = set(string)
+  default     = []
+  nullable    = false
+  description = "Other AWS accounts whose stacks may serve from this registry: the bucket's policy lets them read it, and write their own deployments and releases."
+
+  validation {
+    condition     = alltrue([for account in var.accounts : can(regex("^[0-9]{12}$", account))])
+    error_message = "accounts must be the numbers of AWS accounts, twelve digits each in quotes: [\"123456789012\"]."
+  }
+}
+
 variable "prefix" {
   type        = string
   default     = ""

@@ -64,29 +64,38 @@ resource "terraform_data" "deployment" {
 }
 
 # Tells the releaser and the SDK which functions serve a model.
+locals {
+  deployment_records = {
+    for model, function in var.functions : model => {
+      key = "${var.registry.root}deployments/${local.place.account}-${local.place.region}-${function.name}-${substr(terraform_data.deployment[model].id, 0, 8)}.json"
+
+      content = merge(
+        {
+          account  = local.place.account
+          aliases  = sort(function.aliases)
+          api_url  = var.api_url
+          function = function.name
+          model    = model
+          region   = local.place.region
+          releaser = var.name
+          runtime  = "python${function.python}"
+        },
+        function.file_system == null ? {} : {
+          file_system = function.file_system.access_point_arn
+          stager      = var.stager.name
+        },
+      )
+    }
+  }
+}
+
 resource "aws_s3_object" "deployment" {
-  for_each = var.functions
+  for_each = { for model, function in var.functions : model => function if var.registry.region == null }
 
   bucket       = var.registry.bucket
-  key          = "${var.registry.root}deployments/${local.place.account}-${local.place.region}-${each.value.name}-${substr(terraform_data.deployment[each.key].id, 0, 8)}.json"
+  key          = local.deployment_records[each.key].key
   content_type = "application/json"
-
-  content = jsonencode(merge(
-    {
-      account  = local.place.account
-      aliases  = sort(each.value.aliases)
-      api_url  = var.api_url
-      function = each.value.name
-      model    = each.key
-      region   = local.place.region
-      releaser = var.name
-      runtime  = "python${each.value.python}"
-    },
-    each.value.file_system == null ? {} : {
-      file_system = each.value.file_system.access_point_arn
-      stager      = var.stager.name
-    },
-  ))
+  content      = jsonencode(local.deployment_records[each.key].content)
 
   # An S3 object has at most ten tags, and a provider may have more default tags.
   override_provider {
@@ -94,6 +103,20 @@ resource "aws_s3_object" "deployment" {
       tags = {}
     }
   }
+}
+
+# A provider writes no object in another region, so that the releaser does.
+resource "aws_lambda_invocation" "deployment" {
+  for_each = { for model, function in var.functions : model => function if var.registry.region != null }
+
+  function_name   = module.lambda.function_name
+  lifecycle_scope = "CRUD"
+
+  input = jsonencode({
+    shearling = "deployment"
+    key       = trimprefix(local.deployment_records[each.key].key, var.registry.root)
+    record    = local.deployment_records[each.key].content
+  })
 }
 
 # An apply that changes a function's code, configuration or aliases releases its aliases again: each keeps its model and
@@ -111,5 +134,5 @@ resource "aws_lambda_invocation" "release" {
     configuration = each.value.release_trigger
   }
 
-  depends_on = [aws_s3_object.deployment]
+  depends_on = [aws_s3_object.deployment, aws_lambda_invocation.deployment]
 }

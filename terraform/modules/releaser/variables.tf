@@ -13,6 +13,7 @@ variable "registry" {
   type = object({
     bucket       = string
     uri          = string
+    region       = optional(string) # of the bucket, if it is another than the function's
     bucket_arn   = string
     root         = string
     kms_key_arns = list(string)
