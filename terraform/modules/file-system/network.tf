@@ -36,6 +36,7 @@ resource "aws_vpc_security_group_ingress_rule" "nfs" {
 
   security_group_id            = local.mount_group_ids[count.index]
   description                  = "NFS from the functions"
+  tags                         = var.options.tags
   referenced_security_group_id = aws_security_group.function.id
   ip_protocol                  = "tcp"
   from_port                    = 2049
@@ -47,6 +48,7 @@ resource "aws_vpc_security_group_egress_rule" "nfs" {
 
   security_group_id            = aws_security_group.function.id
   description                  = "NFS to the mount targets"
+  tags                         = var.options.tags
   referenced_security_group_id = local.mount_group_ids[count.index]
   ip_protocol                  = "tcp"
   from_port                    = 2049
@@ -57,6 +59,7 @@ resource "aws_vpc_security_group_egress_rule" "nfs" {
 resource "aws_vpc_security_group_egress_rule" "https" {
   security_group_id = aws_security_group.function.id
   description       = "HTTPS to S3"
+  tags              = var.options.tags
   cidr_ipv4         = "0.0.0.0/0"
   ip_protocol       = "tcp"
   from_port         = 443

@@ -58,6 +58,7 @@ resource "aws_vpc_security_group_egress_rule" "s3" {
 
   security_group_id = aws_security_group.s3_only[0].id
   description       = "HTTPS to S3"
+  tags              = var.tags
   prefix_list_id    = data.aws_ec2_managed_prefix_list.s3[0].id
   ip_protocol       = "tcp"
   from_port         = 443

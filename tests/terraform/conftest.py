@@ -1,0 +1,147 @@
+"""A plan of a stack that uses everything, which several test modules look at."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.embedded_aws import REGION
+from tests.support.terraform_cli import REPOSITORY, TerraformStack, write_emulator_override
+
+if TYPE_CHECKING:
+    from tests.embedded_aws import EmbeddedAws
+
+#: `states/0.1-acme.json` as it would be configured today, with every option and a third model.
+EVERYTHING = """
+terraform {
+  required_providers {
+    aws = { source = "hashicorp/aws" }
+  }
+}
+
+provider "aws" {
+  region = "%(region)s"
+}
+
+resource "aws_vpc" "models" {
+  cidr_block = "10.20.0.0/16"
+}
+
+resource "aws_subnet" "models" {
+  count = 2
+
+  vpc_id            = aws_vpc.models.id
+  cidr_block        = cidrsubnet(aws_vpc.models.cidr_block, 8, count.index)
+  availability_zone = ["%(region)sa", "%(region)sb"][count.index]
+}
+
+resource "aws_iam_role" "ranker" {
+  assume_role_policy = "{}"
+}
+
+resource "aws_s3_object" "ranker" {
+  bucket  = "builds"
+  key     = "ranker.zip"
+  content = "zip"
+}
+
+locals {
+  key         = "arn:aws:kms:%(region)s:000000000000:key"
+  certificate = "arn:aws:acm:%(region)s:000000000000:certificate/1"
+}
+
+module "inference" {
+  source = "./terraform"
+
+  name     = "acme"
+  packages = { runtime = "%(packages)s/runtime.zip", control = "%(packages)s/control.zip" }
+
+  models = {
+    fraud = {
+      aliases       = { prod = { provisioned_concurrency = 1 }, staging = {} }
+      default_alias = "prod"
+    }
+    embed = { file_system = {}, aliases = { prod = {} } }
+    ranker = {
+      aliases      = { prod = {} }
+      allow_pickle = true
+      network      = {}
+      role         = { arn = aws_iam_role.ranker.arn }
+      package = {
+        bucket           = aws_s3_object.ranker.bucket
+        key              = aws_s3_object.ranker.key
+        source_code_hash = aws_s3_object.ranker.checksum_sha256
+      }
+    }
+  }
+
+  vpc = {
+    vpc_id          = aws_vpc.models.id
+    subnets         = { for index, id in sort(aws_subnet.models[*].id) : index => id }
+    route_table_ids = ["rtb-1"]
+  }
+
+  registry = {
+    kms_key_arn           = "${local.key}/registry"
+    previous_kms_key_arns = ["${local.key}/previous"]
+    access_log            = { bucket = "access-logs" }
+  }
+
+  api = { domain = { name = "http.example.com", certificate_arn = local.certificate } }
+  rest_api = {
+    domain           = { name = "rest.example.com", certificate_arn = local.certificate }
+    usage_plans      = { gold = { requests_per_second = 5, burst = 5, api_keys = ["checkout"] } }
+    detailed_metrics = true
+  }
+
+  tags = { team = "ml" }
+
+  kms = {
+    logs_key_arn        = "${local.key}/logs"
+    environment_key_arn = "${local.key}/environment"
+    queue_key_arn       = "${local.key}/queue"
+  }
+
+  log_level               = "WARN"
+  tracing                 = "Active"
+  code_signing_config_arn = "arn:aws:lambda:%(region)s:000000000000:code-signing-config:csc-1"
+}
+
+output "policies" {
+  value = {
+    push    = module.inference.push_policy
+    promote = module.inference.promote_policies
+    invoke  = module.inference.invoke_policies
+    index   = module.inference.index_policy
+    release = module.inference.release_policy
+    prune   = module.inference.prune_policy
+    roles   = module.inference.role_policies
+  }
+}
+
+output "names" {
+  value = {
+    roles      = keys(module.inference.role_arns)
+    log_groups = module.inference.log_group_names
+  }
+}
+"""
+
+
+@pytest.fixture(scope="session")
+def everything(
+    embedded_aws: EmbeddedAws, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    """The plan of that stack, on its recorded state: what is created first has no ARN yet."""
+    directory = tmp_path_factory.mktemp("everything")
+    shutil.copytree(REPOSITORY / "terraform", directory / "terraform")
+    shutil.copy(Path(__file__).parent / "states" / "0.1-acme.json", directory / "terraform.tfstate")
+    packages = REPOSITORY / "terraform" / "tests" / "packages"
+    (directory / "main.tf").write_text(EVERYTHING % {"region": REGION, "packages": packages})
+    write_emulator_override(directory, embedded_aws.url)
+    stack = TerraformStack(directory, environment=embedded_aws.process_environment())
+    stack.init()
+    return stack.plan(refresh=False)
