@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from openapi_spec_validator import validate
 
 from shearling.client.connect import connect
 from shearling.errors import InvalidRequestError
 from shearling.models.load import load_model
-from shearling.tensors.spec import Signature
+from shearling.registry.registry import Registry
+from shearling.tensors.spec import Signature, TensorSpec
+from shearling_runtime.apidocs.openapi import describe_api
+from shearling_runtime.events.dispatch import respond
+from shearling_runtime.serving.model_server import ModelServer
+from tests.runtime.test_runtime import Call, http, settings_of
 from tests.support.bundles import ROWS, scaling_bundle
 from tests.support.lambda_server import LocalLambda, served
 
@@ -79,3 +87,49 @@ def test_rows_that_depend_on_each_other_are_never_cut(tmp_path: Path) -> None:
         model.infer_many(ROWS, rows_per_call=2)
     with pytest.raises(InvalidRequestError, match="rows cannot be split"):
         model.infer_many(np.tile(ROWS, (200_000, 1)))
+
+
+MATRIX = TensorSpec(name="X", datatype="FP32", shape=(-1, 2), categories=((1.0, math.nan), None))
+CITY = TensorSpec(name="city", datatype="BYTES", shape=(-1, 1), categories=(("Bern", "Oslo"),))
+
+
+@pytest.mark.parametrize(
+    ("spec", "columns", "listed"),
+    [
+        (MATRIX, [], [1.0, None]),
+        (MATRIX, ["grade", "height"], [1.0, None]),
+        (CITY, [], ["Bern", "Oslo"]),
+    ],
+)
+def test_the_api_description_lists_known_categories(
+    spec: TensorSpec, columns: list[str], listed: list[object]
+) -> None:
+    metadata = {"name": "m", "versions": ["1"], "parameters": {"columns": columns}}
+    document = describe_api(metadata, Signature(inputs=(spec,), outputs=(CITY,)))
+    validate(document)
+    assert json.dumps({"enum": listed}) in json.dumps(document["components"]["schemas"])
+
+
+def test_an_unknown_category_is_a_400_over_http(tmp_path: Path) -> None:
+    bundle = scaling_bundle(tmp_path)
+    signature = bundle.manifest.signature
+    known = replace(signature.inputs[0], categories=((1.0, 3.0, 5.0), None))
+    changed = replace(
+        bundle.manifest,
+        signature=replace(signature, inputs=(known,)),
+        options={**bundle.manifest.options, "columns": ["grade", "height"]},
+    )
+    registry = Registry(tmp_path / "registry")
+    pin = replace(bundle, manifest=changed).publish(registry).pin
+    server = ModelServer(settings_of(registry, pin, tmp_path / "scratch"))
+    bodies = {
+        json.dumps({"instances": [[1, 2], [2, 2]]}): ("application/json", "instances: row 1"),
+        json.dumps({"instances": [{"grade": 2, "height": 2}]}): ("", "instances: row 0"),
+        "grade,height\n1,2\n2,2\n": ("text/csv", "body: row 3"),
+    }
+    for body, (kind, place) in bodies.items():
+        event = http("/v2/models/fraud/infer", "POST", body)
+        event["headers"] = {"content-type": kind}
+        answer = respond(event, Call(), server)
+        assert answer["statusCode"] == 400
+        assert json.loads(answer["body"])["error"].startswith(f"{place}, column 'grade': 2.0 is no")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from shearling.bundle.example import Example
 from shearling.cli.proxy import HttpUpstream, serving
@@ -129,6 +130,24 @@ def test_the_fields_have_the_names_of_the_columns(
             "return [...document.querySelectorAll('#fields th[scope=row]')].map(x => x.textContent)"
         )
         assert window.run(names) == ["age", "height"]
+
+
+@in_a_browser
+def test_the_answer_has_the_names_of_the_classes(
+    window: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    rows = np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32)
+    model = LogisticRegression().fit(rows, np.where(rows[:, 0] > 0, "stays", "<leaves>"))
+    registry = Registry(f"memory://{uuid.uuid4().hex}")
+    pin = push_model(model, "churn", example=rows, registry=registry).pin
+    server = ModelServer(settings_of(registry, pin, tmp_path_factory.mktemp("churn")))
+    with http_api(lambda event: respond(event, Call(), server)) as url:
+        window.open(f"{url}/v2/models/churn/docs")
+        window.click("#send")
+        window.wait_for("return document.querySelector('#answer td')")
+        names = "return [...document.querySelectorAll('#answer thead th')].map(x => x.textContent)"
+        shown = ["Row", "label", "probabilities[<leaves>]", "probabilities[stays]"]
+        assert window.run(names) == shown
 
 
 @in_a_browser

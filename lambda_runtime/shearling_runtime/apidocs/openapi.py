@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from shearling.protocol.constants import LENGTH_HEADER
 from shearling_runtime.apidocs.request_examples import request_examples
+from shearling_runtime.apidocs.tensor_schemas import (
+    Schema,
+    named_row_schema,
+    object_schema,
+    row_schema,
+    tensor_schema,
+    value_schema,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from shearling.bundle.example import Example
-    from shearling.tensors.spec import Signature, TensorSpec
+    from shearling.tensors.spec import Signature
 
 _ERRORS = {
     "400": "The request is malformed, or does not fit the model's signature.",
@@ -55,14 +61,6 @@ _LENGTH_HEADER = {
     "schema": {"type": "integer", "minimum": 0},
 }
 
-_INTEGER_LIMITS = {
-    f"{sign}INT{bits}": (0 if sign else -(2 ** (bits - 1)), 2 ** (bits - (not sign)) - 1)
-    for sign in ("", "U")
-    for bits in (8, 16, 32, 64)
-}
-
-Schema = dict[str, Any]
-
 
 def describe_api(
     metadata: Mapping[str, Any],
@@ -101,9 +99,11 @@ def describe_api(
         "components": {
             "securitySchemes": _SECURITY_SCHEMES,
             "schemas": {
-                "Error": _object({"error": {"type": "string"}}, "error"),
-                "Refusal": _object({"message": {"type": "string"}}),
-                "Health": _object({"ready": {"type": "boolean"}, "live": {"type": "boolean"}}),
+                "Error": object_schema({"error": {"type": "string"}}, "error"),
+                "Refusal": object_schema({"message": {"type": "string"}}),
+                "Health": object_schema(
+                    {"ready": {"type": "boolean"}, "live": {"type": "boolean"}}
+                ),
                 "Metadata": _metadata_schema(),
                 "TensorRequest": _tensor_request(signature),
                 "PlainRequest": _plain_request(signature, columns),
@@ -167,22 +167,30 @@ def _ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def _object(properties: Schema, *required: str) -> Schema:
-    return {"type": "object", "properties": properties, "required": list(required)}
-
-
 def _metadata_schema() -> Schema:
-    tensor = _object(
+    tensor = object_schema(
         {
             "name": {"type": "string"},
             "datatype": {"type": "string"},
             "shape": {"type": "array", "items": {"type": "integer"}},
+            "parameters": object_schema(
+                {
+                    "classes": {"type": "array", "description": "the class of each column"},
+                    "categories": {
+                        "type": "array",
+                        "description": "for each column, the values that the model knows; null: "
+                        "any value",
+                        "items": {"type": ["array", "null"]},
+                    },
+                    "nullable": {"type": "boolean"},
+                }
+            ),
         },
         "name",
         "datatype",
         "shape",
     )
-    return _object(
+    return object_schema(
         {
             "name": {"type": "string"},
             "versions": {"type": "array", "items": {"type": "string"}},
@@ -200,7 +208,7 @@ def _metadata_schema() -> Schema:
 
 
 def _tensor_request(signature: Signature) -> Schema:
-    tensors = [_tensor(spec, _value(spec)) for spec in signature.inputs]
+    tensors = [tensor_schema(spec) for spec in signature.inputs]
     # Each input once, in any order: the number of inputs, and one of each name.
     inputs: Schema = {
         "type": "array",
@@ -213,7 +221,7 @@ def _tensor_request(signature: Signature) -> Schema:
             {"contains": {"type": "object", "properties": {"name": {"const": spec.name}}}}
             for spec in signature.inputs
         ]
-    return _object({"inputs": inputs, **_common(signature)}, "inputs")
+    return object_schema({"inputs": inputs, **_common(signature)}, "inputs")
 
 
 def _common(signature: Signature) -> Schema:
@@ -223,14 +231,19 @@ def _common(signature: Signature) -> Schema:
         "id": {"type": ["string", "null"]},
         "parameters": {
             "type": ["object", "null"],
-            "properties": {"binary_data_output": {"const": False}},
+            "properties": {
+                "binary_data_output": {"const": False},
+                "classes": {
+                    "type": "boolean",
+                    "description": "whether the answer names the classes of its columns",
+                },
+            },
         },
         "outputs": {
             "type": ["array", "null"],
-            "minItems": 1,
             "maxItems": len(names),
             "uniqueItems": True,
-            "items": _object(
+            "items": object_schema(
                 {
                     "name": {"enum": names},
                     "parameters": {
@@ -244,39 +257,9 @@ def _common(signature: Signature) -> Schema:
     }
 
 
-def _tensor(spec: TensorSpec, value: Schema) -> Schema:
-    sizes = [{"type": "integer", "minimum": 0} if n == -1 else {"const": n} for n in spec.shape]
-    return _object(
-        {
-            "name": {"const": spec.name},
-            "datatype": {"const": spec.datatype},
-            "shape": {
-                "type": "array",
-                **({"prefixItems": sizes} if sizes else {}),
-                "minItems": len(sizes),
-                "maxItems": len(sizes),
-            },
-            "data": _nested(value, len(spec.shape)),
-        },
-        "name",
-        "datatype",
-        "shape",
-        "data",
-    )
-
-
-def _nested(value: Schema, rank: int) -> Schema:
-    """Return the schema of a tensor's data: a flat list, or lists nested to the tensor's rank."""
-    flat: Schema = {"type": "array", "items": value}
-    deep = value
-    for _ in range(rank):
-        deep = {"type": "array", "items": deep}
-    return flat if rank <= 1 else {"anyOf": [flat, deep]}
-
-
 def _plain_request(signature: Signature, columns: Sequence[str]) -> Schema:
-    inputs = {spec.name: _cell(spec) for spec in signature.inputs}
-    forms = [_object(inputs, *inputs) | {"additionalProperties": False}]
+    inputs = {spec.name: row_schema(spec) for spec in signature.inputs}
+    forms = [object_schema(inputs, *inputs) | {"additionalProperties": False}]
     if len(inputs) == 1:
         forms += inputs.values()
     else:
@@ -289,48 +272,20 @@ def _plain_request(signature: Signature, columns: Sequence[str]) -> Schema:
             }
         )
     if columns:
-        value = _value(signature.inputs[0])
-        by_column = _object(dict.fromkeys(columns, value), *columns)
+        spec = signature.inputs[0]
+        values = {name: value_schema(spec, i) for i, name in enumerate(columns)}
+        by_column = object_schema(values, *columns)
         forms.append(by_column | {"additionalProperties": False})
     # All rows have the same form.
     instances = {"anyOf": [{"type": "array", "minItems": 1, "items": form} for form in forms]}
-    return _object({"instances": instances, **_common(signature)}, "instances") | {
+    return object_schema({"instances": instances, **_common(signature)}, "instances") | {
         "not": {"required": ["inputs"]}
     }
 
 
-def _cell(spec: TensorSpec) -> Schema:
-    """Return the schema of one row of an input."""
-    value = _value(spec)
-    row = value
-    for size in reversed(spec.shape[1:]):
-        row = {"type": "array", "items": row}
-        if size != -1:
-            row |= {"minItems": size, "maxItems": size}
-    return {"anyOf": [value, row]} if spec.shape[1:] == (1,) else row
-
-
-def _value(spec: TensorSpec) -> Schema:
-    datatype = spec.datatype
-    if datatype == "BYTES":
-        return {"type": "string"}
-    if datatype == "BOOL":
-        return {"enum": [True, False, 0, 1]}
-    if datatype in _INTEGER_LIMITS:
-        low, high = _INTEGER_LIMITS[datatype]
-        return {"anyOf": [{"type": "integer", "minimum": low, "maximum": high}, _BOOLEAN]}
-    largest = float(np.finfo({"FP32": np.float32}.get(datatype, np.float64)).max)
-    number = {"type": "number", "minimum": -largest, "maximum": largest}
-    return {"anyOf": [number, *([{"type": "null"}] if spec.nullable else []), _BOOLEAN]}
-
-
-#: Accepted for numbers too: 0 or 1.
-_BOOLEAN: Schema = {"type": "boolean"}
-
-
 def _tensor_answer(signature: Signature) -> Schema:
-    outputs = [_tensor(spec, _value(spec)) for spec in signature.outputs]
-    return _object(
+    outputs = [tensor_schema(spec) for spec in signature.outputs]
+    return object_schema(
         {
             "model_name": {"type": "string"},
             "model_version": {"type": "string"},
@@ -342,13 +297,22 @@ def _tensor_answer(signature: Signature) -> Schema:
     )
 
 
-def _plain_answer(signature: Signature) -> Schema:  # noqa: ARG001 - rows may have any form
-    return _object(
+def _plain_answer(signature: Signature) -> Schema:
+    by_class = {spec.name: named_row_schema(spec) for spec in signature.outputs if spec.classes}
+    predictions: Schema = {"type": "array"}
+    if by_class:
+        predictions["description"] = (
+            'With `"parameters": {"classes": true}`, each row of '
+            f"{', '.join(by_class)} is an object with a value for each class."
+        )
+        # Rows may have any form.
+        predictions["items"] = {"anyOf": [object_schema(by_class), *by_class.values(), {}]}
+    return object_schema(
         {
             "model_name": {"type": "string"},
             "model_version": {"type": "string"},
             "id": {"type": "string"},
-            "predictions": {"type": "array"},
+            "predictions": predictions,
         },
         "model_name",
         "predictions",

@@ -265,12 +265,24 @@
       make("tbody", {}, ...lines.map((line) => make("tr", {}, ...line.map((value, c) => make("td", mark(c), number(value)))))));
   }
 
+  // Returns the names of an output's columns: its classes, or their places.
+  function columnNames({ name, shape }, width) {
+    const spec = metadata.outputs.find((output) => output.name === name);
+    const classes = ((spec && spec.parameters) || {}).classes || [];
+    const ofTargets = Array.isArray(classes[0]);
+    const fits = ofTargets ? shape.length === 3 && shape[1] === classes.length && classes.every((target) => target.length === shape[2])
+      : shape.length === 2 && shape[1] === classes.length;
+    if (classes.length && fits) return classes.flatMap((value, i) => ofTargets ? value.map((each) => `${name}[${i}][${each}]`) : [`${name}[${value}]`]);
+    return Array.from({ length: width }, (_, i) => (width > 1 ? `${name}[${i}]` : name));
+  }
+
   function drawAnswer(document) {
     const outputColumns = document.outputs.flatMap((tensor) => {
       const flat = tensor.data.flat(Infinity);
       const width = product(tensor.shape.slice(1));
+      const names = columnNames(tensor, width);
       return Array.from({ length: Math.min(width, SHOWN_COLUMNS) }, (_, i) => ({
-        name: width > 1 ? `${tensor.name}[${i}]` : tensor.name,
+        name: names[i],
         values: Array.from({ length: Math.min(width ? flat.length / width : 0, SHOWN_ROWS) }, (_, r) => flat[r * width + i]),
       }));
     });

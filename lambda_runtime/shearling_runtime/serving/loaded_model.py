@@ -16,7 +16,7 @@ from shearling.tensors.conversion import differing_row_counts
 from shearling_runtime.serving.answer_size import check_outputs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from shearling.protocol.requests import InferRequest
     from shearling.protocol.responses import InferResponse
     from shearling.refs import Pin
+    from shearling.tensors.spec import Classes
     from shearling_runtime.serving.inference_input import InferenceInput
     from shearling_runtime.settings import Settings
     from shearling_runtime.telemetry import StartupTimings
@@ -99,10 +100,11 @@ class LoadedModel:
         except Exception as error:  # noqa: BLE001 - any error of the model
             outputs = self._without_rows(request, error)
         check_outputs(request, outputs, is_csv=query.wants_csv)
+        classes = self.manifest.signature.classes
         if query.wants_csv:
-            return _table(request, outputs)
+            return _table(request, outputs, classes)
         answer = instances.predictions if request.rows else responses.answer
-        return answer(self.pin.model, str(self.pin.version), request, outputs)
+        return answer(self.pin.model, str(self.pin.version), request, outputs, classes)
 
     def try_example(self) -> tuple[str, float]:
         """Run the example; return the problem (empty: none) and the largest difference."""
@@ -227,7 +229,9 @@ def _read_example(manifest: Manifest, directory: Path) -> Example:
     return example
 
 
-def _table(request: InferRequest, outputs: Tensors) -> InferResponse:
+def _table(
+    request: InferRequest, outputs: Tensors, classes: Mapping[str, Classes]
+) -> InferResponse:
     from shearling.protocol.csv_rows import csv_of
 
-    return responses.InferResponse({}, csv=csv_of(request, outputs))
+    return responses.InferResponse({}, csv=csv_of(request, outputs, classes))

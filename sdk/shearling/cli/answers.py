@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from shearling.tensors.spec import TensorSpec
+    from shearling.tensors.spec import Classes, TensorSpec
 
     Outputs = Mapping[str, NDArray[Any]]
 
@@ -29,8 +29,13 @@ if TYPE_CHECKING:
 _ROWS_SHOWN, _COLUMNS_SHOWN = 50, 12
 
 
-def rendered(outputs: Outputs) -> str:
-    """Return the first rows of outputs as a table, and report on stderr what it leaves out."""
+def rendered(outputs: Outputs, classes: Mapping[str, Classes]) -> str:
+    """Return the first rows of outputs as a table, and report on stderr what it leaves out.
+
+    Args:
+        outputs: arrays by output name.
+        classes: classes of the outputs whose columns have names.
+    """
     for name, array in outputs.items():
         count = prod(array.shape[1:])
         rows = len(as_rows(array))
@@ -39,7 +44,7 @@ def rendered(outputs: Outputs) -> str:
                 f"{name} has {rows} rows of {count} values; only the first are shown. --raw prints "
                 "all of them, --output writes them to a file"
             )
-    columns = list(columns_of(outputs, _COLUMNS_SHOWN))
+    columns = list(columns_of(outputs, _COLUMNS_SHOWN, classes))
     lines = zip_longest(*(column[:_ROWS_SHOWN].tolist() for _, column in columns), fillvalue="")
     return table([name for name, _ in columns], lines)
 
@@ -57,10 +62,8 @@ def check_destination(path: Path, outputs: Sequence[TensorSpec]) -> None:
             does not exist.
     """
     kind = path.suffix.lower()
-    if kind not in _WRITERS:
-        raise InvalidRequestError(
-            f"{path}: unknown file type; expected one of {', '.join(_WRITERS)}"
-        )
+    if kind not in _KINDS:
+        raise InvalidRequestError(f"{path}: unknown file type; expected one of {', '.join(_KINDS)}")
     if kind == ".npy" and len(outputs) > 1:
         raise InvalidRequestError(
             f"{path}: a .npy file holds one array, and the model has {len(outputs)} outputs "
@@ -70,21 +73,26 @@ def check_destination(path: Path, outputs: Sequence[TensorSpec]) -> None:
         raise InvalidRequestError(f"{path}: the directory {path.parent} does not exist")
 
 
-def write_answer(path: Path, outputs: Outputs) -> None:
+def write_answer(path: Path, outputs: Outputs, classes: Mapping[str, Classes]) -> None:
     """Write outputs to a file.
 
     Args:
         path: `.csv` (a line for each row, a column for each value of a row), `.npy` (one output),
             `.npz` (an array for each output), or `.json` (a response of the protocol).
         outputs: arrays of shape [rows, ...] by output name.
+        classes: classes of the outputs whose columns have names, for `.csv`.
     """
-    _WRITERS[path.suffix.lower()](path, outputs)
+    kind = path.suffix.lower()
+    if kind == ".csv":
+        _write_csv(path, outputs, classes)
+    else:
+        _WRITERS[kind](path, outputs)
     note(f"{path}: {max(map(len, map(as_rows, outputs.values())))} rows")
 
 
-def _write_csv(path: Path, outputs: Outputs) -> None:
+def _write_csv(path: Path, outputs: Outputs, classes: Mapping[str, Classes]) -> None:
     with path.open("w", newline="", encoding="utf-8") as stream:
-        write_csv(stream, outputs)
+        write_csv(stream, outputs, classes)
 
 
 def _write_npy(path: Path, outputs: Outputs) -> None:
@@ -109,8 +117,9 @@ def _plain(array: NDArray[Any]) -> NDArray[Any]:
 
 
 _WRITERS: dict[str, Callable[[Path, Outputs], None]] = {
-    ".csv": _write_csv,
     ".npy": _write_npy,
     ".npz": _write_npz,
     ".json": _write_json,
 }
+
+_KINDS = (".csv", *_WRITERS)

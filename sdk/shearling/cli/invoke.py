@@ -93,16 +93,16 @@ def _invoke(arguments: argparse.Namespace) -> None:
         document, outputs = _answer(model, arguments)
     except RowsFailedError as error:
         if arguments.output and error.outputs:
-            write_answer(arguments.output, error.outputs)
+            write_answer(arguments.output, error.outputs, model.signature.classes)
         raise
     if document:
         note(f"answered by {document['model_name']}:{document['model_version']}")
     if arguments.output:
-        write_answer(arguments.output, outputs)
+        write_answer(arguments.output, outputs, model.signature.classes)
     elif arguments.raw:
         say_json(document or answer_document(outputs))
     else:
-        say(rendered(outputs))
+        say(rendered(outputs, model.signature.classes))
 
 
 def _connected(arguments: argparse.Namespace) -> RemoteModel:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shearling.cli.command import add_command, add_wait
+from shearling.cli.contract import contract_facts
 from shearling.cli.output import note, say, say_json, utc
 from shearling.errors import RegistryError
 from shearling.progress import human_bytes, progress
@@ -306,6 +307,7 @@ def _facts(
     if environment := manifest.environment:
         needed = ", ".join(environment.requirements) or "no packages"
         facts.append(("environment", f"Python {environment.python}; {needed}"))
+    facts += contract_facts(manifest.signature)
     groups = {"options": manifest.options, "metadata": manifest.metadata, "recorded": details}
     shown = ("format", "size_bytes", "contract", "metrics")  # metrics are in the metadata
     return facts + [

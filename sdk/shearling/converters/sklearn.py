@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shearling.converters import boosting, onnx, onnx_graph, sklearn_checks, sklearn_trees
+from shearling.converters.classes import with_classes
 from shearling.converters.original import Original, example_values, like_example
 from shearling.errors import FormatError
 from shearling.tensors.comparison import ATOL, RTOL, compare
@@ -101,6 +102,7 @@ def convert(
 
     return replace(
         converted,
+        signature=with_classes(converted.signature, model),
         original=Original(
             rows=example_values(example, None if by_name else _INPUT),
             answer=lambda values: _answers(model, native(values), graph_answers),

@@ -9,6 +9,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any, TextIO
 
 from shearling.errors import InvalidRequestError
+from shearling.protocol.class_names import column_names
 from shearling.protocol.csv_cells import written_rows
 from shearling.protocol.csv_fields import Field
 from shearling.protocol.csv_tables import open_table, row_blocks
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from shearling.protocol.csv_tables import Table
-    from shearling.tensors.spec import Signature, TensorSpec
+    from shearling.tensors.spec import Classes, Signature, TensorSpec
 
 #: Cells that are written at once.
 _BLOCK_CELLS = 8 * 1024
@@ -132,12 +133,17 @@ def _read(table: Table, fields: Sequence[Field], row: int, *, has_names: bool) -
         row += len(cells or numbers or ()) // width
 
 
-def csv_of(request: InferRequest, outputs: Mapping[str, NDArray[Any]]) -> str:
+def csv_of(
+    request: InferRequest,
+    outputs: Mapping[str, NDArray[Any]],
+    classes: Mapping[str, Classes] | None = None,
+) -> str:
     """Format the requested outputs as a CSV table with one row for each row of the request.
 
     Args:
         request: the request.
         outputs: arrays by output name.
+        classes: classes of the outputs whose columns have names.
 
     Raises:
         InvalidRequestError: an output does not have one row for each row of the request.
@@ -146,13 +152,17 @@ def csv_of(request: InferRequest, outputs: Mapping[str, NDArray[Any]]) -> str:
     for name in request.outputs:
         check_rows(name, outputs[name], row_count(request))
     text = io.StringIO(newline="")
-    write_csv(text, {name: outputs[name] for name in request.outputs})
+    write_csv(text, {name: outputs[name] for name in request.outputs}, classes)
     return text.getvalue()
 
 
-def write_csv(stream: TextIO, outputs: Mapping[str, NDArray[Any]]) -> None:
+def write_csv(
+    stream: TextIO,
+    outputs: Mapping[str, NDArray[Any]],
+    classes: Mapping[str, Classes] | None = None,
+) -> None:
     """Write outputs as a CSV table with a line of column names; NaN becomes an empty cell."""
-    names = [name for name, _ in columns_of(outputs)]
+    names = [name for name, _ in columns_of(outputs, classes=classes)]
     tables = [table for table in map(as_rows, outputs.values()) if table.shape[1]]
     csv.writer(stream).writerow(names)
     step = max(1, _BLOCK_CELLS // max(1, len(names)))
@@ -178,19 +188,24 @@ def _written(blocks: Sequence[NDArray[Any]]) -> str:
 
 
 def columns_of(
-    outputs: Mapping[str, NDArray[Any]], most: int | None = None
+    outputs: Mapping[str, NDArray[Any]],
+    most: int | None = None,
+    classes: Mapping[str, Classes] | None = None,
 ) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Yield the columns of outputs as (name, values), as in `scores[0]`.
+    """Yield the columns of outputs as (name, values), as in `scores[0]` or `scores[stays]`.
 
     Args:
         outputs: arrays by output name; an array without dimensions is one row.
         most: number of columns of each output at most; None for all.
+        classes: classes of the outputs whose columns have names.
     """
     for name, array in outputs.items():
         rows = as_rows(array)
         count = rows.shape[1]
-        for i in range(count)[:most]:
-            yield (name if count == 1 else f"{name}[{i}]"), rows[:, i]
+        names = column_names(name, array, (classes or {}).get(name))
+        names = names or ([name] if count == 1 else [f"{name}[{i}]" for i in range(count)[:most]])
+        for i, column in enumerate(names[:most]):
+            yield column, rows[:, i]
 
 
 def as_rows(array: NDArray[Any]) -> NDArray[Any]:

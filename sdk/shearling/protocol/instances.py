@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shearling.errors import InvalidRequestError, PredictionError
+from shearling.protocol.class_names import answers_by_class
 from shearling.protocol.keys import REQUEST_KEYS, check_keys
-from shearling.protocol.requests import InferRequest, id_of, wanted_outputs
+from shearling.protocol.requests import InferRequest, id_of, outputs_by_class, wanted_outputs
 from shearling.protocol.responses import InferResponse
 from shearling.tensors.categories import check_categories
 from shearling.tensors.conversion import check_array, shown
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from shearling.tensors.spec import Signature, TensorSpec
+    from shearling.tensors.spec import Classes, Signature, TensorSpec
 
 _EXPECTED = 'expected a list of rows, as in {"instances": [{"age": 40}, {"age": 20}]}'
 
@@ -66,11 +67,16 @@ def parse_instances(
         inputs=inputs,
         outputs=outputs,
         rows="objects" if are_objects else "values",
+        by_class=outputs_by_class(document, signature),
     )
 
 
 def predictions(
-    model: str, version: str, request: InferRequest, outputs: Mapping[str, NDArray[Any]]
+    model: str,
+    version: str,
+    request: InferRequest,
+    outputs: Mapping[str, NDArray[Any]],
+    classes: Mapping[str, Classes] | None = None,
 ) -> InferResponse:
     """Return the response to a request of instances.
 
@@ -82,6 +88,8 @@ def predictions(
         version: version of the model.
         request: the request.
         outputs: arrays by output name.
+        classes: classes of the outputs whose columns have names, which are used if the request asks
+            for them.
 
     Raises:
         InvalidRequestError: an output cannot be written as JSON, or does not have one row for each
@@ -90,6 +98,8 @@ def predictions(
     """
     count = row_count(request)
     columns = {name: _rows(name, outputs[name], count) for name in request.outputs}
+    if request.by_class and classes:
+        columns |= answers_by_class({name: outputs[name] for name in columns}, classes)
     document: dict[str, Any] = {"model_name": model, "model_version": version}
     if request.id is not None:
         document["id"] = request.id

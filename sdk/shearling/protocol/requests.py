@@ -52,6 +52,7 @@ class InferRequest:
         outputs: names of the requested outputs, in the requested order.
         binary: names of the outputs to return as binary data.
         rows: form of the instances, and so of the predictions; None for a request of tensors.
+        by_class: names of the outputs whose columns the answer shall name by their classes.
     """
 
     id: str | None
@@ -59,6 +60,7 @@ class InferRequest:
     outputs: tuple[str, ...]
     binary: frozenset[str] = frozenset()
     rows: Literal["objects", "values", "csv"] | None = None
+    by_class: frozenset[str] = frozenset()
 
 
 class _Tail:
@@ -130,7 +132,18 @@ def parse_request(
     if signature.categorical:
         check_categories(inputs, signature.categorical, columns)
     outputs, binary = wanted_outputs(document, signature)
-    return InferRequest(request_id, inputs, outputs, binary)
+    by_class = outputs_by_class(document, signature) if "parameters" in document else frozenset()
+    return InferRequest(request_id, inputs, outputs, binary, by_class=by_class)
+
+
+def outputs_by_class(document: Mapping[str, Any], signature: Signature) -> frozenset[str]:
+    """Return the outputs whose columns a request wants by class: all that have classes, or none.
+
+    Raises:
+        InvalidRequestError: the parameter is neither true nor false.
+    """
+    parameters = document.get("parameters") or {}
+    return frozenset(signature.classes if flag(parameters, "classes", default=False) else ())
 
 
 def id_of(document: Mapping[str, Any]) -> str | None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from shearling.tensors.spec import Classes
+
 
 @dataclass(slots=True)
 class InferResponse:
@@ -34,7 +36,11 @@ class InferResponse:
 
 
 def answer(
-    model: str, version: str, request: InferRequest, outputs: Mapping[str, NDArray[Any]]
+    model: str,
+    version: str,
+    request: InferRequest,
+    outputs: Mapping[str, NDArray[Any]],
+    classes: Mapping[str, Classes] | None = None,
 ) -> InferResponse:
     """Return the response to a request of tensors.
 
@@ -46,6 +52,8 @@ def answer(
         version: version of the model.
         request: the request.
         outputs: arrays by output name.
+        classes: classes of the outputs whose columns have names, which are written if the request
+            asks for them.
 
     Raises:
         InvalidRequestError: JSON cannot carry an output.
@@ -70,9 +78,11 @@ def answer(
             "shape": list(array.shape),
         }
         tensors.append(tensor)
+        if classes and name in request.by_class:
+            tensor["parameters"] = {"classes": classes[name]}
         if name in request.binary:
             chunks.append(to_bytes(array))
-            tensor["parameters"] = {"binary_data_size": len(chunks[-1])}
+            tensor.setdefault("parameters", {})["binary_data_size"] = len(chunks[-1])
             continue
         if datatype == "FP16":
             raise _json_error(name, array)

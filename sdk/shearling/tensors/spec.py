@@ -79,6 +79,7 @@ class Signature:
         by_name: input specs by name.
         output_names: names of the outputs.
         categorical: specs of the inputs that have known categories.
+        classes: classes of the outputs whose columns have names, by output name.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -87,6 +88,7 @@ class Signature:
     by_name: Mapping[str, TensorSpec] = field(init=False, repr=False, compare=False)
     output_names: tuple[str, ...] = field(init=False, repr=False, compare=False)
     categorical: tuple[TensorSpec, ...] = field(init=False, repr=False, compare=False)
+    classes: Mapping[str, Classes] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # Computed once here instead of for every request.
@@ -94,6 +96,8 @@ class Signature:
         object.__setattr__(self, "output_names", tuple(spec.name for spec in self.outputs))
         categorical = tuple(spec for spec in self.inputs if any(spec.known))
         object.__setattr__(self, "categorical", categorical)
+        classes = {spec.name: spec.classes for spec in self.outputs if spec.classes}
+        object.__setattr__(self, "classes", classes)
 
 
 def _element(value: Scalar, datatype: str) -> Scalar:
