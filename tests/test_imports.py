@@ -96,9 +96,10 @@ assert gc.isenabled() and gc.get_freeze_count() > 10_000, gc.get_freeze_count()
     assert "shearling_runtime" in modules_after(code)
 
 
-def test_keys_in_the_environment_reach_s3_without_boto3() -> None:
+def test_a_function_reaches_s3_without_boto3() -> None:
     modules = modules_after(
         "from shearling.storage.store import open_store\nopen_store('s3://bucket/prefix')\n",
+        AWS_LAMBDA_FUNCTION_NAME="acme-fraud",
         AWS_ACCESS_KEY_ID="test",
         AWS_SECRET_ACCESS_KEY="test",
     )
@@ -129,6 +130,7 @@ def test_the_exported_names_are_these() -> None:
         "connect",
         "diff",
         "load_model",
+        "plan",
         "plan",
         "push_model",
         "rollback",
