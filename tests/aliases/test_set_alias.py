@@ -455,6 +455,15 @@ def test_two_concurrent_rollbacks_go_back_one_step(registry: Registry) -> None:
     assert len(registry.history("fraud", "prod")) == 4
 
 
+def test_a_rollback_that_is_under_way_can_be_forced_once(registry: Registry) -> None:
+    serve(registry, 1, 2)
+    under_way = rollback("fraud", "prod", registry=registry)
+    forced = rollback("fraud", "prod", registry=registry, force=True)
+    assert (under_way.force, forced.force, forced.version) == (False, True, 1)
+    assert rollback("fraud", "prod", registry=registry, force=True) == forced
+    assert rollback("fraud", "prod", registry=registry) == forced
+
+
 def test_a_lost_create_decides_again(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     serve(registry, 1, 2)
     replace = registry.replace_entry

@@ -35,6 +35,18 @@ def test_an_alias_is_set_listed_and_rolled_back(
     assert models.resolve("fraud:prod").version == 2
 
 
+def test_a_rollback_can_skip_the_check(
+    models: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for version in ("1", "2"):
+        assert run("alias", "set", "fraud", "prod", version) == 0
+    assert run("rollback", "fraud", "prod", "--force") == 0
+    output(capsys)
+    entry = models.alias_entry("fraud", "prod")
+    assert entry
+    assert (entry.version, entry.force) == (1, True)
+
+
 def test_aliases_are_printed_as_json(models: Registry, capsys: pytest.CaptureFixture[str]) -> None:
     models.set_alias("fraud", "prod", 2, canary={"version": 3, "percent": 10}, reason="try")
     expected = {"model": "fraud", "alias": "prod", "entry": 2, "version": 2, "reason": "try"}

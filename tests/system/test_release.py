@@ -86,4 +86,11 @@ def test_an_alias_is_released_left_alone_refused_and_brought_back(
     assert pin(1) in shown()
     variables = client.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
     assert variables["COLOUR"] == "blue"
+    moved = memory_registry()
+    elsewhere = deploy(moved, function, aliases=["prod"])
+    refused = release_alias(client, moved, elsewhere, "prod")
+    assert refused.outcome == "failed"
+    assert registry.store.uri in refused.reason
+    assert moved.store.uri in refused.reason
+    assert pin(1) in shown()
     assert "no alias 'beta'" in release_alias(client, registry, deployment, "beta").reason

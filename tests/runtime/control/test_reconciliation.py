@@ -405,6 +405,18 @@ def test_an_alias_whose_records_cannot_be_read_is_compared_with_lambda(
     assert ours.fakes["acme-0"].shown("prod").startswith("fraud-0:2@")
 
 
+def test_what_there_is_no_time_for_is_left_to_the_next_reconciliation(
+    account: Callable[[int], Account], capfd: pytest.CaptureFixture[str]
+) -> None:
+    ours = account(1)
+    ours.name(0, "prod", 2)
+    assert releaser.handler({"sweep": True}, Context(seconds=65)) == {"results": []}
+    [line] = map(json.loads, capfd.readouterr().out.splitlines())
+    assert (line["aliases"], line["aliases_left"]) == (0, 2)
+    ours.sweep()
+    assert ours.fakes["acme-0"].shown("prod").startswith("fraud-0:2@")
+
+
 def test_a_reconciliation_reports_that_it_ran(
     account: Callable[[int], Account], capfd: pytest.CaptureFixture[str]
 ) -> None:
