@@ -74,13 +74,22 @@ def test_in_any_order_a_reconciliation_from_the_registry_leaves_no_alias_behind(
         "passed": it["Environment"]["Variables"][PIN] not in bad,
     }
     known: KnownReleases = {}
+
+    def name_both() -> None:
+        for alias in ("prod", "staging"):
+            world.name(alias, 3)
+
+    def reconcile_twice() -> None:
+        for _ in range(2):
+            reconcile(world, known)
+
     world.scheduler.add(
         "event", lambda: world.release("prod", trigger=Trigger.ENTRY), dies_after=dies_after
     )
     world.scheduler.add("schedule 1", lambda: reconcile(world, known))
-    world.scheduler.add("schedule 2", lambda: [reconcile(world, known) for _ in range(2)])
+    world.scheduler.add("schedule 2", reconcile_twice)
     world.scheduler.add("notebook 1", lambda: world.name("prod", 2, canary))
-    world.scheduler.add("notebook 2", lambda: [world.name(it, 3) for it in ("prod", "staging")])
+    world.scheduler.add("notebook 2", name_both)
     world.run()
     reconcile(world, known if is_warm else {})
     checks = len(world.fake.checked)
