@@ -179,7 +179,7 @@ def test_an_upgrade_from_0_2_replaces_nothing(
     directory = working_copy(REPOSITORY / "examples" / example, tmp_path)
     plan = RecordedStack(embedded_aws, directory, f"0.2-{example}").plan(name=name)
     assert types(plan, "delete") == set()
-    assert types(plan, "create") == {"terraform_data"}
+    assert types(plan, "create") == {"aws_cloudwatch_metric_alarm", "terraform_data"}
 
 
 def attribute(state: dict[str, Any], kind: str, name: str) -> dict[int, str]:
