@@ -115,18 +115,18 @@ output "role_names" {
 }
 
 output "role_arns" {
-  value       = { for name, function in local.functions : name => function.role_arn }
+  value       = { for name, function in local.every_function : name => function.role_arn }
   description = "ARN of each function's role, by function name, the releaser, the stager and the catalog included."
 }
 
 output "role_policies" {
-  value       = { for name, function in local.functions : name => function.role_policy }
+  value       = { for name, function in local.every_function : name => function.role_policy }
   description = "What each function's role may do (IAM policy, JSON), by function name: attach it to a role that you give."
 }
 
 output "log_group_names" {
   value = merge(
-    { for name, function in local.functions : name => function.log_group_name },
+    { for name, function in local.every_function : name => function.log_group_name },
     { for api in module.api : "api" => api.log_group_name },
     { for api in module.rest_api : "rest_api" => api.log_group_name if try(module.inputs.rest_api.access_log, false) },
   )

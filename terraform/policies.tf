@@ -4,7 +4,7 @@ data "aws_partition" "current" {}
 
 locals {
   # Every function, by name. The stager belongs to the module of the file system, and its outputs have its name.
-  functions = merge(
+  every_function = merge(
     { for function in values(module.function) : function.function_name => function },
     { (module.releaser.function_name) = module.releaser },
     { for catalog in module.catalog : catalog.function_name => catalog },

@@ -479,3 +479,107 @@ run "china_is_refused" {
   }
   expect_failures = [aws_lambda_function.function]
 }
+
+run "given_role_is_used_and_gets_no_policy" {
+  module {
+    source = "./modules/lambda"
+  }
+  variables {
+    role = { arn = "arn:aws:iam::123456789012:role/team/ranker" }
+  }
+
+  assert {
+    condition     = length(aws_iam_role.function) == 0 && length(aws_iam_role_policy.function) == 0
+    error_message = "A role is created."
+  }
+  assert {
+    condition     = aws_lambda_function.function.role == var.role.arn && output.role_arn == var.role.arn && output.role_name == "ranker"
+    error_message = "Role: ${aws_lambda_function.function.role}, ${output.role_name}"
+  }
+  assert {
+    condition     = contains([for s in jsondecode(output.policy).Statement : s.Sid], "ReadRegistry")
+    error_message = "Policy: ${output.policy}"
+  }
+}
+
+run "names_of_roles_have_the_prefix" {
+  module {
+    source = "./modules/lambda"
+  }
+  variables {
+    options = { role_name_prefix = "team-ml-" }
+  }
+
+  assert {
+    condition     = aws_iam_role.function[0].name_prefix == "team-ml-acme-fraud-"
+    error_message = "Prefix: ${aws_iam_role.function[0].name_prefix}"
+  }
+}
+
+run "options_are_off_by_default" {
+  module {
+    source = "./modules/lambda"
+  }
+
+  assert {
+    condition = alltrue([
+      aws_iam_role.function[0].name_prefix == "acme-fraud-",
+      aws_lambda_function.function.tracing_config[0].mode == "PassThrough",
+      aws_lambda_function.function.kms_key_arn == null,
+      aws_lambda_function.function.code_signing_config_arn == null,
+      aws_lambda_function.function.logging_config[0].application_log_level == null,
+      aws_lambda_function.function.logging_config[0].system_log_level == null,
+      length(aws_lambda_function.function.tags) == 0,
+      !strcontains(output.policy, "xray"),
+      !strcontains(output.policy, "kms"),
+    ])
+    error_message = "Function: ${jsonencode(aws_lambda_function.function.tracing_config)}, ${output.policy}"
+  }
+}
+
+run "debug_is_the_level_of_both_logs" {
+  module {
+    source = "./modules/lambda"
+  }
+  variables {
+    options = { log_level = "DEBUG" }
+  }
+
+  assert {
+    condition     = aws_lambda_function.function.logging_config[0].application_log_level == "DEBUG" && aws_lambda_function.function.logging_config[0].system_log_level == "DEBUG"
+    error_message = "Levels: ${jsonencode(aws_lambda_function.function.logging_config)}"
+  }
+}
+
+run "log_level_that_would_drop_the_metrics_is_refused" {
+  command = plan
+  module {
+    source = "./modules/lambda"
+  }
+  variables {
+    options = { log_level = "ERROR" }
+  }
+  expect_failures = [var.options]
+}
+
+run "tracing_that_lambda_does_not_offer_is_refused" {
+  command = plan
+  module {
+    source = "./modules/lambda"
+  }
+  variables {
+    options = { tracing = "active" }
+  }
+  expect_failures = [var.options]
+}
+
+run "prefix_of_roles_that_iam_refuses_is_refused" {
+  command = plan
+  module {
+    source = "./modules/lambda"
+  }
+  variables {
+    options = { role_name_prefix = "team/ml/" }
+  }
+  expect_failures = [var.options]
+}

@@ -517,3 +517,143 @@ run "policy_of_a_bucket_that_exists_is_handed_out" {
     error_message = "Policy: ${output.bucket_policy}"
   }
 }
+
+run "packages_may_be_in_s3_or_on_this_machine" {
+  variables {
+    packages = { runtime = { bucket = "builds", key = "runtime.zip", source_code_hash = "aGFzaA==" }, control = "tests/packages/control.zip" }
+    models = {
+      fraud = { aliases = { prod = {} } }
+      embed = { aliases = { prod = {} }, package = "tests/packages/own.zip" }
+      rank  = { aliases = { prod = {} }, package = { bucket = "builds", key = "rank.zip", source_code_hash = "aGFzaA==" } }
+      score = { aliases = { prod = {} }, package = null }
+    }
+  }
+
+  assert {
+    condition = { for name, package in local.function_packages : name => package.key } == {
+      control        = module.registry.packages["tests/packages/control.zip"].key
+      runtime        = "runtime.zip"
+      "models/embed" = module.registry.packages["tests/packages/own.zip"].key
+      "models/rank"  = "rank.zip"
+    }
+    error_message = "Packages: ${jsonencode(local.function_packages)}"
+  }
+  assert {
+    condition     = length(module.registry.packages) == 2
+    error_message = "Uploaded: ${jsonencode(module.registry.packages)}"
+  }
+}
+
+run "package_without_a_hash_is_refused" {
+  command = plan
+  variables {
+    packages = { runtime = { bucket = "builds", key = "runtime.zip" }, control = "tests/packages/control.zip" }
+  }
+  expect_failures = [var.packages]
+}
+
+run "packages_without_a_kind_are_refused" {
+  command = plan
+  variables {
+    packages = { runtime = "tests/packages/runtime.zip" }
+  }
+  expect_failures = [var.packages]
+}
+
+run "package_of_a_model_without_a_hash_is_refused" {
+  command = plan
+  variables {
+    models = { fraud = { aliases = { prod = {} }, package = { bucket = "builds", key = "fraud.zip" } } }
+  }
+  expect_failures = [var.models]
+}
+
+run "model_that_is_no_object_is_refused" {
+  command = plan
+  variables {
+    models = { fraud = "prod" }
+  }
+  expect_failures = [var.models]
+}
+
+run "models_with_a_network_run_in_the_vpc_and_share_a_group_that_reaches_s3_alone" {
+  variables {
+    models = {
+      fraud = { aliases = { prod = {} }, network = {} }
+      rank  = { aliases = { prod = {} }, network = { security_group_ids = ["sg-1"] } }
+      embed = { aliases = { prod = {} } }
+    }
+    vpc = { vpc_id = "vpc-1", subnets = { a = "subnet-1" } }
+  }
+
+  assert {
+    condition = jsonencode(local.vpc_configs) == jsonencode({
+      fraud = { subnet_ids = ["subnet-1"], security_group_ids = [module.network[0].security_group_id] }
+      rank  = { subnet_ids = ["subnet-1"], security_group_ids = ["sg-1"] }
+    })
+    error_message = "Networks: ${jsonencode(local.vpc_configs)}"
+  }
+  assert {
+    condition     = length(module.file_system) == 0
+    error_message = "There is a file system."
+  }
+}
+
+run "network_without_a_vpc_is_refused" {
+  command = plan
+  variables {
+    models = { fraud = { aliases = { prod = {} }, network = {} } }
+  }
+  expect_failures = [var.vpc]
+}
+
+run "network_of_a_model_with_a_file_system_is_refused" {
+  command = plan
+  variables {
+    models = { fraud = { aliases = { prod = {} }, network = {}, file_system = {} } }
+    vpc    = { vpc_id = "vpc-1", subnets = { a = "subnet-1" } }
+  }
+  expect_failures = [var.models]
+}
+
+run "unknown_key_is_refused" {
+  command = plan
+  variables {
+    kms = { logs = "arn:aws:kms:eu-central-1:123456789012:key/1" }
+  }
+  expect_failures = [var.kms]
+}
+
+run "unknown_control_role_is_refused" {
+  command = plan
+  variables {
+    control_roles = { index = { arn = "arn:aws:iam::123456789012:role/index" } }
+  }
+  expect_failures = [var.control_roles]
+}
+
+run "given_roles_of_the_releaser_the_stager_and_the_catalog_are_used" {
+  variables {
+    models = { embed = { aliases = { prod = {} }, file_system = {}, role = { arn = "arn:aws:iam::123456789012:role/embed" } } }
+    vpc    = { vpc_id = "vpc-1", subnets = { a = "subnet-1" } }
+    control_roles = {
+      releaser = { arn = "arn:aws:iam::123456789012:role/releaser" }
+      stager   = { arn = "arn:aws:iam::123456789012:role/stager" }
+      catalog  = { arn = "arn:aws:iam::123456789012:role/catalog" }
+    }
+  }
+
+  assert {
+    condition = { for name, arn in output.role_arns : name => split("/", arn)[1] } == {
+      acme-embed    = "embed"
+      acme_releaser = "releaser"
+      acme_stager   = "stager"
+      acme_index    = "catalog"
+    }
+    error_message = "Roles: ${jsonencode(output.role_arns)}"
+  }
+  assert {
+    condition     = contains([for s in jsondecode(output.role_policies["acme_stager"]).Statement : s.Sid], "Report")
+    error_message = "Policy: ${output.role_policies["acme_stager"]}"
+  }
+}
