@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEMO := $(VENV)/.demo
 DOCS := .tools/docs
+CHECKOV := .tools/checkov
 WORKERS ?= 2
 FUNCTION_PYTHON ?= 3.13
 ARCHITECTURE ?= x86_64
@@ -45,13 +46,14 @@ browser: ## install Debian's chromium for the browser tests, where this user may
 
 check: lint test ## all that CI runs
 
-lint: $(INSTALLED) ## formatting, lint, types, import contracts, Terraform's format
+lint: $(INSTALLED) $(CHECKOV)/.installed ## formatting, lint, types, import contracts, Terraform's format and security
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	terraform fmt -check -recursive terraform examples
 	$(BIN)/python -m tests.support.module_docs --check
+	$(CHECKOV)/bin/checkov --config-file .checkov.yaml
 
 format: $(INSTALLED) ## format Python and Terraform, and write the modules' tables
 	$(BIN)/ruff format .
@@ -104,4 +106,11 @@ $(DOCS)/.installed: docs/constraints.txt
 	@echo "installing MkDocs into $(DOCS) ..."
 	@$(PYTHON) -m venv $(DOCS)
 	@$(DOCS)/bin/pip install --quiet --disable-pip-version-check --constraint docs/constraints.txt mkdocs-material 'mkdocstrings[python]' ruff
+	@touch $@
+
+# An environment of its own, too: it pins dozens of libraries that the project has in other versions.
+$(CHECKOV)/.installed: tests/terraform/checkov-constraints.txt
+	@echo "installing Checkov into $(CHECKOV) ..."
+	@$(PYTHON) -m venv $(CHECKOV)
+	@$(CHECKOV)/bin/pip install --quiet --disable-pip-version-check --constraint tests/terraform/checkov-constraints.txt checkov
 	@touch $@

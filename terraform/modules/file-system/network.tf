@@ -11,6 +11,8 @@ locals {
 }
 
 resource "aws_security_group" "function" {
+  # checkov:skip=CKV2_AWS_5: The functions that mount the file system are in other modules.
+
   name_prefix = "${var.name}-functions-"
   description = "Functions that mount the file system ${var.name}"
   vpc_id      = var.vpc.vpc_id

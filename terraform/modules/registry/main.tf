@@ -27,6 +27,8 @@ locals {
 }
 
 resource "aws_s3_bucket" "registry" {
+  # checkov:skip=CKV_AWS_144: A second region is the caller's choice, and doubles the cost. The bucket keeps every version.
+
   count = var.bucket == null ? 1 : 0 # `bucket` must be known at plan: write `aws_s3_bucket.NAME.bucket` instead of `.id`
 
   bucket        = "${var.name}-${data.aws_caller_identity.current.account_id}-${data.aws_service.s3.region}"

@@ -30,6 +30,8 @@ locals {
 # The routes are one document. As Terraform resources they would be about twenty for each model, and a removed one would
 # remain in the deployment, which is created before the resource is deleted.
 resource "aws_api_gateway_rest_api" "models" {
+  # checkov:skip=CKV_AWS_237: It would apply to all that the API refers to, and two file systems cannot have the same creation token.
+
   name        = var.name
   description = "Models in the Open Inference Protocol."
   tags        = var.tags
@@ -88,6 +90,11 @@ module "access_log" {
 }
 
 resource "aws_api_gateway_stage" "models" {
+  # checkov:skip=CKV_AWS_120: Answers depend on the body, which the cache ignores.
+  # checkov:skip=CKV2_AWS_4: Logs of the execution contain what callers send. The access log has a line for each request.
+  # checkov:skip=CKV2_AWS_51: A client certificate is for HTTP integrations. These are Lambda functions.
+  # checkov:skip=CKV2_AWS_77: The rules of the web ACL are the caller's.
+
   rest_api_id   = aws_api_gateway_rest_api.models.id
   stage_name    = var.stage
   deployment_id = aws_api_gateway_deployment.models.id
@@ -125,6 +132,8 @@ resource "aws_api_gateway_stage" "models" {
 }
 
 resource "aws_api_gateway_method_settings" "all" {
+  # checkov:skip=CKV_AWS_225: Answers depend on the body, which the cache ignores.
+
   rest_api_id = aws_api_gateway_rest_api.models.id
   stage_name  = aws_api_gateway_stage.models.stage_name
   method_path = "*/*"
