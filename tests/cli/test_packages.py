@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hcl2
 import pytest
 
 import shearling.models.push
 import shearling.package
+from shearling.storage.store import open_store
 from tests.support.cli import PYTHON, error, push_pickle, run
 
 if TYPE_CHECKING:
@@ -27,6 +31,18 @@ def builds(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
     monkeypatch.setattr(shearling.package, "build_package", build)
     return asked
+
+
+@pytest.fixture
+def pickled_and_built(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pickle in the registry, and a builder that writes a zip at once."""
+
+    def build(*_: object, output: Path, **__: object) -> str:
+        output.write_bytes(b"the zip")
+        return "the report"
+
+    monkeypatch.setattr(shearling.package, "build_package", build)
+    push_pickle(registry)
 
 
 def test_a_package_is_built_with_the_given_options(
@@ -74,6 +90,43 @@ def test_the_package_of_a_pickle_refuses_another_python(
     with pytest.raises(SystemExit, match="2"):
         run("package", "runtime", "--for", "guess", "--python", "3.10")
     assert f"guess was pushed with Python {PYTHON}" in error(capsys)
+    assert builds == []
+
+
+@pytest.mark.usefixtures("pickled_and_built")
+@pytest.mark.parametrize(
+    ("kind", "setting"),
+    [("control", "control"), ("runtime", "runtime"), ("runtime --for guess:1", "package")],
+)
+def test_an_uploaded_package_prints_its_line_of_terraforms_packages(
+    s3_uri: str,
+    capsys: pytest.CaptureFixture[str],
+    kind: str,
+    setting: str,
+) -> None:
+    arguments = [*kind.split(), "--output", "x.zip", "--upload", f"{s3_uri}//builds/"]
+    assert run("package", *arguments) == 0
+
+    line = capsys.readouterr().out.splitlines()[-1]
+    [(name, location)] = hcl2.loads(f"{line}\n").items()
+    assert name == setting
+    found = {key: value.strip('"') for key, value in location.items()}
+    digest = hashlib.sha256(b"the zip")
+    assert f"s3://{found['bucket']}/{found['key']}" == (
+        f"{s3_uri}/builds/x-{digest.hexdigest()}.zip"
+    )
+    assert found["source_code_hash"] == base64.b64encode(digest.digest()).decode()
+    assert open_store(f"s3://{found['bucket']}").read(found["key"]) == b"the zip"
+
+
+@pytest.mark.parametrize(
+    "uri", ["", "builds", "s3://", "s3://Builds/x", "s3://builds/${x}", 's3://builds/"', "/tmp/x"]
+)
+def test_a_folder_that_is_not_in_s3_is_refused_before_the_build(
+    builds: list[dict[str, Any]], capsys: pytest.CaptureFixture[str], uri: str
+) -> None:
+    assert run("package", "control", "--upload", uri) == 1
+    assert "expected s3://bucket or s3://bucket/folder" in error(capsys)
     assert builds == []
 
 

@@ -28,10 +28,12 @@ def add_commands(commands: Commands) -> None:
         summary="build the zip of a function, for Terraform's `packages`",
         details="Uses wheels only, and builds the same bytes each time. One runtime package serves "
         "all ONNX models. A model stored as a pickle needs its own package, with the requirements "
-        "recorded at push.",
+        "recorded at push. With --upload, Terraform needs no zip on its machine: put the printed "
+        "line into `packages`.",
         example="shearling package runtime\n"
         "shearling package control\n"
-        "shearling package runtime --for fraud:7 --output build/fraud.zip",
+        "shearling package runtime --for fraud:7 --output build/fraud.zip\n"
+        "shearling package runtime --upload s3://acme-builds/shearling",
     )
     package.add_argument(
         "kind",
@@ -53,6 +55,12 @@ def add_commands(commands: Commands) -> None:
         "--output", type=Path, metavar="PATH", help="path of the zip (default: build/<kind>.zip)"
     )
     package.add_argument(
+        "--upload",
+        metavar="URI",
+        help="also upload the zip to this folder in S3, as in s3://bucket/folder, and print its "
+        "line of Terraform's `packages`; Lambda needs a bucket in its own region",
+    )
+    package.add_argument(
         "--for", dest="ref", metavar="REF", help="add the requirements of this pickle"
     )
 
@@ -63,8 +71,10 @@ def _package(arguments: argparse.Namespace) -> None:
             "--for is allowed only for a runtime package, since only that one loads models"
         )
 
-    from shearling.package import build_package
+    from shearling.package import PackageUpload, build_package
 
+    # First, because a build takes a minute.
+    upload = PackageUpload(arguments.upload) if arguments.upload is not None else None
     name = arguments.kind
     python = arguments.python or _PYTHON
     requirements: tuple[str, ...] = ()
@@ -77,15 +87,20 @@ def _package(arguments: argparse.Namespace) -> None:
             )
         name = f"{name}-{pin.model}-{pin.version}"
         python, requirements = environment.python, environment.requirements
+    output = arguments.output or Path("build", f"{name}.zip")
     report = build_package(
         arguments.kind,
         python=python,
         architecture=arguments.architecture,
-        output=arguments.output or Path("build", f"{name}.zip"),
+        output=output,
         requirements=requirements,
         progress=note,
     )
     say(str(report))
+    if upload is not None:
+        note(f"Uploading {output}")
+        # A pickle's package is the `package` of its model.
+        say(f"{'package' if arguments.ref else arguments.kind} = {upload.put(output)}")
 
 
 def _environment(ref: str, uri: str | None) -> tuple[Pin, Environment]:
