@@ -120,8 +120,8 @@ output "role_arns" {
 }
 
 output "role_policies" {
-  value       = { for name, function in local.every_function : name => function.role_policy }
-  description = "What each function's role may do (IAM policy, JSON), by function name: attach it to a role that you give."
+  value       = { for name, function in local.every_function : name => function.role_policies }
+  description = "What each function's role may do, by function name: IAM policies (JSON) to attach to a role that you give."
 }
 
 output "log_group_names" {

@@ -10,7 +10,7 @@ locals {
     { for catalog in module.catalog : catalog.function_name => catalog },
     { for file_system in module.file_system : file_system.stager_name => {
       role_arn       = file_system.stager_role_arn
-      role_policy    = file_system.stager_role_policy
+      role_policies  = file_system.stager_role_policies
       log_group_name = file_system.stager_log_group_name
     } },
   )

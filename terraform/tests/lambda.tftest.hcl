@@ -497,8 +497,8 @@ run "given_role_is_used_and_gets_no_policy" {
     error_message = "Role: ${aws_lambda_function.function.role}, ${output.role_name}"
   }
   assert {
-    condition     = contains([for s in jsondecode(output.policy).Statement : s.Sid], "ReadRegistry")
-    error_message = "Policy: ${output.policy}"
+    condition     = contains([for s in jsondecode(output.policies[0]).Statement : s.Sid], "ReadRegistry")
+    error_message = "Policies: ${jsonencode(output.policies)}"
   }
 }
 

@@ -118,7 +118,7 @@ output "policies" {
     index   = module.inference.index_policy
     release = module.inference.release_policy
     prune   = module.inference.prune_policy
-    roles   = module.inference.role_policies
+    roles   = { for name, policies in module.inference.role_policies : name => policies[0] }
   }
 }
 

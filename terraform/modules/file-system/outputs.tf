@@ -47,10 +47,7 @@ output "stager_log_group_name" {
   description = "Name of the log group that the stager writes to."
 }
 
-output "stager_role_policy" {
-  value = jsonencode({
-    Version   = "2012-10-17"
-    Statement = concat(jsondecode(module.stager.policy).Statement, [local.report_statement])
-  })
-  description = "What the stager's role may do (JSON): attach it to a role that you give."
+output "stager_role_policies" {
+  value       = concat(module.stager.policies, [local.report_policy])
+  description = "What the stager's role may do: policies (JSON) to attach to a role that you give."
 }

@@ -32,12 +32,15 @@ module "stager" {
 }
 
 locals {
-  report_statement = {
-    Sid      = "Report"
-    Effect   = "Allow"
-    Action   = "lambda:InvokeFunction"
-    Resource = var.releaser_arn
-  }
+  report_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid      = "Report"
+      Effect   = "Allow"
+      Action   = "lambda:InvokeFunction"
+      Resource = var.releaser_arn
+    }]
+  })
 }
 
 # A separate policy, because the releaser's policy names the stager: each function exists before the other's last policy.
@@ -46,7 +49,7 @@ resource "aws_iam_role_policy" "report" {
 
   name   = "report"
   role   = module.stager.role_name
-  policy = jsonencode({ Version = "2012-10-17", Statement = [local.report_statement] })
+  policy = local.report_policy
 }
 
 # Without retries: the releaser receives every result, and its schedule tries again.

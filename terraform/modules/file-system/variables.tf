@@ -120,7 +120,7 @@ variable "permissions_boundary_arn" {
 variable "stager_role" {
   type        = object({ arn = string })
   default     = null
-  description = "A role of the stager to use instead of creating one. It needs the permissions of the output `stager_role_policy`."
+  description = "A role of the stager to use instead of creating one. It needs the policies in the output `stager_role_policies`."
 }
 
 variable "options" {

@@ -41,7 +41,12 @@ output "policy" {
       for index, statements in local.managed_policies : [for statement in statements : merge(statement, { Sid = "${statement.Sid}${index + 2}" })]
     ]))
   })
-  description = "What the role may do (JSON): its inline policy and its managed ones, unless the role is given."
+  description = "All that the role may do, as one policy (JSON), which may be longer than IAM allows."
+}
+
+output "policies" {
+  value       = concat([local.policy_json], [for statements in local.managed_policies : jsonencode({ Version = "2012-10-17", Statement = statements })])
+  description = "The same as policies (JSON) that IAM allows: the first inline, the others managed. Attach them to a role that is given."
 }
 
 output "log_group_name" {

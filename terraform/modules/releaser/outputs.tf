@@ -36,9 +36,9 @@ output "log_group_name" {
   description = "Name of the log group that the releaser writes to."
 }
 
-output "role_policy" {
-  value       = module.lambda.policy
-  description = "What the role may do (JSON): attach it to a role that you give."
+output "role_policies" {
+  value       = module.lambda.policies
+  description = "What the role may do: policies (JSON) to attach to a role that you give."
 }
 
 output "log_group_arn" {

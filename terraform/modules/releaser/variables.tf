@@ -146,7 +146,7 @@ variable "permissions_boundary_arn" {
 variable "role" {
   type        = object({ arn = string })
   default     = null
-  description = "A role to use instead of creating one. It needs the permissions of the output `role_policy`."
+  description = "A role to use instead of creating one. It needs the policies in the output `role_policies`."
 }
 
 variable "options" {
