@@ -6,6 +6,9 @@ data "aws_service" "s3" {
 }
 
 locals {
+  # A rule without tags has none instead of an empty map, which would be a change.
+  rule_tags = length(var.options.tags) == 0 ? null : var.options.tags
+
   # Security groups of the mount targets, which the functions reach on port 2049.
   mount_group_ids = var.existing == null ? aws_security_group.mount_target[*].id : var.existing.security_group_ids
 }
@@ -38,7 +41,7 @@ resource "aws_vpc_security_group_ingress_rule" "nfs" {
 
   security_group_id            = local.mount_group_ids[count.index]
   description                  = "NFS from the functions"
-  tags                         = var.options.tags
+  tags                         = local.rule_tags
   referenced_security_group_id = aws_security_group.function.id
   ip_protocol                  = "tcp"
   from_port                    = 2049
@@ -50,7 +53,7 @@ resource "aws_vpc_security_group_egress_rule" "nfs" {
 
   security_group_id            = aws_security_group.function.id
   description                  = "NFS to the mount targets"
-  tags                         = var.options.tags
+  tags                         = local.rule_tags
   referenced_security_group_id = local.mount_group_ids[count.index]
   ip_protocol                  = "tcp"
   from_port                    = 2049
@@ -61,7 +64,7 @@ resource "aws_vpc_security_group_egress_rule" "nfs" {
 resource "aws_vpc_security_group_egress_rule" "https" {
   security_group_id = aws_security_group.function.id
   description       = "HTTPS to S3"
-  tags              = var.options.tags
+  tags              = local.rule_tags
   cidr_ipv4         = "0.0.0.0/0"
   ip_protocol       = "tcp"
   from_port         = 443

@@ -53,6 +53,7 @@ resource "aws_cloudwatch_metric_alarm" "not_running" {
   treat_missing_data  = "breaching"
   alarm_actions       = compact([var.alarm_topic_arn])
   ok_actions          = compact([var.alarm_topic_arn])
+  tags                = var.options.tags
 }
 
 # Lambda retries throttled events for hours, so a short burst is no failure.
@@ -70,4 +71,5 @@ resource "aws_cloudwatch_metric_alarm" "throttled" {
   treat_missing_data  = "notBreaching"
   alarm_actions       = compact([var.alarm_topic_arn])
   ok_actions          = compact([var.alarm_topic_arn])
+  tags                = var.options.tags
 }
