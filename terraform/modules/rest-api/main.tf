@@ -90,6 +90,7 @@ module "access_log" {
 }
 
 resource "aws_api_gateway_stage" "models" {
+  # checkov:skip=CKV_AWS_73: The caller turns traces on, with `tracing`: they are billed.
   # checkov:skip=CKV_AWS_120: Answers depend on the body, which the cache ignores.
   # checkov:skip=CKV2_AWS_4: Logs of the execution contain what callers send. The access log has a line for each request.
   # checkov:skip=CKV2_AWS_51: A client certificate is for HTTP integrations. These are Lambda functions.
