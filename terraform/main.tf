@@ -202,9 +202,11 @@ locals {
 
   # Where the stack is. From an ARN in the state, because data sources are unknown while a `depends_on` of the caller has
   # changes, and an API with unknown routes gets a new deployment.
-  place         = regex("^arn:(?P<partition>[^:]+):logs:(?P<region>[^:]+):(?P<account>[^:]+):", module.releaser.log_group_arn)
-  function_arns = "arn:${local.place.partition}:lambda:${local.place.region}:${local.place.account}:function"
-  invoke_arn    = "arn:${local.place.partition}:apigateway:${local.place.region}:lambda:path/2015-03-31/functions/${local.function_arns}:%s/invocations"
+  place = regex("^arn:(?P<partition>[^:]+):logs:(?P<region>[^:]+):(?P<account>[^:]+):", module.releaser.log_group_arn)
+  invoke_arn = join(":", [
+    "arn", local.place.partition, "apigateway", local.place.region, "lambda", "path/2015-03-31/functions/arn", local.place.partition,
+    "lambda", local.place.region, local.place.account, "function", "%s/invocations",
+  ])
 }
 
 module "api" {

@@ -489,6 +489,7 @@ run "modules_with_functions_get_one_object" {
     condition = jsonencode(output.registry) == jsonencode({
       bucket       = "acme-123456789012-eu-central-1"
       uri          = "s3://acme-123456789012-eu-central-1/ml"
+      region       = null
       bucket_arn   = "arn:aws:s3:::acme-123456789012-eu-central-1"
       root         = "ml/"
       kms_key_arns = ["arn:aws:kms:eu-central-1:123456789012:key/1", "arn:aws:kms:eu-central-1:123456789012:key/2"]

@@ -93,7 +93,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "registry" {
 }
 
 resource "aws_s3_bucket_logging" "registry" {
-  count = var.access_log == null ? 0 : local.created
+  count = var.access_log == null ? 0 : length(aws_s3_bucket.registry)
 
   bucket        = aws_s3_bucket.registry[0].id
   target_bucket = var.access_log.bucket

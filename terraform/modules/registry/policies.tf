@@ -48,43 +48,6 @@ locals {
     },
   ]
 
-  # What stacks of other accounts need. Their own policies must allow it, too.
-  account_statements = length(var.accounts) == 0 ? [] : concat(
-    [
-      for statement in local.read_statements : merge(statement, {
-        Sid       = "${statement.Sid}ByOtherAccounts"
-        Principal = { AWS = [for account in sort(var.accounts) : "arn:${data.aws_partition.current.partition}:iam::${account}:root"] }
-      })
-    ],
-    flatten([
-      for account in sort(var.accounts) : [
-        {
-          Sid       = "RecordReleasesOf${account}"
-          Effect    = "Allow"
-          Principal = { AWS = "arn:${data.aws_partition.current.partition}:iam::${account}:root" }
-          Action    = "s3:PutObject"
-          Resource  = "${local.objects}releases/${account}-*"
-        },
-        {
-          # Terraform writes and deletes these, with their versions.
-          Sid       = "RecordDeploymentsOf${account}"
-          Effect    = "Allow"
-          Principal = { AWS = "arn:${data.aws_partition.current.partition}:iam::${account}:root" }
-          Action    = ["s3:PutObject", "s3:GetObjectTagging", "s3:DeleteObject", "s3:DeleteObjectVersion"]
-          Resource  = "${local.objects}deployments/${account}-*"
-        },
-        {
-          Sid       = "ListDeploymentsOf${account}"
-          Effect    = "Allow"
-          Principal = { AWS = "arn:${data.aws_partition.current.partition}:iam::${account}:root" }
-          Action    = "s3:ListBucketVersions"
-          Resource  = local.bucket_arn
-          Condition = { StringLike = { "s3:prefix" = "${local.root}deployments/${account}-*" } }
-        },
-      ]
-    ]),
-  )
-
   bucket_policy_json = jsonencode({
     Version = "2012-10-17"
     Statement = concat(
@@ -101,7 +64,8 @@ locals {
       local.write_once_statements,
       local.readable_statements,
       local.keep_statements,
-      local.account_statements,
+      local.account_read_statements,
+      local.account_write_statements,
     )
   })
 
