@@ -131,7 +131,6 @@ def test_the_exported_names_are_these() -> None:
         "diff",
         "load_model",
         "plan",
-        "plan",
         "push_model",
         "rollback",
         "set_alias",
