@@ -33,8 +33,8 @@ ODD_ROWS: dict[str, Callable[[NDArray[Any]], Any]] = {
     "zeros": lambda rows: (rows == 0).any(axis=1),
     "numbers of the other sign": lambda rows: np.isclose(rows[:, 0], -X[0, 0]),
     "small numbers": lambda rows: ((rows != 0) & (abs(rows) < 1e-5)).any(axis=1),
-    "large numbers": lambda rows: (rows > 1000).any(axis=1),
-    "large negative numbers": lambda rows: (rows < -1000).any(axis=1),
+    "large numbers": lambda rows: (rows > 500).any(axis=1),
+    "large negative numbers": lambda rows: (rows < -500).any(axis=1),
     "equal numbers": lambda rows: np.isclose(rows, 1).all(axis=1),
 }
 

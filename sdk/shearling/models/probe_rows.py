@@ -31,7 +31,7 @@ _VALUES = 2_000_000
 _RANK = 2
 
 #: Factors of a column's values that make them large and small.
-_LARGE, _SMALL = 1e4, 1e-6
+_LARGE, _SMALL = 1e3, 1e-6
 
 #: The most known values of a column that are asked about.
 _KNOWN = 256
