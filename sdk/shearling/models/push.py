@@ -76,8 +76,8 @@ def push_model(
     """Convert, verify and publish a model as the next version of `name`.
 
     Before publishing, the converted model is loaded again and its answers are compared with the
-    original's on the example. If the registry already has the same bundle, nothing is uploaded and
-    the existing version is returned.
+    original's, on the example and on rows unlike it. If the registry already has the same bundle,
+    nothing is uploaded and the existing version is returned.
 
     Args:
         model: an `onnx.ModelProto`, the path of an ONNX file, or a fitted scikit-learn, LightGBM or
