@@ -197,7 +197,9 @@ def test_an_alias_that_no_function_serves_and_that_was_never_set_is_refused(
     registry: Registry,
 ) -> None:
     deploy(registry, aliases=["prod", "staging"])
-    with pytest.raises(ReleaseError, match=r"fraud:porduction was never set.*: prod, staging.*new=True"):
+    with pytest.raises(
+        ReleaseError, match=r"fraud:porduction was never set.*: prod, staging.*new=True"
+    ):
         set_alias("fraud", "porduction", 2, registry=registry)
     assert registry.alias_entry("fraud", "porduction") is None
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization import quantize_static
 
 from shearling.errors import FormatError
 from shearling.models.load import load_model
@@ -15,6 +16,8 @@ from shearling.models.push import push_model
 from tests.support.bundles import ROWS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from shearling.registry.registry import Registry
 
 
@@ -75,6 +78,38 @@ def test_a_graph_is_compared_with_its_unoptimised_form(
     )
     with pytest.raises(FormatError, match="optimisations change the answers"):
         push_model(old_graph(17, "Neg"), "odd", example=ROWS, registry=registry)
+
+
+def test_a_graph_that_quantises_is_compared_with_what_its_users_get(
+    registry: Registry, tmp_path: Path
+) -> None:
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(50, 32)).astype(np.float32)
+    weights = [(random.normal(size=(32, 32)) / 6).astype(np.float32) for _ in range(2)]
+    shape: list[str | int | None] = ["rows", 32]
+    graph = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["X", "w0"], ["a"]),
+            helper.make_node("Relu", ["a"], ["b"]),
+            helper.make_node("MatMul", ["b", "w1"], ["c"]),
+            helper.make_node("Softmax", ["c"], ["Y"]),
+        ],
+        "layers",
+        [helper.make_tensor_value_info("X", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("Y", TensorProto.FLOAT, shape)],
+        [numpy_helper.from_array(array, f"w{i}") for i, array in enumerate(weights)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "float.onnx")
+
+    class Rows:
+        left: ClassVar = [{"X": rows}]
+
+        def get_next(self) -> dict[str, Any] | None:
+            return self.left.pop() if self.left else None
+
+    quantize_static(tmp_path / "float.onnx", tmp_path / "small.onnx", Rows())
+    push_model(tmp_path / "small.onnx", "small", example=rows, registry=registry)
 
 
 def is_optimised(predictor: Any) -> bool:
