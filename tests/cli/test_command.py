@@ -136,7 +136,7 @@ def test_the_help_of_each_command_has_an_example(
         "nope",
         "show",
         "alias",
-        "alias set fraud prod newest",
+        "alias set fraud prod 2.5",
         "alias set fraud prod 1 --canary 2",
         "push x.onnx --name fraud --example x.npy --wait",
         "push x.onnx --name fraud --example x.npy --metadata auc",

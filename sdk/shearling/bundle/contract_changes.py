@@ -7,13 +7,10 @@ is unknown, not lost.
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Literal
-
-import numpy as np
-
-from shearling.tensors.dtypes import DTYPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,6 +22,9 @@ Effect = Literal["breaking", "compatible", "unknown"]
 
 #: Numbers of which every datatype that lacks a value of another one lacks one too.
 _PROBES = (0.5, -1, 200, 2**11 + 1, 2**15, 2**24 + 1, 2**31, 2**53 + 1, 2**63)
+
+#: Formats of `struct` for floats. Commands that move an alias do not import numpy.
+_FLOATS = {"FP16": "<e", "FP32": "<f", "FP64": "<d"}
 
 #: Number of names or values that a text lists at most, and the characters of each.
 _LISTED, _CHARACTERS = 6, 40
@@ -182,14 +182,18 @@ def _lost_value(old: str, new: str) -> str:
 
 
 def _has(datatype: str, value: float) -> bool:
-    dtype = DTYPES[datatype]
-    if dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            return float(dtype.type(value)) == value
-    if dtype.kind == "b":
-        return False  # no probe is 0 or 1
-    limits = np.iinfo(dtype)
-    return value == int(value) and limits.min <= value <= limits.max
+    """Return whether a number, other than 0 and 1, is a value of a datatype."""
+    if code := _FLOATS.get(datatype):
+        try:
+            (rounded,) = struct.unpack(code, struct.pack(code, float(value)))
+        except OverflowError:
+            return False
+        return bool(rounded == value)
+    kind, _, bits = datatype.partition("INT")
+    if not bits:
+        return False  # BOOL
+    limit = 2 ** (int(bits) - (kind != "U"))
+    return value == int(value) and (0 if kind else -limit) <= value < limit
 
 
 def _categories(

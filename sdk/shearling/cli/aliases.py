@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from shearling.cli.command import add_command, add_wait
 from shearling.cli.output import entry_document, note, say, say_json, utc
+from shearling.refs import is_alias
 from shearling.text_table import table
 
 if TYPE_CHECKING:
@@ -122,7 +123,11 @@ def _add_set(verbs: Commands) -> None:
 
 
 def _version(text: str) -> int | str:
-    return int(text) if text.isascii() and text.isdigit() else text
+    if text.isascii() and text.isdigit():
+        return int(text)
+    if is_alias(text):
+        return text
+    raise argparse.ArgumentTypeError(f"{text!r:.80} is neither a version, as in 8, nor an alias")
 
 
 def _canary(text: str) -> dict[str, int]:
