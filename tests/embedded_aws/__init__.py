@@ -188,7 +188,7 @@ class EmbeddedAws:
         return create(service, endpoint_url=self.url, config=config)
 
     def http_api_url(self, api_id: str) -> str:
-        """Where an HTTP API's default stage answers; its `api_endpoint` is a name of AWS's."""
+        """Where an HTTP API's default stage answers, for clients that do not know `*.localhost`."""
         return self.rest_api_url(api_id, "$default")
 
     def rest_api_url(self, api_id: str, stage: str) -> str:
@@ -278,7 +278,8 @@ class EmbeddedAws:
             "TMPDIR": str(self.directory / "tmp"),
             "GATEWAY_PORT": str(port),
             "BIND_HOST": "127.0.0.1",
-            "MINISTACK_HOST": "127.0.0.1",
+            # Below it are the hosts of APIs, which curl and browsers find on loopback.
+            "MINISTACK_HOST": "localhost",
             "MINISTACK_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_ACCESS_KEY_ID": "test",

@@ -189,6 +189,15 @@ def test_the_commands_that_the_demo_prints_work_as_printed(
     assert "cancer" in completed.stdout or "probabilities" in completed.stdout
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed here")
+def test_the_url_that_status_shows_answers(stack: Quickstart) -> None:
+    (url,) = [row.url for row in sdk.status("cancer") if row.alias == "prod"]
+    signature = ["--aws-sigv4", f"aws:amz:{REGION}:execute-api", "--user", "test:test"]
+    command = ["curl", "-sSf", *signature, str(url)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert json.loads(answer)["name"] == "cancer"
+
+
 def test_staging_serves_version_2_while_prod_stays(stack: Quickstart) -> None:
     sdk.push_model(train("forest"), "cancer", example=ROWS, alias="staging", wait=True)
     assert stack.served("prod", "staging") == {"prod": "1", "staging": "2"}
