@@ -52,9 +52,9 @@ class InstallError(RuntimeError):
 def emulator_python() -> Path:
     """The interpreter of the environment that holds the emulator, and nothing of ours."""
     directory = TOOLS / "emulator"
-    base = _project_python()
-    fingerprint = _fingerprint(base, CONSTRAINTS.read_text())
-    return _environment(directory, fingerprint, functools.partial(_build_emulator, base))
+    base = project_python()
+    fingerprint = fingerprint_of(base, CONSTRAINTS.read_text())
+    return environment(directory, fingerprint, functools.partial(_build_emulator, base))
 
 
 def function_python(version: str | None = None) -> Path:
@@ -65,9 +65,9 @@ def function_python(version: str | None = None) -> Path:
         have = ", ".join(pythons)
         raise InstallError(f"no Python {version} on this machine to run functions on (have {have})")
     base = pythons[version]
-    fingerprint = _fingerprint(base, *RUNTIME_CLIENT)
+    fingerprint = fingerprint_of(base, *RUNTIME_CLIENT)
     build = functools.partial(_build_function, base)
-    return _environment(TOOLS / f"function-{version}", fingerprint, build)
+    return environment(TOOLS / f"function-{version}", fingerprint, build)
 
 
 def function_versions() -> list[str]:
@@ -80,20 +80,21 @@ def rie_binary() -> Path:
     machine = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
     directory = TOOLS / "rie"
     name = f"aws-lambda-rie-{machine}"
-    _installed(directory, _fingerprint(SAM_CLI, name), functools.partial(_build_rie, name))
+    installed(directory, fingerprint_of(SAM_CLI, name), functools.partial(_build_rie, name))
     return directory / name
 
 
-def _environment(directory: Path, fingerprint: str, build: Callable[[Path], None]) -> Path:
+def environment(directory: Path, fingerprint: str, build: Callable[[Path], None]) -> Path:
+    """Return the interpreter of an environment, which is built if it is missing."""
     python = directory / "bin" / "python"
     if not python.exists():
         # The interpreter that it was made with has been removed.
         (directory / _STAMP).unlink(missing_ok=True)
-    _installed(directory, fingerprint, build)
+    installed(directory, fingerprint, build)
     return python
 
 
-def _installed(directory: Path, fingerprint: str, build: Callable[[Path], None]) -> None:
+def installed(directory: Path, fingerprint: str, build: Callable[[Path], None]) -> None:
     """Build a directory once; the stamp is written last, so what is half-finished is rebuilt."""
     stamp = directory / _STAMP
     if _text(stamp) == fingerprint:
@@ -108,18 +109,18 @@ def _installed(directory: Path, fingerprint: str, build: Callable[[Path], None])
 
 
 def _build_emulator(base: Path, directory: Path) -> None:
-    _run(str(base), "-m", "venv", str(directory))
+    run(str(base), "-m", "venv", str(directory))
     pip = (str(directory / "bin" / "python"), "-m", "pip", "install", "--quiet")
     # Without cryptography it refuses every token, good or bad.
-    _run(*pip, "--constraint", str(CONSTRAINTS), "ministack", "cryptography")
+    run(*pip, "--constraint", str(CONSTRAINTS), "ministack", "cryptography")
 
 
 def _build_function(base: Path, directory: Path) -> None:
-    _run(str(base), "-m", "venv", "--without-pip", str(directory))
+    run(str(base), "-m", "venv", "--without-pip", str(directory))
     # Wheels only: a build from source would need cmake and curl's headers.
     options = ("--quiet", "--no-deps", "--only-binary", ":all:", "--no-compile")
     _pip("--python", str(directory / "bin" / "python"), "install", *options, *RUNTIME_CLIENT)
-    _run(str(directory / "bin" / "python"), "-m", "compileall", "-q", str(directory / "lib"))
+    run(str(directory / "bin" / "python"), "-m", "compileall", "-q", str(directory / "lib"))
 
 
 def _build_rie(name: str, directory: Path) -> None:
@@ -136,17 +137,18 @@ def _build_rie(name: str, directory: Path) -> None:
 
 def _pip(*arguments: str) -> None:
     """Run the emulator environment's pip: the project's own may have been made without one."""
-    _run(str(emulator_python()), "-m", "pip", *arguments)
+    run(str(emulator_python()), "-m", "pip", *arguments)
 
 
-def _run(*command: str) -> None:
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+def run(*command: str) -> None:
+    """Run an installer's command; an error has its output."""
+    variables = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(command, capture_output=True, text=True, env=variables, check=False)
     if done.returncode:
         raise InstallError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
 
 
-def _project_python() -> Path:
+def project_python() -> Path:
     """The interpreter behind the project's virtual environment."""
     return Path(getattr(sys, "_base_executable", sys.executable))
 
@@ -155,7 +157,7 @@ def _project_python() -> Path:
 def _function_pythons() -> dict[str, Path]:
     """Version to interpreter: the newest that Lambda has, and the project's own."""
     own = ".".join(map(str, sys.version_info[:2]))
-    found = {own: _project_python()}
+    found = {own: project_python()}
     managed = {
         version: path
         for version, path in _machine_pythons().items()
@@ -225,7 +227,8 @@ def _ordinal(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
 
-def _fingerprint(*parts: object) -> str:
+def fingerprint_of(*parts: object) -> str:
+    """Return a text that changes with what a directory is built from."""
     return hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).hexdigest()
 
 

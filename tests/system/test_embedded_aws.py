@@ -349,9 +349,9 @@ def test_an_unfinished_environment_is_built_again_and_a_finished_one_is_not(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        install._installed(place, "one", build)
+        install.installed(place, "one", build)
     for fingerprint in ("one", "one", "two"):
-        install._installed(place, fingerprint, build)
+        install.installed(place, fingerprint, build)
     assert built == [place] * 3
 
 

@@ -189,8 +189,9 @@ def test_the_commands_that_the_demo_prints_work_as_printed(
     assert "cancer" in completed.stdout or "probabilities" in completed.stdout
 
 
+@pytest.mark.usefixtures("stack")
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed here")
-def test_the_url_that_status_shows_answers(stack: Quickstart) -> None:
+def test_the_url_that_status_shows_answers() -> None:
     (url,) = [row.url for row in sdk.status("cancer") if row.alias == "prod"]
     signature = ["--aws-sigv4", f"aws:amz:{REGION}:execute-api", "--user", "test:test"]
     command = ["curl", "-sSf", *signature, str(url)]

@@ -8,8 +8,8 @@ from shearling.protocol.constants import LENGTH_HEADER
 from shearling_runtime.apidocs.request_examples import request_examples
 from shearling_runtime.apidocs.tensor_schemas import (
     Schema,
-    named_row_schema,
     object_schema,
+    prediction_schema,
     row_schema,
     tensor_schema,
     value_schema,
@@ -106,9 +106,13 @@ def describe_api(
                 ),
                 "Metadata": _metadata_schema(),
                 "TensorRequest": _tensor_request(signature),
+                "Instance": _instance(signature, columns),
                 "PlainRequest": _plain_request(signature, columns),
                 "TensorAnswer": _tensor_answer(signature),
                 "PlainAnswer": _plain_answer(signature),
+                "Prediction": object_schema(
+                    {spec.name: prediction_schema(spec) for spec in signature.outputs}
+                ),
             },
         },
     }
@@ -147,7 +151,7 @@ def _content(json: Schema, examples: Mapping[str, Schema]) -> Schema:
     table: Schema = {"schema": {"type": "string"}}
     return {
         "application/json": json | examples.get("application/json", {}),
-        "application/octet-stream": {},
+        "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
         "text/csv": table | examples.get("text/csv", {}),
     }
 
@@ -175,12 +179,16 @@ def _metadata_schema() -> Schema:
             "shape": {"type": "array", "items": {"type": "integer"}},
             "parameters": object_schema(
                 {
-                    "classes": {"type": "array", "description": "the class of each column"},
+                    "classes": {
+                        "type": "array",
+                        "description": "the class of each column",
+                        "items": {},
+                    },
                     "categories": {
                         "type": "array",
                         "description": "for each column, the values that the model knows; null: "
                         "any value",
-                        "items": {"type": ["array", "null"]},
+                        "items": {"type": ["array", "null"], "items": {}},
                     },
                     "nullable": {"type": "boolean"},
                 }
@@ -232,7 +240,7 @@ def _common(signature: Signature) -> Schema:
         "parameters": {
             "type": ["object", "null"],
             "properties": {
-                "binary_data_output": {"const": False},
+                "binary_data_output": {"type": "boolean"},
                 "classes": {
                     "type": "boolean",
                     "description": "whether the answer names the classes of its columns",
@@ -248,7 +256,7 @@ def _common(signature: Signature) -> Schema:
                     "name": {"enum": names},
                     "parameters": {
                         "type": ["object", "null"],
-                        "properties": {"binary_data": {"const": False}},
+                        "properties": {"binary_data": {"type": "boolean"}},
                     },
                 },
                 "name",
@@ -259,7 +267,7 @@ def _common(signature: Signature) -> Schema:
 
 def _plain_request(signature: Signature, columns: Sequence[str]) -> Schema:
     inputs = {spec.name: row_schema(spec) for spec in signature.inputs}
-    forms = [object_schema(inputs, *inputs) | {"additionalProperties": False}]
+    forms = [_ref("Instance")]
     if len(inputs) == 1:
         forms += inputs.values()
     else:
@@ -272,15 +280,26 @@ def _plain_request(signature: Signature, columns: Sequence[str]) -> Schema:
             }
         )
     if columns:
-        spec = signature.inputs[0]
-        values = {name: value_schema(spec, i) for i, name in enumerate(columns)}
-        by_column = object_schema(values, *columns)
-        forms.append(by_column | {"additionalProperties": False})
+        forms.append(_by_input(signature))
     # All rows have the same form.
     instances = {"anyOf": [{"type": "array", "minItems": 1, "items": form} for form in forms]}
     return object_schema({"instances": instances, **_common(signature)}, "instances") | {
         "not": {"required": ["inputs"]}
     }
+
+
+def _instance(signature: Signature, columns: Sequence[str]) -> Schema:
+    """Return the schema of a row as an object, by column if there are columns."""
+    if not columns:
+        return _by_input(signature)
+    spec = signature.inputs[0]
+    values = {name: value_schema(spec, i) for i, name in enumerate(columns)}
+    return object_schema(values, *columns) | {"additionalProperties": False}
+
+
+def _by_input(signature: Signature) -> Schema:
+    inputs = {spec.name: row_schema(spec) for spec in signature.inputs}
+    return object_schema(inputs, *inputs) | {"additionalProperties": False}
 
 
 def _tensor_answer(signature: Signature) -> Schema:
@@ -298,15 +317,17 @@ def _tensor_answer(signature: Signature) -> Schema:
 
 
 def _plain_answer(signature: Signature) -> Schema:
-    by_class = {spec.name: named_row_schema(spec) for spec in signature.outputs if spec.classes}
-    predictions: Schema = {"type": "array"}
-    if by_class:
+    rows = [prediction_schema(spec) for spec in signature.outputs]
+    # Rows are objects, unless the instances were values and one output was requested.
+    predictions: Schema = {
+        "type": "array",
+        "items": {"anyOf": [_ref("Prediction"), *rows]},
+    }
+    if by_class := [spec.name for spec in signature.outputs if spec.classes]:
         predictions["description"] = (
             'With `"parameters": {"classes": true}`, each row of '
             f"{', '.join(by_class)} is an object with a value for each class."
         )
-        # Rows may have any form.
-        predictions["items"] = {"anyOf": [object_schema(by_class), *by_class.values(), {}]}
     return object_schema(
         {
             "model_name": {"type": "string"},

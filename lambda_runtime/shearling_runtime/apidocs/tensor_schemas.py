@@ -101,9 +101,24 @@ def value_schema(spec: TensorSpec, column: int | None = None) -> Schema:
     return {"anyOf": [number, *([{"type": "null"}] if spec.nullable else []), _BOOLEAN]}
 
 
+def prediction_schema(spec: TensorSpec) -> Schema:
+    """Return the schema of one row of an output in `predictions`."""
+    row = _answer_value(spec.datatype)
+    if spec.shape[1:] != (1,):
+        for _ in spec.shape[1:]:
+            row = {"type": "array", "items": row}
+    return {"anyOf": [row, named_row_schema(spec)]} if spec.classes else row
+
+
+def _answer_value(datatype: str) -> Schema:
+    if datatype.startswith("FP"):
+        return {"type": ["number", "null"]}  # null is NaN or infinite
+    return {"type": {"BYTES": "string", "BOOL": "boolean"}.get(datatype, "integer")}
+
+
 def named_row_schema(spec: TensorSpec) -> Schema:
     """Return the schema of one row of an output by class."""
-    value = value_schema(spec)
+    value = _answer_value(spec.datatype)
     targets = []
     for classes in targets_of(spec.classes or ()):
         names = [*map(class_text, classes)]
