@@ -12,7 +12,7 @@ FUNCTION_PYTHON ?= 3.13
 ARCHITECTURE ?= x86_64
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down browser test attack test-fast lowest check lint format hooks package docs bench changelog release clean
+.PHONY: help demo demo-down browser test attack sweep test-fast lowest check lint format hooks package docs bench changelog release clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,9 @@ attack: $(INSTALLED) ## run the property tests with ten times as many examples (
 
 test-fast: $(INSTALLED) ## run the tests that take seconds
 	$(BIN)/pytest -m 'not slow'
+
+sweep: $(INSTALLED) ## push every estimator, compare what is served, and write docs/reference/conversions.md (resumes)
+	$(BIN)/python -m tests.sweep --workers $(WORKERS)
 
 lowest: $(INSTALLED) ## install the lowest declared versions, and push and load four models with them
 	$(BIN)/pytest tests/distribution/test_lowest_versions.py

@@ -10,16 +10,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from lightgbm import LGBMClassifier, LGBMRegressor
+from scipy.sparse import csr_matrix
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.ensemble import VotingClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from xgboost import XGBClassifier, XGBRegressor
 
 import shearling as sdk
-from shearling.errors import FormatError
+from shearling.errors import FormatError, InvalidRequestError
 from shearling.registry.registry import Registry
 
 if TYPE_CHECKING:
@@ -150,3 +152,60 @@ def test_without_onnxmltools_the_error_names_the_extra_to_install(
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(FormatError, match=r"pip install 'shearling\[boosting\]'"):
         sdk.push_model(model, "trees", example=rows[:5], registry=registry)
+
+
+@pytest.mark.parametrize(
+    ("model", "hint"),
+    [
+        (XGBClassifier(n_estimators=2), "pass a dense array that has NaN where the matrix has no"),
+        (LGBMClassifier(n_estimators=2, verbosity=-1), r"pass its \.toarray\(\)"),
+    ],
+    ids=["XGBoost", "LightGBM"],
+)
+def test_a_sparse_example_is_refused_with_the_dense_form_that_is_answered_alike(
+    registry: Registry, model: Any, hint: str
+) -> None:
+    dense = np.random.default_rng(0).normal(size=(200, 4)).astype(np.float32)
+    dense[dense < 0] = 0
+    sparse = csr_matrix(dense)
+    model.fit(sparse, np.arange(200) % 2)
+    with pytest.raises(InvalidRequestError, match=hint):
+        sdk.push_model(model, "trees", example=sparse, registry=registry)
+    if isinstance(model, XGBClassifier):
+        dense[dense == 0] = np.nan
+    answer = pushed(model, dense, registry)["probabilities"]
+    np.testing.assert_allclose(answer, model.predict_proba(sparse), atol=1e-5)
+
+
+def test_zeros_of_a_sparse_step_are_missing_to_xgboost(registry: Registry) -> None:
+    texts = ["a good film", "a bad film", "dogs and cats", "cats"] * 20
+    model = make_pipeline(TfidfVectorizer(dtype=np.float32), XGBClassifier(n_estimators=5))
+    model.fit(texts, [1, 0, 1, 0] * 20)
+    sdk.push_model(model, "trees", example=texts[:8], registry=registry)
+    rows = ["", "good cats", "dogs", "bad film bad"]
+    answer = sdk.load_model("trees", registry=registry).predict(rows)["probabilities"]
+    np.testing.assert_allclose(answer, model.predict_proba(rows), atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names:UserWarning")
+@pytest.mark.filterwarnings("ignore:the converted model agrees.*rows that have:UserWarning")
+@pytest.mark.parametrize(
+    "model",
+    [
+        LGBMRegressor(n_estimators=9, verbosity=-1, min_child_samples=3),
+        XGBRegressor(n_estimators=9, enable_categorical=True),
+    ],
+    ids=["LightGBM", "XGBoost"],
+)
+def test_pandas_categories_are_refused_with_the_codes_that_are_answered_alike(
+    registry: Registry, model: Any
+) -> None:
+    random = np.random.default_rng(0)
+    colours = pd.Categorical(random.choice(list("abcdefgh"), 300))
+    frame = pd.DataFrame({"size": random.normal(size=300), "colour": colours})
+    model.fit(frame, frame["size"] + colours.codes % 3)
+    with pytest.raises(FormatError, match=r"'colour' has pandas' type category.*\.cat\.codes"):
+        sdk.push_model(model, "trees", example=frame, registry=registry)
+    codes = frame.assign(colour=frame["colour"].cat.codes).to_numpy()
+    answer = pushed(model, codes, registry)["prediction"]
+    np.testing.assert_allclose(answer.ravel(), model.predict(frame), rtol=1e-4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from shearling.bundle.digests import digest_of
 from shearling.models.load import LoadedModel, load_model
 from shearling.models.push import push_model
+from shearling.registry.registry import Registry
 from shearling.storage.blobs import blob_key
 from tests.support.bundles import ROWS
 
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 
     from shearling.bundle.manifest import Manifest
     from shearling.models.model_version import ModelVersion
-    from shearling.registry.registry import Registry
 
 
 RANDOM = np.random.default_rng(7)
@@ -93,6 +94,13 @@ def pushed_pickle(registry: Registry) -> ModelVersion:
 
 def load_pinned(version: ModelVersion, registry: Registry) -> LoadedModel:
     return load_model(str(version.pin), allow_pickle=True, registry=registry)
+
+
+def served(model: Any, example: Any) -> LoadedModel:
+    """Push a model to a registry of its own, and load it."""
+    registry = Registry(f"memory://{uuid.uuid4().hex}")
+    push_model(model, "served", example=example, registry=registry)
+    return load_model("served", registry=registry)
 
 
 def commit(registry: Registry, model: str, manifest: bytes) -> str:

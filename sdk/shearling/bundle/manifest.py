@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from shearling.bundle.canonical_json import canonical_json
 from shearling.bundle.digests import SMALLEST_CHUNK, Descriptor
 from shearling.bundle.json_reader import check_value, read_json
-from shearling.bundle.options import read_options
+from shearling.bundle.options import TEXT, read_options, required_by_options
 from shearling.bundle.signatures import CATEGORIES, read_signature, requirements, signature_document
 from shearling.errors import BundleError, InvalidRefError, UnsupportedSchemaError
 from shearling.refs import check_model
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 SCHEMA = 2
 
 #: What a manifest may require of its readers.
-_KNOWN_REQUIREMENTS = frozenset({CATEGORIES})
+_KNOWN_REQUIREMENTS = frozenset({CATEGORIES, TEXT})
 
 _UPGRADE = "upgrade shearling, or rebuild the function's package"
 
@@ -79,7 +79,7 @@ class Manifest:
         metadata: the user's metadata.
         environment: Python version and packages; None for a format that needs neither.
         requires: names of features that a reader must know; other readers refuse the bundle. What
-            the signature requires is added.
+            the signature and the options require is added.
     """
 
     model: str
@@ -94,8 +94,8 @@ class Manifest:
     requires: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        required = sorted({*self.requires, *requirements(self.signature)})
-        object.__setattr__(self, "requires", tuple(required))
+        needed = requirements(self.signature) + required_by_options(self.options)
+        object.__setattr__(self, "requires", tuple(sorted({*self.requires, *needed})))
 
     @property
     def schema(self) -> int:
@@ -169,9 +169,11 @@ def _read_manifest(root: Field) -> Manifest:
     if len(set(paths)) < len(paths):
         raise BundleError("two files have the same path", field="files")
     signature = read_signature(root["signature"])
-    if missing := set(requirements(signature)).difference(requires):
+    options = read_options(root.get("options", {}), signature.inputs)
+    needed = requirements(signature) + required_by_options(options)
+    if missing := set(needed).difference(requires):
         # An older reader must have been warned of it.
-        raise BundleError(f"the signature needs {min(missing)!r} in it", field="requires")
+        raise BundleError(f"the bundle needs {min(missing)!r} in it", field="requires")
     return Manifest(
         model=model,
         format=root["format"].text(),
@@ -183,7 +185,7 @@ def _read_manifest(root: Field) -> Manifest:
             rtol=root["example"]["rtol"].tolerance(),
             atol=root["example"]["atol"].tolerance(),
         ),
-        options=read_options(root.get("options", {}), signature.inputs),
+        options=options,
         metadata=root.get("metadata", {}).expect(dict, "an object"),
         environment=_read_environment(root.get("environment", None)),
         requires=requires,

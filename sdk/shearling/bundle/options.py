@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from shearling.errors import BundleError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from shearling.bundle.json_reader import Field
     from shearling.tensors.spec import TensorSpec
@@ -17,6 +17,17 @@ if TYPE_CHECKING:
 _RELEASE = re.compile(r"[0-9]{1,6}\.[0-9]{1,6}(?![0-9]).{0,64}")
 
 _MATRIX = 2
+
+#: The option with what happens to texts before the graph reads them, and what it requires of a
+#: reader: one that left it out would give wrong answers.
+TEXT = "text"
+
+#: The values of a normalization's settings.
+_NORMALIZATION: dict[str, tuple[object, ...]] = {
+    "lowercase": (True, False),
+    "accents": (None, "ascii", "unicode"),
+    "spaces": (None, "collapse", "words"),
+}
 
 
 def read_options(place: Field, inputs: tuple[TensorSpec, ...]) -> dict[str, Any]:
@@ -31,7 +42,14 @@ def read_options(place: Field, inputs: tuple[TensorSpec, ...]) -> dict[str, Any]
             check(place[name])
     if "columns" in options:
         _check_columns(place["columns"], inputs)
+    if TEXT in options:
+        _check_text(place[TEXT], inputs)
     return options
+
+
+def required_by_options(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the features that a reader of a manifest with these options must know."""
+    return (TEXT,) if options.get(TEXT) else ()
 
 
 def _check_release(place: Field) -> None:
@@ -58,6 +76,20 @@ def _check_columns(place: Field, inputs: tuple[TensorSpec, ...]) -> None:
             f"{len(names)} names, where input {inputs[0].name!r:.80} has {shape[1]} columns",
             field=place.path,
         )
+
+
+def _check_text(place: Field, inputs: tuple[TensorSpec, ...]) -> None:
+    texts = {spec.name for spec in inputs if spec.datatype == "BYTES"}
+    for name in place.expect(dict, "an object"):
+        if name not in texts:
+            raise BundleError(f"{name!r:.80} is not an input of strings", field=place.path)
+        for setting, value in place[name].expect(dict, "an object").items():
+            known = _NORMALIZATION.get(setting, ())
+            if not any(type(value) is type(one) and value == one for one in known):
+                raise BundleError(
+                    f"{setting:.40}={value!r:.40} is not a normalization that this version knows",
+                    field=place[name].path,
+                )
 
 
 _CHECKS: dict[str, Callable[[Field], object]] = {

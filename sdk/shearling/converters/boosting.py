@@ -1,10 +1,16 @@
-"""Register onnxmltools' converters of LightGBM and XGBoost estimators with skl2onnx."""
+"""Convert LightGBM and XGBoost estimators with onnxmltools, as parts of what skl2onnx converts."""
 
 from __future__ import annotations
 
+import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from shearling.converters.graph_builder import GraphBuilder
+from shearling.converters.skl2onnx_registry import Converter
+from shearling.converters.sklearn_served import parts_of
 from shearling.errors import FormatError
 
 if TYPE_CHECKING:
@@ -20,19 +26,75 @@ def library_of(part: object) -> str:
     return type(part).__module__.partition(".")[0]
 
 
-def register(parts: Iterable[object]) -> None:
-    """Register converters with skl2onnx for the libraries whose estimators a model contains.
+def converters(parts: Iterable[object], *, absent_is_missing: bool) -> dict[type, Converter]:
+    """Return the converters for skl2onnx of the libraries whose estimators a model contains.
+
+    Args:
+        parts: a model and its inner estimators.
+        absent_is_missing: whether XGBoost reads zeros as missing, as it does in sparse matrices.
 
     Raises:
         FormatError: onnxmltools is not installed.
     """
-    for library in {library_of(part) for part in parts} & _REGISTER.keys():
+    found: dict[type, Converter] = {}
+    for library in sorted({library_of(part) for part in parts} & {"lightgbm", "xgboost"}):
         try:
-            _REGISTER[library]()
+            if library == "lightgbm":
+                found |= _lightgbm_converters()
+            else:
+                found |= _xgboost_converters(absent_is_missing=absent_is_missing)
         except ImportError as error:
             raise FormatError(
                 f"converting {library} models needs onnxmltools: pip install 'shearling[boosting]'"
             ) from error
+    return found
+
+
+def is_fed_sparse(model: Any, rows: Any) -> bool:
+    """Return whether a model is a pipeline that gives XGBoost a sparse matrix.
+
+    Args:
+        model: a fitted estimator.
+        rows: rows that it accepts.
+    """
+    if not hasattr(model, "steps") or library_of(model.steps[-1][1]) != "xgboost":
+        return False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return hasattr(model[:-1].transform(rows), "toarray")
+        except Exception as error:  # estimators raise errors of any class
+            raise FormatError(f"the model fails on the example: {error}") from error
+
+
+def check_no_categories(model: Any, example: Any) -> None:
+    """Refuse columns of pandas' categories that LightGBM or XGBoost reads itself.
+
+    Raises:
+        FormatError: the example has such a column; the message says how to pass its codes.
+    """
+    library = library_of(model)
+    if library not in ("lightgbm", "xgboost") or not hasattr(example, "dtypes"):
+        return
+    names = [str(name) for name, dtype in example.dtypes.items() if str(dtype) == "category"]
+    if names:
+        raise FormatError(
+            f"column {names[0]!r:.80} has pandas' type category, which requests cannot carry. "
+            f"{type(model).__name__} reads its codes alike, so pass an array of numbers as the "
+            f"example: example.assign(**{{{names[0]!r:.80}: example[{names[0]!r:.80}].cat.codes}})"
+            ".to_numpy(), and send the same codes in requests"
+        )
+
+
+def dense_form(model: object) -> str:
+    """Return how to pass a sparse example of a model as an array."""
+    if any(library_of(part) == "xgboost" for part in parts_of(model)):
+        return (
+            "for XGBoost, a value that a sparse matrix does not contain is missing, and a zero is "
+            "not: pass a dense array that has NaN where the matrix has no value, and send null in "
+            "requests"
+        )
+    return "pass its .toarray()"
 
 
 @contextmanager
@@ -54,31 +116,46 @@ def without_column_names(parts: Sequence[Any]) -> Iterator[None]:
             booster.feature_names = feature_names
 
 
-def _register_lightgbm() -> None:
+def _lightgbm_converters() -> dict[type, Converter]:
     import lightgbm
     from onnxmltools.convert.lightgbm.operator_converters.LightGbm import convert_lightgbm
 
-    _register(lightgbm.LGBMClassifier, "LightGbmLGBMClassifier", convert_lightgbm)
-    _register(lightgbm.LGBMRegressor, "LightGbmLGBMRegressor", convert_lightgbm)
+    return {
+        lightgbm.LGBMClassifier: _classifier(convert_lightgbm),
+        lightgbm.LGBMRegressor: _regressor(convert_lightgbm),
+    }
 
 
-def _register_xgboost() -> None:
+def _xgboost_converters(*, absent_is_missing: bool) -> dict[type, Converter]:
     import xgboost
     from onnxmltools.convert.xgboost.operator_converters.XGBoost import convert_xgboost
 
-    _register(xgboost.XGBClassifier, "XGBoostXGBClassifier", convert_xgboost)
-    _register(xgboost.XGBRegressor, "XGBoostXGBRegressor", convert_xgboost)
+    def convert(scope: Any, operator: Any, container: Any) -> None:
+        if absent_is_missing:
+            graph = GraphBuilder(scope, operator, container)
+            values = graph.floats()
+            is_absent = graph.add("Equal", values, graph.float_constant(0))
+            missing = graph.add("Where", is_absent, graph.float_constant(np.nan), values)
+            operator.inputs[0].set_onnx_name(missing)
+        convert_xgboost(scope, operator, container)
+
+    return {
+        xgboost.XGBClassifier: _classifier(convert),
+        xgboost.XGBRegressor: _regressor(convert),
+    }
 
 
-def _register(estimator: type, name: str, convert: Any) -> None:
-    from skl2onnx import update_registered_converter
-    from skl2onnx.common import shape_calculator
+def _classifier(convert: Any) -> Converter:
+    from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes
 
-    if name.endswith("Classifier"):
-        shapes, options = shape_calculator.calculate_linear_classifier_output_shapes, _OPTIONS
-    else:
-        shapes, options = shape_calculator.calculate_linear_regressor_output_shapes, {"split": None}
-    update_registered_converter(estimator, name, shapes, convert, options=options)
+    return Converter(
+        convert=convert, shapes=calculate_linear_classifier_output_shapes, options=_OPTIONS
+    )
 
 
-_REGISTER = {"lightgbm": _register_lightgbm, "xgboost": _register_xgboost}
+def _regressor(convert: Any) -> Converter:
+    from skl2onnx.common.shape_calculator import calculate_linear_regressor_output_shapes
+
+    return Converter(
+        convert=convert, shapes=calculate_linear_regressor_output_shapes, options={"split": None}
+    )

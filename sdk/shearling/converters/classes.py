@@ -29,7 +29,8 @@ def with_classes(signature: Signature, model: object) -> Signature:
         model: the original, with the attribute `classes_` if it is a classifier.
     """
     classes = getattr(model, "classes_", None)
-    if classes is None:
+    is_by_pair = getattr(model, "decision_function_shape", "") == "ovo"
+    if classes is None or (is_by_pair and not hasattr(model, "predict_proba")):
         return signature
     outputs = (
         replace(spec, classes=_fitting(classes, spec)) if spec.name in _BY_CLASS else spec

@@ -16,13 +16,14 @@ from shearling.formats.onnx import open_session
 from shearling.tensors.spec import Signature, TensorSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import onnx
     import onnxruntime
     from numpy.typing import NDArray
 
     from shearling.converters.base import ConvertedModel
+    from shearling.formats.text import TextNormalization
 
 
 Load = Literal["latency", "throughput"]
@@ -52,7 +53,11 @@ _DATATYPES = {
 
 
 def convert(
-    model: onnx.ModelProto | str | Path, example: object, directory: Path, load: Load | None = None
+    model: onnx.ModelProto | str | Path,
+    example: object,
+    directory: Path,
+    load: Load | None = None,
+    text: Mapping[str, TextNormalization] | None = None,
 ) -> ConvertedModel:
     """Optimise a graph at the hardware-independent level and write it to a directory.
 
@@ -63,6 +68,7 @@ def convert(
         directory: existing directory to write the files to.
         load: "latency" maps the weights, "throughput" packs them for the processor, None decides by
             the size of the float weights.
+        text: for each input of texts, what happens to them before the graph reads them.
 
     Raises:
         FormatError: ONNX Runtime cannot load or run the model.
@@ -77,7 +83,7 @@ def convert(
     source = model if isinstance(model, str | Path) else _write(model, directory / "original.onnx")
     if not Path(source).is_file():
         raise FormatError(f"model: file {source} does not exist")
-    reference = open_reference(Path(source), directory)
+    reference = open_reference(Path(source), directory, text)
     inputs = _specs(reference.inputs, "input")
     outputs = _specs(reference.outputs, "output")
     columns = columns_of(example, inputs)
@@ -109,7 +115,8 @@ def convert(
             "onnxruntime": onnxruntime.__version__,
             "prepack": _is_packing_better(entry) if load is None else load == "throughput",
         }
-        | ({"columns": columns} if columns else {}),
+        | ({"columns": columns} if columns else {})
+        | ({"text": {name: one.to_json() for name, one in text.items()}} if text else {}),
     )
 
 

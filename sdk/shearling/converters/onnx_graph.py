@@ -117,11 +117,26 @@ def make_vectors(model: onnx.ModelProto, answer_of: Callable[[str], NDArray[Any]
         del sizes[1]
 
 
-def rename_output(model: onnx.ModelProto, old: str, new: str) -> None:
-    """Rename an output if the graph has it."""
-    _rename(model.graph, old, new)
-    for output in model.graph.output:
-        output.name = new if output.name == old else output.name
+def take_column(model: onnx.ModelProto, output: str, column: int) -> None:
+    """Make a vector of one column of an output."""
+    from onnx import helper, numpy_helper
+
+    graph = model.graph
+    inner, place = f"{output} of both signs", f"column of {output}"
+    _rename(graph, output, inner)
+    graph.initializer.append(numpy_helper.from_array(np.array(column), place))
+    graph.node.append(helper.make_node("Gather", [inner, place], [output], axis=1))
+    for value in graph.output:
+        if value.name == output:
+            del value.type.tensor_type.shape.dim[1:]
+
+
+def rename_only_output(model: onnx.ModelProto, name: str) -> None:
+    """Rename the output of a graph that has only one, unless it is a label."""
+    outputs = model.graph.output
+    if len(outputs) == 1 and outputs[0].name != "label":
+        _rename(model.graph, outputs[0].name, name)
+        outputs[0].name = name
 
 
 def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:

@@ -12,7 +12,7 @@ from shearling.errors import FormatError
 from shearling.formats.onnx import OnnxPredictor, open_session
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import onnx
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from shearling.formats.base import Tensors
+    from shearling.formats.text import TextNormalization
 
 #: The oldest opset that ONNX Runtime has all kernels for, and one that every version has.
 _OLDEST, _COMMON = 7, 18
@@ -55,7 +56,9 @@ class Reference:
         return self._model.predict(inputs, outputs)
 
 
-def open_reference(source: Path, directory: Path) -> Reference:
+def open_reference(
+    source: Path, directory: Path, text: Mapping[str, TextNormalization] | None = None
+) -> Reference:
     """Open a graph without optimisations.
 
     If it quantises, it is optimised as ONNX Runtime does by default: the fused operators round
@@ -67,6 +70,7 @@ def open_reference(source: Path, directory: Path) -> Reference:
     Args:
         source: path of the graph.
         directory: existing directory for a converted graph.
+        text: for each input of texts, what happens to them before the graph reads them.
 
     Raises:
         FormatError: ONNX Runtime cannot load the graph, or a converted graph cannot be proven.
@@ -81,7 +85,7 @@ def open_reference(source: Path, directory: Path) -> Reference:
         graph=source,
         inputs=session.get_inputs(),
         outputs=session.get_outputs(),
-        _model=OnnxPredictor(session),
+        _model=OnnxPredictor(session, text),
     )
 
 

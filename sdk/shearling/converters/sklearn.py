@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
-import re
-import warnings
-from contextlib import contextmanager
 from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shearling.converters import boosting, onnx, onnx_graph, sklearn_checks, sklearn_trees
+from shearling.converters import boosting, onnx, onnx_graph, sklearn_checks
 from shearling.converters.classes import with_classes
+from shearling.converters.known_categories import with_categories
 from shearling.converters.original import Original, example_values, like_example
+from shearling.converters.sklearn_conversion import ARRAY_INPUT, graph_of, is_scaled_before_trees
+from shearling.converters.sklearn_served import parts_of
 from shearling.errors import FormatError
 from shearling.tensors.comparison import ATOL, RTOL, compare
-from shearling.tensors.inputs import as_matrix, is_frame, named_arrays
+from shearling.tensors.inputs import is_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
-    from onnx import ModelProto
 
     from shearling.converters.base import ConvertedModel
     from shearling.formats.base import Tensors
-
-#: New enough for every converter, old enough for every supported ONNX Runtime.
-_TARGET_OPSET = {"": 18, "ai.onnx.ml": 3}
-
-#: Class names of estimators that split at a threshold.
-_TREES = re.compile(r"Tree|Forest|Boost|LGBM|XGB")
-
-#: The name of the single input if the example is an array.
-_INPUT = "X"
 
 
 def is_estimator(model: object) -> bool:
@@ -66,28 +56,34 @@ def convert(
     """
     sklearn_checks.check_columns(model, example)
     sklearn_checks.check_classes(model)
+    boosting.check_no_categories(model, example)
+    original, example = example, _typed(example)
     by_name = _is_by_name(model, example)
-    rows = _rows(example, by_name=by_name)
+    rows = _rows(original, by_name=by_name)
 
-    def convert_with(options: dict[Any, Any]) -> tuple[ConvertedModel, Tensors]:
+    def convert_with(*, exact_division: bool) -> tuple[ConvertedModel, Tensors]:
         """Return a conversion with the estimator's answers, and the graph's own answers."""
-        graph = _convert_example(model, example, options, by_name=by_name)
-        onnx_graph.put_rows_first(graph)
-        # Replace skl2onnx's names for these outputs.
-        for name in ("variable", "GPmean"):
-            onnx_graph.rename_output(
-                graph, name, "prediction" if hasattr(model, "predict") else "output"
-            )
-        onnx_graph.make_vectors(graph, lambda output: _estimator_answer(model, output, rows[:1]))
-        converted = onnx.convert(graph, example, directory, load)
+        graph = graph_of(
+            model,
+            example,
+            answer_of=lambda output: _estimator_answer(model, output, rows[:1]),
+            rows=rows[:1],
+            by_name=by_name,
+            exact_division=exact_division,
+        )
+        converted = onnx.convert(graph.model, example, directory, load, graph.text)
+        if margins := _margins(model, rows, converted.expected):
+            for output, column in margins.items():
+                onnx_graph.take_column(graph.model, output, column)
+            converted = onnx.convert(graph.model, example, directory, load, graph.text)
+        signature = with_categories(converted.signature, graph.categories)
         graph_answers = converted.expected
         expected = _answers(model, rows, graph_answers)
-        return replace(converted, expected=expected), graph_answers
+        return replace(converted, expected=expected, signature=signature), graph_answers
 
-    division = _division_options(model)
-    converted, graph_answers = convert_with(division)
-    if division and _differs(converted.expected, graph_answers):
-        by_default, default_answers = convert_with({})
+    converted, graph_answers = convert_with(exact_division=True)
+    if is_scaled_before_trees(model) and _differs(converted.expected, graph_answers):
+        by_default, default_answers = convert_with(exact_division=False)
         if not _differs(by_default.expected, default_answers):
             converted, graph_answers = by_default, default_answers
     if not converted.expected:
@@ -98,88 +94,50 @@ def convert(
         )
 
     def native(values: Tensors) -> Any:
-        return like_example(values, example)
+        return like_example(values, original)
 
     return replace(
         converted,
         signature=with_classes(converted.signature, model),
         original=Original(
-            rows=example_values(example, None if by_name else _INPUT),
+            rows=example_values(example, None if by_name else ARRAY_INPUT),
             answer=lambda values: _answers(model, native(values), graph_answers),
             margin=_margin_of(model, native),
         ),
     )
 
 
+def _margins(model: Any, rows: Any, converted: Tensors) -> dict[str, int]:
+    """Return the column of each output that is the margin between a classifier's two classes.
+
+    The estimator returns a vector; the graph may return a column, or the margin with both signs.
+    """
+    margins = {}
+    for name, array in converted.items():
+        if array.shape[1:] not in ((1,), (2,)):
+            continue
+        answer = _estimator_answer(model, name, rows)
+        if answer is not None and answer.ndim == 1:
+            differences = np.abs(array - answer[:, np.newaxis]).max(axis=0)
+            margins[name] = int(differences.argmin())
+    return margins
+
+
 def _differs(expected: Tensors, converted: Tensors) -> bool:
     return bool(compare(expected, converted, rtol=RTOL, atol=ATOL).problem)
 
 
-def _convert_example(
-    model: Any, example: Any, options: dict[Any, Any], *, by_name: bool
-) -> ModelProto:
-    """Convert an estimator for the columns of an example, as integers where that is possible.
-
-    Some converters require one type for all columns of a step. Integer columns are then converted
-    as floats, and the verification on the example shows whether that is correct.
-    """
-    try:
-        types = _initial_types(example, by_name=by_name, are_integers_kept=True)
-        return _convert(model, types, options)
-    except FormatError:
-        # If this fails too, its reason counts: that of the first try may be the integers alone.
-        types = _initial_types(example, by_name=by_name, are_integers_kept=False)
-        return _convert(model, types, options)
-
-
-def _convert(
-    model: Any, initial_types: list[tuple[str, Any]], options: dict[Any, Any]
-) -> ModelProto:
-    try:
-        from skl2onnx import to_onnx
-    except ImportError as error:
-        raise FormatError(
-            "converting scikit-learn models needs skl2onnx: pip install 'shearling[sklearn]'"
-        ) from error
-    parts = list(_parts(model))
-    sklearn_checks.check_convertible(parts)
-    boosting.register(parts)
-    try:
-        with (
-            boosting.without_column_names(parts),
-            sklearn_trees.split_exactly(),
-            _unflattened_votes(parts),
-            warnings.catch_warnings(),
-        ):
-            # skl2onnx's own deprecated calls warn, and the user cannot change them.
-            warnings.simplefilter("ignore")
-            graph: ModelProto = to_onnx(
-                model,
-                initial_types=initial_types,
-                options=_options(model) | options,
-                target_opset=_TARGET_OPSET,
-            )
-    except Exception as error:  # converters raise errors of any class
-        sklearn_checks.check_fitted(model)
-        raise FormatError(
-            f"{type(model).__name__} cannot be converted to ONNX: "
-            f"{sklearn_checks.reason_of(error)}. You can {sklearn_checks.ALTERNATIVES}"
-        ) from error
-    onnx_graph.name_tensors(graph, [name for name, _ in initial_types])
-    return graph
-
-
-@contextmanager
-def _unflattened_votes(parts: Sequence[Any]) -> Iterator[None]:
-    """Set flatten_transform=False, which skl2onnx requires and only `transform` reads."""
-    flat = [part for part in parts if getattr(part, "flatten_transform", False)]
-    try:
-        for part in flat:
-            part.flatten_transform = False
-        yield
-    finally:
-        for part in flat:
-            part.flatten_transform = True
+def _typed(example: Any) -> Any:
+    """Return an example whose numbers of dtype object have a type of numbers."""
+    if hasattr(example, "infer_objects"):
+        return example.infer_objects()
+    if isinstance(example, dict):
+        return {name: _typed(np.asarray(column)) for name, column in example.items()}
+    is_object = isinstance(example, np.ndarray) and example.dtype.kind == "O"
+    if not is_object or any(isinstance(value, str) for value in example.flat):
+        return example
+    typed = np.array(example.tolist())
+    return typed if typed.dtype.kind in "fiub" else example
 
 
 def _is_by_name(model: Any, example: Any) -> bool:
@@ -187,83 +145,9 @@ def _is_by_name(model: Any, example: Any) -> bool:
         return True
     if not is_frame(example):
         return False
-    if any(type(part).__name__ == "ColumnTransformer" for part in _parts(model)):
+    if any(type(part).__name__ == "ColumnTransformer" for part in parts_of(model)):
         return True
     return any(example[name].to_numpy().dtype.kind not in "fiub" for name in example.columns)
-
-
-def _parts(model: Any) -> Iterator[Any]:
-    """Yield an estimator and its inner estimators, both as passed and as fitted copies."""
-    seen = set[int]()
-    pending = [model]
-    while pending:
-        part = pending.pop()
-        if isinstance(part, list | tuple):
-            pending += part
-        elif isinstance(part, dict):
-            pending += part.values()
-        elif hasattr(part, "get_params") and not isinstance(part, type) and id(part) not in seen:
-            seen.add(id(part))
-            yield part
-            pending += vars(part).values()
-
-
-def _division_options(model: Any) -> dict[Any, Any]:
-    """Return converter options that make StandardScaler divide, as scikit-learn does, before trees.
-
-    By default skl2onnx converts it to a multiplication. That is faster, but the result may differ
-    in the last bit, which decides the branch where a value is equal to a tree's threshold. For
-    64-bit data neither is exact, and `convert` takes the one that agrees on the example.
-    """
-    parts = list(_parts(model))
-    if not any(_TREES.search(type(part).__name__) for part in parts):
-        return {}
-    scalers = (part for part in parts if type(part).__name__ == "StandardScaler")
-    return {id(scaler): {"div": "div"} for scaler in scalers}
-
-
-def _initial_types(
-    example: Any, *, by_name: bool, are_integers_kept: bool
-) -> list[tuple[str, Any]]:
-    from skl2onnx.common.data_types import (
-        BooleanTensorType,
-        FloatTensorType,
-        Int64TensorType,
-        StringTensorType,
-    )
-
-    arrays = (named_arrays(example) if by_name else None) or {
-        _INPUT: as_matrix(example) if is_frame(example) else np.asarray(example)
-    }
-    kinds = {"O": StringTensorType, "U": StringTensorType, "f": FloatTensorType}
-    # A named integer column may hold categories; in a matrix, integers are numbers.
-    if by_name and are_integers_kept:
-        kinds |= {"i": Int64TensorType, "u": Int64TensorType, "b": BooleanTensorType}
-    types = []
-    for name, array in arrays.items():
-        kind = kinds.get(array.dtype.kind, FloatTensorType if array.dtype.kind in "iub" else None)
-        if kind is None:
-            raise FormatError(
-                f"example: column {name!r} has dtype {array.dtype}, which is not supported: cast "
-                "it to numbers, booleans or strings, and fit the model on it"
-            )
-        types.append((name, kind([None, *array.shape[1:]])))
-    return types
-
-
-def _options(model: Any) -> dict[Any, Any]:
-    options: dict[Any, Any] = {}
-    for part in _parts(model):
-        if type(part).__name__ in ("CountVectorizer", "TfidfVectorizer"):
-            # The default locale, en_US, is not installed everywhere. C.UTF-8 is.
-            options[id(part)] = {"locale": "C.UTF-8"}
-    last = model.steps[-1][1] if hasattr(model, "steps") else model
-    # LinearSVC's converter has no option zipmap and adds no ZipMap. TargetEncoder has classes_ but
-    # is not a classifier.
-    is_classifier = hasattr(last, "classes_") and hasattr(last, "predict")
-    if is_classifier and type(last).__name__ != "LinearSVC":
-        options[id(model)] = {"zipmap": False}
-    return options
 
 
 def _rows(example: Any, *, by_name: bool) -> Any:
@@ -281,8 +165,6 @@ def _answers(model: Any, rows: Any, converted: Tensors) -> dict[str, NDArray[Any
     for name, array in converted.items():
         answer = _estimator_answer(model, name, rows)
         shape = (len(rows), *array.shape[1:])
-        # For two classes the graph returns the margin with both signs and the estimator only once.
-        # The label is compared instead.
         if answer is not None and answer.size == prod(shape):
             answers[name] = answer.reshape(shape)
     return answers

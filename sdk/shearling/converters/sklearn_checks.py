@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 #: What to do about an error of skl2onnx, by a part of its message.
 _REMEDIES = {
-    "missing values are string": "strings in ONNX have no NaN: fill missing strings with '' in the "
-    "data (frame.fillna('')), and fit with SimpleImputer(missing_values='', ...)",
     "onehot encoding not supported": "sparse output is not supported: fit with "
     "encode='onehot-dense'",
-    "The converter only supports string and int64 categories": "categories must be strings or "
-    "integers: cast the column before you fit the model",
+    "input(s) is(are) supported": "the columns of the example have different types, and this step "
+    "takes one matrix: cast them to one type, or select them by name in a ColumnTransformer",
+    "invalid literal for int() with base 10": "the classes of several targets must be integers: "
+    "encode them before you fit (OrdinalEncoder().fit_transform(y))",
 }
 
 ALTERNATIVES = (

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from shearling.bundle.manifest import Manifest
     from shearling.formats.base import LoadSettings, Tensors
+    from shearling.formats.text import TextNormalization
+
 #: ONNX Runtime's message about an input that it does not accept, or for which an operator fails.
 _REFUSAL = re.compile(
     r"\[ONNXRuntimeError\] : "
@@ -32,13 +34,26 @@ _OUT_OF_MEMORY = ("allocate memory", "bad_alloc", "bad allocation", "out of memo
 
 
 class OnnxPredictor:
-    """A predictor for an ONNX Runtime session."""
+    """A predictor for an ONNX Runtime session.
 
-    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+    Args:
+        session: session of the graph.
+        text: for each input of texts, what happens to them before the graph reads them.
+    """
+
+    def __init__(
+        self,
+        session: onnxruntime.InferenceSession,
+        text: Mapping[str, TextNormalization] | None = None,
+    ) -> None:
         self._session = session
+        self._text = text
 
     def predict(self, inputs: Tensors, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Return the named outputs for inputs that match the signature."""
+        if self._text:
+            normalised = {name: one.apply(inputs[name]) for name, one in self._text.items()}
+            inputs = {**inputs, **normalised}
         return dict(zip(outputs, self._session.run(outputs, inputs)))  # noqa: B905 - costs time
 
     def refusal(self, error: Exception) -> str:
@@ -63,8 +78,14 @@ def load(manifest: Manifest, directory: Path, settings: LoadSettings) -> OnnxPre
     """
     path = directory / manifest.file(manifest.entry).hex
     entries = {} if manifest.options.get("prepack", True) else {"disable_prepacking": "1"}
+    text = None
+    if "text" in manifest.options:
+        from shearling.formats.text import TextNormalization
+
+        settings_by_input = manifest.options["text"].items()
+        text = {name: TextNormalization(**values) for name, values in settings_by_input}
     try:
-        return OnnxPredictor(open_session(path, settings.threads, entries))
+        return OnnxPredictor(open_session(path, settings.threads, entries), text)
     except FormatError as error:
         raise FormatError(f"{error}{_version_hint(manifest)}") from error
 

@@ -210,8 +210,14 @@ def _metadata(metadata: object) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _save(model: Any, example: Any, options: _Options, directory: Path) -> ConvertedModel:
+    from shearling.converters import boosting, cloudpickle, onnx, sklearn
+
+    if hasattr(example, "toarray"):  # scipy's sparse matrices
+        raise InvalidRequestError(
+            f"example: sparse data is not supported ({type(example).__name__}): "
+            f"{boosting.dense_form(model)}"
+        )
     check_rows(example)
-    from shearling.converters import cloudpickle, onnx, sklearn
 
     if isinstance(model, type) and (options.format != "cloudpickle" or hasattr(model, "predict")):
         raise FormatError(
