@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shearling.cli.command import add_command, add_wait
-from shearling.cli.contract import contract_facts
 from shearling.cli.output import note, say, say_json, utc
 from shearling.errors import RegistryError
 from shearling.progress import human_bytes, progress
@@ -294,6 +293,8 @@ def _facts(
     version: Version, manifest: Manifest, aliases: dict[str, AliasEntry]
 ) -> list[tuple[str, object]]:
     """Return the details of a version, as pairs of name and value."""
+    from shearling.cli.contract import contract_facts
+
     details = dict(version.details)
     by = details.pop("pushed_by", None)
     example = manifest.example
