@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from openapi_spec_validator import validate
 
+from shearling.cli import main
 from shearling.client.connect import connect
 from shearling.errors import InvalidRequestError
 from shearling.models.load import load_model
@@ -64,6 +65,20 @@ def test_a_client_gets_the_signature_that_was_stored(tmp_path: Path) -> None:
     assert model.signature == stored
     assert model.signature.outputs[0].classes == ("no", "yes")
     assert not model.signature.independent_rows
+
+
+def test_the_command_explains_the_contract(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = deployed(
+        tmp_path, inputs=KNOWN, outputs={"classes": ("no", "yes")}, independent_rows=False
+    )
+    local_lambda = LocalLambda({TARGET: lambda _: model.metadata()})
+    assert main(["invoke", TARGET], lambda_client=lambda _: local_lambda.client) == 0
+    shown = capsys.readouterr().out
+    assert "classes     Y: no, yes" in shown
+    assert "categories  X: 1.0, 3.0, 5.0" in shown
+    assert "rows        depend on the other rows of a request" in shown
 
 
 def test_an_unknown_category_is_refused_by_runtime_client_and_loaded_model(tmp_path: Path) -> None:

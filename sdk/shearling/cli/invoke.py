@@ -86,11 +86,13 @@ def _invoke(arguments: argparse.Namespace) -> None:
         _explain(model, as_json=arguments.raw)
         return
     from shearling.cli.answers import answer_document, check_destination, rendered, write_answer
+    from shearling.cli.data import is_request
 
     if arguments.output:
         check_destination(arguments.output, model.signature.outputs)
+    data = _data(model, arguments)
     try:
-        document, outputs = _answer(model, arguments)
+        document, outputs = _answer(model, data, arguments)
     except RowsFailedError as error:
         if arguments.output and error.outputs:
             write_answer(arguments.output, error.outputs, model.signature.classes)
@@ -102,7 +104,8 @@ def _invoke(arguments: argparse.Namespace) -> None:
     elif arguments.raw:
         say_json(document or answer_document(outputs))
     else:
-        say(rendered(outputs, model.signature.classes))
+        # A request of the protocol needs no signature, so none is asked for.
+        say(rendered(outputs, {} if is_request(data) else model.signature.classes))
 
 
 def _connected(arguments: argparse.Namespace) -> RemoteModel:
@@ -130,7 +133,7 @@ def _connected(arguments: argparse.Namespace) -> RemoteModel:
 
 
 def _answer(
-    model: RemoteModel, arguments: argparse.Namespace
+    model: RemoteModel, data: Any, arguments: argparse.Namespace
 ) -> tuple[dict[str, Any] | None, dict[str, NDArray[Any]]]:
     """Return the response's document, None if there were several calls, and the outputs."""
     from shearling.cli.data import is_request
@@ -138,7 +141,6 @@ def _answer(
 
     given = {"rows_per_call": arguments.rows_per_call, "max_concurrency": arguments.max_concurrency}
     options = {name: value for name, value in given.items() if value is not None}
-    data = _data(model, arguments)
     if is_request(data):
         if options:
             raise InvalidRequestError(
@@ -185,6 +187,9 @@ def _read(file: str) -> tuple[bytes, str]:
 
 def _explain(model: RemoteModel, *, as_json: bool) -> None:
     """Show the model's inputs and outputs, without running it."""
+    from shearling.cli.contract import contract_facts
+    from shearling.protocol.metadata import read_signature
+
     metadata = model.metadata()
     if as_json:
         say_json(metadata)
@@ -197,4 +202,6 @@ def _explain(model: RemoteModel, *, as_json: bool) -> None:
     version = ", ".join(metadata["versions"])
     say(f"{model.target} serves {metadata['name']}:{version} (-1 means any size)\n")
     say(table(["TENSOR", "NAME", "DATATYPE", "SHAPE"], tensors))
+    if facts := contract_facts(read_signature(metadata)):
+        say(f"\n{table(['', ''], facts)}")
     say("\nTo run the model, pass data: --csv rows.csv, --npy rows.npy, or --json rows.json.")

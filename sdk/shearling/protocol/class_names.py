@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -63,7 +61,7 @@ def answers_by_class(
     for name, array in outputs.items():
         names = _names(array, classes.get(name))
         if names is not None:
-            answers[name] = [_row(row, names) for row in np.ascontiguousarray(array)]
+            answers[name] = [_row(row, names) for row in array]
         elif name == _LABEL and classes and array.dtype.kind in "iu":
             answers[name] = _labels(array, next(iter(classes.values())))
     return answers

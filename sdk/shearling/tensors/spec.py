@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
@@ -55,13 +56,18 @@ class TensorSpec:
     known: tuple[frozenset[Scalar] | None, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        columns = (
+        if self.categories:
+            categories = tuple(
+                values and tuple(map(_with_one_nan, values)) for values in self.categories
+            )
+            object.__setattr__(self, "categories", categories)
+        known = (
             None
             if values is None
             else frozenset(_element(value, self.datatype) for value in values)
             for values in self.categories or ()
         )
-        object.__setattr__(self, "known", tuple(columns))
+        object.__setattr__(self, "known", tuple(known))
 
     def __str__(self) -> str:
         return f"{self.name} {self.datatype}[{', '.join(map(str, self.shape))}]"
@@ -98,6 +104,11 @@ class Signature:
         object.__setattr__(self, "categorical", categorical)
         classes = {spec.name: spec.classes for spec in self.outputs if spec.classes}
         object.__setattr__(self, "classes", classes)
+
+
+def _with_one_nan(value: Scalar) -> Scalar:
+    """Return the same NaN for every NaN, so that signatures with it are equal."""
+    return math.nan if isinstance(value, float) and math.isnan(value) else value
 
 
 def _element(value: Scalar, datatype: str) -> Scalar:
