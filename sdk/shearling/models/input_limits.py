@@ -101,9 +101,9 @@ def _is_answered_otherwise(both: BothModels, column: Column, outcome: Outcome) -
         return False  # numbers rather than categories
     if outcome.problem:
         return not both.are_rounded(outcome)
-    if both.original.kind == "estimator":
-        return isinstance(outcome.given, Exception)  # no request should reach such an error
-    return False  # the served model fails as the original does
+    # A function answers an error without a reason with 500.
+    is_failure = isinstance(outcome.given, Exception) and not both.predictor.refusal(outcome.given)
+    return is_failure and both.original.kind == "estimator"
 
 
 def _reason(outcome: Outcome) -> str:
