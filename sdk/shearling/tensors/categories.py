@@ -51,18 +51,28 @@ def check_categories(
             if known is None:
                 continue
             column = array[..., i] if len(spec.shape) > 1 else array
-            values = column.ravel().tolist()
-            if known.issuperset(values):
+            at = _first_unknown(column.ravel().tolist(), known)
+            if at is None:
                 continue
-            accepts_nan = any(map(_is_nan, known))  # which no set finds
-            for at, value in enumerate(values):
-                if value in known or (accepts_nan and _is_nan(value)):
-                    continue
-                row = first_row + (int(np.unravel_index(at, column.shape)[0]) if column.ndim else 0)
-                raise InvalidRequestError(
-                    f"{place}: row {row}, {_column(spec, i, columns)}: "
-                    f"{_refusal(column.ravel()[at], spec, i)}"
-                )
+            row = first_row + (int(np.unravel_index(at, column.shape)[0]) if column.ndim else 0)
+            raise InvalidRequestError(
+                f"{place}: row {row}, {_column(spec, i, columns)}: "
+                f"{_refusal(column.ravel()[at], spec, i)}"
+            )
+
+
+def _first_unknown(values: list[Any], known: frozenset[Scalar]) -> int | None:
+    if known.issuperset(values):
+        return None
+    accepts_nan = any(map(_is_nan, known))  # which no set finds
+    return next(
+        (
+            at
+            for at, value in enumerate(values)
+            if value not in known and not (accepts_nan and _is_nan(value))
+        ),
+        None,
+    )
 
 
 def _column(spec: TensorSpec, i: int, columns: Sequence[str]) -> str:
