@@ -110,7 +110,7 @@ def test_models_are_released_after_their_functions_reach_s3_and_the_file_system(
     release = "module.inference.module.releaser.aws_lambda_invocation.release"
     assert waits_for(directory, release) >= {
         f"{network}.aws_efs_mount_target.models",
-        f"{network}.aws_vpc_endpoint.s3",
+        "module.inference.module.network.aws_vpc_endpoint.s3",
         f"{network}.aws_vpc_security_group_egress_rule.https",
         f"{network}.aws_vpc_security_group_egress_rule.nfs",
         f"{network}.module.stager.aws_lambda_function.function",
