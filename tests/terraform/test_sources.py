@@ -23,7 +23,7 @@ PACKAGES = {
     kind: str(REPOSITORY / "terraform" / "tests" / "packages" / f"{kind}.zip")
     for kind in ("runtime", "control")
 }
-MODELS = {"fraud": {"aliases": {"prod": {}}}}
+MODELS: dict[str, object] = {"fraud": {"aliases": {"prod": {}}}}
 
 PROVIDER = f"""
 terraform {{
