@@ -77,7 +77,7 @@ def test_a_setting_that_only_steers_fitting_is_not_refused() -> None:
 
 
 def test_a_setting_that_a_new_release_adds_is_refused_unless_it_has_its_default() -> None:
-    class Newer(LogisticRegression):  # type: ignore[misc] - it has no types
+    class Newer(LogisticRegression):  # type: ignore[misc]
         def __init__(self, *, round_to: int | None = None) -> None:
             super().__init__()
             self.round_to = round_to
@@ -89,7 +89,7 @@ def test_a_setting_that_a_new_release_adds_is_refused_unless_it_has_its_default(
 
 
 def test_estimators_of_other_libraries_have_the_settings_that_their_converters_read() -> None:
-    class Own(ClassifierMixin):  # type: ignore[misc] - it has no types
+    class Own(ClassifierMixin):  # type: ignore[misc]
         def get_params(self, *, deep: bool = True) -> dict[str, Any]:
             return {"anything": deep}
 

@@ -191,7 +191,9 @@ def test_empty_strings_are_imputed(registry: Registry) -> None:
     frame = FRAME[["country"]].copy()
     frame.loc[::5, "country"] = ""
     fill = SimpleImputer(missing_values="", strategy="most_frequent")
-    model = make_pipeline(fill, OneHotEncoder(), LogisticRegression()).fit(frame, BINARY)
+    model = make_pipeline(fill, OneHotEncoder(handle_unknown="ignore"), LogisticRegression()).fit(
+        frame, BINARY
+    )
     push_model(model, "fraud", example=frame, registry=registry)
     answers = load_model("fraud", registry=registry).predict(frame)
     assert answers["label"].tolist() == model.predict(frame).tolist()

@@ -276,3 +276,9 @@ def test_a_pipeline_of_texts_and_a_linear_svc_is_converted() -> None:
 def test_an_estimator_of_a_frame_may_ignore_its_columns() -> None:
     model = DummyClassifier().fit(FRAME, WORDS)
     check(model, served(model, FRAME), FRAME)
+
+
+def test_a_value_that_stays_missing_in_the_original_only_is_refused() -> None:
+    with pytest.warns(UserWarning, match="if a value of 'X' is missing, the converted model's"):
+        loaded = served(PowerTransformer().fit(X), X)
+    assert not loaded.signature.inputs[0].nullable

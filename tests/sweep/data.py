@@ -132,7 +132,7 @@ def _mixed() -> Table:
     asked = {
         "zeros": typical.assign(amount=0.0, size=np.float32(0), count=0),
         "unseen categories": typical.assign(country=["nl", "", "日本"]),
-        "extremes": typical.assign(amount=[1e4, -1e4, 0.5], count=[-1, 9, 2**31]),
+        "extremes": typical.assign(amount=[1e4, -1e4, 0.5], count=[-1, 9, 10_000]),
         "missing": typical.assign(amount=np.nan),
     }
     return _table(frame, asked, numbers + np.arange(_ROWS) % len(_COUNTRIES))

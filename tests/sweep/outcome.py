@@ -40,7 +40,7 @@ _METHODS = {
 #: Differences that rounding explains.
 _RTOL, _ATOL = 1e-3, 1e-4
 
-#: Classes tie if their scores differ by less.
+#: Classes tie if their scores differ by less, relative to large scores.
 _TIE = 1e-4
 
 _BAD_REQUEST = 400
@@ -63,6 +63,8 @@ def outcome_of(model: Any, table: Table) -> Outcome:
             version = push_model(model, "swept", example=table.fitted, registry=registry)
         except ShearlingError as error:
             return Outcome(REFUSED, str(error))
+        except TimeoutError:
+            raise
         except Exception as error:  # noqa: BLE001 - a crash is what the sweep looks for
             return Outcome(WRONG, f"the push crashes: {type(error).__name__}: {error}")
         warned = [str(one.message) for one in caught if "original" in str(one.message)]
@@ -173,6 +175,8 @@ def _difference(
         return f"shape {list(answer.shape)}, original {list(original.shape)}"
     answer = answer.reshape(original.shape)
     if original.dtype.kind == "f" and name != "label":
+        with np.errstate(over="ignore"):  # what is too large for 32 bits is infinite
+            original = original.astype(np.float32).astype(np.float64)
         answer = np.where(answer == None, np.nan, answer).astype(np.float64)  # noqa: E711 - null
         largest = np.nanmax(np.abs(original), initial=0, axis=-1, keepdims=True)
         atol = np.maximum(_ATOL, 1e-5 * np.where(np.isfinite(largest), largest, 0))
@@ -198,5 +202,5 @@ def _ties(model: Any, rows: Any) -> NDArray[Any]:
     if scores.ndim == 1:  # two classes: the sign decides
         return np.asarray(np.abs(scores) < _TIE)
     best = np.sort(scores, axis=-1)
-    ties = best[..., -1] - best[..., -2] < _TIE
+    ties = best[..., -1] - best[..., -2] < _TIE * np.maximum(1, np.abs(best[..., -1]))
     return np.asarray(ties if ties.ndim == 1 else ties.any(axis=-1))

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import inspect
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from shearling.errors import FormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Hashable, Iterable
 
 
 def _words(text: str) -> frozenset[str]:
@@ -257,8 +257,7 @@ def _check(part: Any, changed: dict[str, Any], known: frozenset[str]) -> None:
 
 def _changed(part: Any) -> dict[str, Any]:
     """Return the settings that differ from their defaults."""
-    kind: type[object] = type(part)
-    defaults = _defaults(kind)
+    defaults = _defaults(cast("Hashable", type(part)))
     return {
         name: value
         for name, value in part.get_params(deep=False).items()
@@ -267,7 +266,7 @@ def _changed(part: Any) -> dict[str, Any]:
 
 
 @cache
-def _defaults(kind: type[object]) -> dict[str, Any]:
+def _defaults(kind: Any) -> dict[str, Any]:
     parameters = inspect.signature(kind).parameters
     return {name: parameter.default for name, parameter in parameters.items()}
 

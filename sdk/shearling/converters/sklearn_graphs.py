@@ -274,19 +274,26 @@ def _convert_nearest_centroid(scope: Any, operator: Any, container: Any) -> None
         raise _refusal(model, f"metric={model.metric!r:.40}", "use 'euclidean' or 'manhattan'")
     deviations = np.where(model.within_class_std_dev_ == 0, 1, model.within_class_std_dev_)
     scaled = graph.add("Div", values, graph.float_constant(deviations))
-    distances = _squared_distances(graph, scaled, model.centroids_ / deviations)
-    if model.metric == "manhattan":
-        distances = _manhattan_distances(graph, scaled, model.centroids_ / deviations)
-        distances = graph.add("Mul", distances, distances)
+    distances = _centroid_distances(graph, scaled, model.centroids_ / deviations)
     log_priors = graph.float_constant(2 * np.log(model.class_prior_))
     scores = graph.add("Sub", log_priors, distances)
     if np.isclose(model.class_prior_, 1 / len(model.classes_)).all():
-        measure = _manhattan_distances if model.metric == "manhattan" else _squared_distances
-        nearest = graph.add("ArgMin", measure(graph, values, model.centroids_), axis=1, keepdims=0)
+        distances = _centroid_distances(graph, values, model.centroids_)
+        nearest = graph.add("ArgMin", distances, axis=1, keepdims=0)
     else:
         nearest = graph.add("ArgMax", scores, axis=1, keepdims=0)
     graph.set_output(_label(graph, nearest))
     graph.set_output(graph.add("Softmax", scores, axis=1), 1)
+
+
+def _centroid_distances(graph: GraphBuilder, values: str, centroids: NDArray[Any]) -> str:
+    """Add nodes for squared distances to centroids, less what is the same for all centroids."""
+    if graph.estimator.metric == "manhattan":
+        distances = _manhattan_distances(graph, values, centroids)
+        return graph.add("Mul", distances, distances)
+    # Without the square of the row itself, in which 32-bit floats would lose the differences.
+    products = graph.add("MatMul", values, graph.float_constant(-2 * centroids.T))
+    return graph.add("Add", products, graph.float_constant((centroids**2).sum(axis=1)))
 
 
 def _convert_kernel_ridge(scope: Any, operator: Any, container: Any) -> None:

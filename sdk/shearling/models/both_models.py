@@ -202,7 +202,7 @@ class BothModels:
         low, high = variants.min(axis=0), variants.max(axis=0)
         is_low = far_apart(low, own, rtol=self.rtol, atol=self.atol) & (own < low)
         is_high = far_apart(high, own, rtol=self.rtol, atol=self.atol) & (own > high)
-        return not bool((is_low | is_high | (np.isnan(own) & ~np.isnan(low))).any())
+        return not bool((is_low | is_high | (np.isnan(own) != np.isnan(low))).any())
 
 
 def _tried(answer: Callable[[Tensors], _T], rows: Tensors) -> _T | Exception:
