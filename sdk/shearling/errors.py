@@ -93,7 +93,7 @@ class RegistryError(ShearlingError):
 
 
 class ModelNotFoundError(RegistryError, LookupError):
-    """No such model, version or alias."""
+    """No such model, version or alias, or no registry that could have one."""
 
 
 class InvalidRefError(RegistryError, ValueError):

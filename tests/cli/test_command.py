@@ -168,6 +168,48 @@ def test_a_missing_registry_is_one_line(
     assert error(capsys).startswith("shearling: no registry: ")
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "list",
+        "list fraud",
+        "versions fraud",
+        "show fraud",
+        "diff fraud:1 fraud:2",
+        "pull fraud copy",
+        "verify fraud",
+        "plan fraud",
+        "alias list fraud",
+        "alias history fraud prod",
+        "alias set fraud prod 1",
+        "alias set fraud prod 1 --dry-run",
+        "alias delete fraud prod",
+        "rollback fraud prod",
+        "rollback fraud prod --wait",
+        "status",
+        "status fraud",
+        "retry-release fraud",
+        "prune",
+        "serve fraud",
+        "package runtime --for fraud",
+    ],
+)
+def test_a_directory_that_does_not_exist_is_no_registry_and_is_not_created(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    place = tmp_path / "mistyped" / "registry"
+    assert main([*command.split(), "--registry", str(place)]) == 1
+    assert error(capsys) == (
+        f"shearling: there is no registry at file://{place}: the directory does not exist. "
+        "Correct the path, or push a first model, which creates the registry\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
 def failing(problem: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise problem

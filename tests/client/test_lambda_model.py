@@ -253,6 +253,28 @@ def test_a_missing_region_is_reported_with_the_next_step(monkeypatch: pytest.Mon
         connect("acme-fraud:prod")
 
 
+@pytest.mark.parametrize(
+    ("target", "served"), [("fraud:prod", "fraud:prod"), ("fraud:staging", "fraud")]
+)
+def test_a_model_of_a_local_registry_is_told_how_to_be_served(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, target: str, served: str
+) -> None:
+    scaling_bundle(tmp_path).publish(str(tmp_path / "registry"))
+    Registry(tmp_path / "registry").set_alias("fraud", "prod", 1)
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    monkeypatch.setenv("SHEARLING_REGISTRY", str(tmp_path / "registry"))
+    with pytest.raises(InferenceError, match=rf"Set AWS_REGION.* run `shearling serve {served}`"):
+        connect(target)
+    with pytest.raises(UnknownModelError, match=rf"run `shearling serve {served}`"):
+        connect(target, client=LocalLambda({}).client).infer(ROWS)
+    for other in ("other:prod", "arn:aws:lambda:eu-west-1:000000000000:function:fraud:prod"):
+        with pytest.raises(InferenceError) as caught:
+            connect(other, client=LocalLambda({}).client).infer(ROWS)
+        assert "shearling serve" not in str(caught.value)
+
+
 def test_an_arn_is_a_target_too() -> None:
     arn = "arn:aws:lambda:eu-west-1:000000000000:function:acme-fraud:prod"
     local_lambda = LocalLambda({arn: lambda _: {"outputs": []}})

@@ -33,7 +33,7 @@ def delete_alias(
         ModelNotFoundError: the alias names no version.
         ReleaseError: a function serves the alias.
     """
-    target = Registry.at(registry)
+    target = Registry.existing(registry)
     target.resolve(f"{model}:{alias}")
     if serving := serving_deployments(target, model, alias):
         functions = ", ".join(deployment.function for deployment in serving)

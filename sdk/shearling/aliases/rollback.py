@@ -67,7 +67,7 @@ def rollback(
         if comparison.changes:
             logging.getLogger(__name__).warning("%s", comparison)
     if wait:
-        wait_for_release(Registry.at(registry), entry, timeout_seconds=timeout_seconds)
+        wait_for_release(Registry.existing(registry), entry, timeout_seconds=timeout_seconds)
     return entry
 
 
@@ -84,7 +84,7 @@ def append_rollback(
 
     With `wait`, requires a function that serves the alias, but does not wait yet.
     """
-    target = Registry.at(registry)
+    target = Registry.existing(registry)
     if wait:
         require_served(target, model, alias)
     left = target.alias_entry(model, alias)

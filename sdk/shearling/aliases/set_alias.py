@@ -85,7 +85,7 @@ def set_alias(
             serves the alias and the alias is unchanged, or the release failed, was superseded or
             took too long after the alias was set.
     """
-    target = Registry.at(registry)
+    target = Registry.existing(registry)
     share = _canary(model, canary)
     number = _version_named(target, model, version)
     if wait:
@@ -121,7 +121,7 @@ def compare_with_current(
         RegistryError: `version` is not a version of the model, or `canary` is malformed.
         ReleaseError: the alias is unknown, and `new` is False.
     """
-    target = Registry.at(registry)
+    target = Registry.existing(registry)
     share = _canary(model, canary)
     wanted = [_version_named(target, model, version), *([share["version"]] if share else [])]
     for number in wanted:

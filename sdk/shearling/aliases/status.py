@@ -125,7 +125,7 @@ def status(
     Raises:
         ModelNotFoundError: the registry has no such model.
     """
-    source = Registry.at(registry)
+    source = Registry.existing(registry)
     deployments = source.release_log.deployments(model)
     if model and not deployments:
         source.version(model)

@@ -186,7 +186,7 @@ def _rollback(arguments: argparse.Namespace) -> None:
     from shearling.aliases.waiting import wait_for_release
     from shearling.registry.registry import Registry
 
-    registry = Registry(arguments.registry)
+    registry = Registry.existing(arguments.registry)
     entry, comparisons = append_rollback(
         arguments.model,
         arguments.alias,
@@ -225,7 +225,7 @@ def _print_entry(entry: AliasEntry, arguments: argparse.Namespace) -> None:
 def _list(arguments: argparse.Namespace) -> None:
     from shearling.registry.registry import Registry
 
-    registry = Registry(arguments.registry)
+    registry = Registry.existing(arguments.registry)
     registry.resolve(arguments.model)  # raises an error if the model does not exist
     entries = registry.aliases(arguments.model)
     if arguments.json:
@@ -245,7 +245,7 @@ def _history(arguments: argparse.Namespace) -> None:
     from shearling.registry.registry import Registry
     from shearling.storage.caller import short_name
 
-    past = history(Registry(arguments.registry), arguments.model, arguments.alias)
+    past = history(Registry.existing(arguments.registry), arguments.model, arguments.alias)
     if arguments.json:
         say_json(
             [

@@ -168,7 +168,7 @@ def _push(arguments: argparse.Namespace) -> None:
 def _list(arguments: argparse.Namespace) -> None:
     from shearling.registry.registry import Registry
 
-    registry = Registry(arguments.registry)
+    registry = Registry.existing(arguments.registry)
     if arguments.model:
         _list_versions(registry, arguments.model, as_json=arguments.json)
     else:
@@ -232,7 +232,7 @@ def _list_versions(registry: Registry, model: str, *, as_json: bool) -> None:
 def _show(arguments: argparse.Namespace) -> None:
     from shearling.registry.registry import Registry
 
-    registry = Registry(arguments.registry)
+    registry = Registry.existing(arguments.registry)
     version = registry.version(arguments.ref)
     manifest = registry.manifest(version.pin)
     aliases = registry.aliases(version.pin.model)
@@ -327,7 +327,7 @@ def _pull(arguments: argparse.Namespace) -> None:
     from shearling.registry.registry import Registry
     from shearling.storage.blobs import fetch_blobs
 
-    registry = Registry(arguments.registry)
+    registry = Registry.existing(arguments.registry)
     pin = registry.resolve(arguments.ref)
     manifest = registry.manifest(pin)
     files = [*manifest.files, registry.manifest_descriptor(pin)]

@@ -111,7 +111,7 @@ def _environment(ref: str, uri: str | None) -> tuple[Pin, Environment]:
     """
     from shearling.registry.registry import Registry
 
-    registry = Registry(uri)
+    registry = Registry.existing(uri)
     pin = registry.resolve(ref)
     manifest = registry.manifest(pin)
     if manifest.environment is None:

@@ -35,7 +35,7 @@ def _plan(arguments: argparse.Namespace) -> None:
     from shearling.models.plan import plan, terraform_models
     from shearling.registry.registry import Registry
 
-    registry = Registry(arguments.registry)
+    registry = Registry.existing(arguments.registry)
     plans = [plan(ref, registry=registry) for ref in arguments.refs]
     models = [each.pin.model for each in plans]
     if len(set(models)) < len(models):

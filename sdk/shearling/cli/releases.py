@@ -76,7 +76,7 @@ def _retry_release(arguments: argparse.Namespace) -> None:
     from shearling.registry.registry import Registry
 
     client_of = arguments.lambda_client or lambda_client
-    registry = Registry(arguments.registry)
+    registry = Registry.existing(arguments.registry)
     model, _, inline = arguments.model.partition(":")  # allow `fraud:prod` too
     if inline and arguments.alias not in (None, inline):
         arguments.refuse(f"two aliases are given, {inline} and {arguments.alias}; give one")
@@ -105,7 +105,7 @@ def _prune(arguments: argparse.Namespace) -> None:
     from shearling.registry.registry import Registry
     from shearling.release.staging import prune
 
-    registry = Registry(arguments.registry)
+    registry = Registry.existing(arguments.registry)
     rows = prune(arguments.lambda_client or lambda_client, registry, dry_run=arguments.dry_run)
     if arguments.json:
         say_json(rows)

@@ -122,7 +122,7 @@ def _serve(arguments: argparse.Namespace) -> None:
     from shearling.registry.registry import Registry
     from shearling.storage.blobs import fetch_blobs
 
-    source = Registry.at(arguments.registry)
+    source = Registry.existing(arguments.registry)
     ref = Ref.parse(arguments.ref)
     pin = source.resolve(ref)
     manifest = source.manifest(pin)
@@ -167,7 +167,8 @@ def _by_alias(arguments: argparse.Namespace) -> tuple[Upstream, str, Mapping[str
             "<function>:<alias>"
         )
     region = arguments.target.split(":")[3] if arguments.target.startswith("arn:") else None
-    client = (arguments.lambda_client or lambda_client)(region)
+    client_of = arguments.lambda_client
+    client = client_of(region) if client_of else lambda_client(region, target=arguments.target)
     # Requested first, so that the command reports a wrong target, not the browser.
     name = connect(arguments.target, client=client).metadata()["name"]
     alias = quote(arguments.target.rpartition(":")[2])

@@ -35,7 +35,7 @@ def _verify(arguments: argparse.Namespace) -> None:
     from shearling.registry.registry import Registry
     from shearling.storage.proving import prove_blob
 
-    registry = Registry(arguments.registry)
+    registry = Registry.existing(arguments.registry)
     pin = registry.resolve(arguments.ref)
     manifest = registry.manifest(pin)
     files = {file.hex: file for file in manifest.files}

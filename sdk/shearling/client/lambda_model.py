@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from shearling.client.base import RemoteModel, check_request, json_body, raise_error
-from shearling.client.deployments import function_hint
+from shearling.client.deployments import function_hint, local_hint
 from shearling.errors import (
     InferenceError,
     InvalidRefError,
@@ -57,7 +57,7 @@ class LambdaModel(RemoteModel):
     def __init__(self, target: str, *, client: LambdaClient | None = None) -> None:
         super().__init__(target)
         self._function, self._alias, region = _split(target)
-        self._client = client or lambda_client(region)
+        self._client = client or lambda_client(region, target=target)
         self._name = ""
 
     def metadata(self) -> dict[str, Any]:
@@ -167,7 +167,8 @@ class LambdaModel(RemoteModel):
                 text = f"{text}. {function_hint(self._function, self._alias)}"
             raise kind(text) from error
         except BotoCoreError as error:
-            raise InferenceError(f"cannot invoke {self.target}: {error}") from error
+            text = f"cannot invoke {self.target}: {error}"
+            raise InferenceError(text + local_hint(self._function, self._alias)) from error
         try:
             document = json.loads(data)
         except ValueError:
@@ -192,11 +193,12 @@ def _split(target: str) -> tuple[str, str, str | None]:
     return function, alias, parts[3] if is_arn else None
 
 
-def lambda_client(region: str | None = None) -> LambdaClient:
+def lambda_client(region: str | None = None, *, target: str = "") -> LambdaClient:
     """Return a Lambda client for calls to models, with a long read timeout and retries.
 
     Args:
         region: AWS region; None: the configured one.
+        target: what is to be called, for the hint of an error.
 
     Raises:
         InferenceError: no region is configured, or the AWS configuration is invalid.
@@ -205,11 +207,13 @@ def lambda_client(region: str | None = None) -> LambdaClient:
 
     from shearling import lambda_api
 
+    function, _, alias = target.rpartition(":")
     try:
         return lambda_api.lambda_client(region, attempts=_ATTEMPTS, connections=_CONNECTIONS)
     except NoRegionError as error:
         raise InferenceError(
             "no AWS region is configured. Set AWS_REGION, or pass the alias's ARN"
+            + local_hint(function, alias)
         ) from error
     except BotoCoreError as error:
         raise InferenceError(f"cannot create a Lambda client: {error}") from error

@@ -131,7 +131,7 @@ def diff(
         ModelNotFoundError: the registry has no such model, version or alias.
         BundleError: the manifest of a version cannot be read.
     """
-    source = Registry.at(registry)
+    source = Registry.existing(registry)
     old, new = [
         (version, source.manifest(version.pin))
         for version in (source.version(_ref(before)), source.version(_ref(after)))

@@ -92,7 +92,7 @@ def load_model(
         EnvironmentMismatchError: the version needs another Python version or other packages.
         IntegrityError: the bytes are not the ones that were pushed.
     """
-    source = Registry.at(registry)
+    source = Registry.existing(registry)
     pin = source.resolve(ref)
     if allow_pickle and Ref.parse(ref).digest is None:
         raise FormatError(

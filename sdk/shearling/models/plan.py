@@ -94,7 +94,7 @@ def plan(ref: str, *, registry: str | os.PathLike[str] | Registry | None = None)
         ModelNotFoundError: the registry has no such model, version or alias.
         StoreError: the registry cannot be read.
     """
-    source = Registry.at(registry)
+    source = Registry.existing(registry)
     pin = source.resolve(ref)
     manifest = source.manifest(pin)
     size, resident = megabytes(manifest.size), resident_bytes(manifest)

@@ -22,6 +22,7 @@ from shearling.registry.version_log import VersionLog
 from shearling.storage.blobs import Fetched, blob_key, fetch_blobs
 from shearling.storage.proving import put_blob
 from shearling.storage.store import open_store
+from shearling.storage.uris import DirectoryPlace, parse_uri
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -43,12 +44,36 @@ def naming_verify(pin: Pin) -> Iterator[None]:
         raise error.advised(f"`shearling verify {pin}` tells which blobs are wrong") from error
 
 
-def _text(uri: object) -> str:
-    if isinstance(uri, str | os.PathLike) and isinstance(name := os.fspath(uri), str):
-        return name
-    raise RegistryError(
-        f"registry {uri!r:.80}: expected s3://bucket/prefix, a directory, or memory://name"
-    )
+def _uri(uri: object) -> str:
+    """Return the URI as text, by default that of SHEARLING_REGISTRY."""
+    given = uri or os.environ.get(REGISTRY_VARIABLE, "")
+    name = os.fspath(given) if isinstance(given, str | os.PathLike) else None
+    if not isinstance(name, str):
+        raise RegistryError(
+            f"registry {uri!r:.80}: expected s3://bucket/prefix, a directory, or memory://name"
+        )
+    if not name:
+        raise RegistryError(
+            f"no registry: pass registry=..., or set {REGISTRY_VARIABLE} to a directory or "
+            "to Terraform's output `registry_uri`"
+        )
+    return name
+
+
+def _require_directory(uri: str) -> None:
+    """Refuse the URI of a directory that does not exist; every other place may be empty."""
+    place = parse_uri(uri)
+    if not isinstance(place, DirectoryPlace):
+        return
+    try:
+        place.path.stat()
+    except FileNotFoundError as error:
+        raise ModelNotFoundError(
+            f"there is no registry at {place}: the directory does not exist. Correct the path, or "
+            "push a first model, which creates the registry"
+        ) from error
+    except OSError:
+        pass  # opening it tells what is wrong
 
 
 class Registry:
@@ -67,20 +92,23 @@ class Registry:
     def __init__(
         self, uri: str | os.PathLike[str] | None = None, *, store: Store | None = None
     ) -> None:
-        if store is None:
-            name = _text(uri or os.environ.get(REGISTRY_VARIABLE, ""))
-            if not name:
-                raise RegistryError(
-                    f"no registry: pass registry=..., or set {REGISTRY_VARIABLE} to a directory or "
-                    "to Terraform's output `registry_uri`"
-                )
-            store = open_store(name)
-        self.store = store
+        self.store = open_store(_uri(uri)) if store is None else store
 
     @classmethod
     def at(cls, registry: str | os.PathLike[str] | Registry | None) -> Registry:
         """Return the given registry, or open one at a URI or at SHEARLING_REGISTRY."""
         return registry if isinstance(registry, Registry) else cls(registry)
+
+    @classmethod
+    def existing(cls, registry: str | os.PathLike[str] | Registry | None) -> Registry:
+        """Return a registry as `at` does, but create no directory.
+
+        Raises:
+            ModelNotFoundError: the directory does not exist.
+        """
+        if not isinstance(registry, Registry):
+            _require_directory(_uri(registry))
+        return cls.at(registry)
 
     def __repr__(self) -> str:
         return f"Registry({self.store.uri!r})"
