@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from shearling.loopback import HOST, Reply, Request, ended_by_signals, serving
+from shearling.plain_warnings import plain_warnings
 from shearling.protocol.http_events import base64_body, http_event
 from shearling_runtime.events.dispatch import respond
 from shearling_runtime.http.decompression import REQUEST_LIMIT
 from shearling_runtime.serving.model_server import ModelServer
 from shearling_runtime.settings import Settings
+from shearling_runtime.telemetry import show_only_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,10 +130,15 @@ def main() -> int:
     parser.add_argument(
         "--allow-host", action="append", default=[], help="host name to accept besides loopback"
     )
+    parser.add_argument("--verbose", action="store_true", help="print all lines of the log")
     arguments = parser.parse_args()
+    if not arguments.verbose:
+        show_only_errors()
     settings = Settings.from_environment(os.environ)
     model = ModelServer(settings)
-    if problem := model.problem():
+    with plain_warnings():  # of loading a pickle with other versions of its packages
+        problem = model.problem()
+    if problem:
         sys.stderr.write(f"{problem}\n")
         return 1
     arn = f"arn:aws:lambda:local:123456789012:function:{settings.function}:{arguments.alias}"

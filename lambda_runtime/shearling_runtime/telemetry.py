@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 NAMESPACE = "Shearling"
 
@@ -116,7 +116,22 @@ def cut(text: str, most: int) -> str:
     return f"{shown}..." if len(text) > most else shown
 
 
-def _write(document: Mapping[str, Any]) -> None:
+def show_only_errors() -> None:
+    """Write errors as text to standard error from now on, and no other lines: for a terminal."""
+    global _write  # noqa: PLW0603 - one process has one log
+    _write = _write_error
+
+
+def _write_error(document: Mapping[str, Any]) -> None:
+    """Write the traceback of a line that has one."""
+    if "traceback" not in document:
+        return
+    request = document.get("request_id")
+    title = f"{document['event']} (request {request})" if request else str(document["event"])
+    sys.stderr.write(f"{title}:\n{document['traceback'].rstrip()}\n")
+
+
+def _write_line(document: Mapping[str, Any]) -> None:
     try:
         line = orjson.dumps(document, default=str, option=orjson.OPT_APPEND_NEWLINE)
     except orjson.JSONEncodeError:
@@ -126,6 +141,10 @@ def _write(document: Mapping[str, Any]) -> None:
     # One write for each line, so that threads do not mix lines; a pipe may accept only a part.
     while line:
         line = line[os.write(_STDOUT, line) :]
+
+
+#: Writes the fields of a line; `show_only_errors` replaces it.
+_write: Callable[[Mapping[str, Any]], None] = _write_line
 
 
 def _shortened(document: Mapping[str, Any]) -> bytes:

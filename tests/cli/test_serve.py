@@ -10,7 +10,7 @@ import subprocess
 import sys
 import urllib.request
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 from urllib.error import HTTPError
 
 import numpy as np
@@ -38,11 +38,13 @@ def registry(tmp_path: Path) -> str:
 
 
 @contextmanager
-def serving(registry: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+def serving(
+    registry: str, *arguments: str, stdout: int | IO[str] = subprocess.DEVNULL
+) -> Iterator[subprocess.Popen[str]]:
     """Run the command in its own process group, and end the group."""
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, "serve", *arguments, "--registry", registry],
-        stdout=subprocess.DEVNULL,
+        stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"XDG_CACHE_HOME": f"{registry}-cache"},
@@ -147,6 +149,59 @@ def test_a_pickle_is_served_only_where_it_is_allowed_and_pinned(registry: str) -
         line(process)
         answer = json.loads(answered(f"{line(process)}/infer", {"instances": [[1, 2]]}))
         assert answer["predictions"] == [[2, 3]]
+
+
+@pytest.fixture
+def breakable(registry: str) -> str:
+    """The pin of a pickle that fails on [[2]]."""
+
+    def broken(rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        if rows[0, 0] == 2:
+            raise ZeroDivisionError("the model's own error")
+        return rows
+
+    rows = np.ones((2, 1), np.float32)
+    pushed = sdk.push_model(broken, "b", example=rows, format="cloudpickle", registry=registry)
+    return str(pushed.pin)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"), [([], []), (["--verbose"], ["start", "invocation"])]
+)
+def test_log_lines_are_printed_only_with_verbose(
+    registry: str, tmp_path: Path, options: list[str], expected: list[str]
+) -> None:
+    log = tmp_path / "stdout"
+    with (
+        log.open("w") as stdout,
+        serving(registry, "fraud", "--port", "0", *options, stdout=stdout) as process,
+    ):
+        line(process)
+        answered(f"{line(process)}/infer", {"instances": [[1, 2]]})
+    events = [json.loads(each)["event"] for each in log.read_text().splitlines()]
+    assert events == expected
+
+
+def test_an_error_of_the_model_is_printed_with_its_traceback(
+    registry: str, breakable: str, tmp_path: Path
+) -> None:
+    log = tmp_path / "stdout"
+    with (
+        log.open("w") as stdout,
+        serving(registry, breakable, "--allow-pickle", "--port", "0", stdout=stdout) as process,
+    ):
+        line(process)
+        url = line(process)
+        line(process)
+        with pytest.raises(HTTPError) as failed:
+            answered(f"{url}/infer", {"instances": [[2]]})
+        request = json.loads(failed.value.read())["error"].split("request ")[1].split()[0]
+        assert line(process) == f"prediction failed (request {request}):"
+        assert line(process) == "Traceback (most recent call last):"
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.stderr
+        assert "ZeroDivisionError: the model's own error\n" in process.stderr.read()
+    assert log.read_text() == ""
 
 
 @pytest.mark.parametrize("port", ["99999", "-1", "\u00b2", "x"])

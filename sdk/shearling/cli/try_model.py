@@ -81,6 +81,11 @@ def add_commands(commands: Commands) -> None:
         action="store_true",
         help="allow a pickle, which runs its code when it is loaded; REF must be a pin",
     )
+    command.add_argument(
+        "--verbose",
+        action="store_true",
+        help="print the function's log lines with their metrics too, not only its errors",
+    )
 
 
 def _port(text: str) -> int:
@@ -150,6 +155,8 @@ def _serve(arguments: argparse.Namespace) -> None:
         command += ["--alias", ref.selector]
     for name in arguments.allow_host:
         command += ["--allow-host", name]
+    if arguments.verbose:
+        command.append("--verbose")
     sys.stdout.flush()
     sys.stderr.flush()
     # Replace this process instead of starting another, so that any signal ends the server too.

@@ -68,6 +68,7 @@ LEFT_OUT_OF_FUNCTIONS = {
         "loopback",
         "models",
         "package",
+        "plain_warnings",
         "progress",
     ),
     "shearling_runtime": ("local",),
