@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from onnx import helper
 
 import shearling.models.push
 import shearling.package
 from shearling.cli import main
 from shearling.registry.registry import Registry
 from shearling.text_table import table
+from tests.support.bundles import scaling_graph
 from tests.support.cli import error, output
 
 COMMAND = str(Path(sys.executable).with_name("shearling"))
@@ -226,6 +231,37 @@ def test_an_unexpected_error_is_one_line(
     assert error(capsys) == (
         "shearling: unexpected ZeroDivisionError: by zero (SHEARLING_DEBUG=1 shows the traceback)\n"
     )
+
+
+@pytest.mark.usefixtures("registry")
+@pytest.mark.filterwarnings("always")
+def test_a_warning_is_one_line_without_the_place_in_the_code_and_shown_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def warn(_: Registry) -> list[str]:
+        for text in ("raise rtol=\nor atol=", "raise rtol=\nor atol=", "another"):
+            warnings.warn(text, UserWarning, stacklevel=1)
+        return []
+
+    monkeypatch.setattr(Registry, "models", warn)
+    assert main(["list"]) == 0
+    shown = error(capsys)
+    assert shown.startswith("warning: raise --rtol or --atol\nwarning: another\nno models in ")
+
+
+@pytest.mark.usefixtures("registry")
+@pytest.mark.filterwarnings("default")
+def test_a_warning_of_a_push_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    graph = scaling_graph()
+    graph.graph.node[0].CopyFrom(helper.make_node("Softmax", ["X"], ["Y"], axis=0))
+    onnx.save(graph, tmp_path / "shares.onnx")
+    np.save(tmp_path / "rows.npy", np.array([[1, 2], [3, 4], [5, 7]], np.float32))
+    assert main(["push", "shares.onnx", "--name", "shares", "--example", "rows.npy"]) == 0
+    first, *others = capsys.readouterr().err.splitlines()
+    assert first.startswith("warning: a row's answer depends on the other rows of its request")
+    assert others == []
 
 
 @pytest.mark.usefixtures("registry")

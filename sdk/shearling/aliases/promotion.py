@@ -130,8 +130,7 @@ def require_compatible(alias: str, comparisons: Iterable[Comparison]) -> None:
         lines += [_breaks(comparison), *(f"  {change}" for change in comparison.breaking)]
     lines.append(
         f"To see all changes, run: shearling diff {first.model}:{first.before} "
-        f"{first.model}:{first.after}. To move {name} anyway, pass allow_breaking=True "
-        "(--allow-breaking)"
+        f"{first.model}:{first.after}. To move {name} anyway, pass allow_breaking=True"
     )
     changes = [str(change) for comparison in breaking for change in comparison.breaking]
     reason = f"{_breaks(first)} {'; '.join(changes)}"
@@ -159,5 +158,5 @@ def require_known(registry: Registry, model: str, alias: str, current: AliasEntr
     known = nearest(alias, sorted(served.union(registry.aliases(model))))
     raise ReleaseError(
         f"{model}:{alias} was never set, and no function serves it; known aliases of {model!r}: "
-        f"{known}. To set a new alias, pass new=True to set_alias (`shearling alias set ... --new`)"
+        f"{known}. To set a new alias, pass new=True to set_alias"
     )

@@ -33,7 +33,7 @@ def require_served(registry: Registry, model: str, alias: str) -> list[Deploymen
     if not deployments:
         raise ReleaseError(
             f"no function serves {model}:{alias}, so there is no release to wait for: deploy a "
-            "function with this alias (terraform apply), or leave out `wait`"
+            "function with this alias (terraform apply), or leave out wait=True"
         )
     return deployments
 

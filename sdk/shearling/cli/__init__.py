@@ -8,8 +8,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from shearling.cli import aliases, invoke, models, packages, plan, releases, try_model, verify
+from shearling.cli.option_names import with_option_names
 from shearling.cli.output import note, say
 from shearling.errors import BreakingChangeError, PackageError, RowsFailedError, ShearlingError
+from shearling.plain_warnings import plain_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -57,7 +59,8 @@ def main(
         try:
             namespace = argparse.Namespace(lambda_client=lambda_client)
             arguments = _parse(argv, namespace)
-            arguments.run(arguments)
+            with plain_warnings(with_option_names):
+                arguments.run(arguments)
         finally:
             sys.stdout.flush()
     except KeyboardInterrupt:
@@ -112,13 +115,13 @@ class _Version(argparse.Action):
 
 def _sentence(error: Exception) -> str:
     if isinstance(error, BreakingChangeError | PackageError | RowsFailedError):
-        return str(error)  # the report has several lines
+        return with_option_names(str(error))  # the report has several lines
     # Does not import botocore, since most commands do not need it.
     is_expected = isinstance(error, ShearlingError) or any(
         kind.__module__ == "botocore.exceptions" for kind in type(error).__mro__
     )
     if is_expected:
-        return " ".join(str(error).split())
+        return with_option_names(" ".join(str(error).split()))
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     text = " ".join(f"{type(error).__name__}: {error}".split())

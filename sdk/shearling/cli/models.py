@@ -127,6 +127,12 @@ def _add_push(commands: Commands) -> None:
         help="facts to record with the model, as in auc=0.93",
     )
     push.add_argument(
+        "--load",
+        choices=("latency", "throughput"),
+        help="start as fast as possible and map large weights, or answer large batches as fast as "
+        "possible (default: by the size of the weights)",
+    )
+    push.add_argument(
         "--rtol", type=float, default=1e-3, help="relative tolerance of answers (default: 1e-3)"
     )
     push.add_argument(
@@ -156,6 +162,7 @@ def _push(arguments: argparse.Namespace) -> None:
         metadata=metadata,
         rtol=arguments.rtol,
         atol=arguments.atol,
+        load=arguments.load,
         registry=arguments.registry,
     )
     if not arguments.json:

@@ -1,0 +1,62 @@
+"""Name a command's options in messages that name the parameters of the Python functions."""
+
+from __future__ import annotations
+
+import re
+
+#: Parameter of a function -> option of its command.
+OPTIONS = {
+    "alias": "--alias",
+    "allow_breaking": "--allow-breaking",
+    "allow_pickle": "--allow-pickle",
+    "atol": "--atol",
+    "canary": "--canary",
+    "example": "--example",
+    "force": "--force",
+    "load": "--load",
+    "max_concurrency": "--max-concurrency",
+    "metadata": "--metadata",
+    "model": "--model",
+    "name": "--name",
+    "new": "--new",
+    "reason": "--reason",
+    "region": "--region",
+    "registry": "--registry",
+    "rows_per_call": "--rows-per-call",
+    "rtol": "--rtol",
+    "wait": "--wait",
+}
+
+#: What is more than a parameter, and is replaced before the parameters are.
+PHRASES = {
+    "pass new=True to set_alias": "pass new=True",
+    "load_model(<pinned ref>, allow_pickle=True)": "`shearling serve <pinned ref> --allow-pickle`",
+    "Choose a version with set_alias": "Choose a version with `shearling alias set`",
+    "Pass token=, or set SHEARLING_TOKEN for the command": "Set SHEARLING_TOKEN",
+    "(auth='iam'; --region for the command)": "(--region names the region to sign for)",
+    "set the content type `text/csv; header=present` or `text/csv; header=absent` (in the command: "
+    "--header)": "pass --header present or --header absent",
+    "format='cloudpickle'": "format='cloudpickle' to `push_model` in Python",
+    "The result's `versions` tells which version answered each row; infer_many(..., version=N)": (
+        "In Python, the result's `versions` tells which version answered each row, and "
+        "`infer_many(..., version=N)`"
+    ),
+}
+
+_PHRASE = re.compile("|".join(map(re.escape, PHRASES)))
+
+#: A parameter with a value that an option has too, or with none, as in "raise rtol= or atol=".
+_PARAMETER = re.compile(
+    rf"""(?<![\w-])({"|".join(OPTIONS)})=(?:True\b|\.\.\.|"(\w+)"|'(\w+)'|(?![\w"'=\[({{-]|\.\d))"""
+)
+
+
+def with_option_names(message: str) -> str:
+    """Return a message of the library with the options of the command."""
+    phrased = _PHRASE.sub(lambda match: PHRASES[match[0]], message)
+    return _PARAMETER.sub(_option, phrased)
+
+
+def _option(match: re.Match[str]) -> str:
+    value = match[2] or match[3]
+    return f"{OPTIONS[match[1]]} {value}" if value else OPTIONS[match[1]]
