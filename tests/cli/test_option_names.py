@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 import shearling
@@ -107,6 +108,16 @@ def test_a_parameter_becomes_its_option(message: str, expected: str) -> None:
 )
 def test_other_text_stays(message: str) -> None:
     assert with_option_names(message) == message
+
+
+@pytest.mark.parametrize("load", ["latency", "throughput"])
+def test_a_push_takes_the_way_to_load_that_messages_recommend(
+    registry: Registry, graph: str, tmp_path: Path, load: str
+) -> None:
+    np.save(tmp_path / "rows.npy", ROWS)
+    example = str(tmp_path / "rows.npy")
+    assert run("push", graph, "--name", "fraud", "--example", example, "--load", load) == 0
+    assert registry.manifest("fraud").options["prepack"] is (load == "throughput")
 
 
 def test_a_breaking_alias_names_the_option(

@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from shearling.cli.command import add_command, add_wait
+from shearling.cli.option_names import with_option_names
 from shearling.cli.output import entry_document, note, say, say_json, utc
 from shearling.refs import is_alias
 from shearling.text_table import table
@@ -269,4 +270,5 @@ def _history(arguments: argparse.Namespace) -> None:
     say(table(["ENTRY", "VERSION", "BY", "SET (UTC)", "OUTCOME", "REASON"], rows))
     for it in past:
         for function, reason in it.reasons.items():
-            say(f"\nentry {it.entry.number} on {function}: {' '.join(reason.split())}")
+            sentence = with_option_names(" ".join(reason.split()))
+            say(f"\nentry {it.entry.number} on {function}: {sentence}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from shearling.cli.command import add_command
+from shearling.cli.option_names import with_option_names
 from shearling.cli.output import note, say, say_json
 
 if TYPE_CHECKING:
@@ -53,5 +54,5 @@ def _plan(arguments: argparse.Namespace) -> None:
         )
         return
     for each in plans:
-        note(f"{each.pin.model}:{each.pin.version}\n{each}\n")
+        note(with_option_names(f"{each.pin.model}:{each.pin.version}\n{each}\n"))
     say(terraform_models(plans))
