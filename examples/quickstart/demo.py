@@ -238,9 +238,11 @@ def explain(aws: EmbeddedAws, outputs: dict[str, Any], terraform: TerraformStack
     push, *deploy, release, call = own_model_commands(terraform, outputs)
     say(
         f"\nLeft running. In another terminal:\n\n{exports}\n\n{commands}\n\n"
-        "Now a model of your own. Push it from Python, as this script does with `iris`:\n\n"
+        "Now a model of your own. Push it from Python, as this script does with `iris` (for\n"
+        f"DataFrames, first run `{sys.executable} -m pip install pandas`):\n\n"
         f"  {push}\n\n"
-        "Deploy it with two commands:\n\n"
+        "Deploy it with two commands. For further models, name all of yours in the first one, as\n"
+        "in `plan iris other`: a model that the file does not name loses its function.\n\n"
         + "\n".join(f"  {command}" for command in deploy)
         + "\n\nRelease it, and see what it takes:\n\n"
         f"  {release}\n  {call}\n\n"

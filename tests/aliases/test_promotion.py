@@ -193,6 +193,15 @@ def test_a_rollback_between_equal_contracts_says_nothing(
 # Aliases that nobody knows
 
 
+def test_without_a_function_the_next_steps_of_a_new_model_are_told(registry: Registry) -> None:
+    deploy(registry, "acme-churn", model="churn", aliases=["prod"])
+    with pytest.raises(
+        ReleaseError,
+        match=r"no function serves the model 'fraud'.*without an alias.*`shearling plan",
+    ):
+        set_alias("fraud", "prod", 2, registry=registry)
+
+
 def test_an_alias_that_no_function_serves_and_that_was_never_set_is_refused(
     registry: Registry,
 ) -> None:

@@ -349,6 +349,17 @@ def test_an_array_has_no_column_names(registry: Registry) -> None:
     assert "columns" not in registry.manifest(version.pin).options
 
 
+def test_an_array_has_the_column_names_that_the_model_was_fitted_on(registry: Registry) -> None:
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    model = LinearRegression().fit(frame, NUMBERS)
+    with pytest.warns(UserWarning, match="does not have valid feature names"):
+        version = push_model(model, "fraud", example=X, registry=registry)
+    assert registry.manifest(version.pin).options["columns"] == list(frame.columns)
+    reversed_columns = frame.iloc[:3, ::-1]
+    answers = load_model("fraud", registry=registry).predict(reversed_columns)
+    np.testing.assert_allclose(answers["prediction"].ravel(), model.predict(frame[:3]), rtol=1e-4)
+
+
 def test_the_only_column_of_a_pickled_function_is_selected_by_its_name(registry: Registry) -> None:
     frame = pd.DataFrame({"amount": [1.0, 2.0]})
     version = push_model(

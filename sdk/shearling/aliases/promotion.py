@@ -155,6 +155,13 @@ def require_known(registry: Registry, model: str, alias: str, current: AliasEntr
     served = {name for it in deployments if it.model == model for name in it.aliases}
     if alias in served or not deployments:
         return
+    if not served:
+        raise ReleaseError(
+            f"no function serves the model {model!r}, and {model}:{alias} was never set. Push the "
+            f"model without an alias, deploy a function (`shearling plan {model}` prints its "
+            "Terraform settings), then set the alias. To set it before, pass new=True to set_alias "
+            "(`shearling alias set ... --new`)"
+        )
     known = nearest(alias, sorted(served.union(registry.aliases(model))))
     raise ReleaseError(
         f"{model}:{alias} was never set, and no function serves it; known aliases of {model!r}: "

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from shearling.converters.base import ConvertedModel
     from shearling.formats.base import Tensors
+    from shearling.tensors.spec import Signature
 
 
 def is_estimator(model: object) -> bool:
@@ -98,6 +99,7 @@ def convert(
 
     return replace(
         converted,
+        options=converted.options | _fitted_columns(model, example, converted.signature),
         signature=with_classes(converted.signature, model),
         original=Original(
             rows=example_values(example, None if by_name else ARRAY_INPUT),
@@ -105,6 +107,22 @@ def convert(
             margin=_margin_of(model, native),
         ),
     )
+
+
+def _fitted_columns(model: Any, example: Any, signature: Signature) -> dict[str, list[str]]:
+    """Return the option with the column names that a model was fitted on, for an array of rows.
+
+    Without it, a table with names in another order would be read by position.
+    """
+    if is_frame(example) or isinstance(example, dict) or len(signature.inputs) != 1:
+        return {}
+    # LightGBM replaces characters in names, and names the columns of arrays.
+    if type(model).__module__.startswith("lightgbm."):
+        return {}
+    names = getattr(model, "feature_names_in_", ())
+    if not len(names) or not all(isinstance(name, str) for name in names):
+        return {}
+    return {"columns": [str(name) for name in names]}
 
 
 def _margins(model: Any, rows: Any, converted: Tensors) -> dict[str, int]:

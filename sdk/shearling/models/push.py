@@ -131,9 +131,9 @@ def push_model(
     target = Registry.at(registry)
     target.store.folders("models")  # raises before the conversion if the registry is unreachable
     if alias is not None:
+        require_known(target, name, alias, target.alias_entry(name, alias))
         if wait:
             require_served(target, name, alias)
-        require_known(target, name, alias, target.alias_entry(name, alias))
     with tempfile.TemporaryDirectory(prefix="shearling-") as directory:
         converted = _save(model, example, options, Path(directory))
         verified = verify(converted, name, Path(directory), rtol=rtol, atol=atol, metadata=facts)
