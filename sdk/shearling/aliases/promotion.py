@@ -159,8 +159,7 @@ def require_known(registry: Registry, model: str, alias: str, current: AliasEntr
         raise ReleaseError(
             f"no function serves the model {model!r}, and {model}:{alias} was never set. Push the "
             f"model without an alias, deploy a function (`shearling plan {model}` prints its "
-            "Terraform settings), then set the alias. To set it before, pass new=True to set_alias "
-            "(`shearling alias set ... --new`)"
+            "Terraform settings), then set the alias. To set it before, pass new=True to set_alias"
         )
     known = nearest(alias, sorted(served.union(registry.aliases(model))))
     raise ReleaseError(
