@@ -68,6 +68,7 @@ TWO, NAMED = replace(AGE, shape=(-1, 2)), {"columns": ("a", "b")}
         (contract(AGE), contract(replace(AGE, name="years")), "input: 'age' -> 'years' (renamed)"),
         (contract(), contract(CITY, AGE), "inputs: 'age', 'city' -> 'city', 'age'"),
         (contract(AGE), contract(replace(AGE, nullable=False)), "missing values refused"),
+        (contract(AGE), contract(replace(AGE, finite=True)), "infinite values refused"),
         (contract(AGE), contract(TWO), "input 'age': [-1, 1] -> [-1, 2] (refuses arrays of other"),
         (contract(AGE), contract(replace(AGE, shape=(1, 1))), "[-1, 1] -> [1, 1]"),
         (contract(AGE), contract(replace(AGE, shape=(-1,))), "[-1, 1] -> [-1]"),
@@ -138,6 +139,7 @@ def test_what_accepts_less_or_answers_otherwise_breaks_callers(
     [
         (contract(replace(AGE, datatype="INT32")), contract(replace(AGE, datatype="FP64"))),
         (contract(replace(AGE, nullable=False)), contract(AGE)),
+        (contract(replace(AGE, finite=True)), contract(AGE)),
         (contract(replace(AGE, shape=(5, 1))), contract(AGE)),
         (contract(cities("Rome")), contract(cities("Rome", "Oslo"))),
         (contract(cities("Rome")), contract(CITY)),

@@ -17,7 +17,12 @@ from shearling.tensors.spec import Signature, TensorSpec
 
 CITY = TensorSpec(name="city", datatype="BYTES", shape=(-1, 1), categories=(("Bern", "Oslo"),))
 SHARE = TensorSpec(
-    name="share", datatype="FP32", shape=(-1, 2), nullable=False, categories=(None, (0.5, math.nan))
+    name="share",
+    datatype="FP32",
+    shape=(-1, 2),
+    nullable=False,
+    finite=True,
+    categories=(None, (0.5, math.nan)),
 )
 SCORES = TensorSpec(name="scores", datatype="FP32", shape=(-1, 2), classes=(False, True))
 TARGETS = TensorSpec(

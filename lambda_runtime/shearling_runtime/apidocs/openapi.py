@@ -191,6 +191,7 @@ def _metadata_schema() -> Schema:
                         "items": {"type": ["array", "null"], "items": {}},
                     },
                     "nullable": {"type": "boolean"},
+                    "finite": {"type": "boolean"},
                 }
             ),
         },

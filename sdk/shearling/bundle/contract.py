@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from shearling.tensors.spec import Signature
 
 #: Field of a version's record with the revision of the contract that its push recorded. Pushes that
-#: write no such field recorded the first one, without classes, categories and dependent rows.
+#: write no such field recorded the first one, without classes, categories, dependent rows and
+#: the refusal of infinite values.
 REVISION_FIELD, REVISION = "contract", 2
 
 #: Field of a version's record that every push writes.
@@ -27,7 +28,8 @@ class Contract:
         signature: inputs and outputs of the model.
         columns: column names of the only input; empty if it was pushed without names.
         is_complete: whether the contract has all that there is to say. If not, an older push wrote
-            the version: what it does not say of classes, categories and dependent rows is unknown.
+            the version: what it does not say of classes, categories, dependent rows and infinite
+            values is unknown.
     """
 
     signature: Signature

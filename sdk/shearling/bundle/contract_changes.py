@@ -64,7 +64,8 @@ def contract_changes(before: Contract, after: Contract) -> tuple[Change, ...]:
     old, new = before.signature, after.signature
     found = [*_names("input", old.inputs, new.inputs, "requests without it are refused")]
     for one, other in _pairs(old.inputs, new.inputs):
-        found += [*_input(one, other), *_categories(one, other, before, after)]
+        found += [*_input(one, other), *_infinities(one, other, before)]
+        found += _categories(one, other, before, after)
     if len(old.inputs) == 1 and old.inputs[0].name in new.by_name:
         found += _columns(before.columns, after.columns)
     becomes_objects = "predictions become objects, with a value for each output"
@@ -171,6 +172,25 @@ def _input(old: TensorSpec, new: TensorSpec) -> Iterator[Change]:
             after=texts[new.nullable],
             effect="breaking" if old.nullable else "compatible",
         )
+
+
+def _infinities(old: TensorSpec, new: TensorSpec, before: Contract) -> Iterator[Change]:
+    """Compare whether an input of floats accepts infinite values."""
+    if old.finite == new.finite or {old.datatype[:2], new.datatype[:2]} != {"FP"}:
+        return
+    texts = {False: "infinite values accepted", True: "infinite values refused"}
+    effect: Effect = "compatible"
+    reason = ""
+    if new.finite:
+        effect = "breaking" if before.is_complete else "unknown"
+        reason = "" if before.is_complete else "the first push did not ask its model about them"
+    yield Change(
+        place=f"input {_list([old.name])}",
+        before=texts[old.finite],
+        after=texts[new.finite],
+        effect=effect,
+        reason=reason,
+    )
 
 
 def _lost_value(old: str, new: str) -> str:

@@ -63,6 +63,8 @@ def _spec_document(spec: TensorSpec) -> dict[str, object]:
     }
     if not spec.nullable:
         document["nullable"] = False
+    if spec.finite:
+        document["finite"] = True
     if spec.classes:
         document["classes"] = _written(spec.classes)
     if spec.categories:
@@ -98,6 +100,7 @@ def _read_input(place: Field) -> TensorSpec:
         datatype=datatype,
         shape=shape,
         nullable=place.get("nullable", True).expect(bool, "true or false"),
+        finite=place.get("finite", False).expect(bool, "true or false"),
         categories=_read_categories(place.get("categories", None), datatype, shape),
     )
 

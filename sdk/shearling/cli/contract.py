@@ -16,13 +16,15 @@ _MOST_LISTED = 10
 
 
 def contract_facts(signature: Signature) -> list[tuple[str, object]]:
-    """Return classes, known categories and dependent rows as pairs of name and text."""
+    """Return what callers must know of values and rows, as pairs of name and text."""
     facts: list[tuple[str, object]] = []
     for name, classes in signature.classes.items():
         facts += [("classes", f"{name}: {_listed(target)}") for target in targets_of(classes)]
     for spec in signature.categorical:
         known = [values for values in spec.categories or () if values]
         facts += [("categories", f"{spec.name}: {_listed(values)}") for values in known]
+    if finite := [spec.name for spec in signature.inputs if spec.finite]:
+        facts.append(("infinite values", f"refused in {', '.join(finite)}"))
     if not signature.independent_rows:
         facts.append(("rows", "depend on the other rows of a request"))
     return facts

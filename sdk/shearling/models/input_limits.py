@@ -1,4 +1,4 @@
-"""Find the values that a model's signature must refuse: missing values and unknown categories."""
+"""Find the values that a signature must refuse: missing, infinite, and unknown ones."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from shearling.models.probe_rows import (
     columns,
     count_of,
     foreign,
+    infinite,
     known,
     missing,
     taken,
@@ -48,8 +49,9 @@ def limit_inputs(both: BothModels, limit: int) -> tuple[Signature, list[str]]:
     _check_known(both)
     both, warnings = _limit_categories(both)
     _check_text(both)
-    signature, more = _limit_missing(both, limit)
-    return signature, warnings + more
+    signature, of_missing = _limit_missing(both, limit)
+    signature, of_infinite = _limit_infinite(replace(both, signature=signature), limit)
+    return signature, warnings + of_missing + of_infinite
 
 
 def _check_known(both: BothModels) -> None:
@@ -207,4 +209,41 @@ def _missing_in_columns(both: BothModels, spec: TensorSpec, limit: int) -> str:
     return (
         f"the original refuses missing values in columns {places!r:.{_SHOWN}} of {spec.name!r}, "
         "and the published model answers them: fill them before the model"
+    )
+
+
+def _limit_infinite(both: BothModels, limit: int) -> tuple[Signature, list[str]]:
+    """Set `finite` for inputs of floats whose infinite values are not answered as they were."""
+    rows, signature = both.original.rows, both.signature
+    floats = {spec.name: columns(rows, [spec], "f") for spec in signature.inputs}
+    probes = [Probe(name, infinite(rows, own, limit)) for name, own in floats.items() if own]
+    outcomes = {outcome.probe.kind: outcome for outcome in both.ask(probes)}
+    specs, warnings = [], []
+    for spec in signature.inputs:
+        outcome = outcomes.get(spec.name)
+        is_finite, text = (False, "") if outcome is None else _infinite_limit(both, spec, outcome)
+        specs.append(replace(spec, finite=is_finite))
+        warnings += [text] if text else []
+    return replace(signature, inputs=tuple(specs)), warnings
+
+
+def _infinite_limit(both: BothModels, spec: TensorSpec, outcome: Outcome) -> tuple[bool, str]:
+    """Return whether an input refuses infinite values, and a warning; empty if there is none."""
+    has_infinite = bool(np.isinf(both.original.rows[spec.name].astype(float)).any())
+    if isinstance(outcome.expected, Exception) and not has_infinite:
+        return True, ""
+    if not outcome.problem or both.are_rounded(outcome):
+        return False, ""
+    problem = (
+        f"if a value of {spec.name!r} is infinite, the converted model does not answer as the "
+        f"original does: {outcome.problem}, for the row {outcome.row}"
+    )
+    if has_infinite:
+        raise FormatError(
+            f"{problem}. Nothing was published. Fill infinite values before the model, in the "
+            "example too"
+        )
+    return True, (
+        f"{problem}. So the published model refuses infinite values in {spec.name!r}: replace them "
+        "before the model"
     )

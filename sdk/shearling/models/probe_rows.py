@@ -177,7 +177,13 @@ def recombined(rows: Tensors, limit: int) -> dict[str, NDArray[Any]]:
 
 def missing(rows: Tensors, own: Sequence[Column], limit: int) -> dict[str, NDArray[Any]]:
     """Return rows in which one value is missing, for each of some columns."""
-    return _changed(rows, own, limit, lambda values: np.full(values.shape, np.float32("nan")))
+    return _changed(rows, own, limit, _constant(np.float32("nan")))
+
+
+def infinite(rows: Tensors, own: Sequence[Column], limit: int) -> dict[str, NDArray[Any]]:
+    """Return rows in which one value is infinite, of either sign, for each of some columns."""
+    values = (np.float32("inf"), np.float32("-inf"))
+    return joined([_changed(rows, own, limit, _constant(value)) for value in values])
 
 
 def unlike(rows: Tensors, specs: Sequence[TensorSpec], limit: int) -> Iterator[Probe]:
@@ -274,7 +280,7 @@ def _changed(
     return joined([column.replaced(few, change(column.numbers(few))) for column in own])
 
 
-def _constant(value: int, dtype: np.dtype[Any]) -> Callable[[NDArray[Any]], NDArray[Any]]:
+def _constant(value: Any, dtype: Any = None) -> Callable[[NDArray[Any]], NDArray[Any]]:
     return lambda values: np.full(values.shape, value, dtype)
 
 

@@ -11,7 +11,7 @@ from shearling.errors import InvalidRequestError
 from shearling.protocol.constants import LENGTH_HEADER, header_number
 from shearling.protocol.requests import InferRequest, tensor_document
 from shearling.tensors.categories import check_categories
-from shearling.tensors.conversion import check_missing, shown
+from shearling.tensors.conversion import check_limits, shown
 from shearling.tensors.dtypes import datatype_of
 from shearling.tensors.encoding import from_bytes, to_bytes
 
@@ -87,7 +87,7 @@ def raw_request(
         array = from_bytes(data, spec.datatype, shape).copy()
     except InvalidRequestError as error:
         raise InvalidRequestError(f"body: read as {spec}: {error}") from error
-    check_missing(array, spec, "body")
+    check_limits(array, spec, "body")
     check_categories({spec.name: array}, signature.categorical, columns, place="body")
     outputs = tuple(output.name for output in signature.outputs)
     return InferRequest(

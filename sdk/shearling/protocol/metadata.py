@@ -60,6 +60,8 @@ def _tensor_metadata(spec: TensorSpec) -> dict[str, Any]:
     parameters: dict[str, Any] = {}
     if not spec.nullable:
         parameters["nullable"] = False
+    if spec.finite:
+        parameters["finite"] = True
     if spec.classes:
         parameters["classes"] = spec.classes
     if spec.categories:
@@ -87,6 +89,7 @@ def _read_spec(tensor: Mapping[str, Any]) -> TensorSpec:
         datatype=str(tensor["datatype"]),
         shape=shape,
         nullable=parameters.get("nullable") is not False,
+        finite=parameters.get("finite") is True,
         classes=_read_classes(parameters.get("classes")),
         categories=_read_categories(parameters.get("categories"), shape),
     )

@@ -19,7 +19,7 @@ from shearling.protocol.parameters import (
 )
 from shearling.tensors.categories import check_categories
 from shearling.tensors.conversion import (
-    check_missing,
+    check_limits,
     check_shape,
     convert,
     is_unicode,
@@ -218,7 +218,7 @@ def _read_tensor(
         array = _read_data(tensor, spec, shape, place)
     else:
         taken = left.take(size, f"{place}.parameters.binary_data_size")
-        array = check_missing(_read_binary(tensor, taken, place), spec, place)
+        array = check_limits(_read_binary(tensor, taken, place), spec, place)
     return decoded(array, parameters, spec, place)
 
 
@@ -235,7 +235,7 @@ def _read_other_datatype(
         raise InvalidRequestError(
             f"{place}.datatype: {shown(datatype)}, but input {spec.name!r} is {spec.datatype}"
         )
-    sent = replace(spec, datatype=datatype, nullable=True, categories=None)
+    sent = replace(spec, datatype=datatype, nullable=True, finite=False, categories=None)
     return converted_exactly(_read_tensor(tensor, sent, place, left), spec, f"{place}.data")
 
 

@@ -182,7 +182,7 @@ def convert(array: NDArray[Any], spec: TensorSpec, place: str) -> NDArray[Any]:
     """
     dtype = DTYPES[spec.datatype]
     if array.dtype == dtype and dtype.kind != "O":
-        return check_missing(array, spec, place)
+        return check_limits(array, spec, place)
     if array.size == 0:
         return array.astype(dtype)
     match dtype.kind:
@@ -191,26 +191,41 @@ def convert(array: NDArray[Any], spec: TensorSpec, place: str) -> NDArray[Any]:
         case "b" if _are_booleans(array):
             return array.astype(dtype)
         case "f":
-            return check_missing(to_float(array, dtype, place), spec, place)
+            return check_limits(to_float(array, dtype, place), spec, place)
         case "i" | "u" if _are_integers(array) and _in_range(array, dtype):
             return array.astype(dtype)
     raise InvalidRequestError(f"{place}: {_value_problem(array, spec)}")
 
 
-def check_missing(array: NDArray[Any], spec: TensorSpec, place: str) -> NDArray[Any]:
-    """Return the values if none is missing or the input accepts missing values.
+def check_limits(array: NDArray[Any], spec: TensorSpec, place: str) -> NDArray[Any]:
+    """Return the values if the input accepts those of them that are missing or infinite.
 
     Raises:
-        InvalidRequestError: a value is missing; the message has its position.
+        InvalidRequestError: a value is refused; the message has its position.
     """
-    if spec.nullable or array.dtype.kind != "f" or not (missing := np.isnan(array)).any():
+    if (spec.nullable and not spec.finite) or array.dtype.kind != "f":
         return array
-    index = [int(i) for i in np.unravel_index(missing.argmax(), missing.shape)]
-    where = f" at {index}" if array.size > 1 else ""
-    raise InvalidRequestError(
-        f"{place}: the value{where} is missing, but the model accepts no missing values in input "
-        f"{spec.name!r}: fill it first, or push the model with an imputer in its pipeline"
-    )
+    if np.isfinite(array).all():
+        return array
+    missing, infinite = np.isnan(array), np.isinf(array)
+    if not spec.nullable and missing.any():
+        raise InvalidRequestError(
+            f"{place}: the value{_position(missing)} is missing, but the model accepts no missing "
+            f"values in input {spec.name!r}: fill it first, or push the model with an imputer in "
+            "its pipeline"
+        )
+    if spec.finite and infinite.any():
+        raise InvalidRequestError(
+            f"{place}: the value{_position(infinite)} is {array.ravel()[infinite.argmax()]}, but "
+            f"the model accepts no infinite values in input {spec.name!r}: replace it by a number"
+        )
+    return array
+
+
+def _position(refused: NDArray[np.bool_]) -> str:
+    """Return text with the index of the first refused value; empty if it is the only value."""
+    index = [int(i) for i in np.unravel_index(refused.argmax(), refused.shape)]
+    return f" at {index}" if refused.size > 1 else ""
 
 
 def to_float(array: NDArray[Any], dtype: np.dtype[Any], place: str) -> NDArray[Any]:

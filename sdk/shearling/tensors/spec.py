@@ -40,6 +40,7 @@ class TensorSpec:
         datatype: datatype of the Open Inference Protocol, as in `FP32`.
         shape: size of each dimension; -1 accepts any size.
         nullable: whether an input of floats accepts missing values: NaN, or null in JSON.
+        finite: whether an input of floats refuses infinite values.
         classes: for an output of probabilities or scores, the class of each column of the last
             axis; None if the columns have no names.
         categories: for an input, the known values of each column of the last axis, where all others
@@ -51,6 +52,7 @@ class TensorSpec:
     datatype: str
     shape: tuple[int, ...]
     nullable: bool = True
+    finite: bool = False
     classes: Classes | None = None
     categories: Categories | None = None
     known: tuple[frozenset[Scalar] | None, ...] = field(init=False, repr=False, compare=False)
