@@ -206,3 +206,8 @@ def test_a_long_list_of_categories_is_cut() -> None:
     text = told(contract(cities(*map(str, range(100)))), contract(cities("x" * 1000)))
     assert "and 94 more" in text
     assert len(text) < 400
+
+
+def test_a_version_of_an_older_push_did_not_promise_to_answer_infinite_values() -> None:
+    older = replace(contract(AGE), is_complete=False)
+    assert effects(older, contract(replace(AGE, finite=True))) == ["unknown"]

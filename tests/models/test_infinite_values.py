@@ -13,6 +13,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from shearling.bundle.json_reader import Field
 from shearling.bundle.signatures import read_signature, signature_document
+from shearling.cli.contract import contract_facts
 from shearling.errors import BundleError, InvalidRequestError
 from shearling.models.load import load_model
 from shearling.models.push import push_model
@@ -95,6 +96,10 @@ def test_an_infinite_value_in_any_encoding_that_has_it_is_refused(
 ) -> None:
     with pytest.raises(InvalidRequestError, match=r"at \[0, 1\] is -inf, but the model accepts no"):
         ask()
+
+
+def test_the_command_shows_which_inputs_refuse_infinite_values() -> None:
+    assert contract_facts(SIGNATURE) == [("finite", "X: infinite values are refused")]
 
 
 def test_missing_values_are_another_matter() -> None:

@@ -24,7 +24,7 @@ def contract_facts(signature: Signature) -> list[tuple[str, object]]:
         known = [values for values in spec.categories or () if values]
         facts += [("categories", f"{spec.name}: {_listed(values)}") for values in known]
     if finite := [spec.name for spec in signature.inputs if spec.finite]:
-        facts.append(("infinite values", f"refused in {', '.join(finite)}"))
+        facts.append(("finite", f"{', '.join(finite)}: infinite values are refused"))
     if not signature.independent_rows:
         facts.append(("rows", "depend on the other rows of a request"))
     return facts
