@@ -141,10 +141,38 @@ def test_unnamed_columns_of_a_frame_have_no_names(tmp_path: Path) -> None:
     assert table(server, "1,0\n5,6\n")["body"].splitlines()[1:] == ["2.0,0.0", "10.0,12.0"]
 
 
-def test_names_that_are_numbers_are_read_as_values() -> None:
-    spec = TensorSpec(name="X", datatype="FP32", shape=(-1, 2))
-    request = parse_csv("1,0\n", Signature(inputs=(spec,), outputs=(spec,)), ("0", "1"))
-    assert request.inputs["X"].tolist() == [[1.0, 0.0]]
+YEARS = ("2020", "2021", "2022")
+BY_YEAR = TensorSpec(name="X", datatype="FP32", shape=(-1, 3))
+
+
+def by_year(text: str, *, has_names: bool | None = None) -> list[list[float]]:
+    signature = Signature(inputs=(BY_YEAR,), outputs=(BY_YEAR,))
+    rows: list[list[float]] = (
+        parse_csv(text, signature, YEARS, has_names=has_names).inputs["X"].tolist()
+    )
+    return rows
+
+
+@pytest.mark.parametrize("names", [YEARS, YEARS[::-1], ("2021", " 2020", "2022")])
+@pytest.mark.parametrize("rows", ["", "1,2,3\n"])
+def test_names_that_are_numbers_are_refused_unless_it_is_said_that_they_are_names(
+    names: tuple[str, ...], rows: str
+) -> None:
+    with pytest.raises(InvalidRequestError, match=r"may be names or values.*header=present"):
+        by_year(",".join(names) + "\n" + rows)
+
+
+def test_names_that_are_numbers_are_read_in_any_order_where_they_are_said_to_be_names() -> None:
+    assert by_year("2022,2020,2021\n1,2,3\n", has_names=True) == [[2, 3, 1]]
+    assert by_year("2022,2020,2021\n", has_names=False) == [[2022, 2020, 2021]]
+
+
+def test_names_that_are_numbers_are_names_after_the_index_of_a_frame() -> None:
+    assert by_year(",2022,2020,2021\n0,1,2,3\n") == [[2, 3, 1]]
+
+
+def test_numbers_other_than_the_names_are_values() -> None:
+    assert by_year("2020,2021,2020\n") == [[2020, 2021, 2020]]
 
 
 def test_an_empty_line_of_one_column_is_a_row_except_at_the_end() -> None:
@@ -187,6 +215,20 @@ def test_a_first_line_of_0_1_2_is_refused_unless_the_content_type_has_header(
     assert "may be names or values" in content(table(server, text))[0]["error"]
     answer = table(server, text, Content_Type=f"text/csv; {kind}")
     assert answer["body"].splitlines()[1:] == rows
+
+
+def test_the_parameter_header_may_be_quoted(frame: ModelServer) -> None:
+    answer = table(frame, "5,6\n", Content_Type='text/csv; charset=utf-8; Header="absent"')
+    assert answer["body"].splitlines()[1:] == ["10.0,12.0"]
+
+
+@pytest.mark.parametrize("value", ["maybe", "", "presents"])
+def test_an_unknown_value_of_the_parameter_header_is_refused(
+    frame: ModelServer, value: str
+) -> None:
+    answer = table(frame, "1,2\n", Content_Type=f"text/csv; header={value}")
+    assert answer["statusCode"] == 400
+    assert f"content-type: header={value} is unknown" in content(answer)[0]["error"]
 
 
 def test_a_table_with_the_header_for_binary_data_is_refused(frame: ModelServer) -> None:
@@ -340,10 +382,23 @@ def test_the_csv_of_a_frame_without_names_is_accepted() -> None:
     np.testing.assert_array_equal(request.inputs["X"], rows)
 
 
-def test_an_index_with_a_name_is_a_column_that_the_model_does_not_know() -> None:
-    signature = Signature(inputs=(MATRIX,), outputs=(MATRIX,))
-    with pytest.raises(InvalidRequestError, match="column 'id' is unknown"):
-        parse_csv(PUSHED.to_csv(index_label="id"), signature, list(PUSHED.columns))
+@pytest.mark.parametrize(
+    ("header", "names", "problem"),
+    [
+        ("id,a,b", ("a", "b"), "column 'id' is unknown"),
+        ("id,2021,2020", ("2020", "2021"), "column 'id' is unknown"),
+        (",,b", ("", "b"), "duplicate column ''"),
+        (",,a,b", ("a", "b"), "column '' is unknown"),
+        ("a,a,b", ("a", "b"), "duplicate column 'a'"),
+    ],
+)
+def test_an_index_that_the_model_does_not_know_is_refused_with_what_to_do(
+    header: str, names: tuple[str, ...], problem: str
+) -> None:
+    spec = TensorSpec(name="X", datatype="FP32", shape=(-1, 2))
+    row = ",".join("1" for _ in header.split(","))
+    with pytest.raises(InvalidRequestError, match=rf"{problem}.*to_csv\(index=False\)"):
+        parse_csv(f"{header}\n{row}\n", Signature(inputs=(spec,), outputs=(spec,)), names)
 
 
 def test_a_column_without_a_name_that_the_model_was_pushed_with_is_no_index() -> None:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-#: Parameters of the type `text/csv`: whether the first line is a header.
-_HEADER = {"header=present": True, "header=absent": False}
+#: Values of the parameter `header` of the type `text/csv`: whether the first line is a header.
+_HEADER = {"present": True, "absent": False}
 
 #: Maximum characters of a header that are parsed; browsers send about two hundred.
 _HEADER_LIMIT = 1024
@@ -121,11 +121,30 @@ def inference_input(request: Request) -> InferenceInput:
 
 @lru_cache(maxsize=64)
 def _forms(content_type: str, accepts: str) -> tuple[bool, bool | None, bool]:
-    """Return whether the body is CSV, whether it has a header, and whether to return CSV."""
+    """Return whether the body is CSV, whether it has a header, and whether to return CSV.
+
+    Raises:
+        InvalidRequestError: the parameter `header` has an unknown value.
+    """
     kind, _, parameters = content_type.lower().partition(";")
     is_csv = kind.strip() == CSV
-    has_names = next((value for name, value in _HEADER.items() if name in parameters), None)
+    has_names = _has_names(parameters) if is_csv else None
     return is_csv, has_names, _wants_csv(accepts.lower(), is_csv=is_csv)
+
+
+def _has_names(parameters: str) -> bool | None:
+    """Return what the parameter `header` of the type `text/csv` says; None if it is missing."""
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.partition("=")
+        if name.strip() == "header":
+            value = value.strip().strip('"')
+            if value not in _HEADER:
+                raise InvalidRequestError(
+                    f"content-type: header={value:.40} is unknown: set header=present if the first "
+                    "line of the table has names, or header=absent"
+                )
+            return _HEADER[value]
+    return None
 
 
 def _wants_csv(accepts: str, *, is_csv: bool) -> bool:

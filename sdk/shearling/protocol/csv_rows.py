@@ -225,12 +225,14 @@ def _has_names(first: Sequence[str], names: Sequence[str], datatype: str, place:
     """Return whether the first line of a table has column names.
 
     One known name in any case is enough, so that an error can then name the unknown columns. Names
-    that are numbers do not count, since they could be values.
+    that are numbers do not count, since they could be values, except after an index.
 
     Raises:
-        InvalidRequestError: the line is 0, 1, 2 ..., which pandas writes for columns without names.
+        InvalidRequestError: the line is names that are numbers, those of the model, or 0, 1, 2 ...,
+            which pandas writes for columns without names.
     """
-    if len(first) > 1 and all(cell == str(i) for i, cell in enumerate(first)):
+    is_count = len(first) > 1 and all(cell == str(i) for i, cell in enumerate(first))
+    if is_count or _are_numbers_as_names(first, names):
         raise InvalidRequestError(
             f"{place}: the first line, {', '.join(first[:3])} ..., may be names or values: set the "
             "content type `text/csv; header=present` or `text/csv; header=absent` (in the command: "
@@ -241,7 +243,20 @@ def _has_names(first: Sequence[str], names: Sequence[str], datatype: str, place:
     if not names:
         return datatype != "BYTES" and are_names(first)
     known = {name.strip().lower() for name in names if not _is_number(name)}
-    return any(cell.strip().lower() in known for cell in first)
+    return _has_index(first, names) or any(cell.strip().lower() in known for cell in first)
+
+
+def _are_numbers_as_names(first: Sequence[str], names: Sequence[str]) -> bool:
+    """Return whether a line is the model's names in any order, and could be a row of numbers."""
+    if len(first) != len(names) or not all(not cell or _is_number(cell) for cell in first):
+        return False
+    return sorted(cell.strip() for cell in first) == sorted(name.strip() for name in names)
+
+
+def _has_index(first: Sequence[str], names: Sequence[str]) -> bool:
+    """Return whether a line is the model's names, in any order, after the columns of an index."""
+    extra = len(first) - len(names)
+    return bool(names) and extra > 0 and sorted(first[extra:]) == sorted(names)
 
 
 def _order(
@@ -262,15 +277,18 @@ def _order(
             hint = "; separate cells by ',' instead of ';'" if ";" in "".join(first) else ""
             raise InvalidRequestError(f"{place}: {count} without names: {takes}{hint}")
         return range(len(first))
+    hint = ""
+    if _has_index(first, names):
+        hint = "; if it is the index of a DataFrame, write the table with to_csv(index=False)"
     known = set(names)
     places: dict[str, int] = {}
     for i, name in enumerate(first):
         if i == 0 and is_indexed:
             continue
         if name not in known:
-            raise InvalidRequestError(f"{place}: column {shown(name)} is unknown: {takes}")
+            raise InvalidRequestError(f"{place}: column {shown(name)} is unknown: {takes}{hint}")
         if name in places:
-            raise InvalidRequestError(f"{place}: duplicate column {shown(name)}")
+            raise InvalidRequestError(f"{place}: duplicate column {shown(name)}{hint}")
         places[name] = i
     if missing := [name for name in names if name not in places]:
         raise InvalidRequestError(f"{place}: column {missing[0]!r} is missing: {takes}")
