@@ -410,7 +410,13 @@ def test_an_error_message_of_s3_is_passed_on_in_one_line(faulty: tuple[FaultyS3,
         "file://",
         "file:",
         "memory:name",
+        "\ud800",
+        "./x\ud800/y",
+        "file:///x\ud800",
+        "s3://bucket/\ud800",
+        "memory://\ud800",
     ],
+    ids=ascii,
 )
 def test_an_invalid_uri_lists_the_valid_forms(uri: str) -> None:
     with pytest.raises(StoreError, match="expected s3://bucket/prefix, a directory, or memory://"):

@@ -6,6 +6,7 @@ accident.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +69,7 @@ def parse_uri(uri: str) -> S3Place | MemoryPlace | DirectoryPlace:
             f"registry {uri!r:.80}: has a line break or another control character: remove it"
         )
     scheme, rest = _split(uri)
+    _check_encoding(uri, scheme)
     if scheme == "s3" and rest.startswith("//"):
         return _s3_place(uri, rest[2:])
     if scheme == "memory" and rest.startswith("//"):
@@ -92,6 +94,22 @@ def _split(uri: str) -> tuple[str, str]:
     """Return the scheme in lower case, empty for a path, and what follows it."""
     match = _SCHEME.fullmatch(uri)
     return (match[1].lower(), match[2]) if match else ("", uri)
+
+
+def _check_encoding(uri: str, scheme: str) -> None:
+    """Refuse a URI that is not Unicode; only the path of a directory may have any bytes.
+
+    Raises:
+        StoreError: a character cannot be encoded.
+    """
+    try:
+        uri.encode() if scheme else os.fsencode(uri)
+    except UnicodeEncodeError as error:
+        character = uri[error.start]
+        raise StoreError(
+            f"registry {uri!a:.80}: {character!a} is half of a surrogate pair, which UTF-8 cannot "
+            f"encode: {_EXPECTED}"
+        ) from error
 
 
 def _s3_place(uri: str, rest: str) -> S3Place:
