@@ -9,7 +9,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -35,6 +35,9 @@ from shearling.refs import Pin
 from shearling.registry.registry import Registry
 from shearling.tensors.comparison import compare
 from shearling.tensors.spec import DATATYPES, Signature, TensorSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 GOLDEN = Path(__file__).parent / "golden"
 GOLDEN_BUNDLES = {"schema-1": 1, "schema-1-whole": 1, "schema-2": 2}
@@ -168,6 +171,19 @@ def test_arrays_series_and_scalars_of_other_libraries_are_metadata(
     assert json.loads(canonical_json(found)) == found
 
 
+def nested(depth: int, kind: Callable[[list[object]], object] = list) -> Any:
+    value: object = 1
+    for _ in range(depth):
+        value = kind([value])
+    return value
+
+
+def test_metadata_that_are_nested_too_deeply_are_refused_by_name() -> None:
+    for value in (nested(3_000), nested(3_000, tuple), nested(3_000, lambda v: {"a": v[0]})):
+        with pytest.raises(BundleError, match=r"nested more than 200 deep in 'metadata\.x"):
+            plain_metadata({"x": value})
+
+
 def test_metadata_that_contain_themselves_are_refused() -> None:
     inner: dict[str, Any] = {}
     inner["a"] = [inner]
@@ -192,6 +208,8 @@ def test_metadata_that_contain_themselves_are_refused() -> None:
         ({"list": [1, {2, 3}]}, "metadata.list[1]"),
         ({"deep": {1: 2}}, "metadata.deep"),
         ({7: "seven"}, "metadata"),
+        ({nested(3_000, tuple): 1}, "metadata"),
+        ({"x": {10**5_000: 1}}, "metadata.x"),
     ],
 )
 def test_metadata_without_json_names_its_field(metadata: dict[Any, object], field: str) -> None:

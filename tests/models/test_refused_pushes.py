@@ -81,6 +81,12 @@ def test_a_model_without_inputs_is_refused(registry: Registry) -> None:
     assert not list(registry.store.keys("models"))
 
 
+#: Lists in lists, deeper than Python's own `repr` goes.
+NESTED: list[Any] = []
+for _ in range(3_000):
+    NESTED = [NESTED]
+
+
 @pytest.mark.parametrize(
     ("model", "name", "arguments", "error", "message"),
     [
@@ -144,6 +150,7 @@ def test_a_model_without_inputs_is_refused(registry: Registry) -> None:
         (scaling_graph(), 5, {}, InvalidRefError, "name 5 is not a string"),
         (scaling_graph(), "fraud", {"alias": 5}, InvalidRefError, "alias 5 is not a string"),
         (scaling_graph(), "fraud", {"metadata": [1]}, BundleError, "[1] is not a dict"),
+        (scaling_graph(), "fraud", {"metadata": NESTED}, BundleError, "[...]]]] is not a dict"),
         (
             scaling_graph(),
             "fraud",

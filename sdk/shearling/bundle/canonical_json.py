@@ -108,5 +108,7 @@ def _scalar(value: Any, path: str) -> Any:
 
 def _key(key: object, path: str) -> str:
     if not isinstance(key, str):
-        raise BundleError(f"key {key!r:.80} is not a string: pass str(key)", field=path)
+        from shearling.tensors.conversion import shown  # imports numpy
+
+        raise BundleError(f"key {shown(key)} is not a string: pass str(key)", field=path)
     return str(key)

@@ -36,6 +36,7 @@ from shearling.python_versions import OLDEST_ON_AWS
 from shearling.refs import check_alias, check_model
 from shearling.registry.registry import Registry
 from shearling.tensors.comparison import ATOL, RTOL
+from shearling.tensors.conversion import shown
 from shearling.tensors.inputs import check_rows
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ def _metadata(metadata: object) -> tuple[dict[str, Any], dict[str, Any]]:
         return {}, {}
     if not isinstance(metadata, Mapping):
         raise BundleError(
-            f"{metadata!r:.80} is not a dict such as {{'auc': 0.93}}", field="metadata"
+            f"{shown(metadata)} is not a dict such as {{'auc': 0.93}}", field="metadata"
         )
     plain = plain_metadata(metadata)
     check_value({"metadata": plain})
