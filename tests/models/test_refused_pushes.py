@@ -10,6 +10,7 @@ import pytest
 import skl2onnx
 from onnx import TensorProto, helper, numpy_helper
 from sklearn.ensemble import (
+    BaggingClassifier,
     HistGradientBoostingClassifier,
 )
 from sklearn.linear_model import LogisticRegression
@@ -18,6 +19,7 @@ from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 from sklearn.semi_supervised import LabelSpreading
+from sklearn.svm import SVC
 
 from shearling.errors import (
     BundleError,
@@ -42,6 +44,7 @@ from tests.support.datasets import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from shearling.registry.registry import Registry
@@ -317,6 +320,28 @@ def test_what_cannot_be_pushed_is_refused_clearly_and_nothing_is_published(
         push_model(model, name, **{"example": ROWS, "registry": registry, **arguments})
     assert message in str(caught.value)
     assert not list(registry.store.keys("models"))
+
+
+@pytest.mark.parametrize("settings", [{}, {"n_estimators": 3}, {"max_features": 2}], ids=str)
+def test_a_conversion_without_an_answer_for_each_row_is_refused(
+    registry: Registry, settings: dict[str, Any]
+) -> None:
+    classes = BINARY + (X[:, 1] > 0)
+    model = BaggingClassifier(SVC(), random_state=0, **settings).fit(X, classes)
+    with pytest.raises(FormatError, match=r"has shape \[.*The converter does not know the model"):
+        push_model(model, "votes", example=X, registry=registry)
+    assert not list(registry.store.keys("models"))
+
+
+@pytest.mark.parametrize("columns", [np.asarray, np.ndarray.tolist])
+def test_columns_of_different_lengths_are_refused_by_name(
+    registry: Registry, columns: Callable[[Any], Any]
+) -> None:
+    example = {name: columns(X[:, place]) for place, name in enumerate("abcd")}
+    example["b"] = columns(X[:5, 1])
+    with pytest.raises(InvalidRequestError) as caught:
+        push_model(classifier(LogisticRegression()), "fraud", example=example, registry=registry)
+    assert f"numbers of rows ('a' has {len(X)}, 'b' has 5, 'c' has" in str(caught.value)
 
 
 def test_an_object_that_cannot_be_pickled_is_refused(registry: Registry) -> None:

@@ -82,6 +82,13 @@ def _check_dict(example: dict[str, Any], fitted: int) -> None:
                 f"example: {name!r} has shape {list(shape)}, but each entry of a dict must be one "
                 f"column: pass an array of shape [rows, {fitted}] or a DataFrame instead"
             )
+    rows = {name: len(array) for name, array in example.items()}
+    if len(set(rows.values())) > 1:
+        counts = ", ".join(f"{name!r:.80} has {count}" for name, count in rows.items())
+        raise InvalidRequestError(
+            f"example: the columns have different numbers of rows ({counts:.400}): pass columns of "
+            "the same length"
+        )
 
 
 def _check_names(fitted: list[str], example: Any) -> None:

@@ -161,8 +161,9 @@ def _advice(both: BothModels, outcome: Outcome) -> str:
     """Return what explains a difference, as far as it was found out, and what to do."""
     if both.original.advice is not None:
         return f"{both.original.advice(outcome.given)}. "
-    if isinstance(outcome.expected, Exception) or isinstance(outcome.given, Exception):
-        return ""
+    if not outcome.has_same_shapes:
+        has_failed = isinstance(outcome.expected, Exception) or isinstance(outcome.given, Exception)
+        return "" if has_failed else "The converter does not know the model, or a setting of it. "
     raising = ", or raise rtol= or atol=. " if _is_close(both, outcome) else ". "
     if both.are_rounded(outcome):
         return f"{_ROUNDING}{raising}"

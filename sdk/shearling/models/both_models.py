@@ -64,6 +64,13 @@ class Outcome:
         return float(self.differing.mean())
 
     @property
+    def has_same_shapes(self) -> bool:
+        """Whether both models answered, and with outputs of the same shapes."""
+        if isinstance(self.expected, Exception) or isinstance(self.given, Exception):
+            return False
+        return _have_same_shapes(self.expected, self.given)
+
+    @property
     def row(self) -> str:
         """Text that shows the first differing row."""
         place = int(self.differing.argmax())
@@ -144,6 +151,8 @@ class BothModels:
         """
         if isinstance(outcome.given, Exception) or isinstance(outcome.expected, Exception):
             return False
+        if not outcome.has_same_shapes:
+            return False
         places = np.flatnonzero(outcome.differing)[:_EXPLAINED_ROWS]
         rows = taken(outcome.probe.rows, places)
         moved = joined([rows, *(_moved(rows, seed) for seed in range(_MOVES))])
@@ -168,7 +177,7 @@ class BothModels:
         names = [name for name in self.signature.output_names if name in expected]
         wanted = {name: np.asarray(expected[name]) for name in names}
         own = {name: np.asarray(given[name]) for name in names}
-        if any(wanted[name].shape != own[name].shape for name in names):
+        if not _have_same_shapes(wanted, own):
             problem = compare(wanted, own, rtol=self.rtol, atol=self.atol).problem
             return np.ones(count, bool), problem
         far = {
@@ -219,6 +228,15 @@ def _is_by_row(answers: Answers, count: int) -> TypeGuard[Tensors]:
     if isinstance(answers, Exception):
         return False
     return all(np.shape(array)[:1] == (count,) for array in answers.values())
+
+
+def _have_same_shapes(expected: Tensors, given: Tensors) -> bool:
+    """Return whether the outputs that both models answer have the same shapes."""
+    return all(
+        np.shape(given[name]) == np.shape(array)
+        for name, array in expected.items()
+        if name in given
+    )
 
 
 def _by_row(mask: Mask, count: int) -> Mask:
