@@ -64,11 +64,14 @@ class PythonPredictor:
         return self.answers_to(value)
 
     def answers_to(self, value: Any) -> dict[str, NDArray[Any]]:
-        """Return all outputs for an argument in the form that the model takes."""
+        """Return all outputs for an argument in the form that the model takes.
+
+        Each method gets a copy, since it may change its argument in place.
+        """
         predict = getattr(self._model, "predict", self._model)
-        result = predict(value)
+        result = predict(_copy(value))
         if hasattr(self._model, "predict_proba"):
-            result = {"label": result, "probabilities": self._model.predict_proba(value)}
+            result = {"label": result, "probabilities": self._model.predict_proba(_copy(value))}
         return _named(result)
 
 
@@ -99,11 +102,19 @@ def load(manifest: Manifest, directory: Path, settings: LoadSettings) -> PythonP
     return PythonPredictor(model, takes, FrameForm.from_manifest(manifest))
 
 
+def _copy(value: Any) -> Any:
+    """Return a copy of an array, a DataFrame or a dict of arrays that can be written to."""
+    if isinstance(value, dict):
+        return {name: array.copy() for name, array in value.items()}
+    return value.copy()
+
+
 def _named(result: Any) -> dict[str, NDArray[Any]]:
+    """Return what a model answered as tensors, which its next answer does not change."""
     if isinstance(result, tuple):
         result = {f"{_OUTPUT}_{i}": item for i, item in enumerate(result)}
     arrays = named_arrays(result) or {_OUTPUT: np.asarray(result)}
-    return {name: as_tensor(array, f"output {name!r}") for name, array in arrays.items()}
+    return {name: as_tensor(array.copy(), f"output {name!r}") for name, array in arrays.items()}
 
 
 def as_tensor(array: NDArray[Any], what: str) -> NDArray[Any]:
