@@ -42,7 +42,7 @@ _MOVES = frozenset(
 _RUN = re.compile(
     r"(?:\(\?u\))?(?P<start>\\b)?"
     r"(?P<class>\\[wdS]|\[\^?(?:[^\]\\]|\\.)+\])(?P<copies>(?P=class)*)"
-    r"(?P<times>\+|\{\d+(?:,\d*)?\})?(?P<end>\\b)?"
+    r"(?P<times>\+|\{[0-9]+(?:,[0-9]*)?\})?(?P<end>\\b)?"
 )
 
 #: RE2 repeats an expression at most this often.
@@ -84,20 +84,29 @@ def _shown(value: Any) -> str:
 
 
 def _token_expression(vectorizer: Any) -> str:
-    """Return the token pattern for RE2, with the class of characters written out."""
+    r"""Return the token pattern for RE2, with the class of characters written out.
+
+    RE2's \b knows ASCII words only, so it is left out: between \w and \w it never holds, and a run
+    without a longest length ends where the word ends.
+    """
     pattern = vectorizer.token_pattern
     run = _RUN.fullmatch(pattern)
     if run:
         characters = _ranges(run["class"])
+        least, most = _times(run)
+        is_joined = vectorizer.ngram_range[1] > 1
         is_bounded = run["start"] or run["end"]
-        if characters and (not is_bounded or characters == _ranges(r"\w")):
-            least, most = _times(run)
-            if least <= _MOST:
-                return f"{_class_of(characters)}{{{least},{most}}}"
+        is_whole_word = not most and characters == _ranges(r"\w")
+        # An n-gram of words and a token with a space in it look alike.
+        is_ambiguous = is_joined and re.match(run["class"], " ")
+        is_exact = (is_whole_word or not is_bounded) and not is_ambiguous
+        if characters and is_exact and 0 < least <= _MOST and int(most or 0) <= _MOST:
+            return f"{_class_of(characters)}{{{least},{most}}}"
     raise FormatError(
         f"{type(vectorizer).__name__} with token_pattern={pattern!r:.80} cannot be converted to "
         r"ONNX: use a run of one class of characters, such as r'(?u)\b\w\w+\b', r'\w+' or "
-        "r'[a-z]{3,}'"
+        r"r'[a-z]{3,}', without \b if it has a longest length as in r'\w{2,3}', and for n-grams "
+        "without spaces"
     )
 
 
@@ -224,7 +233,9 @@ def _terms(vectorizer: Any) -> dict[int, Tokens]:
         expression = re.compile(vectorizer.token_pattern)
     least, most = vectorizer.ngram_range
     for term, column in vectorizer.vocabulary_.items():
-        tokens = tuple(term.split(" ")) if expression else tuple(term)
+        tokens = tuple(term)
+        if expression:
+            tokens = tuple(term.split(" ")) if most > 1 else (term,)
         is_found = least <= len(tokens) <= most
         if expression:
             is_found &= all(
