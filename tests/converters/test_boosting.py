@@ -209,3 +209,50 @@ def test_pandas_categories_are_refused_with_the_codes_that_are_answered_alike(
     codes = frame.assign(colour=frame["colour"].cat.codes).to_numpy()
     answer = pushed(model, codes, registry)["prediction"]
     np.testing.assert_allclose(answer.ravel(), model.predict(frame), rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [LGBMClassifier, LGBMRegressor])
+@pytest.mark.parametrize("missing", [[], [np.nan]], ids=["complete", "missing"])
+@pytest.mark.parametrize("seed", range(3))
+def test_lightgbm_categories_are_cut_to_whole_numbers_like_in_the_original(
+    kind: Any, missing: list[float], seed: int, registry: Registry
+) -> None:
+    random = np.random.default_rng(seed)
+    rows = random.normal(size=(300, 4)).astype(np.float32)
+    rows[:, [0, 2]] = random.integers(0, 6, (300, 2))
+    labels = (rows[:, 0] % 3 == 1) ^ (rows[:, 2] % 2 == 0) | (rows[:, 1] > 0.7)
+    if missing:
+        rows[::9, 0] = np.nan
+    model = kind(n_estimators=8, verbosity=-1).fit(rows, labels, categorical_feature=[0, 2])
+    sdk.push_model(model, "trees", example=rows[:20], registry=registry)
+    near = np.arange(-2, 8, dtype=np.float32)[:, None] + np.array(
+        [0, 1e-6, 0.25, 0.5, 0.999], np.float32
+    )
+    values = [
+        *near.ravel(), *np.nextafter(near, -np.inf, dtype=np.float32).ravel(), -0.0, 200.5, 70000,
+        -1e9, 2**31 - 129, 2**31, 2**32 + 4096, 1e30, -1e30, *missing,
+    ]  # fmt: skip
+    asked = np.tile(rows[1:8], (len(values), 1))
+    asked[:, 0] = np.repeat(values, 7)
+    other = asked.copy()
+    other[:, 2] = np.repeat(np.nan_to_num(values[::-1], nan=9), 7)
+    loaded = sdk.load_model("trees", registry=registry)
+    for batch in (asked, other):
+        answers = loaded.predict(batch)
+        if kind is LGBMClassifier:
+            expected = model.predict_proba(batch)
+            np.testing.assert_allclose(answers["probabilities"], expected, atol=1e-5)
+        else:
+            np.testing.assert_allclose(
+                answers["prediction"].ravel(), model.predict(batch), atol=1e-5
+            )
+
+
+def test_lightgbm_categories_that_32_bits_do_not_hold_are_refused(registry: Registry) -> None:
+    rows = np.random.default_rng(0).normal(size=(300, 2))
+    rows[:, 0] = np.arange(300) % 6 + 2**24 - 5
+    model = LGBMRegressor(n_estimators=3, verbosity=-1).fit(
+        rows, rows[:, 0] % 3, categorical_feature=[0]
+    )
+    with pytest.raises(FormatError, match="'Column_0' has the category 16777216"):
+        sdk.push_model(model, "trees", example=rows, registry=registry)

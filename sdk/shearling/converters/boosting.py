@@ -16,9 +16,14 @@ from shearling.errors import FormatError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from numpy.typing import NDArray
+
 #: skl2onnx's options for classifiers: return class labels (nocl), and probabilities as a tensor
 #: (zipmap).
 _OPTIONS = {"nocl": [True, False], "zipmap": [True, False, "columns"]}
+
+#: Whole numbers below this one are exact in 32-bit floats.
+_EXACT = 2**24
 
 
 def library_of(part: object) -> str:
@@ -120,10 +125,48 @@ def _lightgbm_converters() -> dict[type, Converter]:
     import lightgbm
     from onnxmltools.convert.lightgbm.operator_converters.LightGbm import convert_lightgbm
 
+    def convert(scope: Any, operator: Any, container: Any) -> None:
+        first = len(container.nodes)
+        convert_lightgbm(scope, operator, container)
+        nodes = container.nodes[first:]
+        is_category = _are_categories(operator.raw_operator)
+        if is_category.any():
+            graph = GraphBuilder(scope, operator, container)
+            whole = _truncated(graph, graph.floats(), is_category)
+            for node in nodes:
+                names = [whole if name == graph.inputs[0] else name for name in node.input]
+                node.input[:] = names
+
     return {
-        lightgbm.LGBMClassifier: _classifier(convert_lightgbm),
-        lightgbm.LGBMRegressor: _regressor(convert_lightgbm),
+        lightgbm.LGBMClassifier: _classifier(convert),
+        lightgbm.LGBMRegressor: _regressor(convert),
     }
+
+
+def _are_categories(model: Any) -> NDArray[np.bool_]:
+    """Return which columns LightGBM splits by category.
+
+    Raises:
+        FormatError: a category is not exact in 32 bits.
+    """
+    infos = model.booster_.dump_model(num_iteration=1)["feature_infos"]
+    names = model.booster_.feature_name()
+    known = [infos.get(name, {}).get("values", []) for name in names]
+    for name, categories in zip(names, known, strict=True):
+        if categories and max(categories) >= _EXACT:
+            raise FormatError(
+                f"column {name!r:.80} has the category {max(categories)}, and ONNX holds "
+                f"categories below {_EXACT} exactly: number the categories from 0 "
+                "(sklearn.preprocessing.OrdinalEncoder) and fit again"
+            )
+    return np.array([bool(categories) for categories in known])
+
+
+def _truncated(graph: GraphBuilder, values: str, is_category: NDArray[np.bool_]) -> str:
+    """Add nodes that cut the fractions of categories: 4.5 is category 4, as for LightGBM."""
+    size = graph.add("Floor", graph.add("Abs", values))
+    whole = graph.add("Mul", graph.add("Sign", values), size)
+    return graph.add("Where", graph.constant(is_category), whole, values)
 
 
 def _xgboost_converters(*, absent_is_missing: bool) -> dict[type, Converter]:
