@@ -122,6 +122,47 @@ run "release_trigger_changes_with_the_environment" {
   }
 }
 
+run "release_trigger_changes_with_the_prefix_of_the_role_that_it_replaces" {
+  module {
+    source = "./modules/function"
+  }
+
+  variables {
+    options = { role_name_prefix = "team-" }
+  }
+
+  assert {
+    condition     = output.release_trigger != run.function_as_it_was.release_trigger
+    error_message = "Published versions would keep the ARN of a role that is gone."
+  }
+}
+
+run "function_with_a_given_role" {
+  module {
+    source = "./modules/function"
+  }
+
+  variables {
+    role = { arn = "arn:aws:iam::123456789012:role/serve" }
+  }
+}
+
+run "release_trigger_stays_when_a_prefix_changes_no_role" {
+  module {
+    source = "./modules/function"
+  }
+
+  variables {
+    role    = { arn = "arn:aws:iam::123456789012:role/serve" }
+    options = { role_name_prefix = "team-" }
+  }
+
+  assert {
+    condition     = output.release_trigger == run.function_with_a_given_role.release_trigger
+    error_message = "A given role keeps its name."
+  }
+}
+
 run "release_trigger_stays_when_only_an_alias_is_added" {
   module {
     source = "./modules/function"

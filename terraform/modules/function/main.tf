@@ -13,6 +13,9 @@ locals {
     tracing                 = var.options.tracing == "PassThrough" ? null : var.options.tracing
     code_signing_config_arn = var.options.code_signing_config_arn
     role_arn                = try(var.role.arn, null)
+
+    # Another prefix replaces the role, and published versions keep the ARN of the old one.
+    role_name_prefix = var.role == null && var.options.role_name_prefix != "" ? var.options.role_name_prefix : null
   }
 
   # What a version of the function freezes: a change releases the aliases again. Only of inputs, because the function's own
