@@ -39,14 +39,14 @@ variable "models" {
       for model in values(var.models) : [
         try(keys(model), []),
         [for alias in try(values(model.aliases), []) : [for name in try(keys(alias), []) : "aliases.*.${name}"]],
-        [for part in ["role", "network", "package"] : [for name in try(keys(model[part]), []) : "${part}.${name}"]],
+        [for part in ["role", "network", "package", "file_system"] : [for name in try(keys(model[part]), []) : "${part}.${name}"]],
       ]
     ]), local.attributes.models)) == 0
     error_message = "${join(" ", flatten([
       for key, model in var.models : [
         [for name in try(keys(model), []) : "The model ${key} has no attribute ${name}." if !contains(local.attributes.models, name)],
         [
-          for part in ["role", "network", "package"] : [
+          for part in ["role", "network", "package", "file_system"] : [
             for name in try(keys(model[part]), []) : "The model ${key} has no attribute ${part}.${name}."
             if !contains(local.attributes.models, "${part}.${name}")
           ]
@@ -181,8 +181,8 @@ variable "vpc" {
   }
 
   validation {
-    condition     = var.vpc != null || !anytrue([for model in values(var.models) : contains(try(keys(model), []), "network")])
-    error_message = "network needs vpc, whose subnets the function runs in: ${join(", ", [for name, model in var.models : name if contains(try(keys(model), []), "network")])}."
+    condition     = var.vpc != null || alltrue([for model in values(var.models) : try(model.network, null) == null])
+    error_message = "network needs vpc, whose subnets the function runs in: ${join(", ", [for name, model in var.models : name if try(model.network, null) != null])}."
   }
 
   validation {

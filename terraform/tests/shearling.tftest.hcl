@@ -607,6 +607,17 @@ run "network_without_a_vpc_is_refused" {
   expect_failures = [var.vpc]
 }
 
+run "network_that_is_null_is_left_out" {
+  command = plan
+  variables {
+    models = { fraud = { aliases = { prod = {} }, network = null } }
+  }
+  assert {
+    condition     = length(module.network) == 0
+    error_message = "Null stands for a function outside of the VPC."
+  }
+}
+
 run "network_of_a_model_with_a_file_system_is_refused" {
   command = plan
   variables {

@@ -98,6 +98,10 @@ def terraform(directory: Path, *arguments: str) -> str:
             "models = { fraud = { aliases = { prod = {} }, reserved_concurency = 5 } }",
             "The model fraud has no attribute reserved_concurency.",
         ),
+        (
+            "models = { fraud = { aliases = { prod = {} }, file_system = { existing = {} } } }",
+            "The model fraud has no attribute file_system.existing.",
+        ),
         ("models = { fraud = {} }", 'element "fraud": attribute "aliases" is required'),
         ('models = { fraud = "prod" }', "A model must be an object"),
         (
