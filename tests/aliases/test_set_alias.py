@@ -13,7 +13,7 @@ from shearling.aliases import rollback as rollback_module
 from shearling.aliases import set_alias as set_alias_module
 from shearling.aliases import waiting
 from shearling.aliases.rollback import rollback
-from shearling.aliases.set_alias import set_alias
+from shearling.aliases.set_alias import compare_with_current, set_alias
 from shearling.aliases.status import status
 from shearling.aliases.waiting import wait_for_release
 from shearling.errors import ModelNotFoundError, RegistryError, ReleaseError
@@ -113,6 +113,18 @@ def test_a_version_that_does_not_exist_is_refused(registry: Registry) -> None:
 def test_a_malformed_canary_is_refused(registry: Registry, canary: Any) -> None:
     with pytest.raises(RegistryError, match="1 to 99"):
         set_alias("fraud", "prod", 1, canary=canary, registry=registry)
+    assert registry.alias_entry("fraud", "prod") is None
+
+
+@pytest.mark.parametrize("move", [set_alias, compare_with_current])
+def test_a_canary_that_is_the_version_itself_is_refused(
+    registry: Registry, move: Callable[..., object]
+) -> None:
+    registry.set_alias("fraud", "staging", 2)
+    for version in (2, "staging"):
+        canary = {"version": 2, "percent": 10}
+        with pytest.raises(RegistryError, match="fraud:2 .* must be another version"):
+            move("fraud", "prod", version, canary=canary, new=True, registry=registry)
     assert registry.alias_entry("fraud", "prod") is None
 
 

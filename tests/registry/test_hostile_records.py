@@ -463,3 +463,10 @@ def test_what_succeeded_before_failures_is_found_without_reading_them(
     log = stage.registry.release_log
     assert [it.success for it in stage.records()] == [0, 1, 1, 1, 1, 1]
     assert _reads(monkeypatch, lambda: list(log.successes(stage.deployment, "prod"))) == 2
+
+
+def test_a_canary_that_is_the_version_itself_is_read_as_no_canary() -> None:
+    record = {**ENTRY, "canary": {"version": 1, "percent": 10}}
+    data = canonical_json(record)
+    entry = parse_record(data, lambda root: read_alias_entry("fraud", "prod", 7, root))
+    assert (entry.version, entry.canary, entry.named) == (1, None, "1")

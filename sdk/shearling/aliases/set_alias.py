@@ -79,15 +79,16 @@ def set_alias(
 
     Raises:
         ModelNotFoundError: there is no such version.
-        RegistryError: `version` is not a version of the model, or `canary` is malformed.
+        RegistryError: `version` is not a version of the model, or `canary` is malformed
+            or `version` itself.
         BreakingChangeError: callers would break, and `allow_breaking` is False.
         ReleaseError: the alias is unknown, and `new` is False; with `wait`, either no function
             serves the alias and the alias is unchanged, or the release failed, was superseded or
             took too long after the alias was set.
     """
     target = Registry.existing(registry)
-    share = _canary(model, canary)
     number = _version_named(target, model, version)
+    share = _canary(model, number, canary)
     if wait:
         require_served(target, model, alias)
 
@@ -118,12 +119,14 @@ def compare_with_current(
 
     Raises:
         ModelNotFoundError: there is no such version.
-        RegistryError: `version` is not a version of the model, or `canary` is malformed.
+        RegistryError: `version` is not a version of the model, or `canary` is malformed
+            or `version` itself.
         ReleaseError: the alias is unknown, and `new` is False.
     """
     target = Registry.existing(registry)
-    share = _canary(model, canary)
-    wanted = [_version_named(target, model, version), *([share["version"]] if share else [])]
+    wanted = [_version_named(target, model, version)]
+    if share := _canary(model, wanted[0], canary):
+        wanted.append(share["version"])
     for number in wanted:
         target.version(f"{model}:{number}")
     current = target.alias_entry(model, alias)
@@ -158,13 +161,20 @@ def _version_number(model: str, version: object) -> int:
     return number
 
 
-def _canary(model: str, canary: object) -> dict[str, int] | None:
+def _canary(model: str, version: int, canary: object) -> dict[str, int] | None:
+    """Return the canary of a version as it is recorded."""
     if canary is None:
         return None
     if isinstance(canary, Mapping) and set(canary) == {"version", "percent"}:
         percent = _whole_number(canary["percent"])
         if percent is not None and percent in _PERCENT:
-            return {"version": _version_number(model, canary["version"]), "percent": percent}
+            number = _version_number(model, canary["version"])
+            if number == version:
+                raise RegistryError(
+                    f"canary {canary!r}: {model}:{version} is the version that the alias is set "
+                    "to, so its canary must be another version"
+                )
+            return {"version": number, "percent": percent}
     raise RegistryError(
         f"canary {canary!r}: expected a version and its percentage of the requests, from 1 to 99, "
         "such as {'version': 8, 'percent': 10}"

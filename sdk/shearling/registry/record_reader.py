@@ -99,6 +99,9 @@ def read_indexed_version(root: Field) -> int:
 def read_alias_entry(model: str, alias: str, number: int, root: Field) -> AliasEntry:
     """Read an entry of an alias's log; older ones lack `by`, `before` or `rolled_back`."""
     version, rolled_back = root["version"], root.get("rolled_back", None)
+    canary = _canary(root.get("canary", None))
+    if canary and canary["version"] == version.value:
+        canary = None  # the version itself, which gets all requests anyway
     before = None
     if "before" in root.expect(dict, "an object"):
         place = root["before"]
@@ -110,7 +113,7 @@ def read_alias_entry(model: str, alias: str, number: int, root: Field) -> AliasE
         alias=alias,
         version=None if version.value is None else _number(version),
         created=_moment(root["created"]),
-        canary=_canary(root.get("canary", None)),
+        canary=canary,
         reason=root.get("reason", "").text(),
         by=root.get("by", "").text(),
         before=before,

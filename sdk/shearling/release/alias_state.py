@@ -142,7 +142,7 @@ class Target:
         if entry is None or entry.version is None:
             return DesiredState()
         pin = str(self.registry.resolve(f"{entry.model}:{entry.version}"))
-        if not entry.canary or entry.canary["version"] == entry.version:
+        if not entry.canary:
             return DesiredState(pin)
         canary = str(self.registry.resolve(f"{entry.model}:{entry.canary['version']}"))
         return DesiredState(pin, canary, entry.canary["percent"] / 100)
