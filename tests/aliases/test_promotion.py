@@ -244,9 +244,18 @@ def test_an_alias_is_deleted_and_a_rollback_restores_it(registry: Registry) -> N
     set_alias("fraud", "porduction", 2, registry=registry)
     assert delete_alias("fraud", "porduction", reason="typo", registry=registry).version is None
     assert registry.aliases("fraud") == {}
-    with pytest.raises(ModelNotFoundError, match="no alias 'porduction'"):
+    with pytest.raises(ModelNotFoundError, match=r"names no version.*`shearling rollback fraud p"):
         delete_alias("fraud", "porduction", registry=registry)
     assert rollback("fraud", "porduction", registry=registry).version == 2
+
+
+def test_deleted_aliases_are_not_among_those_of_a_model(registry: Registry) -> None:
+    for alias in ("green", "blue", "staging"):
+        set_alias("fraud", alias, 1, new=True, registry=registry)
+    delete_alias("fraud", "staging", registry=registry)
+    for ref in ("fraud:staging", "fraud:stagin"):
+        with pytest.raises(ModelNotFoundError, match=r"aliases: blue, green$"):
+            registry.resolve(ref)
 
 
 def test_an_alias_that_a_function_serves_is_not_deleted(registry: Registry) -> None:

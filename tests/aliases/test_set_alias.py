@@ -123,7 +123,7 @@ def test_a_canary_that_is_the_version_itself_is_refused(
     registry.set_alias("fraud", "staging", 2)
     for version in (2, "staging"):
         canary = {"version": 2, "percent": 10}
-        with pytest.raises(RegistryError, match="fraud:2 .* must be another version"):
+        with pytest.raises(RegistryError, match=r"fraud:2 .* must be another version"):
             move("fraud", "prod", version, canary=canary, new=True, registry=registry)
     assert registry.alias_entry("fraud", "prod") is None
 

@@ -192,7 +192,7 @@ class Registry:
         if isinstance(number, str):
             entry = self.alias_entry(ref.model, number)
             if entry is None or entry.version is None:
-                raise self._no_alias(ref.model, number)
+                raise self._no_alias(ref.model, number, is_ended=entry is not None)
             number = entry.version
         return self._version(ref.model, number).pin
 
@@ -380,10 +380,15 @@ class Registry:
         known = nearest(model, self.models())
         return ModelNotFoundError(f"no model {model!r} in {self.store.uri}; its models: {known}")
 
-    def _no_alias(self, model: str, alias: str) -> ModelNotFoundError:
+    def _no_alias(self, model: str, alias: str, *, is_ended: bool) -> ModelNotFoundError:
         if not self.version_log(model).last():
             return self._no_model(model)
-        known = nearest(alias, self._alias_names(model))
+        known = nearest(alias, [*self.aliases(model)])
+        if is_ended:
+            return ModelNotFoundError(
+                f"{model}:{alias} names no version, because it was deleted in {self.store.uri}: "
+                f"`shearling rollback {model} {alias}` restores it; the model's aliases: {known}"
+            )
         return ModelNotFoundError(
             f"no alias {alias!r} of model {model!r} in {self.store.uri}; its aliases: {known}"
         )
