@@ -1,11 +1,21 @@
-"""Format rows and columns as aligned text."""
+"""Format rows and columns as aligned text, and text so that a terminal only shows it."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+#: What a terminal obeys, other than tabs and line feeds: control characters, with which escape
+#: sequences start, and those that change the direction of text.
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    r"""Return a text with its control characters escaped as `\u001b`, which JSON reads too."""
+    return CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -38,4 +48,4 @@ def _text(cell: object) -> str:
     if isinstance(cell, float):
         return f"{cell:.6g}"
     text = "" if cell is None else str(cell)
-    return " ".join(text.split()) or "-"
+    return printable(" ".join(text.split())) or "-"

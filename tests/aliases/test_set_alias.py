@@ -116,6 +116,34 @@ def test_a_malformed_canary_is_refused(registry: Registry, canary: Any) -> None:
     assert registry.alias_entry("fraud", "prod") is None
 
 
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [
+        ("x" * 1001, "1,001 characters, but 1,000 are allowed"),
+        ("red \x1b[31m", r"remove the control character '\\x1b'"),
+        ("a\x00b", r"remove the control character '\\x00'"),
+        ("\x9b31m", r"remove the control character '\\x9b'"),
+        ("\u202egnp", r"remove the control character '\\u202e'"),
+        (7, "reason 7: expected a text"),
+    ],
+)
+def test_a_reason_that_is_too_long_or_has_control_characters_is_refused(
+    registry: Registry, reason: Any, expected: str
+) -> None:
+    for version in (1, 2):
+        set_alias("fraud", "prod", version, registry=registry)
+    with pytest.raises(RegistryError, match=expected):
+        set_alias("fraud", "prod", 3, reason=reason, registry=registry)
+    with pytest.raises(RegistryError, match=expected):
+        rollback("fraud", "prod", reason=reason, registry=registry)
+    assert registry.resolve("fraud:prod").version == 2
+
+
+@pytest.mark.parametrize("reason", ["é" * 1000, "two\r\nlines\tand a tab", "👩‍🔬"])
+def test_a_reason_is_any_other_text(registry: Registry, reason: str) -> None:
+    assert set_alias("fraud", "prod", 1, reason=reason, registry=registry).reason == reason
+
+
 @pytest.mark.parametrize("move", [set_alias, compare_with_current])
 def test_a_canary_that_is_the_version_itself_is_refused(
     registry: Registry, move: Callable[..., object]
@@ -411,7 +439,7 @@ def test_the_end_of_an_alias_serves_no_model_and_can_be_rolled_back(registry: Re
     serve(registry, 1)
     write_entry(registry, 2, version=None, canary=None, reason="", by="", before=1)
     assert registry.aliases("fraud") == {}
-    with pytest.raises(ModelNotFoundError, match="no alias 'prod'"):
+    with pytest.raises(ModelNotFoundError, match="fraud:prod names no version"):
         registry.resolve("fraud:prod")
     assert next(iter(status("fraud", registry))).outcome == "not set"
     entry = registry.alias_entry("fraud", "prod")

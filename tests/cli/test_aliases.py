@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -218,3 +219,39 @@ def test_the_history_shows_who_set_an_entry_and_its_outcome_on_each_function(
     assert newest_document["by"] == "alice"
     assert newest_document["outcomes"] == {"acme-fraud": "failed"}
     assert newest_document["failures"] == {"acme-fraud": "raise memory_mb"}
+
+
+def test_no_record_sends_escape_sequences_to_a_terminal(
+    models: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hostile = "\x1b]0;owned\x07\x9b31m\u202e"
+    deployment = deploy(models)
+    fields = {"version": 2, "canary": None, "reason": hostile, "by": hostile, "before": None}
+    assert models.alias_log("fraud", "prod")._log.create(2, fields)
+    record(models, deployment, "prod", 2, 2, outcome="failed", reason=hostile)
+    for command in (
+        "status fraud",
+        "alias list fraud",
+        "alias history fraud prod",
+        "list fraud",
+        "show fraud:prod",
+        "alias list fraud --json",
+        "alias history fraud prod --json",
+    ):
+        assert run(*command.split()) == 0, command
+        shown = capsys.readouterr()
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", shown.out + shown.err)
+        if command.startswith("alias"):
+            assert r"\u001b]0;owned\u0007\u009b31m\u202e" in shown.out
+        if command == "alias list fraud --json":
+            assert json.loads(shown.out)[0]["reason"] == hostile
+
+
+def test_a_reason_is_checked_in_a_dry_run_too(
+    models: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_prod = ["alias", "set", "fraud", "prod", "2", "--reason", "x" * 1001]
+    for more in ([], ["--dry-run"]):
+        assert run(*set_prod, *more) == 1
+        assert "1,001 characters" in error(capsys)
+    assert models.resolve("fraud:prod").version == 1

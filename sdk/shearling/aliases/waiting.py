@@ -11,6 +11,7 @@ from shearling.errors import ReleaseError
 from shearling.progress import is_watched
 from shearling.refs import check_alias
 from shearling.registry.records import RELEASED, STAGING
+from shearling.text_table import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -123,6 +124,7 @@ def _status_line() -> Iterator[Callable[[str], object]]:
 
     def show(line: str) -> None:
         nonlocal shown
+        line = printable(line)
         # Padded, because notebooks support carriage returns but not erasing a line.
         sys.stderr.write(f"\r{line.ljust(len(shown))}")
         sys.stderr.flush()

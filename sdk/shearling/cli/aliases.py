@@ -163,7 +163,9 @@ def _show_dry_run(arguments: argparse.Namespace) -> None:
     """Show what would change for callers, and raise the error with which the command would fail."""
     from shearling.aliases.promotion import require_compatible
     from shearling.aliases.set_alias import compare_with_current
+    from shearling.registry.alias_log import check_reason
 
+    check_reason(arguments.reason)
     comparisons = compare_with_current(
         arguments.model,
         arguments.alias,

@@ -1,10 +1,15 @@
-"""Write results to standard output, and progress and errors to standard error."""
+"""Write results to standard output, and progress and errors to standard error.
+
+Records and answers are written by others, so no control character in them reaches a terminal.
+"""
 
 from __future__ import annotations
 
 import sys
 from datetime import UTC
 from typing import TYPE_CHECKING
+
+from shearling.text_table import printable
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -14,7 +19,7 @@ if TYPE_CHECKING:
 
 def say(text: str) -> None:
     """Write a result to standard output."""
-    sys.stdout.write(f"{text}\n")
+    sys.stdout.write(f"{printable(text)}\n")
 
 
 def say_json(value: object) -> None:
@@ -26,7 +31,7 @@ def say_json(value: object) -> None:
 
 def note(text: str) -> None:
     """Write progress, a hint or an error to standard error."""
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{printable(text)}\n")
 
 
 def utc(moment: datetime) -> str:

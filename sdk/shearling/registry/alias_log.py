@@ -11,10 +11,12 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from shearling.errors import RegistryError
 from shearling.refs import check_alias, check_model
 from shearling.registry.append_log import Log
 from shearling.registry.record_reader import read_alias_entry
 from shearling.registry.records import FAILED
+from shearling.text_table import CONTROLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -29,8 +31,32 @@ _SEARCHED = 100
 #: Number of versions that an entry records as rolled back from, so that a record stays small.
 _MOST_ROLLED_BACK = 1000
 
+#: Characters that the reason of an entry may have.
+_MOST_REASON = 1000
+
 #: Reason of a rollback unless the caller gives one; in a log of 0.1 nothing else tells it.
 ROLLBACK = "rollback"
+
+
+def check_reason(reason: str) -> str:
+    """Return the reason of an entry if it can be recorded.
+
+    Raises:
+        RegistryError: the reason is too long, or it has control characters.
+    """
+    if not isinstance(reason, str):
+        raise RegistryError(f"reason {reason!r:.80}: expected a text")
+    if len(reason) > _MOST_REASON:
+        raise RegistryError(
+            f"reason {reason[:20]!r}...: it has {len(reason):,} characters, but {_MOST_REASON:,} "
+            "are allowed; link to a longer text"
+        )
+    if found := CONTROLS.search(reason.replace("\r\n", "\n")):
+        raise RegistryError(
+            f"reason {reason!r:.80}: remove the control character {found[0]!r}; only tabs and "
+            "line breaks are allowed"
+        )
+    return reason
 
 
 class AliasLog:
@@ -88,6 +114,7 @@ class AliasLog:
             check: called with the current entry before each attempt to write the next one; raises
                 an error to write none.
         """
+        check_reason(reason)
         fields = {"version": version, "canary": canary, "reason": reason, "by": by}
         named = {version, canary["version"] if canary else None}
         while True:
@@ -116,6 +143,7 @@ class AliasLog:
         rolled_back: Iterable[int] = (),
     ) -> AliasEntry | None:
         """Write the next entry only if `current` is still the newest; return None if it is not."""
+        check_reason(reason)
         last = self._log.last()
         newest = next(self._log.down_from(last), None)
         if newest is None or newest.number != current.number:
