@@ -99,7 +99,7 @@ def convert(
 
     return replace(
         converted,
-        options=converted.options | _fitted_columns(model, example, converted.signature),
+        options={**converted.options, **_fitted_columns(model, example, converted.signature)},
         signature=with_classes(converted.signature, model),
         original=Original(
             rows=example_values(example, None if by_name else ARRAY_INPUT),
