@@ -19,6 +19,7 @@ from shearling.registry.registry import Registry
 from shearling.storage.blobs import blob_key
 from tests.support.bundles import ROWS, scaling_graph
 from tests.support.cli import PYTHON, error, output, push_pickle, run, write
+from tests.support.releases import deploy
 
 
 @pytest.mark.parametrize(
@@ -334,8 +335,21 @@ def test_a_plan_as_json_has_the_reasons(capsys: pytest.CaptureFixture[str]) -> N
     assert run("plan", "fraud", "--json") == 0
     document = json.loads(output(capsys))["fraud"]
     assert document["version"] == 3
-    assert document["settings"]["memory_mb"] == "1024"
+    assert document["settings"] == {"memory_mb": 1024, "aliases": {"prod": {}}}
     assert "enough" in document["reasons"]["memory_mb"]
+
+
+def test_a_plan_notes_the_deployed_models_that_it_leaves_out(
+    models: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deploy(models, "acme-embed", model="embed")
+    deploy(models)
+    assert run("plan", "fraud", "--alias", "prod", "--alias", "staging") == 0
+    printed = capsys.readouterr()
+    assert "deployed from this registry: embed\n" in printed.err
+    assert "embed" not in printed.out
+    assert "    aliases       = { prod = {}, staging = {} }\n" in printed.out
+    assert '    default_alias = "prod"\n' in printed.out
 
 
 @pytest.mark.usefixtures("models")

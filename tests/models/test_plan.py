@@ -11,10 +11,11 @@ import pytest
 
 from shearling.bundle.digests import Descriptor
 from shearling.bundle.manifest import Environment
-from shearling.errors import ModelNotFoundError
-from shearling.models.plan import Plan, plan, terraform_models
+from shearling.errors import InvalidRefError, ModelNotFoundError, PackageError
+from shearling.models.plan import Plan, plan, terraform_models, undeployed_by
 from shearling.registry.registry import Registry
 from tests.support.bundles import scaling_bundle
+from tests.support.releases import deploy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,6 +99,56 @@ def test_a_pickle_is_allowed_and_has_its_own_package_and_python(
     assert found.settings["package"] == '"build/fraud.zip"'
     assert found.settings["python"] == '"3.12"'
     assert "shearling package runtime --for fraud:1" in str(found)
+
+
+def test_a_pickle_of_a_python_that_aws_does_not_have_is_refused(
+    registry: Registry, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = Environment(python="3.11", requirements=())
+    with pytest.raises(
+        PackageError, match=r"no function on AWS.*fraud:1.*from Python 3\.12 or new"
+    ):
+        planned(registry, monkeypatch, manifest, format="cloudpickle", environment=environment)
+
+
+def test_values_are_those_of_json(
+    registry: Registry, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = Environment(python="3.12", requirements=())
+    changes = {"format": "cloudpickle", "environment": environment}
+    found = planned(registry, monkeypatch, manifest, weights_mb=10_240, **changes)
+    assert found.values == {
+        "memory_mb": 10_240,
+        "file_system": {},
+        "allow_pickle": True,
+        "package": "build/fraud.zip",
+        "python": "3.12",
+        "aliases": {"prod": {}},
+    }
+
+
+def test_aliases_may_be_given_and_several_have_a_default(
+    registry: Registry, manifest: Manifest
+) -> None:
+    registry.set_alias(manifest.model, "blue", 1)
+    for aliases, default in ((["staging", "prod", "prod"], "prod"), (["b", "a"], "b")):
+        found = plan(manifest.model, aliases=aliases, registry=registry)
+        assert found.aliases == tuple(dict.fromkeys(aliases))
+        assert found.values["default_alias"] == default
+    assert "default_alias" not in plan(manifest.model, aliases=["dev"], registry=registry).values
+    with pytest.raises(InvalidRefError, match="'Prod'"):
+        plan(manifest.model, aliases=["Prod"], registry=registry)
+
+
+def test_models_with_a_function_that_are_not_planned_are_told(
+    registry: Registry, manifest: Manifest
+) -> None:
+    for model in ("fraud", "embed", "churn"):
+        deploy(registry, f"acme-{model}", model=model)
+    assert undeployed_by([plan(manifest.model, registry=registry)], registry=registry) == [
+        "churn",
+        "embed",
+    ]
 
 
 def test_aliases_are_those_of_the_registry_with_one_as_default(

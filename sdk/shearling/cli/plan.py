@@ -24,30 +24,44 @@ def add_commands(commands: Commands) -> None:
         details="Standard output gets the input `models` of the Terraform module, to paste or to "
         "write to a .tfvars file; standard error gets the reasons. The check of each release "
         "decides whether the estimate is enough.",
-        example="shearling plan fraud\nshearling plan fraud embed:7 > models.auto.tfvars",
+        example="shearling plan fraud\nshearling plan fraud embed:7 > models.auto.tfvars\n"
+        "shearling plan fraud --alias prod --alias staging",
         json="the settings and their reasons",
     )
     plan.add_argument(
         "refs", nargs="+", metavar="REF", help="fraud (the newest), fraud:7, fraud:prod"
     )
+    plan.add_argument(
+        "--alias",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="an alias of the functions; repeat it for several (default: those of the registry)",
+    )
 
 
 def _plan(arguments: argparse.Namespace) -> None:
-    from shearling.models.plan import plan, terraform_models
+    from shearling.models.plan import plan, terraform_models, undeployed_by
     from shearling.registry.registry import Registry
 
     registry = Registry.existing(arguments.registry)
-    plans = [plan(ref, registry=registry) for ref in arguments.refs]
+    plans = [plan(ref, aliases=arguments.alias, registry=registry) for ref in arguments.refs]
     models = [each.pin.model for each in plans]
     if len(set(models)) < len(models):
         arguments.refuse("REF: a model has one function, so name each model once")
+    if others := undeployed_by(plans, registry=registry):
+        note(
+            "Terraform keeps only the functions of the models in its input, and a new .tfvars file "
+            "replaces the last one. Not named here, but deployed from this registry: "
+            f"{', '.join(others)}\n"
+        )
     if arguments.json:
         say_json(
             {
                 each.pin.model: {
                     "version": each.pin.version,
-                    "settings": each.settings,
-                    "reasons": {name: each.reasons.get(name, "") for name in each.settings},
+                    "settings": each.values,
+                    "reasons": {name: each.reasons.get(name, "") for name in each.values},
                 }
                 for each in plans
             }
