@@ -81,7 +81,7 @@ class Ref:
             return cls(model)
         if _VERSION.fullmatch(selector):
             return cls(model, int(selector), digest or None)
-        if selector[:1].isdigit():
+        if selector.lstrip("+-.")[:1].isdigit():
             raise InvalidRefError(
                 f"ref {text!r:.80}: a version is a number from 1, as in {model}:1"
             )

@@ -116,6 +116,36 @@ def test_a_malformed_canary_is_refused(registry: Registry, canary: Any) -> None:
     assert registry.alias_entry("fraud", "prod") is None
 
 
+@pytest.mark.parametrize("ref", ["fraud:4", f"fraud:4@{DIGESTS[4]}", "fraud:staging"])
+@pytest.mark.parametrize("move", [set_alias, compare_with_current])
+def test_a_version_may_be_given_by_a_ref(
+    registry: Registry, move: Callable[..., object], ref: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(set_alias_module, "compare", lambda *_: [])
+    registry.set_alias("fraud", "staging", 4)
+    move("fraud", "prod", ref, new=True, registry=registry)
+    if move is set_alias:
+        assert registry.resolve("fraud:prod").version == 4
+
+
+@pytest.mark.parametrize(
+    ("ref", "expected"),
+    [
+        ("embed:1", "is not a version of model 'fraud'"),
+        ("fraud:9", "no version 9"),
+        ("fraud:-1", "a version is a number from 1"),
+        (f"fraud:4@{DIGESTS[3]}", "is not a version of model 'fraud'"),
+        ("fraud:", "a name has 1 to 48 characters"),
+    ],
+)
+def test_a_ref_of_no_version_of_the_model_is_refused(
+    registry: Registry, ref: str, expected: str
+) -> None:
+    with pytest.raises(RegistryError, match=expected):
+        set_alias("fraud", "prod", ref, registry=registry)
+    assert registry.alias_entry("fraud", "prod") is None
+
+
 @pytest.mark.parametrize(
     ("reason", "expected"),
     [

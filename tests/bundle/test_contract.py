@@ -64,7 +64,7 @@ TWO, NAMED = replace(AGE, shape=(-1, 2)), {"columns": ("a", "b")}
             "input 'age': INT64 -> FP32 (refuses values that FP32 does not have, such as 16777217)",
         ),
         (contract(AGE), contract(), "input: 'city' BYTES[-1, 1] added"),
-        (contract(), contract(AGE), "input: 'city' BYTES[-1, 1] removed"),
+        (contract(), contract(AGE), "BYTES[-1, 1] removed (requests with it are refused)"),
         (contract(AGE), contract(replace(AGE, name="years")), "input: 'age' -> 'years' (renamed)"),
         (contract(), contract(CITY, AGE), "inputs: 'age', 'city' -> 'city', 'age'"),
         (contract(AGE), contract(replace(AGE, nullable=False)), "missing values refused"),
@@ -91,7 +91,7 @@ TWO, NAMED = replace(AGE, shape=(-1, 2)), {"columns": ("a", "b")}
         ),
         (contract(TWO, **NAMED), contract(TWO, columns=("a", "c")), "columns: 'b' -> 'c'"),
         (contract(TWO, **NAMED), contract(TWO), "columns: 'a', 'b' -> no names"),
-        (contract(), contract(outputs=(LABEL,)), "output: 'scores' FP32[-1, 2] removed"),
+        (contract(), contract(outputs=(LABEL,)), "'scores' FP32[-1, 2] removed (answers lack it)"),
         (contract(outputs=(LABEL,)), contract(), "added (predictions become objects"),
         (
             contract(),

@@ -255,3 +255,14 @@ def test_a_reason_is_checked_in_a_dry_run_too(
         assert run(*set_prod, *more) == 1
         assert "1,001 characters" in error(capsys)
     assert models.resolve("fraud:prod").version == 1
+
+
+def test_an_alias_is_set_to_a_ref_of_the_same_model(
+    models: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("alias", "set", "fraud", "prod", "fraud:3") == 0
+    assert output(capsys) == "fraud:prod -> 3\n"
+    push_model(scaling_graph(2.0), "embed", example=ROWS, registry=models)
+    assert run("alias", "set", "fraud", "prod", "embed:1") == 1
+    assert "'embed:1' is not a version of model 'fraud'" in error(capsys)
+    assert models.resolve("fraud:prod").version == 3

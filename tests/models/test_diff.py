@@ -100,3 +100,9 @@ def test_a_push_to_an_unknown_alias_is_refused_before_anything_is_published(
     with pytest.raises(ReleaseError, match="fraud:porduction was never set"):
         push_model(scaling_graph(9.0), "fraud", example=ROWS, alias="porduction", registry=pushed)
     assert pushed.resolve("fraud").version == 3
+
+
+@pytest.mark.parametrize("ref", ["fraud:-1", "fraud:+1", "fraud:0", "fraud:1.5", "fraud:.5"])
+def test_a_wrong_version_number_is_told_as_one(pushed: Registry, ref: str) -> None:
+    with pytest.raises(InvalidRefError, match="a version is a number from 1, as in fraud:1"):
+        diff(ref, "fraud:1", registry=pushed)

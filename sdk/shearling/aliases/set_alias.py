@@ -14,7 +14,7 @@ from shearling.aliases.promotion import (
 )
 from shearling.aliases.waiting import require_served, wait_for_release
 from shearling.errors import RegistryError
-from shearling.refs import is_alias
+from shearling.refs import Ref, is_alias
 from shearling.registry.registry import Registry
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ def set_alias(
     Args:
         model: the model's name.
         alias: the alias, such as `prod`.
-        version: the version's number, the result of `push_model`, or another alias, such as
-            `staging`, for the version that it names.
+        version: the version's number, the result of `push_model`, another alias, such as
+            `staging`, for the version that it names, or a ref, such as `fraud:7`.
         wait: whether to wait until every function that serves the alias serves this version.
         timeout_seconds: seconds to wait at most.
         canary: another version that gets a percentage of the requests, from 1 to 99:
@@ -136,16 +136,19 @@ def compare_with_current(
 
 
 def _version_named(registry: Registry, model: str, version: object) -> int:
-    """Return the number of a version, which another alias may name."""
-    if not (isinstance(version, str) and is_alias(version)):
+    """Return the number of a version, which another alias or a ref may name."""
+    if not (isinstance(version, str) and (is_alias(version) or ":" in version)):
         return _version_number(model, version)
-    number = registry.resolve(f"{model}:{version}").version
-    entry = registry.alias_entry(model, version)
+    ref = Ref.parse(version if ":" in version else f"{model}:{version}")
+    pin = registry.version(ref).pin if ref.model == model else None
+    if pin is None or ref.digest not in (None, pin.digest):
+        raise RegistryError(f"{version!r:.160} is not a version of model {model!r}")
+    entry = registry.alias_entry(model, ref.selector) if isinstance(ref.selector, str) else None
     if entry and entry.canary:
         raise RegistryError(
-            f"{model}:{version} names two versions, {entry.named}: give the number of one"
+            f"{model}:{ref.selector} names two versions, {entry.named}: give the number of one"
         )
-    return number
+    return pin.version
 
 
 def _version_number(model: str, version: object) -> int:
@@ -155,8 +158,8 @@ def _version_number(model: str, version: object) -> int:
     number = _whole_number(getattr(version, "version", version))
     if number is None:
         raise RegistryError(
-            f"version {version!r:.80}: expected a number such as 8, the result of push_model, or "
-            "an alias such as 'staging'"
+            f"version {version!r:.80}: expected a number such as 8, the result of push_model, "
+            f"an alias such as 'staging', or a ref such as '{model}:8'"
         )
     return number
 

@@ -106,7 +106,8 @@ def _names(
                 place=kind, before=_list([spec.name]), after=_list([twin.name]), reason="renamed"
             )
         else:
-            yield Change(place=kind, before=_spec(spec), after="")
+            reason = "requests with it are refused" if kind == "input" else "answers lack it"
+            yield Change(place=kind, before=_spec(spec), after="", reason=reason)
     is_harmless = kind == "output" and len(old) != 1
     for spec in added:
         effect: Effect = "compatible" if is_harmless else "breaking"

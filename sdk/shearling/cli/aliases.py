@@ -98,7 +98,7 @@ def _add_set(verbs: Commands) -> None:
         "version",
         metavar="VERSION",
         type=_version,
-        help="number of the version, or another alias for the version that it names",
+        help="number of the version, another alias for the version that it names, or a ref",
     )
     add_wait(setter)
     setter.add_argument(
@@ -126,9 +126,11 @@ def _add_set(verbs: Commands) -> None:
 def _version(text: str) -> int | str:
     if text.isascii() and text.isdigit():
         return int(text)
-    if is_alias(text):
+    if is_alias(text) or ":" in text:
         return text
-    raise argparse.ArgumentTypeError(f"{text!r:.80} is neither a version, as in 8, nor an alias")
+    raise argparse.ArgumentTypeError(
+        f"{text!r:.80} is neither a version, as in 8, nor an alias, nor a ref, as in fraud:8"
+    )
 
 
 def _canary(text: str) -> dict[str, int]:
