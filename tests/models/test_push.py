@@ -71,12 +71,12 @@ def test_numbers_stay_numbers_in_the_version_record(registry: Registry) -> None:
 
 
 def test_very_many_metrics_do_not_make_the_record_unreadable(registry: Registry) -> None:
-    metadata = {f"{'metric' * 20} {i}": i / 7 for i in range(5_000)}
+    metadata = {f"{'metric' * 20} {i}": i / 7 for i in range(1_000)}
     version = push_model(
         scaling_graph(), "fraud", example=ROWS, metadata=metadata, registry=registry
     )
     assert 50 < len(registry.version(version.pin).details["metrics"]) < 200
-    assert len(registry.manifest(version.pin).metadata) == 5_000
+    assert len(registry.manifest(version.pin).metadata) == 1_000
 
 
 def test_a_scalar_answer_stays_a_scalar(registry: Registry) -> None:

@@ -153,6 +153,20 @@ for _ in range(3_000):
         (scaling_graph(), 5, {}, InvalidRefError, "name 5 is not a string"),
         (scaling_graph(), "fraud", {"alias": 5}, InvalidRefError, "alias 5 is not a string"),
         (scaling_graph(), "fraud", {"metadata": [1]}, BundleError, "[1] is not a dict"),
+        (
+            scaling_graph(),
+            "fraud",
+            {"metadata": {"auc": 0.5, "confusion": np.ones((1000, 1000))}},
+            BundleError,
+            "256.0 kB are allowed",
+        ),
+        (
+            scaling_graph(),
+            "fraud",
+            {"metadata": {"auc": 0.5, "notes": "é" * 140_000}},
+            BundleError,
+            "in 'metadata.notes'",
+        ),
         (scaling_graph(), "fraud", {"metadata": NESTED}, BundleError, "[...]]]] is not a dict"),
         (
             scaling_graph(),

@@ -17,7 +17,7 @@ import numpy as np
 from shearling.aliases.promotion import require_known
 from shearling.aliases.set_alias import set_alias
 from shearling.aliases.waiting import require_served, wait_for_release
-from shearling.bundle.canonical_json import plain_metadata
+from shearling.bundle.canonical_json import canonical_json, plain_metadata
 from shearling.bundle.contract import REVISION, REVISION_FIELD
 from shearling.bundle.json_reader import check_value
 from shearling.bundle.metrics import metrics_of
@@ -31,7 +31,7 @@ from shearling.errors import (
 )
 from shearling.models.model_version import ModelVersion
 from shearling.models.verification import verify
-from shearling.progress import progress
+from shearling.progress import human_bytes, progress
 from shearling.python_versions import OLDEST_ON_AWS
 from shearling.refs import check_alias, check_model
 from shearling.registry.registry import Registry
@@ -50,6 +50,9 @@ if TYPE_CHECKING:
 
 #: Suffixes of pickle files, which `push_model` does not accept as paths of models.
 _PICKLES = frozenset({".joblib", ".pickle", ".pkl"})
+
+#: Bytes of metadata as JSON: with them, the model's metadata still fit into any answer.
+_METADATA_LIMIT = 256_000
 
 #: How to export models of other libraries to ONNX, by top-level package.
 _EXPORTS = {
@@ -109,7 +112,7 @@ def push_model(
     Raises:
         InvalidRefError: the model's name or the alias is not allowed.
         InvalidRequestError: the example does not fit the model, or a tolerance is not allowed.
-        BundleError: the metadata is not a dict of JSON values.
+        BundleError: the metadata is not a dict of JSON values, or is too large.
         FormatError: the model cannot be converted, or the converted model's answers differ from the
             original's by more than the tolerance.
         StoreError: the registry cannot be reached or written. The version is published only if it
@@ -207,7 +210,21 @@ def _metadata(metadata: object) -> tuple[dict[str, Any], dict[str, Any]]:
         )
     plain = plain_metadata(metadata)
     check_value({"metadata": plain})
+    _check_size(plain)
     return plain, metrics_of(metadata)
+
+
+def _check_size(metadata: Mapping[str, object]) -> None:
+    """Refuse metadata that are too large for an answer; the message names the largest field."""
+    size = len(canonical_json(metadata))
+    if size > _METADATA_LIMIT:
+        largest = max(metadata, key=lambda name: len(canonical_json(metadata[name])))
+        raise BundleError(
+            f"the metadata have {human_bytes(size)} as JSON, of which this is the largest field; "
+            f"{human_bytes(_METADATA_LIMIT)} are allowed, because each answer with the model's "
+            "metadata has them: store large values elsewhere, and their place here",
+            field=f"metadata.{largest:.60}",
+        )
 
 
 def _save(model: Any, example: Any, options: _Options, directory: Path) -> ConvertedModel:
