@@ -130,6 +130,31 @@ def test_missing_numbers_may_be_a_category() -> None:
     np.testing.assert_array_equal(answer, model.transform(asked).toarray())
 
 
+@pytest.mark.parametrize("encoder", [OneHotEncoder(), OrdinalEncoder()], ids=str)
+def test_an_unseen_number_is_refused_by_name_where_a_missing_one_is_a_category(
+    encoder: Any,
+) -> None:
+    rows = (np.arange(60, dtype=np.float32) % 4).reshape(-1, 1)
+    rows[::7] = np.nan
+    loaded = served(encoder.fit(rows), rows)
+    assert repr(loaded.signature.inputs[0].categories) == "((0.0, 1.0, 2.0, 3.0, nan),)"
+    with pytest.raises(
+        InvalidRequestError,
+        match=r"row 1, column 'X': 9\.0 is not .* nearest is 3\.0 .*3\.0, a missing value\)",
+    ):
+        loaded.predict(np.array([[np.nan], [9.0]], np.float32))
+    asked = np.array([[np.nan], [2.0]], np.float32)
+    np.testing.assert_array_equal(loaded.predict(asked)["output"], dense(encoder.transform(asked)))
+
+
+def test_two_encoders_of_one_column_know_its_missing_values() -> None:
+    rows = (np.arange(60, dtype=np.float32) % 4).reshape(-1, 1)
+    rows[::7] = np.nan
+    steps = [("one", OneHotEncoder(), [0]), ("two", OrdinalEncoder(), [0])]
+    loaded = served(ColumnTransformer(steps).fit(rows), rows)
+    assert repr(loaded.signature.inputs[0].categories) == "((0.0, 1.0, 2.0, 3.0, nan),)"
+
+
 def test_categories_that_are_equal_as_32_bit_floats_are_refused() -> None:
     rows = np.array([[1.0], [1.0 + 1e-12]] * 10)
     with pytest.raises(FormatError, match="two categories are the same 32-bit float"):

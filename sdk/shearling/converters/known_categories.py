@@ -33,7 +33,7 @@ def mark_known(graph: GraphBuilder, column: str, known: list[Any]) -> str:
         column: tensor of the column.
         known: its known values.
     """
-    if len(known) > _MOST or any(value != value for value in known):  # noqa: PLR0124 - NaN
+    if len(known) > _MOST:
         return column
     return graph.add(_KNOWN, column, domain=_DOMAIN, known=known)
 
@@ -63,9 +63,15 @@ def take_categories(model: onnx.ModelProto) -> dict[tuple[str, int], tuple[Any, 
             place = found[0]
             values = tuple(map(bool, values)) if place[0] in truths else values
             # Two steps that read one column both refuse what they do not know.
-            known[place] = tuple(one for one in values if one in known.get(place, values))
+            others = known.get(place, values)
+            known[place] = tuple(one for one in values if _is_among(one, others))
     remove_marks(model, _KNOWN)
     return known
+
+
+def _is_among(value: Any, others: tuple[Any, ...]) -> bool:
+    is_missing = value != value  # noqa: PLR0124 - NaN, which equals no NaN
+    return value in others or (is_missing and any(one != one for one in others))  # noqa: PLR0124
 
 
 def remove_marks(model: onnx.ModelProto, kind: str) -> None:

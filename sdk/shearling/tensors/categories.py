@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 #: Known values that a message lists at most.
 _MOST_SHOWN = 5
 
+_MISSING = "a missing value"
+
 #: Known texts, and characters of each, among which the nearest is looked for at most: comparing
 #: texts is slow.
 _MOST_COMPARED, _LONGEST_COMPARED = 2_000, 80
@@ -84,13 +86,13 @@ def _column(spec: TensorSpec, i: int, columns: Sequence[str]) -> str:
 def _refusal(value: Any, spec: TensorSpec, i: int) -> str:
     known = (spec.categories or ())[i] or ()
     if isinstance(value, np.generic):  # which has the digits of its own type
-        said = "a missing value" if _is_nan(value) else str(value)
+        said = _MISSING if _is_nan(value) else str(value)
         value = value.item()
     else:
         said = shown(value)
     nearest = _nearest(value, known)
     hint = "" if nearest is None else f"; the nearest is {shown(nearest)}"
-    some = ", ".join(map(shown, known[:_MOST_SHOWN]))
+    some = ", ".join(_MISSING if _is_nan(one) else shown(one) for one in known[:_MOST_SHOWN])
     more = f" and {len(known) - _MOST_SHOWN} more" if len(known) > _MOST_SHOWN else ""
     return f"{said} is not a category that the model knows{hint} (it knows {some}{more})"
 
