@@ -10,6 +10,7 @@ import pytest
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import CategoricalNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import KBinsDiscretizer, OneHotEncoder, OrdinalEncoder, TargetEncoder
 
@@ -145,6 +146,41 @@ def test_an_unseen_number_is_refused_by_name_where_a_missing_one_is_a_category(
         loaded.predict(np.array([[np.nan], [9.0]], np.float32))
     asked = np.array([[np.nan], [2.0]], np.float32)
     np.testing.assert_array_equal(loaded.predict(asked)["output"], dense(encoder.transform(asked)))
+
+
+@pytest.mark.parametrize("form", [np.float32, np.int64])
+@pytest.mark.parametrize("fewest", [None, 5])
+def test_a_bayes_model_of_categories_lists_them(form: Any, fewest: int | None) -> None:
+    rows = np.stack([np.arange(60) % 3, np.arange(60) % 4], axis=1).astype(form)
+    model = CategoricalNB(min_categories=fewest).fit(rows, TARGET)
+    loaded = served(model, rows)
+    counts = [5, 5] if fewest else [3, 4]
+    known = tuple(tuple(map(float, range(count))) for count in counts)
+    assert loaded.signature.inputs[0].categories == known
+    answers = loaded.predict(rows)
+    np.testing.assert_allclose(answers["probabilities"], model.predict_proba(rows), atol=1e-5)
+    for unseen in (-1, 7):
+        with pytest.raises(InvalidRequestError, match=rf"row 0, column 1 .*{unseen}.* nearest is"):
+            loaded.predict(np.array([[1, unseen]]))
+
+
+def test_a_bayes_model_of_named_columns_lists_their_categories() -> None:
+    frame = pd.DataFrame({"a": np.arange(60) % 3, "b": [True, False] * 30})
+    columns = ColumnTransformer([("all", "passthrough", ["a", "b"])])
+    model = make_pipeline(columns, CategoricalNB()).fit(frame, TARGET)
+    loaded = served(model, frame)
+    assert loaded.signature.by_name["a"].categories == ((0, 1, 2),)
+    expected = model.predict_proba(frame)
+    np.testing.assert_allclose(loaded.predict(frame)["probabilities"], expected, atol=1e-5)
+
+
+def test_a_bayes_model_whose_example_has_fractions_takes_them() -> None:
+    rows = np.stack([np.arange(60) % 3, np.arange(60) % 4 + 0.5], axis=1).astype(np.float32)
+    model = CategoricalNB().fit(rows, TARGET)
+    loaded = served(model, rows)
+    assert loaded.signature.inputs[0].categories == ((0.0, 1.0, 2.0), None)
+    answers = loaded.predict(rows)
+    np.testing.assert_allclose(answers["probabilities"], model.predict_proba(rows), atol=1e-5)
 
 
 def test_two_encoders_of_one_column_know_its_missing_values() -> None:

@@ -9,8 +9,10 @@ import numpy as np
 
 if TYPE_CHECKING:
     import onnx
+    from numpy.typing import NDArray
 
     from shearling.converters.graph_builder import GraphBuilder
+    from shearling.formats.base import Tensors
     from shearling.tensors.spec import Signature
 
     #: For each column of a tensor, the input and the column that it is; None if it is none.
@@ -101,12 +103,19 @@ def _first(name: str, origin: dict[str, str]) -> str:
 
 
 def with_categories(
-    signature: Signature, known: dict[tuple[str, int], tuple[Any, ...]]
+    signature: Signature, known: dict[tuple[str, int], tuple[Any, ...]], example: Tensors
 ) -> Signature:
-    """Return a signature whose inputs list their known categories."""
+    """Return a signature whose inputs list their known categories.
+
+    A column is left out if the example has other values, which an estimator may round to its own.
+    """
     inputs = []
     for spec in signature.inputs:
-        columns = {place: values for (name, place), values in known.items() if name == spec.name}
+        columns = {
+            place: values
+            for (name, place), values in known.items()
+            if name == spec.name and _has_only(example[name], place, values)
+        }
         width = spec.shape[-1] if len(spec.shape) > 1 else 1
         if columns:
             categories = tuple(columns.get(place) for place in range(width))
@@ -114,6 +123,13 @@ def with_categories(
         else:
             inputs.append(spec)
     return replace(signature, inputs=tuple(inputs))
+
+
+def _has_only(array: NDArray[Any], place: int, values: tuple[Any, ...]) -> bool:
+    """Return whether a column of an input has only some values, or missing ones."""
+    column = array[..., place] if array.ndim > 1 else array
+    present = column[column == column]  # noqa: PLR0124 - not NaN
+    return set(values).issuperset(present.tolist())
 
 
 def _width(value: onnx.ValueInfoProto) -> int:

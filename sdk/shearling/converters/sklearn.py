@@ -77,7 +77,7 @@ def convert(
             for output, column in margins.items():
                 onnx_graph.take_column(graph.model, output, column)
             converted = onnx.convert(graph.model, example, directory, load, graph.text)
-        signature = with_categories(converted.signature, graph.categories)
+        signature = with_categories(converted.signature, graph.categories, converted.inputs)
         graph_answers = converted.expected
         expected = _answers(model, rows, graph_answers)
         return replace(converted, expected=expected, signature=signature), graph_answers

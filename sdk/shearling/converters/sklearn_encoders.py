@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 #: A text that is no category.
 _UNKNOWN = "\0unknown"
 
+#: The options that skl2onnx has for the estimators of naive Bayes.
+_BAYES_OPTIONS = {
+    "zipmap": [True, False, "columns"],
+    "output_class_labels": [False, True],
+    "nocl": [True, False],
+}
+
 #: Rows that an encoder is asked about at once.
 _ROWS = 256
 
@@ -38,9 +45,11 @@ _INT64 = 7
 
 def converters() -> dict[type, Converter]:
     """Return the converters of the encoders for skl2onnx."""
+    from sklearn.naive_bayes import CategoricalNB
     from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, TargetEncoder
 
     return {
+        CategoricalNB: Converter(convert=_convert_categorical, options=_BAYES_OPTIONS),
         OneHotEncoder: Converter(
             convert=_convert_one_hot,
             shapes=lambda operator: set_float_output(
@@ -50,6 +59,18 @@ def converters() -> dict[type, Converter]:
         OrdinalEncoder: Converter(convert=_convert_codes, shapes=_set_codes_shape),
         TargetEncoder: Converter(convert=_convert_codes, shapes=_set_codes_shape),
     }
+
+
+def _convert_categorical(scope: Any, operator: Any, container: Any) -> None:
+    """Convert with skl2onnx, and mark the columns; the graph does not read what is marked."""
+    from skl2onnx.operator_converters.naive_bayes import convert_sklearn_naive_bayes
+
+    convert_sklearn_naive_bayes(scope, operator, container)
+    graph = GraphBuilder(scope, operator, container)
+    counts = graph.estimator.n_categories_.tolist()
+    for column, count in zip(graph.columns(len(counts)), counts, strict=True):
+        number = float if column.kind == "float" else int
+        mark_known(graph, column.name, [number(code) for code in range(count)])
 
 
 def _set_codes_shape(operator: Any) -> None:
