@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 from imblearn.over_sampling import RandomOverSampler
@@ -175,6 +176,42 @@ def test_what_cannot_be_converted_is_refused_by_name(model: Any, reason: str) ->
     model.fit(X, BINARY)
     with pytest.raises(FormatError, match=reason):
         served(model, X)
+
+
+NARROW = np.arange(24).reshape(12, 2) % 11
+
+
+@pytest.mark.parametrize(
+    ("function", "dtype"),
+    [
+        (np.square, "int8"),
+        (np.square, "uint16"),
+        (np.square, "int32"),
+        (np.square, "uint64"),
+        (np.negative, "uint8"),
+        (np.abs, "int8"),
+        (np.exp, "uint8"),
+        (np.log1p, "int8"),
+    ],
+)
+def test_a_function_that_overflows_in_a_narrow_type_is_refused(function: Any, dtype: str) -> None:
+    rows = NARROW.astype(dtype)
+    model = make_pipeline(FunctionTransformer(function), StandardScaler()).fit(rows)
+    for example in (rows, pd.DataFrame(rows, columns=["a", "b"])):
+        with pytest.raises(FormatError, match=rf"func={function.__name__} .* of {dtype}: .*int64"):
+            served(model, example)
+
+
+@pytest.mark.parametrize(
+    ("function", "dtype"), [(np.square, "int64"), (np.log1p, "int32"), (np.sqrt, "int16")]
+)
+def test_a_function_of_wide_results_is_answered_like_the_original(
+    function: Any, dtype: str
+) -> None:
+    rows = NARROW.astype(dtype)
+    model = FunctionTransformer(function).fit(rows)
+    answers = served(model, rows).predict(rows * 100)
+    np.testing.assert_allclose(answers["output"], model.transform(rows * 100), rtol=1e-5)
 
 
 def test_the_fitted_estimators_are_not_changed() -> None:

@@ -59,6 +59,7 @@ def convert(
     sklearn_checks.check_classes(model)
     boosting.check_no_categories(model, example)
     original, example = example, _typed(example)
+    sklearn_checks.check_functions(parts_of(model), example)
     by_name = _is_by_name(model, example)
     rows = _rows(original, by_name=by_name)
 

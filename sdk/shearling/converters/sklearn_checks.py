@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from shearling.converters.sklearn_graphs import FUNCTIONS
 from shearling.errors import FormatError, InvalidRequestError
 from shearling.tensors.inputs import is_frame
 
@@ -104,6 +105,46 @@ def _check_names(fitted: list[str], example: Any) -> None:
             f"example: columns {' and '.join(problems)}; the model was fitted on "
             f"{', '.join(fitted)}"
         )
+
+
+def check_functions(parts: Iterable[Any], example: Any) -> None:
+    """Refuse functions of NumPy that stay in the narrow type of an integer column.
+
+    `np.square` of int8 overflows from 12 on, and `np.exp` returns 16 bits; the graph has 32 bits.
+    Columns that no function reads count too, since a function may read what other steps select.
+
+    Raises:
+        FormatError: a function has so narrow a result for a column of the example.
+    """
+    functions = [
+        part.func
+        for part in parts
+        if type(part).__name__ == "FunctionTransformer"
+        and isinstance(part.func, np.ufunc)
+        and part.func in FUNCTIONS
+    ]
+    for dtype in _integer_types(example) if functions else ():
+        for function in functions:
+            result = function(np.ones(1, dtype)).dtype
+            if result == np.float16 or (result.kind in "iu" and result != np.int64):
+                raise FormatError(
+                    f"FunctionTransformer with func={function.__name__} cannot be converted to "
+                    f"ONNX for an example of {dtype}: the function computes {result}, which "
+                    "overflows or rounds where the served model does not. Pass the example as "
+                    "int64 or float64 (.astype('int64')); the answers are then those of the wider "
+                    "type"
+                )
+
+
+def _integer_types(example: Any) -> set[Any]:
+    """Return the NumPy types of the columns of integers."""
+    if isinstance(example, dict):
+        types = [np.asarray(column).dtype for column in example.values()]
+    elif is_frame(example):
+        types = [getattr(dtype, "numpy_dtype", dtype) for dtype in example.dtypes]
+    else:
+        types = [np.asarray(example).dtype]
+    return {dtype for dtype in types if getattr(dtype, "kind", "") in "iu"}
 
 
 def check_classes(model: Any) -> None:

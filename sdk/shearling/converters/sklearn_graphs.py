@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Convert = Callable[[Any, Any, Any], None]
 
 #: Nodes for functions of numpy that act on each value.
-_FUNCTIONS: dict[Any, Callable[[GraphBuilder, str], str]] = {
+FUNCTIONS: dict[Any, Callable[[GraphBuilder, str], str]] = {
     np.abs: lambda graph, x: graph.add("Abs", x),
     np.cbrt: lambda graph, x: graph.add(
         "Mul",
@@ -116,8 +116,8 @@ def _convert_function(scope: Any, operator: Any, container: Any) -> None:
 
 def _applied(graph: GraphBuilder, function: Any, values: str, setting: str) -> str:
     """Add nodes for a function of numpy."""
-    if function not in _FUNCTIONS:
-        known = ", ".join(f"np.{one.__name__}" for one in _FUNCTIONS)
+    if function not in FUNCTIONS:
+        known = ", ".join(f"np.{one.__name__}" for one in FUNCTIONS)
         name = getattr(function, "__name__", None) or f"{function!r:.60}"
         raise _refusal(
             graph.estimator,
@@ -125,7 +125,7 @@ def _applied(graph: GraphBuilder, function: Any, values: str, setting: str) -> s
             f"use one of {known}, or pass format='cloudpickle' (a pickle runs code when it is "
             "loaded, so the function must allow pickles)",
         )
-    return _FUNCTIONS[function](graph, values)
+    return FUNCTIONS[function](graph, values)
 
 
 def _convert_max_abs_scaler(scope: Any, operator: Any, container: Any) -> None:
