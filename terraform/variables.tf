@@ -17,8 +17,8 @@ variable "packages" {
   description = "The function packages: paths of what `make package` builds, or objects in S3 as `shearling package --upload` prints them."
 
   validation {
-    condition = keys(var.packages) == ["control", "runtime"] && alltrue([
-      for package in values(var.packages) : can(coalesce(tostring(package))) || contains(local.package_forms, try(join(",", keys(package)), ""))
+    condition = try(keys(var.packages), []) == ["control", "runtime"] && alltrue([
+      for package in try(values(var.packages), []) : can(coalesce(tostring(package))) || contains(local.package_forms, try(join(",", keys(package)), ""))
     ])
     error_message = "packages must have runtime and control, each a path, or an object in S3 as { bucket = \"...\", key = \"...\", source_code_hash = \"...\" }. Build them with `make package`."
   }
@@ -29,21 +29,22 @@ variable "models" {
   nullable    = false
   description = "The models to serve, by name. Each gets a function, which callers invoke by alias."
 
+  # What is no map is empty to the rules after this one, which then leave the message to it.
   validation {
-    condition     = alltrue([for model in values(var.models) : can(keys(model))])
-    error_message = "A model must be an object, as in { fraud = { aliases = { prod = {} } } }. Change ${join(", ", [for name, model in var.models : name if !can(keys(model))])}."
+    condition     = can(keys(var.models)) && alltrue([for model in try(values(var.models), []) : can(keys(model))])
+    error_message = "A model must be an object, as in models = { fraud = { aliases = { prod = {} } } }. Change ${can(keys(var.models)) ? join(", ", [for name, model in try(merge(var.models), {}) : name if !can(keys(model))]) : "models"}."
   }
 
   validation {
     condition = length(setsubtract(flatten([
-      for model in values(var.models) : [
+      for model in try(values(var.models), []) : [
         try(keys(model), []),
         [for alias in try(values(model.aliases), []) : [for name in try(keys(alias), []) : "aliases.*.${name}"]],
         [for part in ["role", "network", "package", "file_system"] : [for name in try(keys(model[part]), []) : "${part}.${name}"]],
       ]
     ]), local.attributes.models)) == 0
     error_message = "${join(" ", flatten([
-      for key, model in var.models : [
+      for key, model in try(merge(var.models), {}) : [
         [for name in try(keys(model), []) : "The model ${key} has no attribute ${name}." if !contains(local.attributes.models, name)],
         [
           for part in ["role", "network", "package", "file_system"] : [
@@ -62,25 +63,30 @@ variable "models" {
 
   validation {
     condition = alltrue([
-      for model in values(var.models) : try(model.package, null) == null || can(tostring(model.package)) || contains(local.package_forms, try(join(",", keys(model.package)), ""))
+      for model in try(values(var.models), []) : try(model.package, null) == null || can(coalesce(tostring(model.package))) || contains(local.package_forms, try(join(",", keys(model.package)), ""))
     ])
     error_message = "A model's package must be a path, or an object in S3 as { bucket = \"...\", key = \"...\", source_code_hash = \"...\" }. Change that of ${join(", ", [
-      for name, model in var.models : name
-      if try(model.package, null) != null && !can(tostring(model.package)) && !contains(local.package_forms, try(join(",", keys(model.package)), ""))
+      for name, model in try(merge(var.models), {}) : name
+      if try(model.package, null) != null && !can(coalesce(tostring(model.package))) && !contains(local.package_forms, try(join(",", keys(model.package)), ""))
     ])}."
+  }
+
+  validation {
+    condition     = alltrue(flatten([for model in try(values(var.models), []) : [for alias in try(values(model.aliases), []) : alias != null]]))
+    error_message = "An alias must be an object, {} for one without attributes. Change ${join(", ", flatten([for key, model in try(merge(var.models), {}) : try([for name, alias in model.aliases : "${key}:${name}" if alias == null], [])]))}."
   }
 
   # Terraform's own message would not say which model and attribute it means.
   validation {
     condition = alltrue(flatten([
-      for model in values(var.models) : [
+      for model in try(values(var.models), []) : [
         [for name in local.numbers : can(tonumber(model[name])) if can(model[name])],
         [for name in local.bools : can(tobool(model[name])) if can(model[name])],
         [for alias in try(values(model.aliases), []) : can(tonumber(alias.provisioned_concurrency)) if can(alias.provisioned_concurrency)],
       ]
     ]))
     error_message = join(" ", flatten([
-      for key, model in var.models : [
+      for key, model in try(merge(var.models), {}) : [
         [for name in local.numbers : "${name} of ${key} must be a number." if can(model[name]) && !can(tonumber(model[name]))],
         [for name in local.bools : "${name} of ${key} must be true or false." if can(model[name]) && !can(tobool(model[name]))],
         try([
@@ -92,34 +98,34 @@ variable "models" {
   }
 
   validation {
-    condition     = alltrue([for model in keys(var.models) : can(regex("^[a-z0-9][a-z0-9-]{0,47}$", model))])
-    error_message = "The name of a model has up to 48 lower-case letters, digits and hyphens, and starts with no hyphen. Rename ${join(", ", [for model in keys(var.models) : model if !can(regex("^[a-z0-9][a-z0-9-]{0,47}$", model))])}."
+    condition     = alltrue([for model in try(keys(var.models), []) : can(regex("^[a-z0-9][a-z0-9-]{0,47}$", model))])
+    error_message = "The name of a model has up to 48 lower-case letters, digits and hyphens, and starts with no hyphen. Rename ${join(", ", [for model in try(keys(var.models), []) : model if !can(regex("^[a-z0-9][a-z0-9-]{0,47}$", model))])}."
   }
 
   # The longest name that contains both is that of the releaser's event rule.
   validation {
-    condition     = alltrue([for model in keys(var.models) : length("${var.name}_releaser-${model}") <= 64])
-    error_message = "<name>_releaser-<model> has at most 64 characters. Too long: ${join(", ", [for model in keys(var.models) : "${var.name}_releaser-${model}" if length("${var.name}_releaser-${model}") > 64])}."
+    condition     = alltrue([for model in try(keys(var.models), []) : length("${var.name}_releaser-${model}") <= 64])
+    error_message = "<name>_releaser-<model> has at most 64 characters. Too long: ${join(", ", [for model in try(keys(var.models), []) : "${var.name}_releaser-${model}" if length("${var.name}_releaser-${model}") > 64])}."
   }
 
   validation {
     condition = alltrue([
-      for model in values(var.models) : try(model.default_alias, null) == null || try(contains(keys(model.aliases), model.default_alias), true)
+      for model in try(values(var.models), []) : try(model.default_alias, null) == null || try(contains(keys(model.aliases), model.default_alias), true)
     ])
-    error_message = "default_alias must be one of the model's aliases: ${join(", ", [for name, model in var.models : try("${name} has no alias ${model.default_alias}", name) if try(!contains(keys(model.aliases), model.default_alias), false)])}."
+    error_message = "default_alias must be one of the model's aliases: ${join(", ", [for name, model in try(merge(var.models), {}) : try("${name} has no alias ${model.default_alias}", name) if try(!contains(keys(model.aliases), model.default_alias), false)])}."
   }
 
   # With a mounted file system the function must reach more than S3.
   validation {
-    condition     = !anytrue([for model in values(var.models) : try(model.network, null) != null && try(model.file_system, null) != null])
-    error_message = "network excludes file_system, whose functions run in vpc in any case: ${join(", ", [for name, model in var.models : name if try(model.network, null) != null && try(model.file_system, null) != null])}."
+    condition     = !anytrue([for model in try(values(var.models), []) : try(model.network, null) != null && try(model.file_system, null) != null])
+    error_message = "network excludes file_system, whose functions run in vpc in any case: ${join(", ", [for name, model in try(merge(var.models), {}) : name if try(model.network, null) != null && try(model.file_system, null) != null])}."
   }
 
   validation {
     condition = (var.api == null && var.rest_api == null) || alltrue([
-      for model in values(var.models) : try(model.default_alias, null) != null || try(length(model.aliases) == 1, true)
+      for model in try(values(var.models), []) : try(model.default_alias, null) != null || try(length(model.aliases) == 1, true)
     ])
-    error_message = "A model with several aliases needs default_alias, which answers API paths without a version: ${join(", ", [for name, model in var.models : name if try(model.default_alias, null) == null && try(length(model.aliases) != 1, false)])}."
+    error_message = "A model with several aliases needs default_alias, which answers API paths without a version: ${join(", ", [for name, model in try(merge(var.models), {}) : name if try(model.default_alias, null) == null && try(length(model.aliases) != 1, false)])}."
   }
 }
 
@@ -130,9 +136,14 @@ variable "registry" {
   description = "Where models are kept. An existing bucket keeps its settings; let it send events to EventBridge, or a moved alias waits for the next reconciliation."
 
   validation {
-    condition = length(setsubtract(concat(keys(var.registry), [for name in try(keys(var.registry.access_log), []) : "access_log.${name}"]), local.attributes.registry)) == 0
+    condition     = can(keys(var.registry))
+    error_message = "registry must be an object, as in { bucket = \"acme-models\" }."
+  }
+
+  validation {
+    condition = length(setsubtract(concat(try(keys(var.registry), []), [for name in try(keys(var.registry.access_log), []) : "access_log.${name}"]), local.attributes.registry)) == 0
     error_message = "${join(" ", [
-      for name in setsubtract(concat(keys(var.registry), [for name in try(keys(var.registry.access_log), []) : "access_log.${name}"]), local.attributes.registry) :
+      for name in setsubtract(concat(try(keys(var.registry), []), [for name in try(keys(var.registry.access_log), []) : "access_log.${name}"]), local.attributes.registry) :
       contains(keys(local.renamed), "registry.${name}") ? "registry.${name} is now ${local.renamed["registry.${name}"]}." : "registry has no attribute ${name}."
     ])} The attributes are ${join(", ", local.attributes.registry)}."
   }
@@ -144,7 +155,7 @@ variable "registry" {
 
   validation {
     condition = try(var.registry.region, null) == null || (
-      length(try(var.vpc.route_table_ids, [])) == 0 && alltrue([for model in values(var.models) : try(model.network, null) == null])
+      length(try(var.vpc.route_table_ids, [])) == 0 && alltrue([for model in try(values(var.models), []) : try(model.network, null) == null])
     )
     error_message = "registry.region is another region, which a gateway to S3 does not reach: leave vpc.route_table_ids and the models' network out, and use subnets with another way to S3, as a NAT gateway."
   }
@@ -176,13 +187,13 @@ variable "vpc" {
   }
 
   validation {
-    condition     = var.vpc != null || alltrue([for model in values(var.models) : try(model.file_system, null) == null])
-    error_message = "file_system needs vpc, because Lambda mounts a file system only inside a VPC: ${join(", ", [for name, model in var.models : name if try(model.file_system, null) != null])}."
+    condition     = var.vpc != null || alltrue([for model in try(values(var.models), []) : try(model.file_system, null) == null])
+    error_message = "file_system needs vpc, because Lambda mounts a file system only inside a VPC: ${join(", ", [for name, model in try(merge(var.models), {}) : name if try(model.file_system, null) != null])}."
   }
 
   validation {
-    condition     = var.vpc != null || alltrue([for model in values(var.models) : try(model.network, null) == null])
-    error_message = "network needs vpc, whose subnets the function runs in: ${join(", ", [for name, model in var.models : name if try(model.network, null) != null])}."
+    condition     = var.vpc != null || alltrue([for model in try(values(var.models), []) : try(model.network, null) == null])
+    error_message = "network needs vpc, whose subnets the function runs in: ${join(", ", [for name, model in try(merge(var.models), {}) : name if try(model.network, null) != null])}."
   }
 
   validation {
@@ -203,9 +214,14 @@ variable "file_system" {
   description = "The file system of all models with `file_system = {}`. This module creates it, unless you give an access point."
 
   validation {
-    condition = length(setsubtract(concat(keys(var.file_system), [for name in try(keys(var.file_system.existing), []) : "existing.${name}"]), local.attributes.file_system)) == 0
+    condition     = can(keys(var.file_system))
+    error_message = "file_system must be an object, as in { kms_key_arn = \"arn:aws:kms:...\" }."
+  }
+
+  validation {
+    condition = length(setsubtract(concat(try(keys(var.file_system), []), [for name in try(keys(var.file_system.existing), []) : "existing.${name}"]), local.attributes.file_system)) == 0
     error_message = "${join(" ", [
-      for name in setsubtract(concat(keys(var.file_system), [for name in try(keys(var.file_system.existing), []) : "existing.${name}"]), local.attributes.file_system) :
+      for name in setsubtract(concat(try(keys(var.file_system), []), [for name in try(keys(var.file_system.existing), []) : "existing.${name}"]), local.attributes.file_system) :
       "file_system has no attribute ${name}."
     ])} The attributes are ${join(", ", local.attributes.file_system)}."
   }
@@ -228,6 +244,11 @@ variable "api" {
       ]), local.attributes.api) :
       "api has no attribute ${name}."
     ])} The attributes are ${join(", ", local.attributes.api)}."
+  }
+
+  validation {
+    condition     = can(tobool(try(var.api.detailed_metrics, null)))
+    error_message = "api.detailed_metrics must be true or false."
   }
 }
 
@@ -266,6 +287,21 @@ variable "rest_api" {
   validation {
     condition     = try(var.rest_api.domain.name != var.api.domain.name, true)
     error_message = "api and rest_api have the same domain.name, but a domain belongs to one API. Give each its own."
+  }
+
+  validation {
+    condition     = alltrue([for plan in try(values(var.rest_api.usage_plans), []) : can(keys(plan))])
+    error_message = "A usage plan must be an object with requests_per_second and burst. Change rest_api.usage_plans.${join(", ", [for name, plan in try(merge(var.rest_api.usage_plans), {}) : name if !can(keys(plan))])}."
+  }
+
+  validation {
+    condition     = can(tobool(try(var.rest_api.access_log, null)))
+    error_message = "rest_api.access_log must be true or false."
+  }
+
+  validation {
+    condition     = can(tobool(try(var.rest_api.detailed_metrics, null)))
+    error_message = "rest_api.detailed_metrics must be true or false."
   }
 }
 
@@ -336,11 +372,16 @@ variable "control_roles" {
   description = "Roles that exist, for the releaser, the stager and the catalog. Each needs the policy in the output `role_policies`. A model's own is its `role`."
 
   validation {
+    condition     = can(keys(var.control_roles))
+    error_message = "control_roles must be an object, as in { releaser = { arn = \"arn:aws:iam::...\" } }."
+  }
+
+  validation {
     condition = length(setsubtract(flatten([
-      keys(var.control_roles), [for key, role in var.control_roles : [for name in try(keys(role), []) : "${key}.${name}"]],
+      try(keys(var.control_roles), []), [for key, role in try(merge(var.control_roles), {}) : [for name in try(keys(role), []) : "${key}.${name}"]],
     ]), local.attributes.control_roles)) == 0
     error_message = "control_roles has no attribute ${join(", ", setsubtract(flatten([
-      keys(var.control_roles), [for key, role in var.control_roles : [for name in try(keys(role), []) : "${key}.${name}"]],
+      try(keys(var.control_roles), []), [for key, role in try(merge(var.control_roles), {}) : [for name in try(keys(role), []) : "${key}.${name}"]],
     ]), local.attributes.control_roles))}. The attributes are ${join(", ", local.attributes.control_roles)}."
   }
 }
@@ -359,8 +400,13 @@ variable "kms" {
   description = "Keys that encrypt logs, environment variables and the dead-letter queue; AWS's own keys otherwise. `registry` and `file_system` have their keys."
 
   validation {
-    condition     = length(setsubtract(keys(var.kms), local.attributes.kms)) == 0
-    error_message = "kms has no attribute ${join(", ", setsubtract(keys(var.kms), local.attributes.kms))}. The attributes are ${join(", ", local.attributes.kms)}."
+    condition     = can(keys(var.kms))
+    error_message = "kms must be an object, as in { logs_key_arn = \"arn:aws:kms:...\" }."
+  }
+
+  validation {
+    condition     = length(setsubtract(try(keys(var.kms), []), local.attributes.kms)) == 0
+    error_message = "kms has no attribute ${join(", ", setsubtract(try(keys(var.kms), []), local.attributes.kms))}. The attributes are ${join(", ", local.attributes.kms)}."
   }
 }
 

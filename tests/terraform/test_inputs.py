@@ -142,6 +142,25 @@ def terraform(directory: Path, *arguments: str) -> str:
             'models = { fraud = { aliases = { prod = {} }, python = "3.11" } }',
             'python of acme-fraud is "3.11", but must be one of 3.12, 3.13, 3.14.',
         ),
+        ('models = ["fraud"]', "A model must be an object, as in models ="),
+        (
+            "models = { fraud = { aliases = { prod = null } } }",
+            "An alias must be an object, {} for one without attributes. Change fraud:prod.",
+        ),
+        (
+            'models = { fraud = { aliases = { prod = {} }, package = "" } }',
+            "A model's package must be a path, or an object in S3",
+        ),
+        ('models = {}\nregistry = "s3://b"', "registry must be an object, as in { bucket ="),
+        ('models = {}\nkms = "arn"', "kms must be an object, as in { logs_key_arn ="),
+        (
+            "models = {}\nrest_api = { usage_plans = { gold = null } }",
+            "Change rest_api.usage_plans.gold.",
+        ),
+        (
+            'models = {}\napi = { detailed_metrics = "yes" }',
+            "api.detailed_metrics must be true or false.",
+        ),
     ],
 )
 def test_a_refusal_names_the_input_and_what_is_allowed(
