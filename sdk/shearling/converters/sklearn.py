@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -202,7 +203,7 @@ def _estimator_answer(model: Any, output: str, rows: Any) -> NDArray[Any] | None
     if method is None:
         return None
     try:
-        answer = getattr(model, method)(rows.copy())  # steps with copy=False change their rows
+        answer = getattr(model, method)(deepcopy(rows))  # steps with copy=False change their rows
     except Exception as error:  # estimators raise errors of any class
         raise FormatError(f"the model fails on the example: {error}") from error
     if isinstance(answer, list):  # several targets: one matrix for each
@@ -225,7 +226,7 @@ def _margin_of(model: Any, native: Callable[[Tensors], Any]) -> Callable[[Tensor
         return None
 
     def margin(values: Tensors) -> NDArray[Any]:
-        scores = rank(native(values).copy())
+        scores = rank(deepcopy(native(values)))
         scores = np.stack(scores, axis=1) if isinstance(scores, list) else np.asarray(scores)
         if scores.ndim == 1:  # two classes: the sign decides
             scores = np.stack([scores, -scores], axis=-1)
