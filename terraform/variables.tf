@@ -391,6 +391,11 @@ variable "tags" {
   default     = {}
   nullable    = false
   description = "Tags of everything that can have tags, except for objects in S3."
+
+  validation {
+    condition     = alltrue([for key in keys(var.tags) : !startswith(lower(key), "aws:")])
+    error_message = "A tag's key must not begin with aws:, which AWS keeps for itself. Rename ${join(", ", [for key in keys(var.tags) : key if startswith(lower(key), "aws:")])}."
+  }
 }
 
 variable "kms" {
@@ -407,6 +412,11 @@ variable "kms" {
   validation {
     condition     = length(setsubtract(try(keys(var.kms), []), local.attributes.kms)) == 0
     error_message = "kms has no attribute ${join(", ", setsubtract(try(keys(var.kms), []), local.attributes.kms))}. The attributes are ${join(", ", local.attributes.kms)}."
+  }
+
+  validation {
+    condition     = alltrue([for key in try(values(var.kms), []) : key == null || can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/", key))])
+    error_message = "The attributes of kms must be ARNs of keys, as in arn:aws:kms:eu-central-1:123456789012:key/...: IAM grants permissions on keys, not on their aliases. Change ${join(", ", [for name, key in try(merge(var.kms), {}) : "kms.${name}" if key != null && !can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/", key))])}."
   }
 }
 

@@ -437,6 +437,17 @@ run "a_bucket_is_named_and_no_uri" {
   expect_failures = [var.bucket]
 }
 
+run "a_bucket_of_packages_is_named_and_no_uri" {
+  command = plan
+  module {
+    source = "./modules/registry"
+  }
+  variables {
+    packages_bucket = "s3://packages"
+  }
+  expect_failures = [var.packages_bucket]
+}
+
 run "an_alias_of_a_key_is_refused" {
   command = plan
   module {

@@ -161,6 +161,8 @@ def terraform(directory: Path, *arguments: str) -> str:
             'models = {}\napi = { detailed_metrics = "yes" }',
             "api.detailed_metrics must be true or false.",
         ),
+        ('models = {}\nkms = { logs_key_arn = "alias/x" }', "Change kms.logs_key_arn."),
+        ('models = {}\ntags = { "aws:team" = "ml" }', "Rename aws:team."),
     ],
 )
 def test_a_refusal_names_the_input_and_what_is_allowed(

@@ -47,6 +47,11 @@ variable "packages_bucket" {
   description = "An existing bucket for the function packages, in the functions' region; null uploads them to the registry's bucket. Lambda takes no package from another region."
 
   validation {
+    condition     = var.packages_bucket == null || can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", var.packages_bucket))
+    error_message = "packages_bucket must be the name of a bucket alone, 3 to 63 lower-case letters, digits, dots and hyphens: neither a URI nor an ARN."
+  }
+
+  validation {
     condition     = var.packages_bucket != null || var.region == null || length(var.packages) == 0
     error_message = "region needs packages_bucket, a bucket in the functions' region: Lambda takes no package from the registry's bucket in another region. Or give packages that were uploaded, as { bucket, key, source_code_hash }."
   }
