@@ -164,9 +164,15 @@ variable "kms" {
 
 variable "control_roles" {
   type = object({
-    releaser = optional(object({ arn = string }))
-    stager   = optional(object({ arn = string }))
-    catalog  = optional(object({ arn = string }))
+    releaser = optional(object({
+      arn = string
+    }))
+    stager = optional(object({
+      arn = string
+    }))
+    catalog = optional(object({
+      arn = string
+    }))
   })
   nullable    = false
   description = "Roles of the functions that serve no model."
