@@ -93,7 +93,8 @@ class Column:
         kept = array.dtype.kind == "f"
         dtype = array.dtype if kept else np.result_type(array, values)
         wide = array.reshape(len(array), -1).astype(dtype)
-        wide[:, self.place] = values
+        with np.errstate(over="ignore"):  # a large number of another type may be infinite here
+            wide[:, self.place] = values
         return {**rows, self.name: wide.reshape(array.shape)}
 
 
