@@ -406,6 +406,14 @@ run "unknown_attribute_of_the_vpc_is_refused" {
   expect_failures = [var.vpc]
 }
 
+run "file_system_that_is_no_object_is_refused" {
+  command = plan
+  variables {
+    file_system = "arn:aws:elasticfilesystem:eu-central-1:123456789012:access-point/fsap-1"
+  }
+  expect_failures = [var.file_system]
+}
+
 run "unknown_attribute_of_the_file_system_is_refused" {
   command = plan
   variables {
