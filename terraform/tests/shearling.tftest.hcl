@@ -676,3 +676,67 @@ run "given_roles_of_the_releaser_the_stager_and_the_catalog_are_used" {
     error_message = "Policies: ${jsonencode(output.role_policies["acme_stager"])}"
   }
 }
+
+run "detailed_metrics_of_an_http_api_that_are_no_truth_is_refused" {
+  command = plan
+  variables {
+    api = { detailed_metrics = "yes" }
+  }
+  expect_failures = [var.api]
+}
+
+run "access_log_that_is_no_truth_is_refused" {
+  command = plan
+  variables {
+    rest_api = { access_log = "x" }
+  }
+  expect_failures = [var.rest_api]
+}
+
+run "usage_plan_that_is_null_is_refused" {
+  command = plan
+  variables {
+    rest_api = { usage_plans = { gold = null } }
+  }
+  expect_failures = [var.rest_api]
+}
+
+run "detailed_metrics_that_are_no_truth_is_refused" {
+  command = plan
+  variables {
+    rest_api = { detailed_metrics = "x" }
+  }
+  expect_failures = [var.rest_api]
+}
+
+run "control_roles_that_are_no_object_is_refused" {
+  command = plan
+  variables {
+    control_roles = "arn:aws:iam::123456789012:role/x"
+  }
+  expect_failures = [var.control_roles]
+}
+
+run "tag_that_aws_keeps_for_itself_is_refused" {
+  command = plan
+  variables {
+    tags = { "aws:x" = "y" }
+  }
+  expect_failures = [var.tags]
+}
+
+run "kms_that_is_no_object_is_refused" {
+  command = plan
+  variables {
+    kms = "x"
+  }
+  expect_failures = [var.kms]
+}
+
+run "kms_key_that_is_an_alias_is_refused" {
+  command = plan
+  variables {
+    kms = { logs_key_arn = "alias/x" }
+  }
+  expect_failures = [var.kms]
+}
