@@ -59,8 +59,8 @@ def module_directories(root: Path = ROOT) -> list[Path]:
 
 
 def inputs(module: Path) -> list[Input]:
-    """The variables of a module: required ones first, then in the order of the file."""
-    source = (module / "variables.tf").read_text()
+    """The variables of a module: required ones first, then in the order of the files."""
+    source = "\n".join(file.read_text() for file in _variable_files(module))
     found = [
         Input(
             name=name,
@@ -71,6 +71,10 @@ def inputs(module: Path) -> list[Input]:
         for name, body in _blocks(source, "variable")
     ]
     return sorted(found, key=lambda each: each.default is not None)
+
+
+def _variable_files(module: Path) -> list[Path]:
+    return sorted(module.glob("variables*.tf"))
 
 
 def outputs(module: Path) -> list[Output]:
@@ -84,10 +88,8 @@ def outputs(module: Path) -> list[Output]:
 
 def validations(module: Path) -> dict[str, int]:
     """How many validations each variable has, those under a removed name included."""
-    files = [module / name for name in ("variables.tf", "removed.tf")]
-    blocks = [
-        block for file in files if file.exists() for block in _blocks(file.read_text(), "variable")
-    ]
+    files = [*_variable_files(module), *module.glob("removed.tf")]
+    blocks = [block for file in files for block in _blocks(file.read_text(), "variable")]
     return {name: len(body.get("validation", [])) for name, body in blocks}
 
 
