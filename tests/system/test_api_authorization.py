@@ -1,7 +1,6 @@
 """Authorization of the APIs, on an embedded AWS that enforces permissions.
 
-No model is released, so a 503 of the function itself means that the API
-accepted the call.
+No model is released, so a 503 of the function itself means that the API accepted the call.
 """
 
 from __future__ import annotations

@@ -415,7 +415,13 @@ def test_the_commands_of_the_demo_deploy_a_model_of_ones_own(stack: Quickstart) 
     environment = stack.aws.process_environment(SHEARLING_REGISTRY=stack.outputs["registry_uri"])
     for command in own_model_commands(stack.terraform, stack.outputs):
         completed = subprocess.run(
-            command, shell=True, env=environment, capture_output=True, text=True, check=False
+            command,
+            shell=True,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
         )
         assert completed.returncode == 0, (command, completed.stderr)
     assert "iris" in completed.stdout
