@@ -8,6 +8,7 @@ import pytest
 
 import shearling
 from shearling import errors
+from shearling.bundle import manifest
 from tests.support.markdown import DOCS, REPOSITORY, headings, section
 
 REFERENCE = DOCS / "reference"
@@ -40,6 +41,12 @@ def test_every_variable_is_documented() -> None:
         for name in re.findall(r"\bSHEARLING_[A-Z_]*[A-Z]\b", path.read_text())
     }
     assert {name for name in used if f"| `{name}` |" not in page} == set()
+
+
+def test_whatever_a_manifest_can_require_is_documented() -> None:
+    page = (DOCS / "concepts" / "registry-layout.md").read_text()
+    (row,) = [line for line in page.splitlines() if line.startswith("| `requires` |")]
+    assert {name for name in manifest._KNOWN_REQUIREMENTS if f"`{name}`:" not in row} == set()
 
 
 @pytest.mark.parametrize(
