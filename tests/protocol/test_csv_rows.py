@@ -141,6 +141,16 @@ def test_unnamed_columns_of_a_frame_have_no_names(tmp_path: Path) -> None:
     assert table(server, "1,0\n5,6\n")["body"].splitlines()[1:] == ["2.0,0.0", "10.0,12.0"]
 
 
+def test_columns_that_are_named_by_numbers_have_names(tmp_path: Path) -> None:
+    registry = Registry(f"memory://{uuid.uuid4().hex}")
+    example = pd.DataFrame(np.ones((1, 2), np.float32), columns=[2020, 2021])
+    version = push_model(scaling_graph(2.0), "fraud", example=example, registry=registry)
+    server = ModelServer(settings_of(registry, version.pin, tmp_path))
+    assert table(server, example.to_csv())["body"].splitlines()[1:] == ["2.0,2.0"]
+    refused = content(table(server, example.to_csv(index=False)))[0]["error"]
+    assert "the first line, 2020, 2021 ..., may be names or values" in refused
+
+
 YEARS = ("2020", "2021", "2022")
 BY_YEAR = TensorSpec(name="X", datatype="FP32", shape=(-1, 3))
 

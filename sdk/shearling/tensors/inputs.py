@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,13 +67,15 @@ def as_matrix(frame: Any, columns: Sequence[Any] = ()) -> NDArray[Any]:
 def columns_of(example: Any, specs: Sequence[TensorSpec]) -> list[str]:
     """Return the column names of the DataFrame that is a model's only input.
 
-    The list is empty for several inputs, for other values than a DataFrame, and if a name is not a
-    string: pandas numbers the columns of a DataFrame without names.
+    The list is empty for several inputs, for other values than a DataFrame, for the numbers from 0
+    on that pandas gives columns without names, and if a name is neither a string nor a number.
     """
     if len(specs) != 1 or not is_frame(example):
         return []
     names = column_names(example)
-    return [str(name) for name in names] if all(isinstance(name, str) for name in names) else []
+    is_numbered = names == list(range(len(names)))
+    are_names = all(isinstance(name, str | Real) for name in names)
+    return [str(name) for name in names] if are_names and not is_numbered else []
 
 
 def check_rows(example: Any) -> None:
