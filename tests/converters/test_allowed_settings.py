@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from lightgbm import LGBMClassifier, LGBMRegressor
 from sklearn.base import ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
@@ -74,6 +76,20 @@ def test_a_setting_that_only_steers_fitting_is_not_refused() -> None:
     served(LogisticRegression(**settings).fit(X, BINARY), X)
     served(lightgbm(LGBMClassifier, max_bin=15, extra_trees=True).fit(X, BINARY), X)
     served(XGBClassifier(n_estimators=2, max_leaves=4, gamma=0.1).fit(X, BINARY), X)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        GaussianNB(priors=pd.Series([0.4, 0.6])),
+        GaussianNB(priors=np.array([0.4, 0.6])),
+        XGBClassifier(n_estimators=2, feature_weights=np.ones(X.shape[1])),
+        XGBClassifier(n_estimators=2, missing=np.float32("nan")),
+    ],
+    ids=["series", "array", "array-of-xgboost", "nan-of-numpy"],
+)
+def test_a_setting_may_be_an_array(model: Any) -> None:
+    served(model.fit(X, BINARY), X)
 
 
 def test_a_setting_that_a_new_release_adds_is_refused_unless_it_has_its_default() -> None:

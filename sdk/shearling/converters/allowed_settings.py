@@ -166,7 +166,8 @@ _READ = {
 _XGBOOST = _words(
     """
     alpha base_score colsample_bylevel colsample_bynode colsample_bytree device
-    early_stopping_rounds enable_categorical eta eval_metric gamma grow_policy importance_type
+    early_stopping_rounds enable_categorical eta eval_metric feature_weights gamma grow_policy
+    importance_type
     interaction_constraints lambda learning_rate max_bin max_cat_threshold max_cat_to_onehot
     max_delta_step max_depth max_leaves min_child_weight monotone_constraints
     n_estimators n_jobs nthread num_parallel_tree objective random_state reg_alpha reg_lambda
@@ -274,17 +275,21 @@ def _defaults(kind: Any) -> dict[str, Any]:
 def _is_same(value: Any, default: Any) -> bool:
     if value is default:
         return True
-    if isinstance(value, np.ndarray) or isinstance(default, np.ndarray):
-        return False
-    both_nan = value != value and default != default  # noqa: PLR0124 - true for NaN only
-    return bool(both_nan or (type(value) is type(default) and value == default))
+    if _is_nan(value) and _is_nan(default):
+        return True
+    # The values of an array, or of a Series, would be compared one by one.
+    return type(value) is type(default) and not hasattr(value, "__array__") and value == default
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float | np.floating) and bool(np.isnan(value))
 
 
 def _xgboost_changes(part: Any) -> dict[str, Any]:
     """Return the settings of an XGBoost estimator that are not their defaults."""
     settings = part.get_params().items()
     # NaN is the default of `missing`.
-    return {name: value for name, value in settings if not _is_same(value, None) and value == value}  # noqa: PLR0124
+    return {name: value for name, value in settings if value is not None and not _is_nan(value)}
 
 
 def _lightgbm_changes(part: Any) -> dict[str, Any]:
