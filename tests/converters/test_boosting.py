@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import re
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from sklearn.ensemble import VotingClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from xgboost import XGBClassifier, XGBRegressor
 
 import shearling as sdk
@@ -201,14 +202,31 @@ def test_pandas_categories_are_refused_with_the_codes_that_are_answered_alike(
     registry: Registry, model: Any
 ) -> None:
     random = np.random.default_rng(0)
-    colours = pd.Categorical(random.choice(list("abcdefgh"), 300))
-    frame = pd.DataFrame({"size": random.normal(size=300), "colour": colours})
-    model.fit(frame, frame["size"] + colours.codes % 3)
-    with pytest.raises(FormatError, match=r"'colour' has pandas' type category.*\.cat\.codes"):
-        sdk.push_model(model, "trees", example=frame, registry=registry)
-    codes = frame.assign(colour=frame["colour"].cat.codes).to_numpy()
+    colours, sizes = (pd.Categorical(random.choice(list("abcdefgh"), 300)) for _ in range(2))
+    example = pd.DataFrame({2024: random.normal(size=300), 2025: colours, 2026: sizes})
+    model.fit(example, example[2024] + colours.codes % 3)
+    with pytest.raises(FormatError, match="2025 has pandas' type category") as refusal:
+        sdk.push_model(model, "trees", example=example, registry=registry)
+    hint = re.search(r"as the example: (.*), and send", str(refusal.value))
+    assert hint
+    codes = eval(hint[1], {"example": example})
     answer = pushed(model, codes, registry)["prediction"]
-    np.testing.assert_allclose(answer.ravel(), model.predict(frame), rtol=1e-4)
+    np.testing.assert_allclose(answer.ravel(), model.predict(example), rtol=1e-4)
+
+
+def test_pandas_categories_behind_other_steps_are_refused_with_the_step_that_encodes_them(
+    registry: Registry,
+) -> None:
+    colours = pd.Categorical(list("abc") * 20)
+    frame = pd.DataFrame({"size": np.arange(60.0), "colour": colours})
+    trees = XGBRegressor(n_estimators=2, enable_categorical=True)
+    chosen = make_column_transformer(("passthrough", ["size", "colour"]))
+    model = make_pipeline(chosen.set_output(transform="pandas"), trees).fit(frame, frame["size"])
+    with pytest.raises(FormatError, match=r"a step that takes numbers gets .*OrdinalEncoder\(\)"):
+        sdk.push_model(model, "trees", example=frame, registry=registry)
+    encoder = make_column_transformer((OrdinalEncoder(), ["colour"]), remainder="passthrough")
+    encoded = make_pipeline(encoder, XGBRegressor(n_estimators=2)).fit(frame, frame["size"])
+    sdk.push_model(encoded, "trees", example=frame, registry=registry)
 
 
 @pytest.mark.parametrize("kind", [LGBMClassifier, LGBMRegressor])

@@ -81,13 +81,13 @@ def check_no_categories(model: Any, example: Any) -> None:
     library = library_of(model)
     if library not in ("lightgbm", "xgboost") or not hasattr(example, "dtypes"):
         return
-    names = [str(name) for name, dtype in example.dtypes.items() if str(dtype) == "category"]
+    names = [name for name, dtype in example.dtypes.items() if str(dtype) == "category"]
     if names:
         raise FormatError(
             f"column {names[0]!r:.80} has pandas' type category, which requests cannot carry. "
             f"{type(model).__name__} reads its codes alike, so pass an array of numbers as the "
-            f"example: example.assign(**{{{names[0]!r:.80}: example[{names[0]!r:.80}].cat.codes}})"
-            ".to_numpy(), and send the same codes in requests"
+            'example: example.apply(lambda column: column.cat.codes if column.dtype == "category" '
+            "else column).to_numpy(), and send the same codes in requests"
         )
 
 

@@ -20,6 +20,9 @@ _REMEDIES = {
     "encode='onehot-dense'",
     "input(s) is(are) supported": "the columns of the example have different types, and this step "
     "takes one matrix: cast them to one type, or select them by name in a ColumnTransformer",
+    "wrong type <class 'skl2onnx.common.data_types.StringTensorType'>": "a step that takes numbers "
+    "gets strings or categories: encode them in a step before it, such as OrdinalEncoder() or "
+    "OneHotEncoder() in a ColumnTransformer",
     "invalid literal for int() with base 10": "the classes of several targets must be integers: "
     "encode them before you fit (OrdinalEncoder().fit_transform(y))",
 }
