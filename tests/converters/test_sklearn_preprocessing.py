@@ -261,6 +261,20 @@ def test_a_polars_frame_is_an_example() -> None:
     check(model, loaded, FRAME)
 
 
+@pytest.mark.parametrize("step", [FunctionTransformer(), SelectKBest(k=1)])
+def test_a_step_of_one_matrix_takes_columns_of_several_types_of_numbers(step: Any) -> None:
+    frame = FRAME[["amount", "count"]]
+    columns = ColumnTransformer([("n", StandardScaler(), ["amount"])])
+    union = FeatureUnion([("all", step), ("chosen", columns)])
+    model = make_pipeline(union, LogisticRegression()).fit(frame, WORDS)
+    check(model, served(model, frame), frame)
+
+
+def test_a_step_of_one_matrix_refuses_words_beside_numbers_with_the_reason() -> None:
+    with pytest.raises(FormatError, match=r"^FunctionTransformer .* columns .* different types"):
+        served(FunctionTransformer().fit(FRAME), FRAME)
+
+
 def test_pandas_categories_are_strings_to_a_pipeline() -> None:
     frame = FRAME.assign(country=FRAME["country"].astype("category"))
     columns = ColumnTransformer([("w", OneHotEncoder(), ["country"])])

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
+from shearling.errors import FormatError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -49,7 +51,17 @@ class GraphBuilder:
         return _kind_of(self._operator.inputs[0]) == "text"
 
     def matrix(self) -> str:
-        """Return the inputs as one matrix."""
+        """Return the inputs as one matrix.
+
+        Raises:
+            FormatError: they have different types.
+        """
+        if len({type(variable.type) for variable in self._operator.inputs}) > 1:
+            raise FormatError(
+                f"{type(self.estimator).__name__} cannot be converted to ONNX: the columns that it "
+                "gets have different types, and it takes one matrix: cast them to one type, or "
+                "select columns of one type for it in a ColumnTransformer"
+            )
         return self.inputs[0] if len(self.inputs) == 1 else self.add("Concat", *self.inputs, axis=1)
 
     def floats(self) -> str:
