@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 
 from shearling.errors import FormatError, InvalidRequestError
@@ -53,6 +54,24 @@ def test_column_types_and_categories_survive(
     loaded = pushed(model, FRAME, registry)
     for rows in (FRAME, FRAME[1:2]):  # a single row does not have all categories
         np.testing.assert_array_equal(loaded.predict(rows)["output"], model(rows))
+
+
+@pytest.mark.parametrize(
+    ("example", "problem"),
+    [
+        (
+            FRAME.assign(colour=pd.Categorical([None] * 3)),
+            "'colour' has .* category, but no category",
+        ),
+        (pl.DataFrame({"amount": [1.0, 2.0]}), r"polars's DataFrame: pass example\.to_pandas\(\)"),
+    ],
+    ids=["no-category", "polars"],
+)
+def test_a_frame_that_no_request_can_carry_is_refused(
+    registry: Registry, example: Any, problem: str
+) -> None:
+    with pytest.raises(FormatError, match=problem):
+        pushed(lambda frame: frame["amount"].to_numpy(), example, registry)
 
 
 def test_an_unknown_category_is_refused(registry: Registry) -> None:

@@ -65,9 +65,7 @@ def convert(
     data = _pickle(model)
     (directory / _ENTRY).write_bytes(data)
     takes, inputs = _inputs(example)
-    form = FrameForm(names=tuple(inputs))
-    if takes == "frame":
-        form = FrameForm.of(example, inputs)
+    form = _form(example, inputs) if takes == "frame" else FrameForm(names=tuple(inputs))
     predictor = PythonPredictor(model, takes, form)
     try:
         # A request carries arrays, not lists, and no more of a DataFrame than its form.
@@ -136,6 +134,28 @@ def _inputs(example: Any) -> tuple[str, dict[str, NDArray[Any]]]:
         if array.dtype.kind == "O" and any(isinstance(value, str) for value in array.ravel()):
             check_strings(array, f"example {name!r}")
     return takes, {name: as_tensor(array, f"example {name!r}") for name, array in named.items()}
+
+
+def _form(frame: Any, inputs: Tensors) -> FrameForm:
+    """Return the form of an example, of which a request can make an equal DataFrame.
+
+    Raises:
+        FormatError: the example is not a DataFrame of pandas, or has a column without categories.
+    """
+    if not hasattr(frame, "iloc"):
+        raise FormatError(
+            f"example: the pickle gets a pandas DataFrame with each request, and this is "
+            f"{type(frame).__module__.partition('.')[0]}'s {type(frame).__name__}: pass "
+            "example.to_pandas(), and a model that takes it"
+        )
+    form = FrameForm.of(frame, inputs)
+    for name, categories in form.categories.items():
+        if not categories:
+            raise FormatError(
+                f"example: column {name!r:.80} has pandas' type category, but no category: pass "
+                "rows in which it has values"
+            )
+    return form
 
 
 def _specs(tensors: Tensors, rows: tuple[int, ...]) -> tuple[TensorSpec, ...]:
