@@ -68,9 +68,7 @@ def write_table(cases: Iterable[Case], words: Mapping[str, str]) -> None:
         if set(outcomes.values()) != {UNFITTED}
     ]
     values = list(words.values())
-    counts = " | ".join(
-        str(values.count(word)) for word in ("right", "contract", "warned", "refused")
-    )
+    counts = " | ".join(str(values.count(word)) for word in _OUTCOMES)
     head = _HEAD.format(
         counts=counts,
         data=" | ".join(DATA),
