@@ -248,23 +248,18 @@ def _label(graph: GraphBuilder, places: str) -> str:
 # Distances and kernels
 
 
-def _squared_distances(graph: GraphBuilder, values: str, others: NDArray[Any]) -> str:
-    """Add nodes for the squared Euclidean distances of rows to other rows."""
+#: The operators that sum the differences of two rows to a distance.
+_SQUARED, _MANHATTAN = "ReduceSumSquare", "ReduceL1"
+
+
+def _distances(graph: GraphBuilder, values: str, others: NDArray[Any], measure: str) -> str:
+    """Add nodes for the distances of rows to other rows, by one of the measures above."""
     difference = graph.add(
         "Sub",
         graph.add("Unsqueeze", values, graph.constant([1])),
         graph.float_constant(others[np.newaxis]),
     )
-    return graph.add("ReduceSumSquare", difference, graph.constant([2]), keepdims=0)
-
-
-def _manhattan_distances(graph: GraphBuilder, values: str, others: NDArray[Any]) -> str:
-    difference = graph.add(
-        "Sub",
-        graph.add("Unsqueeze", values, graph.constant([1])),
-        graph.float_constant(others[np.newaxis]),
-    )
-    return graph.add("ReduceL1", difference, graph.constant([2]), keepdims=0)
+    return graph.add(measure, difference, graph.constant([2]), keepdims=0)
 
 
 def _convert_nearest_centroid(scope: Any, operator: Any, container: Any) -> None:
@@ -289,7 +284,7 @@ def _convert_nearest_centroid(scope: Any, operator: Any, container: Any) -> None
 def _centroid_distances(graph: GraphBuilder, values: str, centroids: NDArray[Any]) -> str:
     """Add nodes for squared distances to centroids, less what is the same for all centroids."""
     if graph.estimator.metric == "manhattan":
-        distances = _manhattan_distances(graph, values, centroids)
+        distances = _distances(graph, values, centroids, _MANHATTAN)
         return graph.add("Mul", distances, distances)
     # Without the square of the row itself, in which 32-bit floats would lose the differences.
     products = graph.add("MatMul", values, graph.float_constant(-2 * centroids.T))
@@ -303,8 +298,8 @@ def _convert_kernel_ridge(scope: Any, operator: Any, container: Any) -> None:
     fitted = model.X_fit_.toarray() if hasattr(model.X_fit_, "toarray") else model.X_fit_
     gamma = graph.float_constant(1 / fitted.shape[1] if model.gamma is None else model.gamma)
     if kernel in ("rbf", "laplacian"):
-        measure = _squared_distances if kernel == "rbf" else _manhattan_distances
-        weighed = graph.add("Mul", measure(graph, values, fitted), gamma)
+        measure = _SQUARED if kernel == "rbf" else _MANHATTAN
+        weighed = graph.add("Mul", _distances(graph, values, fitted, measure), gamma)
         similarities = graph.add("Exp", graph.add("Neg", weighed))
     elif kernel in ("linear", "poly", "polynomial", "sigmoid"):
         similarities = graph.add("MatMul", values, graph.float_constant(fitted.T))
