@@ -294,13 +294,18 @@ def _xgboost_changes(part: Any) -> dict[str, Any]:
 
 def _lightgbm_changes(part: Any) -> dict[str, Any]:
     """Return the settings of a LightGBM model that differ from those of a model without any."""
+    defaults = _lightgbm_defaults()
+    settings = _lightgbm_settings(part.booster_)
+    return {name: value for name, value in settings.items() if value != defaults.get(name)}
+
+
+@cache
+def _lightgbm_defaults() -> dict[str, str]:
     import lightgbm
 
     data = lightgbm.Dataset(np.arange(4.0).reshape(-1, 1), label=np.arange(4.0))
     plain = lightgbm.train({"verbosity": -1, "min_data_in_leaf": 1}, data, num_boost_round=1)
-    defaults = _lightgbm_settings(plain)
-    settings = _lightgbm_settings(part.booster_)
-    return {name: value for name, value in settings.items() if value != defaults.get(name)}
+    return _lightgbm_settings(plain)
 
 
 def _lightgbm_settings(booster: Any) -> dict[str, str]:
