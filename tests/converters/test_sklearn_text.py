@@ -234,6 +234,14 @@ def text_manifest() -> dict[str, Any]:
     return document
 
 
+def test_a_frame_for_a_vectorizer_is_refused_with_the_form_that_it_takes() -> None:
+    frame = pd.DataFrame({"text": ["good film", "bad film", "dog", "cat"]})
+    model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(frame["text"], [1, 0, 1, 0])
+    with pytest.raises(FormatError, match=r"shape \[1\], and .* \[4\]: .*frame\['text'\]"):
+        served(model, frame)
+    served(model, frame["text"])
+
+
 def test_a_reader_that_does_not_normalise_texts_refuses_the_bundle() -> None:
     document = text_manifest()
     assert document["schema"] == 2

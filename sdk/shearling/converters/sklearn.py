@@ -90,11 +90,7 @@ def convert(
         if not _differs(by_default.expected, default_answers):
             converted, graph_answers = by_default, default_answers
     if not converted.expected:
-        raise FormatError(
-            f"{type(model).__name__} has no method whose results can be compared with the "
-            f"converted model's outputs ({', '.join(graph_answers)}): "
-            f"{sklearn_checks.ALTERNATIVES}"
-        )
+        raise _not_comparable(model, rows, graph_answers)
 
     def native(values: Tensors) -> Any:
         return like_example(values, original)
@@ -188,6 +184,23 @@ def _answers(model: Any, rows: Any, converted: Tensors) -> dict[str, NDArray[Any
         if answer is not None and answer.size == prod(shape):
             answers[name] = answer.reshape(shape)
     return answers
+
+
+def _not_comparable(model: Any, rows: Any, converted: Tensors) -> FormatError:
+    """Return the error for a model that has no answer in the shape of a converted output."""
+    for name, array in converted.items():
+        answer = _estimator_answer(model, name, rows)
+        if answer is not None:
+            return FormatError(
+                f"the {name} of {type(model).__name__} for the {len(rows)} rows of the example has "
+                f"shape {list(answer.shape)}, and that of the converted model "
+                f"{list(array.shape)}: pass the example in the form that the model was fitted on, "
+                "such as a column of a DataFrame (frame['text']) for a vectorizer"
+            )
+    return FormatError(
+        f"{type(model).__name__} has no method whose results can be compared with the "
+        f"converted model's outputs ({', '.join(converted)}): {sklearn_checks.ALTERNATIVES}"
+    )
 
 
 def _estimator_answer(model: Any, output: str, rows: Any) -> NDArray[Any] | None:
