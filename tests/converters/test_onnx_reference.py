@@ -59,6 +59,21 @@ def test_a_graph_of_an_old_opset_answers_as_the_reference_does(
         np.testing.assert_allclose(loaded.predict(rows)["Y"], wanted, rtol=1e-4)
 
 
+def test_an_unknown_domain_is_refused_without_advice_about_opsets(registry: Registry) -> None:
+    graph = old_graph(17, "Relu")
+    graph.graph.node[0].domain = "example.own"
+    with pytest.raises(FormatError, match="No opset import for domain") as refusal:
+        push_model(graph, "old", example=ROWS, registry=registry)
+    assert "Export the model with an opset" not in str(refusal.value)
+
+
+def test_an_opset_that_onnx_does_not_have_yet_is_refused_with_the_opsets_to_use(
+    registry: Registry,
+) -> None:
+    with pytest.raises(FormatError, match=r"Opset 99 is under .* has opset 99, .* from 7 to 18"):
+        push_model(old_graph(99, "Relu"), "old", example=ROWS, registry=registry)
+
+
 def test_a_graph_that_cannot_be_proven_is_refused_with_the_opsets_to_use(
     registry: Registry,
 ) -> None:

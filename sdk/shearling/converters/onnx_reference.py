@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _OLDEST, _COMMON = 7, 18
 
 #: Parts of ONNX Runtime's messages about an opset that it has no kernels for.
-_NO_KERNEL = ("Could not find an implementation", "opset")
+_NO_KERNEL = ("Could not find an implementation", "opset versions")
 
 #: Inputs of Dropout: the third says whether the graph is in training mode.
 _TRAINING_INPUT = 2
