@@ -202,9 +202,10 @@ def test_pandas_categories_are_refused_with_the_codes_that_are_answered_alike(
     registry: Registry, model: Any
 ) -> None:
     random = np.random.default_rng(0)
-    colours, sizes = (pd.Categorical(random.choice(list("abcdefgh"), 300)) for _ in range(2))
+    letters = np.array([*"abcdefgh", None])
+    colours, sizes = (pd.Categorical(random.choice(letters, 300)) for _ in range(2))
     example = pd.DataFrame({2024: random.normal(size=300), 2025: colours, 2026: sizes})
-    model.fit(example, example[2024] + colours.codes % 3)
+    model.fit(example, example[2024] + colours.codes % 3 + 5 * (colours.codes < 0))
     with pytest.raises(FormatError, match="2025 has pandas' type category") as refusal:
         sdk.push_model(model, "trees", example=example, registry=registry)
     hint = re.search(r"as the example: (.*), and send", str(refusal.value))

@@ -86,8 +86,9 @@ def check_no_categories(model: Any, example: Any) -> None:
         raise FormatError(
             f"column {names[0]!r:.80} has pandas' type category, which requests cannot carry. "
             f"{type(model).__name__} reads its codes alike, so pass an array of numbers as the "
-            'example: example.apply(lambda column: column.cat.codes if column.dtype == "category" '
-            "else column).to_numpy(), and send the same codes in requests"
+            "example: example.apply(lambda column: column.cat.codes.replace(-1, float('nan')) "
+            "if column.dtype == 'category' else column).to_numpy(), and send the same codes in "
+            "requests"
         )
 
 
