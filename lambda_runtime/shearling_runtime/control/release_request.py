@@ -82,12 +82,6 @@ class Request:
         return Trigger.APPLY if self.is_apply else Trigger.REQUEST
 
     @property
-    def _is_in_background(self) -> bool:
-        """Whether no caller waits for the outcome; then it is no error that no alias matches."""
-        staged_by_schedule = self.staging is not None and self.staging.trigger is Trigger.SCHEDULE
-        return self.is_scheduled or staged_by_schedule
-
-    @property
     def is_apply(self) -> bool:
         """Whether Terraform sent the event after a change: it names a function and nothing else."""
         return bool(self.function) and not self.model and not self.alias and self.is_awaited
@@ -119,13 +113,13 @@ class Request:
             and self.model in ("", deployment.model)
             and self.alias in ("", alias)
         ]
-        if not matches and not self._is_in_background and self.key is None:
+        if not matches and self.is_awaited:
             raise ReleaseError(
                 f"no deployed function and alias match {self.function or self.model:.100}:"
                 f"{self.alias or '*':.100}. To add them, change Terraform's `models` and run "
                 "terraform apply"
             )
-        if self._is_in_background:
+        if self.is_scheduled:
             # So that an alias that uses up the time does not always delay the same others.
             random.shuffle(matches)
         return matches

@@ -311,6 +311,19 @@ def test_a_result_of_the_stager_raises_no_error_for_other_aliases(
         releaser.handler(event, Context())
 
 
+@pytest.mark.parametrize("is_scheduled", [True, False])
+def test_a_result_of_the_stager_for_a_function_that_is_gone_is_no_error(
+    releases: Releases, *, is_scheduled: bool
+) -> None:
+    request = {"shearling": "stage", "pin": pin(2), "function": "acme-gone", "alias": "prod"}
+    event = {
+        "requestPayload": request | {"sweep": is_scheduled},
+        "responsePayload": {"outcome": "staged"},
+    }
+    assert releaser.handler(event, Context()) == {"results": []}
+    assert releases.asked == []
+
+
 def test_the_schedule_reports_failures_and_raises_no_error(releases: Releases) -> None:
     releases.outcomes = {"acme-fraud:prod": "failed"}
     results = releaser.handler({"sweep": True}, Context())["results"]
