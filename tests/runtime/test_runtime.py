@@ -257,7 +257,13 @@ def test_a_bad_request_is_a_400_that_names_the_field(
         ("Infinity", "JSON has no Infinity; send infinite values as binary data"),
         ("-Infinity", "JSON has no Infinity; send infinite values as binary data"),
         ("inf", "JSON has no inf; send infinite values as binary data"),
+        ("+Inf", "JSON has no Inf; send infinite values as binary data"),
+        ("NULL", "JSON has no NULL; write null for a missing value"),
+        ("NA", "JSON has no NA; write null for a missing value"),
+        ("<NA>", "JSON has no <NA>; write null for a missing value"),
+        ("NaT", "JSON has no NaT; write null for a missing value"),
         ("True", "JSON has no True; write true"),
+        ("FALSE", "JSON has no FALSE; write false"),
     ],
 )
 def test_a_word_that_json_does_not_have_is_named_with_the_right_one(
@@ -266,8 +272,18 @@ def test_a_word_that_json_does_not_have_is_named_with_the_right_one(
     body = f'{{"note": "NaN", "instances": [[1, {word}]]}}'
     answer = respond(http("/v2/models/fraud/infer", "POST", body), Call(), server)
     assert answer["statusCode"] == 400
-    assert f"body: not JSON: {word} at line 1 column " in document(answer)["error"]
+    column = body.index(word, body.index("[[")) + 1
+    assert f"body: not JSON: {word} at line 1 column {column}:" in document(answer)["error"]
     assert advice in document(answer)["error"]
+
+
+@pytest.mark.parametrize("body", ["{None: 1}", "{null: 1}", "[1 null]", "[Nano]", "[natural]"])
+def test_no_word_is_advised_where_json_has_no_value_of_that_name(
+    server: ModelServer, body: str
+) -> None:
+    answer = respond(http("/v2/models/fraud/infer", "POST", body), Call(), server)
+    assert answer["statusCode"] == 400
+    assert "write null" not in document(answer)["error"]
 
 
 @pytest.mark.parametrize("body", ["%%%", "ü", "YQ"])

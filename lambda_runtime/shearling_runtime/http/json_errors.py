@@ -8,24 +8,30 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from orjson import JSONDecodeError
 
-#: Words of Python and JavaScript where JSON has another word, or none.
-_WORDS = re.compile(r"-?(NaN|nan|Infinity|inf|None|undefined|True|False)\b")
+#: Values as Python, JavaScript, R and SQL write them, where JSON has another word or none. Keys and
+#: JSON's own words are left out.
+_WORDS = re.compile(
+    r"[-+]?(?!(?:null|true|false)\b)"
+    r"((?i:nan|nat|na|null|nil|none|undefined|inf|infinity|true|false)\b|<NA>)(?!\s*:)"
+)
 
 _MISSING = "write null for a missing value"
+_INFINITE = "send infinite values as binary data, with `binary_data_size`"
 _INSTEAD = {
-    "Infinity": "send infinite values as binary data, with `binary_data_size`",
-    "True": "write true",
-    "False": "write false",
+    "inf": _INFINITE,
+    "infinity": _INFINITE,
+    "true": "write true",
+    "false": "write false",
 }
-_INSTEAD["inf"] = _INSTEAD["Infinity"]
 
 
 def problem_of(error: JSONDecodeError) -> str:
     """Return text with the place of the first invalid character, and what to write there."""
-    start = error.pos - (error.doc[error.pos - 1 : error.pos] == "-")
-    if word := _WORDS.match(error.doc, start):
+    # The place of an invalid number is after its minus.
+    sign = int(error.doc[error.pos - 1 : error.pos] == "-")
+    if word := _WORDS.match(error.doc, error.pos - sign):
         return (
-            f"{word[0]} at line {error.lineno} column {error.colno}: JSON has no {word[1]}; "
-            f"{_INSTEAD.get(word[1], _MISSING)}"
+            f"{word[0]} at line {error.lineno} column {error.colno - sign}: JSON has no {word[1]}; "
+            f"{_INSTEAD.get(word[1].lower(), _MISSING)}"
         )
     return str(error)
