@@ -57,6 +57,11 @@ class Publisher:
         #: may have checked them since, so their next check decides.
         self.doubted: set[str] = set()
 
+    @property
+    def failed(self) -> set[str]:
+        """Numbers of the Lambda versions that failed, including those that are in doubt."""
+        return self.wrong | self.doubted
+
     def ensure_version(self, pin: str, trigger: Trigger) -> FunctionConfiguration:
         """Return a version with a pin and `$LATEST`'s code and configuration; publish it if needed.
 

@@ -185,8 +185,7 @@ class _Reconciliation:
         latest: FunctionConfiguration | None = None
         try:
             latest = self.target.function.latest()
-            failed = self.publisher.wrong | self.publisher.doubted
-            is_wrong = not failed.isdisjoint(snapshot.alias.versions)
+            is_wrong = not self.publisher.failed.isdisjoint(snapshot.alias.versions)
             failure = snapshot.known_failure(latest) if self.trigger.is_repeated else None
             if failure and not is_wrong:
                 return self._outcome(snapshot, FAILED, snapshot.alias.version, failure.reason)
@@ -224,10 +223,11 @@ class _Reconciliation:
         return version
 
     def _has_passed(self, snapshot: AliasSnapshot, version: FunctionConfiguration) -> bool:
-        if version.number in self.publisher.wrong | self.publisher.doubted:
+        if version.number in self.publisher.failed:
             return False
-        is_served = version.number in snapshot.alias.versions
-        return (is_proven if is_served else was_released)(self.target, snapshot, version)
+        if version.number in snapshot.alias.versions:
+            return is_proven(self.target, snapshot, version)
+        return was_released(self.target, snapshot, version)
 
     def _is_current(
         self, snapshot: AliasSnapshot, version: str, weights: Mapping[str, float]
@@ -324,9 +324,7 @@ class _Reconciliation:
             "code_sha256": configuration.code_sha256 if configuration else "",
             "configuration": configuration.sha256 if configuration else "",
             "reason": reason,
-            "wrong": wrong_versions(
-                snapshot, self.publisher.wrong | self.publisher.doubted, self.publisher.passed
-            ),
+            "wrong": wrong_versions(snapshot, self.publisher.failed, self.publisher.passed),
         }
         # Lambda's messages may differ each time, and a scheduled run needs no record of that.
         compared = [name for name in fields if name != "reason" or not self.trigger.is_repeated]

@@ -105,8 +105,10 @@ def _wrong_on_any_alias(target: Target) -> Iterator[tuple[str, ...]]:
 def _is_wrong(snapshot: AliasSnapshot, version: FunctionConfiguration) -> bool:
     """Return whether a version failed its last check for the alias, or may have failed it."""
     newest = snapshot.newest
-    if newest is None or newest.wrong is not None:
-        return newest is not None and version.number in (newest.wrong or ())
+    if newest is None:
+        return False
+    if newest.wrong is not None:
+        return version.number in newest.wrong
     # Earlier releasers did not record which version failed.
     about = (newest.code_sha256, newest.configuration)
     return newest.outcome == FAILED and about == (version.code_sha256, version.sha256)

@@ -72,13 +72,13 @@ class Withdrawal:
             return False
         if is_proven(self.target, snapshot, version):
             return True
-        return self.target.is_named(snapshot.alias) and self._passes(version, untold=False)
+        return self.target.is_named(snapshot.alias) and self._passes(version)
 
     def _is_wrong(self, number: str, published: Mapping[str, FunctionConfiguration]) -> bool:
         """Return whether a version failed its last check; a check in doubt is run again."""
         if number in self.publisher.doubted and number in published:
-            return not self._passes(published[number], untold=False)
-        return number in self.publisher.wrong | self.publisher.doubted
+            return not self._passes(published[number])
+        return number in self.publisher.failed
 
     def _fallback(
         self, snapshot: AliasSnapshot, published: Mapping[str, FunctionConfiguration]
@@ -86,17 +86,17 @@ class Withdrawal:
         """Return the last version that passed for this alias and still passes, or an empty one."""
         for version, failed_since in passed_versions(self.target, snapshot, published):
             if version.number not in self.publisher.wrong and self._passes(
-                version, untold=not failed_since
+                version, if_not_run=not failed_since
             ):
                 return version.number
         return self.publisher.ensure_version("", self.trigger).number
 
-    def _passes(self, version: FunctionConfiguration, *, untold: bool) -> bool:
-        """Return whether a published version passes its check; `untold` if the check cannot run."""
+    def _passes(self, version: FunctionConfiguration, *, if_not_run: bool = False) -> bool:
+        """Return whether a published version passes its check, or a default if it cannot run."""
         try:
             self.publisher.check(self.target.function.version(version.number), version.pin)
         except CheckNotRunError:
-            return untold
+            return if_not_run
         except (RetryLaterError, DeniedError):
             raise
         except ReleaseError:
