@@ -8,6 +8,7 @@ import pytest
 
 from shearling.aliases.rollback import rollback
 from shearling.bundle.canonical_json import canonical_json
+from shearling.storage.store import Store
 from tests.support.fake_lambda import PIN, passing, refusal
 from tests.support.releases import Stage, pin
 
@@ -59,6 +60,25 @@ def test_a_version_that_was_never_released_is_checked(stage: Stage) -> None:
     stage.fake.check = crash
     assert stage.release().outcome == "failed"
     assert stage.fake.shown("prod") == pin(2)
+
+
+def test_a_new_version_is_checked_without_reading_the_releases_before_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for version in (1, 2) * 15:
+        stage.name(version)
+        stage.release()
+    stage.name(3)
+    keys = []
+    read = Store.read
+
+    def recorded(store: Store, key: str, **options: Any) -> bytes | None:
+        keys.append(key)
+        return read(store, key, **options)
+
+    monkeypatch.setattr(Store, "read", recorded)
+    assert stage.release().outcome == "released"
+    assert len([key for key in keys if key.startswith("releases/")]) == 1
 
 
 @pytest.mark.parametrize("change", [{"CodeSha256": "code-2"}, {"MemorySize": 1024}], ids=str)

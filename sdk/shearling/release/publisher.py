@@ -56,6 +56,8 @@ class Publisher:
         #: Numbers of those that failed before another releaser recorded an outcome. That releaser
         #: may have checked them since, so their next check decides.
         self.doubted: set[str] = set()
+        #: Numbers of those that this release published.
+        self.published: set[str] = set()
 
     @property
     def failed(self) -> set[str]:
@@ -83,7 +85,9 @@ class Publisher:
                 self._prepare(pin, latest, trigger)
             if latest.pin != pin or latest.variables is None:
                 latest = function.set_pin(latest, pin)
-            return function.publish(latest)
+            version = function.publish(latest)
+            self.published.add(version.number)
+            return version
 
     def check(self, version: FunctionConfiguration, pin: str) -> None:
         """Run the model's example on a version, unless it has no model or has already passed.

@@ -227,6 +227,8 @@ class _Reconciliation:
             return False
         if version.number in snapshot.alias.versions:
             return is_proven(self.target, snapshot, version)
+        if version.number in self.publisher.published:
+            return False  # a new version was never released, so the log need not be read
         return was_released(self.target, snapshot, version)
 
     def _is_current(
