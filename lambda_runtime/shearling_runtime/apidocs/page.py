@@ -71,21 +71,19 @@ def index_page(models: Sequence[Mapping[str, Any]], base: str) -> tuple[str, dic
 
 
 def _row(model: Mapping[str, Any], base: str) -> str:
-    aliases = [html.escape(alias) for alias in model["aliases"]]
-    if model["version"]:  # a page answers where a model is released
-        versions = f"{base}v2/models/{quote(model['name'])}/versions"
-        pages = [f"{versions}/{quote(alias)}/docs" for alias in model["aliases"]]
-        aliases = [
-            f'<a href="{html.escape(page)}">{alias}</a>'
-            for page, alias in zip(pages, aliases, strict=True)
-        ]
-    rest = [model["version"] or "none", model["state"].lower()]
-    cells = [", ".join(aliases), *map(html.escape, rest)]
-    return (
-        f'<tr><th scope="row">{html.escape(model["name"])}</th>'
-        + "".join(f"<td>{cell}</td>" for cell in cells)
-        + "</tr>"
-    )
+    title = f'<th scope="row">{html.escape(model["name"])}</th>'
+    aliases = ", ".join(_alias(model, alias, base) for alias in model["aliases"])
+    rest = map(html.escape, (model["version"] or "none", model["state"].lower()))
+    return f"<tr>{title}{''.join(f'<td>{cell}</td>' for cell in (aliases, *rest))}</tr>"
+
+
+def _alias(model: Mapping[str, Any], alias: str, base: str) -> str:
+    """Return an alias with a link to its page, which answers where a model is released."""
+    name = html.escape(alias)
+    if not model["version"]:
+        return name
+    page = f"{base}v2/models/{quote(model['name'])}/versions/{quote(alias)}/docs"
+    return f'<a href="{html.escape(page)}">{name}</a>'
 
 
 def embedded_json(value: object) -> str:

@@ -107,7 +107,7 @@ def prediction_schema(spec: TensorSpec) -> Schema:
     if spec.shape[1:] != (1,):
         for _ in spec.shape[1:]:
             row = {"type": "array", "items": row}
-    return {"anyOf": [row, named_row_schema(spec)]} if spec.classes else row
+    return {"anyOf": [row, _named_row_schema(spec)]} if spec.classes else row
 
 
 def _answer_value(datatype: str) -> Schema:
@@ -116,7 +116,7 @@ def _answer_value(datatype: str) -> Schema:
     return {"type": {"BYTES": "string", "BOOL": "boolean"}.get(datatype, "integer")}
 
 
-def named_row_schema(spec: TensorSpec) -> Schema:
+def _named_row_schema(spec: TensorSpec) -> Schema:
     """Return the schema of one row of an output by class."""
     value = _answer_value(spec.datatype)
     targets = []
