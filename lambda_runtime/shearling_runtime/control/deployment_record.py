@@ -1,4 +1,4 @@
-"""Writes the record of a deployment for Terraform, which writes no object in another region."""
+"""Write the record of a deployment for Terraform, whose provider writes in one region only."""
 
 from __future__ import annotations
 
@@ -42,6 +42,6 @@ def record_deployment(store: Store, event: Mapping[str, Any]) -> None:
 def _checked(key: object) -> str:
     if not (isinstance(key, str) and _KEY.fullmatch(key)):
         raise ReleaseError(
-            f"{key!s:.100} is no key of a deployment: expected deployments/<name>.json"
+            f"{key!s:.100} is not the key of a deployment record: expected deployments/<name>.json"
         )
     return key

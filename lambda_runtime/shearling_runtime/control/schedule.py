@@ -23,7 +23,7 @@ _VARIABLES = {
     "full_interval_seconds": "SHEARLING_FULL_RECONCILE_MINUTES",
 }
 
-#: How much later than the last one an event may arrive without an alias being left out.
+#: By how many seconds an event may be late without an alias being left out.
 _JITTER_SECONDS = 60
 
 

@@ -138,7 +138,7 @@ class Target:
         return self.registry.alias_entry(self.deployment.model, self.alias)
 
     def desired_state(self, entry: AliasEntry | None) -> DesiredState:
-        """Return what an entry of the log wishes for."""
+        """Return what an alias must serve according to an entry of its log."""
         if entry is None or entry.version is None:
             return DesiredState()
         pin = str(self.registry.resolve(f"{entry.model}:{entry.version}"))

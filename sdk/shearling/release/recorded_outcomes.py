@@ -1,8 +1,9 @@
 """Tell from the registry alone whether an alias needs a release, for scheduled reconciliations.
 
-An alias that is up to date costs two or three small requests to S3, however long its logs are, and
-none to Lambda. A change of the Lambda alias or of the function is not visible here, so scheduled
-reconciliations also compare every alias with Lambda from time to time.
+An alias that is up to date costs two HEAD requests to S3, and none to Lambda. If its newest release
+is not known yet, a LIST, a GET and, for a long log, a few more HEAD requests find it. A change of
+the Lambda alias or of the function is not visible here, so scheduled reconciliations also compare
+every alias with Lambda from time to time.
 """
 
 from __future__ import annotations

@@ -61,6 +61,6 @@ def test_an_update_under_another_key_deletes_the_earlier_record(registry: Regist
     "key", ["models/fraud/versions/0000000001.json", "deployments/../models/x.json", "", None]
 )
 def test_nothing_but_records_of_deployments_is_written(registry: Registry, key: Any) -> None:
-    with pytest.raises(ReleaseError, match="is no key of a deployment"):
+    with pytest.raises(ReleaseError, match="is not the key of a deployment record"):
         apply("create", key)
     assert registry.store.names("models") == []
