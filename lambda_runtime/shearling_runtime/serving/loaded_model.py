@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shearling.bundle.example import Example
-from shearling.errors import DeadlineError, FormatError, InvalidRequestError, PredictionError
+from shearling.errors import (
+    DeadlineError,
+    FormatError,
+    InferenceError,
+    InvalidRequestError,
+    PredictionError,
+)
 from shearling.formats.base import LoadSettings, load_bundle
 from shearling.protocol import instances, requests, responses
 from shearling.protocol.metadata import signature_metadata
@@ -19,15 +25,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from shearling.bundle.example import Tensors
     from shearling.bundle.manifest import Manifest
     from shearling.formats.base import Predictor
     from shearling.protocol.requests import InferRequest
     from shearling.protocol.responses import InferResponse
     from shearling.refs import Pin
-    from shearling.tensors.spec import Classes
+    from shearling.tensors.spec import Classes, Signature
     from shearling_runtime.serving.inference_input import InferenceInput
     from shearling_runtime.settings import Settings
     from shearling_runtime.telemetry import StartupTimings
@@ -87,20 +91,18 @@ class LoadedModel:
                 f"{seconds_left:.2f} s are left, but a request needs {self.warm_seconds:.2f} s. "
                 "Raise the function's `timeout_seconds` or `memory_mb`"
             )
-        document = query.document
-        # None is CSV or raw bytes, which are rare.
-        if document is None or (isinstance(document, dict) and "instances" in document):
-            request = self._parse_other(query)
-        else:
-            request = requests.parse_request(
-                document, self.manifest.signature, query.tail, self._columns
-            )
+        signature = self.manifest.signature
+        request = self._parse(query, signature)
         try:
             outputs = self.predictor.predict(request.inputs, request.outputs)
-        except Exception as error:  # noqa: BLE001 - any error of the model
-            outputs = self._without_rows(request, error)
+        except Exception as error:
+            # Some models fail on a request without rows.
+            empty = self.example.without_rows(request.inputs, signature, request.outputs)
+            if empty is None:
+                raise self._failure(request.inputs, error) from error
+            outputs = empty
         check_outputs(request, outputs, is_csv=query.wants_csv)
-        classes = self.manifest.signature.classes
+        classes = signature.classes
         if query.wants_csv:
             return _table(request, outputs, classes)
         answer = instances.predictions if request.rows else responses.answer
@@ -137,39 +139,21 @@ class LoadedModel:
             facts["independent_rows"] = False
         return metadata | facts
 
-    def _without_rows(self, request: InferRequest, error: Exception) -> dict[str, NDArray[Any]]:
-        """Return the answer to a request without rows, on which the model may fail.
-
-        Raises:
-            InvalidRequestError: the model cannot process the values.
-            PredictionError: the model failed.
-        """
-        signature = self.manifest.signature
-        outputs = self.example.without_rows(request.inputs, signature, request.outputs)
-        if outputs is not None:
-            return outputs
-        self._check_rows(request.inputs)
-        if reason := self.predictor.refusal(error):
-            raise InvalidRequestError(
-                f"inputs: the model cannot process the values: {reason:.300}"
-            ) from error
-        raise PredictionError(f"the model failed with {type(error).__name__}") from error
-
-    def _check_rows(self, inputs: Tensors) -> None:
-        """Refuse inputs that differ in the number of rows, after the model failed on them.
-
-        Raises:
-            InvalidRequestError: the inputs have different numbers of rows.
-        """
+    def _failure(self, inputs: Tensors, error: Exception) -> InferenceError:
+        """Return the error for the caller whose inputs the model failed on."""
         specs = (spec for spec in self.manifest.signature.inputs if spec.shape[:1] == (-1,))
         if counts := differing_row_counts({spec.name: inputs[spec.name] for spec in specs}):
-            raise InvalidRequestError(
+            return InvalidRequestError(
                 f"inputs: the model failed, and the numbers of rows differ: {counts}"
             )
+        if reason := self.predictor.refusal(error):
+            return InvalidRequestError(
+                f"inputs: the model cannot process the values: {reason:.300}"
+            )
+        return PredictionError(f"the model failed with {type(error).__name__}")
 
-    def _parse_other(self, query: InferenceInput) -> InferRequest:
-        """Parse a request without tensors: raw bytes, CSV, or instances."""
-        signature = self.manifest.signature
+    def _parse(self, query: InferenceInput, signature: Signature) -> InferRequest:
+        """Parse a request of tensors or instances, raw bytes, or CSV."""
         if query.is_raw:
             from shearling.protocol.binary import raw_request
 
@@ -179,7 +163,7 @@ class LoadedModel:
 
             return parse_csv(query.csv, signature, self._columns, has_names=query.has_names)
         document = query.document
-        if isinstance(document, dict) and "inputs" not in document:
+        if isinstance(document, dict) and "instances" in document and "inputs" not in document:
             return instances.parse_instances(document, signature, self._columns)
         return requests.parse_request(document, signature, query.tail, self._columns)
 
