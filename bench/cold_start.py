@@ -250,10 +250,10 @@ def _events(log: str) -> list[dict[str, Any]]:
 
 _COLUMNS = ["model", SHEARLING, MOUNTED, USUAL, FLOOR, EMPTY]
 
-#: How many times the floor's cold start that of the small model may be.
+#: Cold start of the small model at most, as a multiple of the floor's.
 _FLOORS = 1.15
 
-#: By how much a cold start is to be less than the usual handler's.
+#: By which factor a cold start must at least be shorter than the usual handler's.
 _LESS_THAN_USUAL = {SMALL: 1.7, M500: 2.0, M2000: 2.5}
 
 _STEPS = ("resolve", "fetch", "import", "load", "warm_up")
@@ -360,7 +360,7 @@ def _rows(model: Model, middle: Mapping[str, float]) -> list[Row]:
                 ours - empty,
                 (FLOOR, floor - empty),
                 at_most=1.25,
-                source="stricter than DESIGN",
+                source=f"stricter than the {DESIGN}",
             ),
         ]
     return rows

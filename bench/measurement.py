@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-#: Where most targets stand.
-DESIGN = "DESIGN 10"
+#: The source of a target that is a goal of the design.
+DESIGN = "design goal"
 
 Bound = Literal["at most", "at least"]
 

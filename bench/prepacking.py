@@ -8,7 +8,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from bench.installation import function_package
-from bench.measurement import Findings, Row, duration, megabytes
+from bench.measurement import DESIGN, Findings, Row, duration, megabytes
 from bench.models import CONV, INT8, M500, M2000
 from bench.processes import Worker
 from bench.progress import say
@@ -99,7 +99,7 @@ def _report(
             ratio=plain / packed,
             bound="at most" if is_float else "at least",
             target=_CLAIMS["float"][i] if is_float else 1.0,
-            source="DESIGN 4" if is_float else "DESIGN 4: pays here",
+            source=DESIGN if is_float else f"{DESIGN}: pays here",
         )
         findings.rows.append(row)
         if not row.met:

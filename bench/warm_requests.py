@@ -42,8 +42,8 @@ _OTHERS = {
     _FASTAPI: "fastapi_mangum.handler",
 }
 
-#: By what is measured: how many times the request of the floor that writes the same log and metrics
-#: line a request may take, and where that target is from.
+#: Duration of a request at most, as a multiple of that of the floor with the same log line, and the
+#: source of the target; by what is measured.
 _REQUEST_TARGETS = {
     "one row": (1.25, DESIGN),
     "one row, back to back": (1.4, DESIGN),
@@ -52,7 +52,7 @@ _REQUEST_TARGETS = {
 }
 _LABELS = {1: "one row", 100: "100 rows", 1000: "1,000 rows"}
 
-#: By how much the overhead of one row is to be less, and where that target is from.
+#: By which factor the overhead of one row must at least be less, and the source of the target.
 _LESS = {_POWERTOOLS_LOGGED: (3.5, DESIGN), _FASTAPI: (5.0, DESIGN)}
 
 #: Rows of a request, and how many requests a round has.
