@@ -203,7 +203,9 @@ def test_a_misspelt_name_is_reported_as_an_unknown_column() -> None:
         ("Text/CSV; charset=utf-8", "*/*", True),
         ("text/csv", "application/json", False),
         ("text/csv", "text/csv;q=0, application/json", False),
+        ("text/csv", "text/csv; q=0.000, application/json", False),
         ("text/csv", "application/json, text/csv;q=0.1", False),
+        ("text/csv", "text/csv;q=1.0, application/json", True),
         ("text/csv", "TEXT/CSV, application/json", True),
     ],
 )

@@ -154,7 +154,7 @@ def _wants_csv(accepts: str, *, is_csv: bool) -> bool:
     kinds = [
         kind.strip()
         for kind, _, weight in (part.partition(";") for part in accepts.split(","))
-        if weight.replace(" ", "") not in ("q=0", "q=0.0")
+        if weight.replace(" ", "").rstrip("0.") != "q="  # q=0, q=0.0, q=0.00, ...
     ]
     return next((kind == CSV for kind in kinds if kind in (CSV, _JSON)), False)
 
