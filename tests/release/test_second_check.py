@@ -8,6 +8,9 @@ import pytest
 
 from shearling.aliases.rollback import rollback
 from shearling.bundle.canonical_json import canonical_json
+from shearling.release.alias_state import AliasSnapshot
+from shearling.release.lambda_function import LambdaAlias
+from shearling.release.verdicts import wrong_versions
 from shearling.storage.store import Store
 from tests.support.fake_lambda import PIN, passing, refusal
 from tests.support.releases import Stage, pin
@@ -147,6 +150,12 @@ def test_a_release_before_those_of_an_earlier_releaser_proves_nothing(stage: Sta
     stage.fake.check = crash
     stage.name(1)
     assert stage.release().outcome == "failed"
+
+
+def test_a_record_names_the_newest_hundred_versions_that_failed() -> None:
+    snapshot = AliasSnapshot(1, None, LambdaAlias("1", {}, "revision"), None, None)
+    found = wrong_versions(snapshot, map(str, range(1, 151)), passed=["150"])
+    assert found == tuple(map(str, range(50, 150)))
 
 
 # --force

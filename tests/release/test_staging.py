@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from shearling.aliases.waiting import wait_for_release
+from shearling.bundle.canonical_json import canonical_json
 from shearling.bundle.digests import Descriptor, digest_of
 from shearling.cli import main
 from shearling.errors import ReleaseError
@@ -170,6 +171,18 @@ def test_endless_staging_fails_until_the_bundle_is_staged(stage: Stage) -> None:
     assert len(stage.fake.started) == 4
     stage.fake.stager = lambda _: {"staged": True}
     assert stage.release(trigger=Trigger.SCHEDULE).outcome == "released"
+
+
+def test_the_hour_begins_with_the_first_of_several_attempts(stage: Stage) -> None:
+    stage.name(2)
+    stage.release()
+    cut_off = {"outcome": "unfinished", "reason": "the stager ran out of time"}
+    stage.release(staging=ended(stage, stage.fake.started[-1], cut_off))
+    key = f"releases/{stage.deployment.key}/prod/0000000001.json"
+    first = json.loads(stage.registry.store.read(key) or b"")
+    first["created"] = (datetime.now(UTC) - timedelta(hours=2)).isoformat(timespec="milliseconds")
+    stage.registry.store.write(key, canonical_json(first))
+    assert stage.release(trigger=Trigger.SCHEDULE, clock=later(stage)).outcome == "failed"
 
 
 def test_a_person_who_tries_again_waits_for_a_new_hour(stage: Stage) -> None:

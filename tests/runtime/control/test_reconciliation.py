@@ -12,7 +12,7 @@ import pytest
 from obstore.store import MemoryStore
 
 from shearling.bundle.canonical_json import canonical_json
-from shearling.errors import StoreError
+from shearling.errors import ReleaseError, StoreError
 from shearling.release.clock import Clock
 from shearling.storage.store import Store
 from shearling_runtime.control import releaser
@@ -373,6 +373,22 @@ def test_a_recorded_refusal_is_neither_checked_nor_reported_again(
     assert calls == []
     lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert [it.get("ReleaseFailed") for it in lines] == [1.0, 1.0, 1.0, None]
+
+
+def test_an_event_whose_release_is_undecided_fails_so_that_lambda_retries_it(
+    account: Callable[[int], Account],
+) -> None:
+    ours = account(1)
+    ours.release_all()
+    fake = ours.fakes["acme-0"]
+    fake.refusals["PublishVersion"] = [refusal("TooManyRequestsException")] * 10_000
+    ours.name(0, "prod", 3)
+    event = s3_event("models/fraud-0/aliases/prod/0000000002.json")
+    with pytest.raises(ReleaseError, match="acme-0:prod: "):
+        releaser.handler(event, Context())
+    fake.refusals.clear()
+    [result] = releaser.handler(event, Context())["results"]
+    assert result["outcome"] == "released"
 
 
 def test_a_failure_that_may_pass_is_tried_again_by_every_reconciliation(

@@ -170,6 +170,14 @@ def test_the_schedule_releases_all_aliases_of_all_functions(releases: Releases) 
     assert all(options["trigger"] is Trigger.SCHEDULE for options in releases.options)
 
 
+def test_no_alias_is_always_the_last_one_of_the_schedule(releases: Releases) -> None:
+    last = set()
+    for _ in range(100):
+        releaser.handler({"sweep": True}, Context())
+        last.add(releases.asked[-1])
+    assert len(last) == 3
+
+
 @pytest.mark.parametrize(
     ("event", "expected"),
     [
