@@ -8,7 +8,7 @@ import subprocess
 import sys
 import uuid
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import onnx
@@ -160,6 +160,18 @@ def test_a_table_of_missing_values_is_as_short_as_its_empty_cells() -> None:
     check_outputs(request, {"Y": missing}, is_csv=True)
     with pytest.raises(PayloadTooLargeError):
         check_outputs(request, {"Y": np.zeros_like(missing)}, is_csv=True)
+
+
+@pytest.mark.parametrize(("rows", "is_too_large"), [("objects", True), (None, False)])
+def test_the_names_of_classes_count_for_each_row_of_predictions_and_once_for_a_tensor(
+    rows: Literal["objects"] | None, *, is_too_large: bool
+) -> None:
+    classes = frozenset(["Y"])
+    request = InferRequest(id=None, inputs={}, outputs=("Y",), rows=rows, by_class=classes)
+    outputs = {"Y": np.zeros((20, 50_000), np.float32)}  # 4 MB as JSON, 8 MB with names
+    expected = pytest.raises(PayloadTooLargeError) if is_too_large else nullcontext()
+    with expected:
+        check_outputs(request, outputs, is_csv=False)
 
 
 @pytest.mark.parametrize("is_binary", [True, False])

@@ -88,8 +88,9 @@ def _least_bytes(
             size += array.size * (_LENGTH if kind == "O" else array.itemsize)
         else:
             size += array.size * (_IN_CSV if is_csv else _IN_JSON).get(kind, _INTEGER)
-        if name in request.by_class and not is_csv:
-            size += array.size * _QUOTES  # a name of one character at least
+        if name in request.by_class and request.rows and not is_csv:
+            # A name of one character at least; a tensor has the names once.
+            size += array.size * _QUOTES
         if kind == "f" and is_csv:
             size -= _EMPTY * int((array != array).sum())  # noqa: PLR0124 - as only NaN is
         if kind == "O":
