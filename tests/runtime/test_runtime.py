@@ -184,10 +184,11 @@ def test_metadata_is_the_signature_with_the_version_and_its_digest(server: Model
     assert respond(event("direct-metadata"), Call(), server) == answer
 
 
-def test_metadata_of_the_user_cannot_replace_the_digest(tmp_path: Path) -> None:
+def test_metadata_of_the_user_cannot_replace_what_the_bundle_says(tmp_path: Path) -> None:
     registry = Registry(f"memory://{uuid.uuid4().hex}")
     bundle = scaling_bundle(tmp_path)
-    manifest = replace(bundle.manifest, metadata={"digest": "mine", "auc": "0.5"})
+    metadata = {"digest": "mine", "columns": ["a"], "independent_rows": False, "auc": "0.5"}
+    manifest = replace(bundle.manifest, metadata=metadata)
     pin = registry.publish(manifest, bundle.files, {}).version.pin
     parameters = ModelServer(settings_of(registry, pin, tmp_path)).metadata()["parameters"]
     assert parameters == {"digest": pin.digest, "auc": "0.5"}
