@@ -9,16 +9,22 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from shearling.cli.contract import contract_facts
+from shearling.models.push import push_model
 from shearling.protocol.responses import read_answer
-from tests.support.bundles import ROWS
-from tests.support.cli import TARGET, error, invoke, output, write
-from tests.support.lambda_server import FunctionError, LocalLambda
+from shearling.tensors.spec import Signature, TensorSpec
+from tests.support.bundles import ROWS, scaling_graph
+from tests.support.cli import TARGET, error, invoke, output, run, write
+from tests.support.lambda_server import FunctionError, LocalLambda, served
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from shearling.registry.registry import Registry
 
 
 def test_without_data_the_signature_is_shown_and_nothing_is_run(
@@ -32,6 +38,35 @@ def test_without_data_the_signature_is_shown_and_nothing_is_run(
     assert local_lambda.calls == [(TARGET, {"shearling": "metadata"})]
     assert invoke(local_lambda, "--raw") == 0
     assert json.loads(output(capsys))["inputs"][0]["name"] == "X"
+
+
+def test_without_data_the_column_names_are_shown(
+    models: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = pd.DataFrame(ROWS, columns=["age", "height"])
+    pin = push_model(scaling_graph(5.0), "fraud", example=frame, registry=models).pin
+    function = served(models.store.uri, str(pin), tmp_path / "scratch")
+    assert invoke(LocalLambda({TARGET: function})) == 0
+    assert "columns  age, height\n" in output(capsys)
+    assert run("show", "fraud") == 0
+    (line,) = (line for line in output(capsys).splitlines() if "columns" in line)
+    assert line.split() == ["columns", "age,", "height"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "lines"),
+    [
+        (("city", "age"), [("columns", "city, age"), ("categories", "city: Oslo, Rome")]),
+        ((), [("categories", "X[0]: Oslo, Rome")]),
+        (("city",), [("columns", "city"), ("categories", "X[0]: Oslo, Rome")]),  # another server's
+    ],
+)
+def test_categories_are_those_of_a_column(
+    columns: tuple[str, ...], lines: list[tuple[str, str]]
+) -> None:
+    known = (("Oslo", "Rome"), None)
+    spec = TensorSpec(name="X", datatype="BYTES", shape=(-1, 2), categories=known)
+    assert contract_facts(Signature(inputs=(spec,), outputs=()), columns) == lines
 
 
 def test_outputs_for_the_rows_of_a_file_are_shown_in_a_table(

@@ -99,7 +99,7 @@ def test_an_infinite_value_in_any_encoding_that_has_it_is_refused(
 
 
 def test_the_command_shows_which_inputs_refuse_infinite_values() -> None:
-    assert contract_facts(SIGNATURE) == [("finite", "X: infinite values are refused")]
+    assert contract_facts(SIGNATURE, ()) == [("finite", "X: infinite values are refused")]
 
 
 def test_missing_values_are_another_matter() -> None:

@@ -77,7 +77,7 @@ def test_the_command_explains_the_contract(
     assert main(["invoke", TARGET], lambda_client=lambda _: local_lambda.client) == 0
     shown = capsys.readouterr().out
     assert "classes     Y: no, yes" in shown
-    assert "categories  X: 1.0, 3.0, 5.0" in shown
+    assert "categories  X[0]: 1.0, 3.0, 5.0" in shown
     assert "rows        depend on the other rows of a request" in shown
 
 

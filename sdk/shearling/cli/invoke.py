@@ -188,7 +188,7 @@ def _read(file: str) -> tuple[bytes, str]:
 def _explain(model: RemoteModel, *, as_json: bool) -> None:
     """Show the model's inputs and outputs, without running it."""
     from shearling.cli.contract import contract_facts
-    from shearling.protocol.metadata import read_signature
+    from shearling.protocol.metadata import read_columns, read_signature
 
     metadata = model.metadata()
     if as_json:
@@ -202,6 +202,6 @@ def _explain(model: RemoteModel, *, as_json: bool) -> None:
     version = ", ".join(metadata["versions"])
     say(f"{model.target} serves {metadata['name']}:{version} (-1 means any size)\n")
     say(table(["TENSOR", "NAME", "DATATYPE", "SHAPE"], tensors))
-    if facts := contract_facts(read_signature(metadata)):
+    if facts := contract_facts(read_signature(metadata), read_columns(metadata)):
         say(f"\n{table(['', ''], facts)}")
     say("\nTo run the model, pass data: --csv rows.csv, --npy rows.npy, or --json rows.json.")

@@ -315,8 +315,9 @@ def _facts(
     if environment := manifest.environment:
         needed = ", ".join(environment.requirements) or "no packages"
         facts.append(("environment", f"Python {environment.python}; {needed}"))
-    facts += contract_facts(manifest.signature)
-    groups = {"options": manifest.options, "metadata": manifest.metadata, "recorded": details}
+    options = dict(manifest.options)
+    facts += contract_facts(manifest.signature, options.pop("columns", ()))
+    groups = {"options": options, "metadata": manifest.metadata, "recorded": details}
     shown = ("format", "size_bytes", "contract", "metrics")  # metrics are in the metadata
     return facts + [
         (group, f"{key}: {_plain(value)}")
