@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -96,6 +97,14 @@ def test_an_infinite_value_in_any_encoding_that_has_it_is_refused(
 ) -> None:
     with pytest.raises(InvalidRequestError, match=r"at \[0, 1\] is -inf, but the model accepts no"):
         ask()
+
+
+@pytest.mark.parametrize("data", ["[1, -1e400]", "[[1, -1e400]]"])
+def test_a_number_that_lambda_decodes_as_infinite_is_refused(data: str) -> None:
+    tensor = f'{{"name": "X", "datatype": "FP32", "shape": [1, 2], "data": {data}}}'
+    event = json.loads(f'{{"inputs": [{tensor}]}}')
+    with pytest.raises(InvalidRequestError, match=r"at \[0, 1\] is -inf, but the model accepts no"):
+        parse_request(event, SIGNATURE)
 
 
 def test_the_command_shows_which_inputs_refuse_infinite_values() -> None:

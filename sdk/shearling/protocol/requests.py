@@ -248,7 +248,9 @@ def _read_data(
             f"{place}.data: expected a list of {spec.datatype}, nested or flat"
         )
     array = packed(data, spec.datatype, shape)
-    return _read_closely(data, spec, shape, place) if array is None else array
+    if array is None:
+        return _read_closely(data, spec, shape, place)
+    return check_limits(array, spec, place)  # Lambda's decoder reads 1e400 as infinity
 
 
 def _read_closely(data: list[Any], spec: TensorSpec, shape: list[int], place: str) -> NDArray[Any]:
