@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import re
 
-#: Parameter of a function -> option of its command.
-OPTIONS = {
-    "alias": "--alias",
-    "allow_breaking": "--allow-breaking",
-    "allow_pickle": "--allow-pickle",
-    "atol": "--atol",
-    "canary": "--canary",
-    "example": "--example",
-    "force": "--force",
-    "load": "--load",
-    "max_concurrency": "--max-concurrency",
-    "metadata": "--metadata",
-    "model": "--model",
-    "name": "--name",
-    "new": "--new",
-    "reason": "--reason",
-    "region": "--region",
-    "registry": "--registry",
-    "rows_per_call": "--rows-per-call",
-    "rtol": "--rtol",
-    "wait": "--wait",
-}
+#: Parameters of the functions that are options of their commands, as in `allow_breaking`.
+PARAMETERS = (
+    "alias",
+    "allow_breaking",
+    "allow_pickle",
+    "atol",
+    "canary",
+    "example",
+    "force",
+    "load",
+    "max_concurrency",
+    "metadata",
+    "model",
+    "name",
+    "new",
+    "reason",
+    "region",
+    "registry",
+    "rows_per_call",
+    "rtol",
+    "wait",
+)
 
 #: What is more than a parameter, and is replaced before the parameters are.
 PHRASES = {
@@ -47,7 +47,7 @@ _PHRASE = re.compile("|".join(map(re.escape, PHRASES)))
 
 #: A parameter with a value that an option has too, or with none, as in "raise rtol= or atol=".
 _PARAMETER = re.compile(
-    rf"""(?<![\w-])({"|".join(OPTIONS)})=(?:True\b|\.\.\.|"(\w+)"|'(\w+)'|(?![\w"'=\[({{-]|\.\d))"""
+    rf"""(?<![\w-])({"|".join(PARAMETERS)})=(?:True\b|\.\.\.|"(\w+)"|'(\w+)'|(?![\w"'=\[({{-]|\.\d))"""
 )
 
 
@@ -58,5 +58,5 @@ def with_option_names(message: str) -> str:
 
 
 def _option(match: re.Match[str]) -> str:
-    value = match[2] or match[3]
-    return f"{OPTIONS[match[1]]} {value}" if value else OPTIONS[match[1]]
+    option, value = f"--{match[1].replace('_', '-')}", match[2] or match[3]
+    return f"{option} {value}" if value else option
