@@ -7,6 +7,8 @@ import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from shearling.text_table import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -26,7 +28,7 @@ def plain_warnings(sentence: Callable[[str], str] = str) -> Iterator[None]:
         text = sentence(" ".join(str(message).split()))
         if text not in shown:
             shown.add(text)
-            sys.stderr.write(f"warning: {text}\n")
+            sys.stderr.write(f"warning: {printable(text)}\n")
 
     with warnings.catch_warnings():
         warnings.showwarning = show
