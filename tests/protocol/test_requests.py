@@ -188,8 +188,18 @@ def without(key: str, tensor: dict[str, Any] = X) -> dict[str, Any]:
             "send the string that stands for a missing value",
         ),
         ({**REQUEST, "outputs": {"name": "label"}}, "outputs: ", "expected a list of objects"),
-        ({**REQUEST, "outputs": ["label"]}, "outputs[0].name: null", "it gives label, score"),
-        ({**REQUEST, "outputs": [{"name": "Y"}]}, "outputs[0].name: 'Y'", "it gives label, score"),
+        (
+            {**REQUEST, "outputs": ["label"]},
+            "outputs[0]: 'label' is not an object",
+            '{"name": ...}',
+        ),
+        ({**REQUEST, "outputs": [{"name": "Y"}]}, "outputs[0].name: 'Y'", "gives label, score"),
+        ({**REQUEST, "outputs": [{"nam": "label"}]}, "outputs[0]: unknown key 'nam'", "'name'?"),
+        (
+            {**REQUEST, "outputs": [{"name": "label", "paramters": {"binary_data": True}}]},
+            "outputs[0]: unknown key 'paramters'",
+            "'parameters'?",
+        ),
     ],
 )
 def test_an_error_names_the_field_and_what_is_expected(

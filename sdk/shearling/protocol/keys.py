@@ -12,9 +12,11 @@ if TYPE_CHECKING:
 
     from shearling.tensors.spec import Signature
 
-#: The keys of a request, and of one of its tensors. Others are ignored, as the protocol wants it.
+#: The keys of a request, of one of its tensors, and of a requested output. Others are ignored, as
+#: the protocol wants it.
 REQUEST_KEYS = frozenset({"id", "parameters", "inputs", "outputs", "instances"})
 TENSOR_KEYS = frozenset({"name", "shape", "datatype", "parameters", "data"})
+OUTPUT_KEYS = frozenset({"name", "parameters"})
 
 #: Unknown keys that are compared, characters of each, and known names: comparing texts is slow.
 _MOST_COMPARED, _LONGEST = 10, 80

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from shearling.errors import InvalidRequestError
-from shearling.protocol.keys import REQUEST_KEYS, TENSOR_KEYS, check_keys, no_request
+from shearling.protocol.keys import (
+    OUTPUT_KEYS,
+    REQUEST_KEYS,
+    TENSOR_KEYS,
+    check_keys,
+    no_request,
+)
 from shearling.protocol.parameters import (
     decoded,
     flag,
@@ -307,15 +313,25 @@ def wanted_outputs(
         raise InvalidRequestError('outputs: expected a list of objects, as in [{"name": ...}]')
     chosen: dict[str, bool] = {}
     for i, output in enumerate(wanted):
-        name = output.get("name") if isinstance(output, dict) else None
-        if name not in names:
-            raise InvalidRequestError(
-                f"outputs[{i}].name: {shown(name)} is not an output of the model; it gives "
-                f"{', '.join(names)}"
-            )
-        if name in chosen:
-            raise InvalidRequestError(f"outputs[{i}].name: {name!r} is used twice")
         place = f"outputs[{i}]"
+        name = _output_name(output, place, names)
+        if name in chosen:
+            raise InvalidRequestError(f"{place}.name: {name!r} is used twice")
         parameters = output_parameters(output, place)
         chosen[name] = flag(parameters, "binary_data", f"{place}.", default=all_binary)
     return tuple(chosen), frozenset(name for name, binary in chosen.items() if binary)
+
+
+def _output_name(output: object, place: str, names: Sequence[str]) -> str:
+    gives = f"the model gives {', '.join(names)}"
+    if not isinstance(output, dict):
+        raise InvalidRequestError(
+            f'{place}: {shown(output)} is not an object, as in {{"name": ...}}; {gives}'
+        )
+    check_keys(output, OUTPUT_KEYS, place)
+    name = output.get("name")
+    if name not in names:
+        raise InvalidRequestError(
+            f"{place}.name: {shown(name)} is not an output of the model; {gives}"
+        )
+    return str(name)
