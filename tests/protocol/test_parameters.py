@@ -113,6 +113,11 @@ SHARED = {"shared_memory_region": "r", "shared_memory_byte_size": 8, "shared_mem
         ({"output": {"binary_data_size": 3}}, "outputs[0].parameters.binary_data_size: a paramete"),
         ({"number": {"binary_data": True}}, "inputs[0].parameters.binary_data: a parameter of an"),
         ({"request": {"binary_data_size": 3}}, "parameters.binary_data_size: a parameter of an in"),
+        (
+            {"output": {"classes": True}},
+            "outputs[0].parameters.classes: a parameter of the request",
+        ),
+        ({"number": {"classes": True}}, "inputs[0].parameters.classes: a parameter of the request"),
         ({"number": 3}, "inputs[0].parameters: 3 is not an object"),
     ],
 )

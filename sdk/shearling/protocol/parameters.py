@@ -42,6 +42,7 @@ _PLACES = {
     "binary_data_size": "an input",
     "binary_data": "an output",
     "binary_data_output": "the request",
+    "classes": "the request",
 }
 
 #: MLServer's content types that say what the datatype says already; those of text need BYTES.
