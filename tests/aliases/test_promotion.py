@@ -229,12 +229,23 @@ def test_an_alias_is_set_to_the_version_that_another_names(registry: Registry) -
     assert set_alias("fraud", "prod", "staging", registry=registry).version == 2
 
 
+@pytest.mark.parametrize("named", ["staging", "fraud:staging", "fraud:2"])
+def test_a_canary_is_named_as_a_version_is(registry: Registry, named: str) -> None:
+    set_alias("fraud", "staging", 2, registry=registry)
+    canary = {"version": named, "percent": 5}
+    entry = set_alias("fraud", "prod", 1, canary=canary, registry=registry)
+    assert entry.canary == {"version": 2, "percent": 5}
+
+
 def test_an_alias_with_a_canary_names_no_single_version(registry: Registry) -> None:
     set_alias("fraud", "staging", 1, canary={"version": 2, "percent": 5}, registry=registry)
     with pytest.raises(RegistryError, match=r"names two versions, 1 \(5 %: 2\)"):
         set_alias("fraud", "prod", "staging", registry=registry)
     with pytest.raises(ModelNotFoundError, match=r"no alias 'stagng'.*staging"):
         set_alias("fraud", "prod", "stagng", registry=registry)
+    canary = {"version": "staging", "percent": 5}
+    with pytest.raises(RegistryError, match="names two versions"):
+        set_alias("fraud", "prod", 2, canary=canary, registry=registry)
 
 
 # The end of an alias, and its history

@@ -36,6 +36,22 @@ def test_an_alias_is_set_listed_and_rolled_back(
     assert models.resolve("fraud:prod").version == 2
 
 
+def test_a_canary_is_named_by_alias(models: Registry, capsys: pytest.CaptureFixture[str]) -> None:
+    models.set_alias("fraud", "staging", 3)
+    for named in ("staging:10", "fraud:staging:10", "fraud:3:10"):
+        assert run("alias", "set", "fraud", "prod", "2", "--canary", named) == 0
+        assert output(capsys) == "fraud:prod -> 2 (10 %: 3)\n"
+
+
+@pytest.mark.parametrize("canary", ["10", "3:", ":10", "3:ten", "Staging:10"])
+def test_a_canary_without_version_or_percentage_is_wrong_usage(
+    capsys: pytest.CaptureFixture[str], canary: str
+) -> None:
+    with pytest.raises(SystemExit):
+        run("alias", "set", "fraud", "prod", "2", "--canary", canary)
+    assert f"{canary!r} is not VERSION:PERCENT, as in 8:10 or staging:10" in error(capsys)
+
+
 def test_a_rollback_can_skip_the_check(
     models: Registry, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -49,7 +49,7 @@ def set_alias(
     *,
     wait: bool = False,
     timeout_seconds: float = 900,
-    canary: Mapping[str, int] | None = None,
+    canary: Mapping[str, object] | None = None,
     reason: str = "",
     allow_breaking: bool = False,
     new: bool = False,
@@ -69,8 +69,8 @@ def set_alias(
             `staging`, for the version that it names, or a ref, such as `fraud:7`.
         wait: whether to wait until every function that serves the alias serves this version.
         timeout_seconds: seconds to wait at most.
-        canary: another version that gets a percentage of the requests, from 1 to 99:
-            `{"version": 8, "percent": 10}`.
+        canary: another version, given as `version` is, and its percentage of the requests, from 1
+            to 99: `{"version": 8, "percent": 10}`.
         reason: a note for the alias's history.
         allow_breaking: whether the version, or the canary, may break callers.
         new: whether the alias may be one that was never set and that no function serves. Where no
@@ -88,7 +88,7 @@ def set_alias(
     """
     target = Registry.existing(registry)
     number = _version_named(target, model, version)
-    share = _canary(model, number, canary)
+    share = _canary(target, model, number, canary)
     if wait:
         require_served(target, model, alias)
 
@@ -111,7 +111,7 @@ def compare_with_current(
     alias: str,
     version: int | str | VersionRef,
     *,
-    canary: Mapping[str, int] | None = None,
+    canary: Mapping[str, object] | None = None,
     new: bool = False,
     registry: Registry | str | os.PathLike[str] | None = None,
 ) -> list[Comparison]:
@@ -125,7 +125,7 @@ def compare_with_current(
     """
     target = Registry.existing(registry)
     wanted = [_version_named(target, model, version)]
-    if share := _canary(model, wanted[0], canary):
+    if share := _canary(target, model, wanted[0], canary):
         wanted.append(share["version"])
     for number in wanted:
         target.version(f"{model}:{number}")
@@ -164,14 +164,14 @@ def _version_number(model: str, version: object) -> int:
     return number
 
 
-def _canary(model: str, version: int, canary: object) -> dict[str, int] | None:
+def _canary(registry: Registry, model: str, version: int, canary: object) -> dict[str, int] | None:
     """Return the canary of a version as it is recorded."""
     if canary is None:
         return None
     if isinstance(canary, Mapping) and set(canary) == {"version", "percent"}:
         percent = _whole_number(canary["percent"])
         if percent is not None and percent in _PERCENT:
-            number = _version_number(model, canary["version"])
+            number = _version_named(registry, model, canary["version"])
             if number == version:
                 raise RegistryError(
                     f"canary {canary!r}: {model}:{version} is the version that the alias is set "

@@ -133,12 +133,14 @@ def _version(text: str) -> int | str:
     )
 
 
-def _canary(text: str) -> dict[str, int]:
-    version, _, percent = text.partition(":")
+def _canary(text: str) -> dict[str, int | str]:
+    version, _, percent = text.rpartition(":")
     try:
-        return {"version": int(version), "percent": int(percent)}
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not VERSION:PERCENT, as in 8:10") from None
+        return {"version": _version(version), "percent": int(percent)}
+    except (ValueError, argparse.ArgumentTypeError):
+        raise argparse.ArgumentTypeError(
+            f"{text!r:.80} is not VERSION:PERCENT, as in 8:10 or staging:10"
+        ) from None
 
 
 def _set(arguments: argparse.Namespace) -> None:
