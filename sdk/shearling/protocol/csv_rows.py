@@ -248,7 +248,8 @@ def _has_names(first: Sequence[str], names: Sequence[str], datatype: str, place:
 
 def _are_numbers_as_names(first: Sequence[str], names: Sequence[str]) -> bool:
     """Return whether a line is the model's names in any order, and could be a row of numbers."""
-    if len(first) != len(names) or not all(not cell or _is_number(cell) for cell in first):
+    # Most models have a name that is no number, which is found at once.
+    if len(first) != len(names) or not all(not name or _is_number(name) for name in names):
         return False
     return sorted(cell.strip() for cell in first) == sorted(name.strip() for name in names)
 
