@@ -49,6 +49,7 @@ def sent(datatype: str, data: list[Any], wanted: Signature) -> NDArray[Any]:
         ("BOOL", [True, False], "INT64"),
         ("BOOL", [True], "FP32"),
         ("INT64", [1, 0], "BOOL"),
+        ("FP32", [1.0, 0.0], "BOOL"),
         ("FP32", [], "INT64"),
     ],
 )
@@ -72,6 +73,8 @@ def test_values_that_fit_exactly_are_accepted(datatype: str, data: list[Any], wa
         ("FP64", [1e300], "FP32", "out of range"),
         ("INT64", [300], "UINT8", "300 is not UINT8"),
         ("INT64", [2], "BOOL", "2 is not BOOL"),
+        ("FP64", [1.0, 0.5], "BOOL", r"0.5 at \[1\] is not BOOL"),
+        ("FP64", [1.0, None], "BOOL", r"nan at \[1\] is not BOOL"),
         ("INT64", [2.5], "FP32", "2.5 is not INT64"),
         ("FP16", [1], "FP32", "JSON cannot carry FP16"),
     ],

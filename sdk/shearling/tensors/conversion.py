@@ -295,13 +295,13 @@ def _python(element: Any) -> object:
 
 def _are_booleans(array: NDArray[Any]) -> bool:
     kind = array.dtype.kind
-    if kind in "iu":
+    if kind in "iuf":
         return bool(np.isin(array, (0, 1)).all())
     return kind == "b" or (kind == "O" and all(map(_is_boolean, array.ravel())))
 
 
 def _is_boolean(element: object) -> bool:
-    return type(element) in (bool, int) and element in (0, 1)
+    return type(element) in (bool, int, float) and element in (0, 1)
 
 
 def _are_strings(array: NDArray[Any]) -> bool:
