@@ -96,16 +96,16 @@ class LambdaModel(RemoteModel):
         for number in self._lambda_versions():
             model = LambdaModel(f"{self._function}:{number}", client=self._client)
             try:
-                named = model.metadata()["versions"]
+                named = model._contracts.current().version  # which `infer_many` reads then
             except InferenceError as error:
                 raise InferenceError(
                     f"cannot ask {self.target} for one version: this needs the right to invoke "
                     f"version {number} of the function (lambda:InvokeFunction on its versions, not "
                     f"only on the alias): {error}"
                 ) from error
-            if str(version) in named:
+            if named == str(version):
                 return model
-            answering += named
+            answering.append(named)
         raise UnknownModelError(
             f"{self.target} is not answered by version {version!r:.20}; it is answered by "
             f"{', '.join(answering)}"
