@@ -16,6 +16,7 @@ from shearling.client.connect import connect
 from shearling.errors import (
     InferenceError,
     InvalidRequestError,
+    ModelNotReadyError,
     RowsFailedError,
     UnknownModelError,
 )
@@ -261,6 +262,8 @@ def test_one_version_of_the_alias_answers_all_rows(shared: LocalLambda, version:
     model = connect(TARGET, client=shared.client)
     outputs = model.infer_many(WHOLE, rows_per_call=1, version=version)
     assert outputs.versions.tolist() == [version, version]
+    read = [name for name, event in shared.calls if event == {"shearling": "metadata"}]
+    assert read == ["acme-fraud:11", "acme-fraud:12"][:version]  # each once
 
 
 def test_a_version_that_the_alias_does_not_name_is_refused(shared: LocalLambda) -> None:
@@ -287,6 +290,23 @@ def test_without_the_right_to_invoke_a_version_the_error_names_it(shared: LocalL
     shared.functions["acme-fraud:11"] = denied
     with pytest.raises(InferenceError, match=r"lambda:InvokeFunction on its versions.*not author"):
         connect(TARGET, client=shared.client).infer_many(WHOLE, version=1)
+
+
+def test_a_version_that_fails_is_no_matter_of_rights(
+    shared: LocalLambda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = connect(TARGET, client=shared.client)
+    shared.functions["acme-fraud:11"] = lambda _: {"error": "no version is released", "status": 503}
+    with pytest.raises(ModelNotReadyError, match=r"^no version is released$"):
+        model.infer_many(WHOLE, version=1)
+
+    def missing(*_: Any, **__: Any) -> Any:
+        raise refusal("ResourceNotFoundException", "no such alias", 404)
+
+    monkeypatch.setattr(LocalLambda, "get_alias", missing)
+    with pytest.raises(InferenceError, match=r"one version: .*no such alias") as caught:
+        model.infer_many(WHOLE, version=1)
+    assert "right" not in str(caught.value)
 
 
 def test_an_api_cannot_choose_a_version_and_says_so(alias: Alias) -> None:

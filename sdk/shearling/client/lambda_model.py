@@ -98,6 +98,8 @@ class LambdaModel(RemoteModel):
             try:
                 named = model._contracts.current().version  # which `infer_many` reads then
             except InferenceError as error:
+                if not _is_denied(error):
+                    raise
                 raise InferenceError(
                     f"cannot ask {self.target} for one version: this needs the right to invoke "
                     f"version {number} of the function (lambda:InvokeFunction on its versions, not "
@@ -118,10 +120,9 @@ class LambdaModel(RemoteModel):
         try:
             alias = self._client.get_alias(FunctionName=self._function, Name=self._alias)
         except (ClientError, BotoCoreError) as error:
-            raise InferenceError(
-                f"cannot ask {self.target} for one version: this needs the right to read the alias "
-                f"(lambda:GetAlias): {error}"
-            ) from error
+            needs = "this needs the right to read the alias (lambda:GetAlias): "
+            reason = f"{needs if _is_denied(error) else ''}{error}"
+            raise InferenceError(f"cannot ask {self.target} for one version: {reason}") from error
         weights = alias.get("RoutingConfig", {}).get("AdditionalVersionWeights", {})
         return [alias["FunctionVersion"], *weights]
 
@@ -176,6 +177,11 @@ class LambdaModel(RemoteModel):
         if answer.get("FunctionError"):
             raise InferenceError(f"{self.target} failed: {failure_message(document)}")
         return document
+
+
+def _is_denied(error: Exception) -> bool:
+    """Return whether the caller lacks a right, by the error code in the message."""
+    return "AccessDenied" in str(error)
 
 
 def _split(target: str) -> tuple[str, str, str | None]:
