@@ -94,6 +94,7 @@ def test_a_model_without_aliases_prints_a_hint(
         ("alias set fraud prod 9", "no version 9"),
         ("alias set fraud latest 1", "alias 'latest'"),
         ("alias set fraud prod 1 --wait", "no function serves fraud:prod"),
+        ("alias set fraud prod 1 --wait --dry-run", "no function serves fraud:prod"),
         ("rollback fraud prod", "there is no version to roll fraud:prod back to"),
         ("list nope", "no model 'nope'"),
         ("show fraud:9", "no version 9"),

@@ -167,16 +167,21 @@ def _show_dry_run(arguments: argparse.Namespace) -> None:
     """Show what would change for callers, and raise the error with which the command would fail."""
     from shearling.aliases.promotion import require_compatible
     from shearling.aliases.set_alias import compare_with_current
+    from shearling.aliases.waiting import require_served
     from shearling.registry.alias_log import check_reason
+    from shearling.registry.registry import Registry
 
     check_reason(arguments.reason)
+    registry = Registry.existing(arguments.registry)
+    if arguments.wait:
+        require_served(registry, arguments.model, arguments.alias)
     comparisons = compare_with_current(
         arguments.model,
         arguments.alias,
         arguments.version,
         canary=arguments.canary,
         new=arguments.new,
-        registry=arguments.registry,
+        registry=registry,
     )
     if arguments.json:
         say_json([comparison.to_dict() for comparison in comparisons])
