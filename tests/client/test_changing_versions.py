@@ -216,6 +216,23 @@ def test_the_result_knows_which_version_answered_which_rows_and_warns(
     np.testing.assert_array_equal(outputs["Y"], rows * outputs.versions.reshape(-1, 1))
 
 
+def test_versions_that_are_not_all_numbers_are_strings(alias: Alias) -> None:
+    numbered = alias.versions[2]
+
+    def unnumbered(event: Any) -> Any:
+        return numbered(event) | {"model_version": ""}
+
+    alias.versions = {1: alias.versions[1], 2: unnumbered}
+    alias.share(1, 2)
+    rows = np.arange(40, dtype=np.float32).reshape(20, 2)
+    with (
+        by_lambda(alias) as model,
+        pytest.warns(UserWarning, match=r"\d+ rows by an unknown version, \d+ rows by version 1"),
+    ):
+        outputs = model.infer_many(rows, rows_per_call=3, max_concurrency=1)
+    assert set(outputs.versions.tolist()) == {"", "1"}
+
+
 def test_one_version_is_no_reason_to_warn(alias: Alias, model: RemoteModel) -> None:
     outputs = model.infer_many(WHOLE, rows_per_call=1)
     assert outputs.versions.tolist() == [1, 1]

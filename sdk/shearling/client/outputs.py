@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,8 +21,8 @@ class Outputs(dict[str, "NDArray[Any]"]):
     """Outputs by name, as a dict of arrays with one row for each answered row.
 
     Attributes:
-        versions: for each row, the number of the version that answered it; a string for a server
-            whose versions are no numbers.
+        versions: for each row, the number of the version that answered it; strings if a version is
+            no number, as another server may have it, or unknown.
     """
 
     def __init__(self, outputs: Mapping[str, NDArray[Any]], versions: NDArray[Any]) -> None:
@@ -35,9 +36,10 @@ def versions_of_rows(answered: Mapping[range, str]) -> NDArray[Any]:
     Args:
         answered: ranges of rows in ascending order, with the version that answered them.
     """
-    versions = [_number(version) for version in answered.values()]
-    kind: Any = np.int64 if all(isinstance(it, int) for it in versions) else object
-    return np.repeat(np.array(versions, kind), [len(rows) for rows in answered])
+    versions = list(answered.values())
+    are_numbers = all(map(_is_number, versions))
+    each = np.array([*map(int, versions)], np.int64) if are_numbers else np.array(versions, object)
+    return np.repeat(each, [len(rows) for rows in answered])
 
 
 def warn_of_several_versions(target: str, versions: NDArray[Any]) -> None:
@@ -47,12 +49,13 @@ def warn_of_several_versions(target: str, versions: NDArray[Any]) -> None:
         target: name of the model for the message.
         versions: the version of each row.
     """
-    counts: dict[Any, int] = {}
-    for version in versions.tolist():
-        counts[version] = counts.get(version, 0) + 1
+    counts = Counter(versions.tolist())
     if len(counts) <= 1:
         return
-    shares = ", ".join(f"{count:,} rows by version {it}" for it, count in sorted(counts.items()))
+    shares = ", ".join(
+        f"{count:,} rows by {'an unknown version' if it == '' else f'version {it}'}"
+        for it, count in sorted(counts.items())
+    )
     warnings.warn(
         f"{target} answered with several versions of the model ({shares}), because it has a canary "
         "or was moved meanwhile. The result's `versions` tells which version answered each row; "
@@ -62,6 +65,5 @@ def warn_of_several_versions(target: str, versions: NDArray[Any]) -> None:
     )
 
 
-def _number(version: str) -> int | str:
-    is_number = version.isascii() and version.isdigit() and len(version) <= _DIGITS
-    return int(version) if is_number else version
+def _is_number(version: str) -> bool:
+    return version.isascii() and version.isdigit() and len(version) <= _DIGITS
