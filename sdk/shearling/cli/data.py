@@ -71,11 +71,7 @@ def read_data(path: Path, specs: tuple[TensorSpec, ...] = ()) -> Any:
 
 def read_csv(path: Path) -> Frame | NDArray[Any]:
     """Return the columns of a CSV file, or an array if the file has no header."""
-    text = text_of(path.read_bytes(), str(path))
-    rows = read_rows(io.StringIO(text, newline=""), str(path))
-    has_names = bool(rows) and are_names(rows[0])
-    if len(rows) == has_names:
-        raise InvalidRequestError(f"{path} has no rows")
+    _, rows, has_names = _read_table(path)
     names = rows[0] if has_names else [str(i) for i in range(len(rows[0]))]
     columns = [_column(cells) for cells in zip(*rows[has_names:], strict=True)]
     frame = Frame(dict(zip(names, columns, strict=True)))
@@ -89,11 +85,7 @@ def _read_typed_csv(
 
     A single input takes its columns' names from the first line, if that has names.
     """
-    text = text_of(path.read_bytes(), str(path))
-    rows = read_rows(io.StringIO(text, newline=""), str(path))
-    has_names = bool(rows) and are_names(rows[0])
-    if len(rows) == has_names:
-        raise InvalidRequestError(f"{path} has no rows")
+    text, rows, has_names = _read_table(path)
     columns = without_index(rows[0], specs[0]) if has_names and len(specs) == 1 else []
     request = parse_csv(
         text,
@@ -106,6 +98,16 @@ def _read_typed_csv(
         return request.inputs
     (array,) = request.inputs.values()
     return Frame(dict(zip(columns, array.reshape(len(array), -1).T, strict=True)))
+
+
+def _read_table(path: Path) -> tuple[str, list[list[str]], bool]:
+    """Return a CSV file's text, its lines as cells, and whether the first line has names."""
+    text = text_of(path.read_bytes(), str(path))
+    rows = read_rows(io.StringIO(text, newline=""), str(path))
+    has_names = bool(rows) and are_names(rows[0])
+    if len(rows) == has_names:
+        raise InvalidRequestError(f"{path} has no rows")
+    return text, rows, has_names
 
 
 def text_of(data: bytes, place: str) -> str:
