@@ -101,7 +101,7 @@ $(DEMO): pyproject.toml constraints.txt
 
 $(INSTALLED): $(DEMO)
 	@echo "installing what the tests and tools need into $(VENV) ..."
-	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[boosting,demo,dev,pandas]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[boosting,dev,pandas]'
 	@touch $@
 
 # An environment of its own: the site needs nothing of the project's, and the project nothing of the site's.

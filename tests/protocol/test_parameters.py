@@ -101,10 +101,13 @@ SHARED = {"shared_memory_region": "r", "shared_memory_byte_size": 8, "shared_mem
         ({"output": {"content_type": "base64"}}, "outputs[0].parameters.content_type: 'base64'"),
         ({"output": {"classification": 3}}, "outputs[0].parameters.classification: not supported"),
         ({"output": {"class_count": 3}}, "outputs[0].parameters.class_count: not supported"),
-        ({"request": {"sequence_id": "a"}}, "parameters.sequence_id: not supported: the model"),
+        (
+            {"request": {"sequence_id": "a"}},
+            "parameters.sequence_id: not supported: leave it out, since",
+        ),
         ({"request": {"sequence_end": True}}, "parameters.sequence_end: not supported"),
         *(
-            ({place: {name: value}}, f".parameters.{name}: not supported: send the data in the re")
+            ({place: {name: value}}, f".parameters.{name}: not supported: leave it out, and send")
             for name, value in SHARED.items()
             for place in ("number", "output")
         ),
@@ -124,6 +127,24 @@ SHARED = {"shared_memory_region": "r", "shared_memory_byte_size": 8, "shared_mem
 def test_a_parameter_that_would_change_the_meaning_is_refused_by_name(
     parameters: dict[str, Any], message: str
 ) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        asked(**parameters)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"request": {"class": True}}, "parameters: unknown key 'class'; did you mean 'classes'?"),
+        ({"request": {"binary_data_outputs": True}}, "did you mean 'binary_data_output'?"),
+        (
+            {"number": {"contenttype": "np"}},
+            "inputs[0].parameters: unknown key 'contenttype'; did you mean 'content_type'?",
+        ),
+        ({"output": {"binary_dat": True}}, "outputs[0].parameters: unknown key 'binary_dat'"),
+    ],
+)
+def test_a_misspelt_parameter_is_named(parameters: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidRequestError) as caught:
         asked(**parameters)
     assert message in str(caught.value)

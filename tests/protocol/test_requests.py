@@ -185,7 +185,7 @@ def without(key: str, tensor: dict[str, Any] = X) -> dict[str, Any]:
         (
             {"inputs": [{**COUNTRY, "data": ["de", None]}]},
             "inputs[0].data: null at [1] is not a string",
-            "send the string that stands for a missing value",
+            "fill the value first, with a string that the model knows",
         ),
         ({**REQUEST, "outputs": {"name": "label"}}, "outputs: ", "expected a list of objects"),
         (

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shearling.errors import InvalidRequestError
+from shearling.protocol.keys import check_keys
 from shearling.tensors.conversion import shown
 
 if TYPE_CHECKING:
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 
     from shearling.tensors.spec import TensorSpec
 
-_TOP_CLASSES = "select the output with the probabilities, and sort them"
-_SHARED_MEMORY = "send the data in the request"
-_STATE = "the model keeps no state between requests"
+_TOP_CLASSES = "leave it out, select the output with the probabilities, and sort them"
+_SHARED_MEMORY = "leave it out, and send the data in the request"
+_STATE = "leave it out, since the model keeps no state between requests"
 
 #: Parameters of other servers that are not supported, with what to do instead.
 _REFUSED = {
@@ -43,6 +44,11 @@ _PLACES = {
     "binary_data": "an output",
     "binary_data_output": "the request",
     "classes": "the request",
+}
+
+_SUPPORTED = {
+    kind: frozenset({"content_type", *(name for name, place in _PLACES.items() if place == kind)})
+    for kind in _PLACES.values()
 }
 
 #: MLServer's content types that say what the datatype says already; those of text need BYTES.
@@ -123,13 +129,12 @@ def _checked(holder: Mapping[str, Any], place: str, kind: str) -> Mapping[str, A
     for name, value in parameters.items():
         # Clients send null, 0 or false for a parameter that they do not use.
         if name in _REFUSED and value:
-            raise InvalidRequestError(
-                f"{place}parameters.{name}: not supported: {_REFUSED[name]}, without this parameter"
-            )
+            raise InvalidRequestError(f"{place}parameters.{name}: not supported: {_REFUSED[name]}")
         if _PLACES.get(name, kind) != kind:
             raise InvalidRequestError(
                 f"{place}parameters.{name}: a parameter of {_PLACES[name]}, not of {kind}"
             )
+    check_keys(parameters, _SUPPORTED[kind], f"{place}parameters")
     return parameters
 
 

@@ -47,7 +47,7 @@ _SIZE_LIMIT = 2**63
 def missing_hint(spec: TensorSpec) -> str:
     """Return the end of the message about a missing value that an input does not accept."""
     if spec.datatype == "BYTES":
-        return "; send the string that stands for a missing value in the model's training data"
+        return "; fill the value first, with a string that the model knows"
     return (
         "; only inputs of floats accept missing values: fill the value first, or push the model "
         f"with an example in which {spec.name!r:.80} contains floats"
