@@ -144,7 +144,7 @@ variable "aliases" {
   type        = map(set(string))
   default     = {}
   nullable    = false
-  description = "The aliases of each model, for the output `promote_policies_json`: `{ fraud = [\"prod\"] }`."
+  description = "The aliases of each model, for the output `promote_policies`: `{ fraud = [\"prod\"] }`."
 }
 
 variable "access_log" {
