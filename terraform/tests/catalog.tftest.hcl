@@ -25,14 +25,14 @@ run "catalog_reads_deployments_and_releases_and_no_model" {
   }
 
   assert {
-    condition = [for s in jsondecode(module.lambda.policy).Statement : s.Resource if s.Sid == "ReadRegistry"] == [[
+    condition = [for s in jsondecode(module.lambda.policies[0]).Statement : s.Resource if s.Sid == "ReadRegistry"] == [[
       "arn:aws:s3:::acme-models/ml/deployments/*",
       "arn:aws:s3:::acme-models/ml/releases/123456789012-eu-central-1-acme-fraud-????????/*",
     ]]
-    error_message = "Policy: ${module.lambda.policy}"
+    error_message = "Policy: ${module.lambda.policies[0]}"
   }
   assert {
-    condition     = [for statement in jsondecode(module.lambda.policy).Statement : statement.Sid] == ["Log", "ReadRegistry", "ListRegistry"]
+    condition     = [for statement in jsondecode(module.lambda.policies[0]).Statement : statement.Sid] == ["Log", "ReadRegistry", "ListRegistry"]
     error_message = "No further permission."
   }
 }

@@ -42,12 +42,12 @@ run "role_may_log_and_read_blobs_and_nothing_else" {
   }
 
   assert {
-    condition = [for s in jsondecode(module.lambda.policy).Statement : [s.Sid, s.Action, s.Resource]] == [
+    condition = [for s in jsondecode(module.lambda.policies[0]).Statement : [s.Sid, s.Action, s.Resource]] == [
       ["Log", ["logs:CreateLogStream", "logs:PutLogEvents"], "arn:aws:logs:eu-central-1:123456789012:log-group:/aws/lambda/acme-fraud:*"],
       ["ReadRegistry", "s3:GetObject", ["arn:aws:s3:::acme-models/ml/blobs/*"]],
       ["ListRegistry", "s3:ListBucket", "arn:aws:s3:::acme-models"],
     ]
-    error_message = "Policy: ${module.lambda.policy}"
+    error_message = "Policy: ${module.lambda.policies[0]}"
   }
 }
 
@@ -345,8 +345,8 @@ run "file_system_is_mounted_for_reading" {
   }
 
   assert {
-    condition     = [for s in jsondecode(module.lambda.policy).Statement : s.Action if endswith(s.Sid, "FileSystem")] == [["elasticfilesystem:ClientMount"]]
-    error_message = "Policy: ${module.lambda.policy}"
+    condition     = [for s in jsondecode(module.lambda.policies[0]).Statement : s.Action if endswith(s.Sid, "FileSystem")] == [["elasticfilesystem:ClientMount"]]
+    error_message = "Policy: ${module.lambda.policies[0]}"
   }
   assert {
     condition     = module.lambda.environment["SHEARLING_MOUNT"] == "/mnt/models"

@@ -172,8 +172,8 @@ run "what_one_policy_has_no_room_for_is_in_managed_policies" {
     error_message = "The role has each policy."
   }
   assert {
-    condition     = [for statement in jsondecode(output.policy).Statement : statement.Sid] == ["Log", "ReadRegistry", "ListRegistry", "ReadRegistry2", "ListRegistry2", "ReadRegistry3", "ListRegistry3", "Send4"]
-    error_message = "A role that is given needs all of it: ${output.policy}"
+    condition     = output.policies == concat(aws_iam_role_policy.function[*].policy, aws_iam_policy.function[*].policy)
+    error_message = "A role that is given needs all of them: ${jsonencode(output.policies)}"
   }
 }
 
@@ -530,10 +530,10 @@ run "options_are_off_by_default" {
       aws_lambda_function.function.logging_config[0].application_log_level == null,
       aws_lambda_function.function.logging_config[0].system_log_level == null,
       length(aws_lambda_function.function.tags) == 0,
-      !strcontains(output.policy, "xray"),
-      !strcontains(output.policy, "kms"),
+      !strcontains(output.policies[0], "xray"),
+      !strcontains(output.policies[0], "kms"),
     ])
-    error_message = "Function: ${jsonencode(aws_lambda_function.function.tracing_config)}, ${output.policy}"
+    error_message = "Function: ${jsonencode(aws_lambda_function.function.tracing_config)}, ${output.policies[0]}"
   }
 }
 

@@ -36,7 +36,7 @@ run "role_may_release_its_functions_and_nothing_else" {
   }
 
   assert {
-    condition = jsondecode(module.lambda.policy) == {
+    condition = jsondecode(module.lambda.policies[0]) == {
       Version = "2012-10-17"
       Statement = [
         {
@@ -102,7 +102,7 @@ run "role_may_release_its_functions_and_nothing_else" {
         },
       ]
     }
-    error_message = "Policy: ${module.lambda.policy}"
+    error_message = "Policy: ${module.lambda.policies[0]}"
   }
 }
 
@@ -122,11 +122,11 @@ run "role_may_use_the_key_of_the_bucket" {
   }
 
   assert {
-    condition = { for s in jsondecode(module.lambda.policy).Statement : s.Sid => [s.Action, s.Resource] if contains(["DecryptRegistry", "EncryptRecords"], s.Sid) } == {
+    condition = { for s in jsondecode(module.lambda.policies[0]).Statement : s.Sid => [s.Action, s.Resource] if contains(["DecryptRegistry", "EncryptRecords"], s.Sid) } == {
       DecryptRegistry = ["kms:Decrypt", ["arn:aws:kms:eu-central-1:123456789012:key/1234"]]
       EncryptRecords  = ["kms:GenerateDataKey", ["arn:aws:kms:eu-central-1:123456789012:key/1234"]]
     }
-    error_message = "Policy: ${module.lambda.policy}"
+    error_message = "Policy: ${module.lambda.policies[0]}"
   }
 }
 
@@ -369,7 +369,7 @@ run "releaser_without_functions_is_possible" {
   }
 
   assert {
-    condition     = [for s in jsondecode(module.lambda.policy).Statement : s.Sid] == ["Log", "ReadRegistry", "ListRegistry", "ReportFailure"]
+    condition     = [for s in jsondecode(module.lambda.policies[0]).Statement : s.Sid] == ["Log", "ReadRegistry", "ListRegistry", "ReportFailure"]
     error_message = "Nothing to release, no right to."
   }
 }
@@ -544,10 +544,10 @@ run "deployment_with_a_file_system_names_its_stager_which_may_be_invoked" {
     error_message = "Deployment: ${aws_s3_object.deployment["embed"].content}"
   }
   assert {
-    condition = [for s in jsondecode(module.lambda.policy).Statement : s.Resource if s.Sid == "Stage"] == [
+    condition = [for s in jsondecode(module.lambda.policies[0]).Statement : s.Resource if s.Sid == "Stage"] == [
       "arn:aws:lambda:eu-central-1:123456789012:function:acme_stager",
     ]
-    error_message = "Policy: ${module.lambda.policy}"
+    error_message = "Policy: ${module.lambda.policies[0]}"
   }
 }
 
@@ -618,9 +618,9 @@ run "registry_in_another_region_has_records_from_the_releaser_and_sends_no_event
     error_message = "Record: ${aws_lambda_invocation.deployment["fraud"].input}"
   }
   assert {
-    condition = [for statement in jsondecode(module.lambda.policy).Statement : statement.Resource if statement.Sid == "RecordDeployments"] == [
+    condition = [for statement in jsondecode(module.lambda.policies[0]).Statement : statement.Resource if statement.Sid == "RecordDeployments"] == [
       "arn:aws:s3:::acme-models/ml/deployments/123456789012-eu-central-1-*-????????.json",
     ]
-    error_message = "Policy: ${module.lambda.policy}"
+    error_message = "Policy: ${module.lambda.policies[0]}"
   }
 }

@@ -33,20 +33,9 @@ output "role_name" {
   description = "Name of the role."
 }
 
-output "policy" {
-  value = length(local.managed_policies) == 0 ? local.policy_json : jsonencode({
-    Version = "2012-10-17"
-    Statement = concat(local.statements, flatten([
-      # Numbered, because a policy has no `Sid` twice.
-      for index, statements in local.managed_policies : [for statement in statements : merge(statement, { Sid = "${statement.Sid}${index + 2}" })]
-    ]))
-  })
-  description = "All that the role may do, as one policy (JSON), which may be longer than IAM allows."
-}
-
 output "policies" {
   value       = concat([local.policy_json], [for statements in local.managed_policies : jsonencode({ Version = "2012-10-17", Statement = statements })])
-  description = "The same as policies (JSON) that IAM allows: the first inline, the others managed. Attach them to a role that is given."
+  description = "What the role may do: policies (JSON), the first inline, the others managed. Attach them to a role that is given."
 }
 
 output "log_group_name" {
