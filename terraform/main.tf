@@ -200,9 +200,8 @@ locals {
     invoke_arn    = format(local.invoke_arn, "${var.name}_index")
   }
 
-  # Where the stack is. From an ARN in the state, because data sources are unknown while a `depends_on` of the caller has
-  # changes, and an API with unknown routes gets a new deployment.
-  place = regex("^arn:(?P<partition>[^:]+):logs:(?P<region>[^:]+):(?P<account>[^:]+):", module.releaser.log_group_arn)
+  # Known in every plan: an API with unknown routes gets a new deployment.
+  place = module.releaser.place
   invoke_arn = join(":", [
     "arn", local.place.partition, "apigateway", local.place.region, "lambda", "path/2015-03-31/functions/arn", local.place.partition,
     "lambda", local.place.region, local.place.account, "function", "%s/invocations",

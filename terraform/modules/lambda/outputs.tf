@@ -43,7 +43,9 @@ output "log_group_name" {
   description = "Name of the log group."
 }
 
-output "log_group_arn" {
-  value       = module.log_group.arn
-  description = "ARN of the log group. Unlike data sources, it is known in every plan after the first, also while a `depends_on` has changes."
+# From an ARN in the state: data sources are unknown while a `depends_on` of the caller has changes, and an object with an
+# unknown key is replaced.
+output "place" {
+  value       = regex("^arn:(?P<partition>[^:]+):logs:(?P<region>[^:]+):(?P<account>[^:]+):", module.log_group.arn)
+  description = "Partition, region and account of the function, known in every plan after the first."
 }

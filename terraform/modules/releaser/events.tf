@@ -1,13 +1,8 @@
 # The two events that invoke the releaser, besides an apply: a new entry in the log of an alias, and a schedule.
 
-locals {
-  # A bucket sends its events in its own region alone: for one in another region, the schedule finds moved aliases.
-  functions_with_events = { for model, function in var.functions : model => function if var.registry.region == null }
-}
-
 # One rule for each model, with one prefix, because a pattern has at most 2,048 characters.
 resource "aws_cloudwatch_event_rule" "alias_moved" {
-  for_each = local.functions_with_events
+  for_each = local.functions_beside_bucket
 
   name        = "${var.name}-${each.key}"
   description = "An alias of the model ${each.key} was moved in the registry."
@@ -26,7 +21,7 @@ resource "aws_cloudwatch_event_rule" "alias_moved" {
 }
 
 resource "aws_cloudwatch_event_target" "alias_moved" {
-  for_each = local.functions_with_events
+  for_each = local.functions_beside_bucket
 
   rule = aws_cloudwatch_event_rule.alias_moved[each.key].name
   arn  = module.lambda.function_arn

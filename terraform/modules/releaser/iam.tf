@@ -45,18 +45,15 @@ locals {
     for model, function in var.functions : model => "arn:${local.partition}:lambda:${local.region}:${local.account_id}:function:${function.name}"
   }
 
-  # In another region, the releaser writes and deletes the records that Terraform cannot.
-  deployment_statements = [
-    {
-      Sid      = "RecordDeployments"
-      Effect   = "Allow"
-      Action   = ["s3:PutObject", "s3:DeleteObject"]
-      Resource = "${var.registry.bucket_arn}/${var.registry.root}deployments/${local.account_id}-${local.region}-*-????????.json"
-    },
-  ]
-
   policy_statements = concat(
-    [for statement in local.deployment_statements : statement if var.registry.region != null],
+    var.registry.region == null ? [] : [
+      {
+        Sid      = "RecordDeployments"
+        Effect   = "Allow"
+        Action   = ["s3:PutObject", "s3:DeleteObject"]
+        Resource = "${var.registry.bucket_arn}/${var.registry.root}deployments/${local.account_id}-${local.region}-*-????????.json"
+      },
+    ],
     [
       {
         Sid      = "ReportFailure"

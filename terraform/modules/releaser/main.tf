@@ -23,9 +23,13 @@ locals {
   # Names of the functions in the registry, which several accounts and regions may share.
   deployments = { for model, function in var.functions : model => "${local.account_id}-${local.region}-${function.name}" }
 
-  # The same place, from an ARN in the state: data sources are unknown while a `depends_on` of the caller has changes, and
-  # an object with an unknown key is replaced.
-  place = regex("^arn:(?P<partition>[^:]+):logs:(?P<region>[^:]+):(?P<account>[^:]+):", module.lambda.log_group_arn)
+  # The same account and region, for what must be known at plan.
+  place = module.lambda.place
+
+  # Only in the bucket's region: its events invoke the releaser, and Terraform writes the records of deployments. In another
+  # region the schedule finds moved aliases, and the releaser writes the records.
+  functions_beside_bucket = { for model, function in var.functions : model => function if var.registry.region == null }
+  functions_elsewhere     = { for model, function in var.functions : model => function if var.registry.region != null }
 }
 
 module "lambda" {
@@ -90,7 +94,7 @@ locals {
 }
 
 resource "aws_s3_object" "deployment" {
-  for_each = { for model, function in var.functions : model => function if var.registry.region == null }
+  for_each = local.functions_beside_bucket
 
   bucket       = var.registry.bucket
   key          = local.deployment_records[each.key].key
@@ -105,9 +109,9 @@ resource "aws_s3_object" "deployment" {
   }
 }
 
-# A provider writes no object in another region, so that the releaser does.
+# A provider writes no object in another region.
 resource "aws_lambda_invocation" "deployment" {
-  for_each = { for model, function in var.functions : model => function if var.registry.region != null }
+  for_each = local.functions_elsewhere
 
   function_name   = module.lambda.function_name
   lifecycle_scope = "CRUD"

@@ -41,7 +41,7 @@ output "role_policies" {
   description = "What the role may do: policies (JSON) to attach to a role that you give."
 }
 
-output "log_group_arn" {
-  value       = module.lambda.log_group_arn
-  description = "ARN of that log group."
+output "place" {
+  value       = module.lambda.place
+  description = "Partition, region and account of the stack, known in every plan after the first."
 }
