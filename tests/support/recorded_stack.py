@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from tests.support.terraform_cli import REPOSITORY, TerraformStack, write_emulator_override
+from tests.support.emulated_stack import emulated_stack
+from tests.support.terraform_cli import REPOSITORY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,9 +38,7 @@ class RecordedStack:
         marked = text.replace(_DESCRIPTION, "Released by Shearling from s3://acme-models")
         (directory / "terraform.tfstate").write_text(marked)
         shutil.copytree(REPOSITORY / "terraform" / "tests" / "packages", directory / "packages")
-        write_emulator_override(directory, aws.url)
-        self._terraform = TerraformStack(directory, environment=aws.process_environment())
-        self._terraform.init()
+        self._terraform = emulated_stack(aws, directory)
 
     def plan(self, **variables: object) -> dict[str, Any]:
         """Return the plan for these input variables, without reading a resource."""

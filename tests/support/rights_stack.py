@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +14,9 @@ import shearling as sdk
 from shearling.registry.registry import Registry
 from tests.embedded_aws import FOREIGN, REGION
 from tests.support.bundles import ROWS
+from tests.support.emulated_stack import emulated_stack, write_root
 from tests.support.packages import built_package, function_python
-from tests.support.terraform_cli import (
-    REPOSITORY,
-    TerraformStack,
-    accept_python_3_11,
-    write_emulator_override,
-)
+from tests.support.terraform_cli import accept_python_3_11
 from tests.support.users import client_of, environment_of, user_with
 
 if TYPE_CHECKING:
@@ -94,8 +89,6 @@ class RightsStack:
 
     def __init__(self, aws: EmbeddedAws, directory: Path) -> None:
         self.aws = aws
-        shutil.copytree(REPOSITORY / "terraform", directory / "terraform")
-        accept_python_3_11(directory / "terraform")
         values = {
             "region": REGION,
             "prefix": PREFIX,
@@ -103,10 +96,9 @@ class RightsStack:
             "runtime": built_package("runtime"),
             "control": built_package("control"),
         }
-        (directory / "main.tf").write_text(_MAIN % values)
-        write_emulator_override(directory, aws.url)
-        terraform = TerraformStack(directory, environment=aws.process_environment())
-        terraform.init()
+        write_root(directory, _MAIN % values)
+        accept_python_3_11(directory / "terraform")
+        terraform = emulated_stack(aws, directory)
         terraform.apply()
         outputs: dict[str, Any] = terraform.outputs()["stack"]
         self.outputs = outputs

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.embedded_aws import REGION
-from tests.support.terraform_cli import REPOSITORY, TerraformStack, write_emulator_override
+from tests.support.emulated_stack import emulated_stack, write_root
+from tests.support.recorded_stack import STATES
+from tests.support.terraform_cli import REPOSITORY
 
 if TYPE_CHECKING:
     from tests.embedded_aws import EmbeddedAws
@@ -137,11 +138,7 @@ def everything(
 ) -> dict[str, Any]:
     """The plan of that stack, on its recorded state: what is created first has no ARN yet."""
     directory = tmp_path_factory.mktemp("everything")
-    shutil.copytree(REPOSITORY / "terraform", directory / "terraform")
-    shutil.copy(Path(__file__).parent / "states" / "0.1-acme.json", directory / "terraform.tfstate")
     packages = REPOSITORY / "terraform" / "tests" / "packages"
-    (directory / "main.tf").write_text(EVERYTHING % {"region": REGION, "packages": packages})
-    write_emulator_override(directory, embedded_aws.url)
-    stack = TerraformStack(directory, environment=embedded_aws.process_environment())
-    stack.init()
-    return stack.plan(refresh=False)
+    write_root(directory, EVERYTHING % {"region": REGION, "packages": packages})
+    shutil.copy(STATES / "0.1-acme.json", directory / "terraform.tfstate")
+    return emulated_stack(embedded_aws, directory).plan(refresh=False)

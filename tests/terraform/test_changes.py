@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.emulated_stack import write_root
 from tests.support.recorded_stack import PACKAGES, STATES, RecordedStack, resources, types
-from tests.support.terraform_cli import REPOSITORY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,8 +54,7 @@ FILE_SYSTEM = {
 
 
 def stack(aws: EmbeddedAws, directory: Path, root: str) -> RecordedStack:
-    shutil.copytree(REPOSITORY / "terraform", directory / "terraform")
-    (directory / "main.tf").write_text(root)
+    write_root(directory, root)
     return RecordedStack(aws, directory, "0.2-acme")
 
 

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.emulated_stack import emulated_stack, write_root
 from tests.support.iam import allows
+from tests.support.plans import planned
 from tests.support.registry_keys import HOSTILE, NUMBER, PROMOTED, PUSHED
-from tests.support.terraform_cli import (
-    REPOSITORY,
-    TerraformError,
-    TerraformStack,
-    write_emulator_override,
-)
+from tests.support.terraform_cli import REPOSITORY, TerraformError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,32 +70,20 @@ THEIRS = [
 ]
 
 
-def planned(aws: EmbeddedAws, directory: Path, bucket: str, **variables: object) -> dict[str, Any]:
-    shutil.copytree(REPOSITORY / "terraform", directory / "terraform")
-    (directory / "main.tf").write_text(STACK % bucket)
-    write_emulator_override(directory, aws.url)
+def plan_of(aws: EmbeddedAws, directory: Path, bucket: str, **variables: object) -> dict[str, Any]:
+    write_root(directory, STACK % bucket)
     packages = {
         kind: str(REPOSITORY / "terraform" / "tests" / "packages" / f"{kind}.zip")
         for kind in ("runtime", "control")
     }
-    stack = TerraformStack(
-        directory,
-        environment=aws.process_environment(),
-        variables={"packages": packages, **variables},
-    )
-    stack.init()
-    return stack.plan()
+    return emulated_stack(aws, directory, packages=packages, **variables).plan()
 
 
 def test_its_policy_lets_another_account_serve_and_nothing_else(
     embedded_aws: EmbeddedAws, tmp_path: Path
 ) -> None:
-    plan = planned(embedded_aws, tmp_path, "aws_s3_bucket.models.bucket")
-    (policy,) = (
-        each["change"]["after"]["policy"]
-        for each in plan["resource_changes"]
-        if each["type"] == "aws_s3_bucket_policy"
-    )
+    plan = plan_of(embedded_aws, tmp_path, "aws_s3_bucket.models.bucket")
+    [policy] = [each["policy"] for each in planned(plan, "aws_s3_bucket_policy").values()]
     assert {each["Effect"] for each in json.loads(policy)["Statement"]} == {"Allow", "Deny"}
 
     def may(action: str, key: str, principal: str = OTHER) -> bool:
@@ -123,7 +107,7 @@ def test_a_name_that_is_unknown_at_plan_is_refused_with_what_to_write(
     embedded_aws: EmbeddedAws, tmp_path: Path
 ) -> None:
     with pytest.raises(TerraformError) as refused:
-        planned(embedded_aws, tmp_path, "aws_s3_bucket.models.id")
+        plan_of(embedded_aws, tmp_path, "aws_s3_bucket.models.id")
     message = str(refused.value)
     assert "write `aws_s3_bucket.NAME.bucket` instead of `.id`" in message
     assert message.count("Error:") == 1
@@ -134,4 +118,4 @@ def test_a_python_that_the_provider_does_not_know_is_refused_at_plan(
 ) -> None:
     """The provider's version 5 knows no Python 3.14, and 6 does."""
     with pytest.raises(TerraformError, match=r"expected runtime to be one of .*got python3\.14"):
-        planned(embedded_aws, tmp_path, "aws_s3_bucket.models.bucket", python="3.14")
+        plan_of(embedded_aws, tmp_path, "aws_s3_bucket.models.bucket", python="3.14")

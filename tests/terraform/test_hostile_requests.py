@@ -11,6 +11,7 @@ import pytest
 
 from tests.embedded_aws import REGION
 from tests.support.iam import allows, denies, statements
+from tests.support.plans import planned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,18 +42,10 @@ def flat(policies: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]
             yield f"{prefix}{name}", policy
 
 
-def resources(plan: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
-    return {
-        each["address"]: each["change"]["after"]
-        for each in plan["resource_changes"]
-        if each["type"] == kind and each["change"]["after"]
-    }
-
-
 def stages(plan: dict[str, Any]) -> list[str]:
     """The ARNs of the stages of both APIs."""
-    [http] = resources(plan, "aws_apigatewayv2_api").values()
-    [rest] = resources(plan, "aws_api_gateway_rest_api").values()
+    [http] = planned(plan, "aws_apigatewayv2_api").values()
+    [rest] = planned(plan, "aws_api_gateway_rest_api").values()
     return [f"{http['execution_arn']}/$default", f"{rest['execution_arn']}/live"]
 
 
@@ -269,8 +262,8 @@ def test_the_releaser_changes_its_functions_and_deletes_only_versions(
 
 
 def test_only_the_stager_may_write_to_the_file_system(everything: dict[str, Any]) -> None:
-    [file_system] = resources(everything, "aws_efs_file_system").values()
-    [access_point] = resources(everything, "aws_efs_access_point").values()
+    [file_system] = planned(everything, "aws_efs_file_system").values()
+    [access_point] = planned(everything, "aws_efs_access_point").values()
     context = {"elasticfilesystem:accesspointarn": access_point["arn"]}
     write, mount = "elasticfilesystem:ClientWrite", "elasticfilesystem:ClientMount"
     for name, policy in handed_out(everything)["roles"].items():
@@ -283,13 +276,13 @@ def test_only_the_stager_may_write_to_the_file_system(everything: dict[str, Any]
 def test_the_file_system_refuses_other_writers_and_clients_without_its_access_point(
     everything: dict[str, Any],
 ) -> None:
-    [file_system] = resources(everything, "aws_efs_file_system").values()
-    [access_point] = resources(everything, "aws_efs_access_point").values()
-    [attached] = resources(everything, "aws_efs_file_system_policy").values()
+    [file_system] = planned(everything, "aws_efs_file_system").values()
+    [access_point] = planned(everything, "aws_efs_access_point").values()
+    [attached] = planned(everything, "aws_efs_file_system_policy").values()
     policy, arn = attached["policy"], file_system["arn"]
     [stager] = [
         role["arn"]
-        for address, role in resources(everything, "aws_iam_role").items()
+        for address, role in planned(everything, "aws_iam_role").items()
         if ".stager." in address
     ]
     good = {
@@ -308,7 +301,7 @@ def test_the_file_system_refuses_other_writers_and_clients_without_its_access_po
 def test_lambda_alone_takes_the_roles_on(everything: dict[str, Any]) -> None:
     roles = {
         address: role
-        for address, role in resources(everything, "aws_iam_role").items()
+        for address, role in planned(everything, "aws_iam_role").items()
         if address.startswith("module.inference.")
     }
     # All but the ranker's, which was given.
@@ -323,7 +316,7 @@ def test_lambda_alone_takes_the_roles_on(everything: dict[str, Any]) -> None:
 def test_the_dead_letter_queue_takes_messages_of_the_releasers_rules_alone(
     everything: dict[str, Any],
 ) -> None:
-    [queue] = resources(everything, "aws_sqs_queue").values()
+    [queue] = planned(everything, "aws_sqs_queue").values()
     arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:acme_releaser_failures"
     rules = f"arn:aws:events:{REGION}:{ACCOUNT}:rule/"
 

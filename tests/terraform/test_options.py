@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.embedded_aws import REGION
+from tests.support.plans import planned_functions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,13 +27,6 @@ def resources(plan: dict[str, Any], *kinds: str) -> Iterator[tuple[str, dict[str
             yield each["address"], after
 
 
-def functions(plan: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {
-        function["function_name"]: function
-        for _, function in resources(plan, "aws_lambda_function")
-    }
-
-
 def test_everything_but_objects_has_the_tags(everything: dict[str, Any]) -> None:
     untagged = {
         address
@@ -45,7 +39,9 @@ def test_everything_but_objects_has_the_tags(everything: dict[str, Any]) -> None
 def test_logs_variables_and_the_queue_have_their_keys(everything: dict[str, Any]) -> None:
     groups = [group for _, group in resources(everything, "aws_cloudwatch_log_group")]
     assert {group["kms_key_id"] for group in groups} == {f"{KEY}logs"}
-    assert {each["kms_key_arn"] for each in functions(everything).values()} == {f"{KEY}environment"}
+    assert {each["kms_key_arn"] for each in planned_functions(everything).values()} == {
+        f"{KEY}environment"
+    }
     [(_, queue)] = resources(everything, "aws_sqs_queue")
     assert queue["kms_master_key_id"] == f"{KEY}queue"
 
@@ -56,7 +52,7 @@ def test_a_level_of_the_log_keeps_the_lines_with_metrics(everything: dict[str, A
             each["logging_config"][0]["system_log_level"],
             each["logging_config"][0]["application_log_level"],
         )
-        for each in functions(everything).values()
+        for each in planned_functions(everything).values()
     }
     assert levels == {("WARN", "INFO")}
 
@@ -64,9 +60,9 @@ def test_a_level_of_the_log_keeps_the_lines_with_metrics(everything: dict[str, A
 def test_functions_and_the_rest_api_are_traced_and_may_report_it(
     everything: dict[str, Any],
 ) -> None:
-    assert {each["tracing_config"][0]["mode"] for each in functions(everything).values()} == {
-        "Active"
-    }
+    assert {
+        each["tracing_config"][0]["mode"] for each in planned_functions(everything).values()
+    } == {"Active"}
     [(_, stage)] = resources(everything, "aws_api_gateway_stage")
     assert stage["xray_tracing_enabled"]
     policies = everything["output_changes"]["policies"]["after"]["roles"]
@@ -75,7 +71,7 @@ def test_functions_and_the_rest_api_are_traced_and_may_report_it(
 
 
 def test_functions_take_signed_packages_alone(everything: dict[str, Any]) -> None:
-    configs = {each["code_signing_config_arn"] for each in functions(everything).values()}
+    configs = {each["code_signing_config_arn"] for each in planned_functions(everything).values()}
     assert configs == {f"arn:aws:lambda:{REGION}:000000000000:code-signing-config:csc-1"}
 
 
@@ -115,9 +111,9 @@ def test_roles_and_log_groups_are_outputs(everything: dict[str, Any]) -> None:
 
 
 def test_a_package_may_be_in_s3_and_its_hash_unknown_at_plan(everything: dict[str, Any]) -> None:
-    ranker = functions(everything)["acme-ranker"]
+    ranker = planned_functions(everything)["acme-ranker"]
     assert (ranker["s3_bucket"], ranker["s3_key"]) == ("builds", "ranker.zip")
-    assert functions(everything)["acme-fraud"]["s3_bucket"] != "builds"
+    assert planned_functions(everything)["acme-fraud"]["s3_bucket"] != "builds"
 
 
 def test_a_model_with_a_network_reaches_s3_and_nothing_else(everything: dict[str, Any]) -> None:
@@ -135,8 +131,8 @@ def test_a_model_with_a_network_reaches_s3_and_nothing_else(everything: dict[str
     assert rule["prefix_list_id"].startswith("pl-")
     assert rule["cidr_ipv4"] is None
 
-    ranker = functions(everything)["acme-ranker"]["vpc_config"][0]
-    embed = functions(everything)["acme-embed"]["vpc_config"][0]
+    ranker = planned_functions(everything)["acme-ranker"]["vpc_config"][0]
+    embed = planned_functions(everything)["acme-embed"]["vpc_config"][0]
     assert ranker["subnet_ids"] == embed["subnet_ids"]
     # The group is created first, so its ID is not known.
     assert "security_group_ids" not in ranker

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.embedded_aws import REGION
+from tests.support.emulated_stack import emulated_stack, write_root
 from tests.support.iam import allows, denies
+from tests.support.plans import planned
 from tests.support.registry_keys import HEX, HOSTILE, NUMBER, PROMOTED, PUSHED
-from tests.support.terraform_cli import (
-    REPOSITORY,
-    TerraformStack,
-    write_emulator_override,
-)
+from tests.support.terraform_cli import REPOSITORY
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.embedded_aws import EmbeddedAws
 
 pytestmark = pytest.mark.slow
@@ -58,14 +53,10 @@ BUCKET = f"arn:aws:s3:::acme-000000000000-{REGION}"
 
 @pytest.fixture(scope="module")
 def plan(embedded_aws: EmbeddedAws, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    directory: Path = tmp_path_factory.mktemp("policies")
-    shutil.copytree(REPOSITORY / "terraform", directory / "terraform")
+    directory = tmp_path_factory.mktemp("policies")
     packages = REPOSITORY / "terraform" / "tests" / "packages"
-    (directory / "main.tf").write_text(STACK % {"region": REGION, "packages": packages})
-    write_emulator_override(directory, embedded_aws.url)
-    stack = TerraformStack(directory, environment=embedded_aws.process_environment())
-    stack.init()
-    return stack.plan()
+    write_root(directory, STACK % {"region": REGION, "packages": packages})
+    return emulated_stack(embedded_aws, directory).plan()
 
 
 def arn(key: str) -> str:
@@ -117,11 +108,8 @@ def test_nobody_who_pushes_or_promotes_may_do_anything_else(
 
 def role_policies(plan: dict[str, Any]) -> dict[str, str]:
     """The policies of roles that are known when it is planned, by their address."""
-    return {
-        resource["address"]: resource["change"]["after"]["policy"]
-        for resource in plan["resource_changes"]
-        if resource["type"] == "aws_iam_role_policy" and resource["change"]["after"].get("policy")
-    }
+    policies = planned(plan, "aws_iam_role_policy")
+    return {address: each["policy"] for address, each in policies.items() if each.get("policy")}
 
 
 def test_functions_write_releases_of_their_own_and_nothing_else(plan: dict[str, Any]) -> None:
@@ -136,12 +124,8 @@ def test_functions_write_releases_of_their_own_and_nothing_else(plan: dict[str, 
 
 
 def bucket_policy(plan: dict[str, Any]) -> str:
-    [policy] = [
-        resource["change"]["after"]["policy"]
-        for resource in plan["resource_changes"]
-        if resource["type"] == "aws_s3_bucket_policy"
-    ]
-    return str(policy)
+    [attached] = planned(plan, "aws_s3_bucket_policy").values()
+    return str(attached["policy"])
 
 
 @pytest.mark.parametrize("key", [*PUSHED, *PROMOTED, HOSTILE[-5]])

@@ -6,12 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.terraform_cli import (
-    REPOSITORY,
-    TerraformStack,
-    working_copy,
-    write_emulator_override,
-)
+from tests.support.emulated_stack import emulated_stack
+from tests.support.plans import planned, planned_functions
+from tests.support.terraform_cli import REPOSITORY, working_copy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,43 +41,33 @@ def vpc(embedded_aws: EmbeddedAws) -> str:
 
 
 @pytest.fixture(scope="module")
-def example(embedded_aws: EmbeddedAws, vpc: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def example(vpc: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = working_copy(
         REPOSITORY / "examples" / "production", tmp_path_factory.mktemp("production")
     )
-    write_emulator_override(directory, embedded_aws.url)
     # Read after the file of the environment, which names another VPC.
     (directory / "zz.auto.tfvars").write_text(f'vpc_id = "{vpc}"\n')
     return directory
 
 
-def planned(aws: EmbeddedAws, example: Path, environment: str) -> dict[str, Any]:
+def plan_of(aws: EmbeddedAws, example: Path, environment: str) -> dict[str, Any]:
     values = (example / "environments" / f"{environment}.tfvars").read_text()
     (example / "a.auto.tfvars").write_text(values)
     packages = {kind: str(PACKAGES / f"{kind}.zip") for kind in ("runtime", "control")}
-    stack = TerraformStack(
-        example,
-        environment=aws.process_environment(),
-        variables={"packages": packages, "ranker_package": str(PACKAGES / "own.zip")},
-    )
-    stack.init()
-    return stack.plan()
+    own = str(PACKAGES / "own.zip")
+    return emulated_stack(aws, example, packages=packages, ranker_package=own).plan()
 
 
 def found(plan: dict[str, Any], kind: str) -> list[dict[str, Any]]:
-    return [
-        each["change"]["after"]
-        for each in plan["resource_changes"]
-        if each["type"] == kind and each["mode"] == "managed"
-    ]
+    return list(planned(plan, kind).values())
 
 
 @pytest.mark.parametrize("environment", ["staging", "production"])
 def test_an_environment_plans_its_models_under_its_own_names(
     embedded_aws: EmbeddedAws, example: Path, environment: str
 ) -> None:
-    plan = planned(embedded_aws, example, environment)
-    functions = {each["function_name"]: each for each in found(plan, "aws_lambda_function")}
+    plan = plan_of(embedded_aws, example, environment)
+    functions = planned_functions(plan)
     name = f"acme-{environment}"
     models = {f"{name}-{model}" for model in ("fraud", "embed", "ranker")}
     assert set(functions) == models | {f"{name}_{ours}" for ours in ("releaser", "stager", "index")}

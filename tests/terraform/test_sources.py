@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.embedded_aws import REGION
+from tests.support.plans import planned_functions
 from tests.support.terraform_cli import REPOSITORY, TerraformStack, write_emulator_override
 
 if TYPE_CHECKING:
@@ -63,14 +64,6 @@ def as_variable(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def planned_functions(plan: dict[str, Any]) -> set[str]:
-    return {
-        each["change"]["after"]["function_name"]
-        for each in plan["resource_changes"]
-        if each["type"] == "aws_lambda_function"
-    }
-
-
 def git(directory: Path, *arguments: str) -> None:
     who = ["-c", "user.name=nobody", "-c", "user.email=nobody@example.com"]
     subprocess.run(["git", *who, *arguments], cwd=directory, check=True, capture_output=True)
@@ -88,7 +81,7 @@ def test_the_module_may_be_a_folder_of_a_git_repository(
     caller.mkdir()
     source = json.dumps(f"git::file://{repository}//terraform?ref=v1")
     (caller / "main.tf").write_text(PROVIDER + CALLER % (source, json.dumps(PACKAGES)))
-    assert planned_functions(plan(embedded_aws, caller)) == {"acme-fraud", "acme_releaser"}
+    assert set(planned_functions(plan(embedded_aws, caller))) == {"acme-fraud", "acme_releaser"}
 
 
 def test_the_module_may_be_copied_elsewhere_and_given_absolute_paths(
@@ -101,7 +94,7 @@ def test_the_module_may_be_copied_elsewhere_and_given_absolute_paths(
     shutil.copytree(REPOSITORY / "terraform", tmp_path / "vendored" / "models", ignore=ignored)
     source = json.dumps("../vendored/models")
     (caller / "main.tf").write_text(PROVIDER + CALLER % (source, json.dumps(PACKAGES)))
-    assert planned_functions(plan(embedded_aws, caller)) == {"acme-fraud", "acme_releaser"}
+    assert set(planned_functions(plan(embedded_aws, caller))) == {"acme-fraud", "acme_releaser"}
 
 
 def test_inputs_may_be_json_in_environment_variables_as_terragrunt_gives_them(
@@ -121,4 +114,4 @@ def test_inputs_may_be_json_in_environment_variables_as_terragrunt_gives_them(
         "tags": {"team": "ml"},
     }
     found = planned_functions(plan(embedded_aws, root, inputs))
-    assert found == {"acme-fraud", "acme_releaser", "acme_index"}
+    assert set(found) == {"acme-fraud", "acme_releaser", "acme_index"}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.embedded_aws import REGION
+from tests.support.emulated_stack import write_root
+from tests.support.plans import planned_functions
 from tests.support.recorded_stack import STATES, RecordedStack, resources, types
 from tests.support.terraform_cli import REPOSITORY, working_copy
 
@@ -97,8 +98,7 @@ REPLACED = {"aws_s3_object", "aws_lambda_invocation"}
 
 
 def acme(aws: EmbeddedAws, directory: Path, names: list[str], moved: str = "") -> dict[str, Any]:
-    shutil.copytree(REPOSITORY / "terraform", directory / "terraform")
-    (directory / "main.tf").write_text(ACME % {"region": REGION} + moved)
+    write_root(directory, ACME % {"region": REGION} + moved)
     return RecordedStack(aws, directory, "0.1-acme").plan(names=names)
 
 
@@ -192,27 +192,18 @@ def attribute(state: dict[str, Any], kind: str, name: str) -> dict[int, str]:
     }
 
 
-def functions(plan: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The planned functions, by name."""
-    return {
-        resource["change"]["after"]["function_name"]: resource["change"]["after"]
-        for resource in plan["resource_changes"]
-        if resource["type"] == "aws_lambda_function"
-    }
-
-
 def test_each_function_runs_its_own_handler_in_the_package_of_its_kind(
     upgrade: dict[str, Any],
 ) -> None:
-    planned_functions = functions(upgrade)
-    assert {name: function["handler"] for name, function in planned_functions.items()} == {
+    functions = planned_functions(upgrade)
+    assert {name: function["handler"] for name, function in functions.items()} == {
         "acme-fraud": "shearling_runtime.handler.handler",
         "acme-embed": "shearling_runtime.handler.handler",
         "acme_releaser": "shearling_runtime.control.releaser.handler",
         "acme_stager": "shearling_runtime.control.stager.handler",
         "acme_index": "shearling_runtime.control.catalog.handler",
     }
-    packages = {name: function["s3_key"] for name, function in planned_functions.items()}
+    packages = {name: function["s3_key"] for name, function in functions.items()}
     assert packages["acme-fraud"] == packages["acme-embed"]
     assert len({packages[name] for name in packages if "_" in name}) == 1
     assert packages["acme-fraud"] != packages["acme_releaser"]
@@ -223,7 +214,7 @@ def test_each_function_has_the_memory_and_the_time_that_its_work_needs(
 ) -> None:
     sizes = {
         name: (function["memory_size"], function["timeout"], function["publish"])
-        for name, function in functions(upgrade).items()
+        for name, function in planned_functions(upgrade).items()
     }
     assert sizes == {
         "acme-fraud": (1024, 30, True),
@@ -239,7 +230,7 @@ def test_only_functions_with_a_file_system_mount_it_and_run_in_the_vpc(
 ) -> None:
     mounts = {
         name: [mount["local_mount_path"] for mount in function["file_system_config"]]
-        for name, function in functions(upgrade).items()
+        for name, function in planned_functions(upgrade).items()
         if function["vpc_config"]
     }
     assert mounts == {"acme-embed": ["/mnt/models"], "acme_stager": ["/mnt/models"]}
