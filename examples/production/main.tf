@@ -23,7 +23,7 @@ module "inference" {
 
     ranker = {
       allow_pickle = true
-      network      = {} # what the pickle runs cannot send anything away
+      network      = {} # the code in the pickle reaches S3 and nothing else
       package      = var.ranker_package
       aliases      = { live = {} }
     }
@@ -37,8 +37,8 @@ module "inference" {
 
   vpc = {
     vpc_id          = var.vpc_id
-    subnets         = { for subnet in data.aws_subnet.private : subnet.availability_zone => subnet.id }
-    route_table_ids = data.aws_route_tables.private.ids
+    subnets         = { for subnet in data.aws_subnet.models : subnet.availability_zone => subnet.id }
+    route_table_ids = data.aws_route_tables.models.ids
   }
 
   file_system = { kms_key_arn = var.kms_key_arn }

@@ -56,7 +56,7 @@ variable "kms_key_arn" {
 variable "vpc_id" {
   type        = string
   nullable    = false
-  description = "The VPC, with private subnets and their route tables tagged `tier = private`."
+  description = "The VPC. The tag `tier = models` marks private subnets that nothing else uses, and their route tables."
 }
 
 variable "jwt" {

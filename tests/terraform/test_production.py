@@ -22,21 +22,21 @@ PACKAGES = REPOSITORY / "terraform" / "tests" / "packages"
 
 @pytest.fixture(scope="module")
 def vpc(embedded_aws: EmbeddedAws) -> str:
-    """A VPC with two private subnets, a public one, and a route table."""
+    """A VPC with two subnets for models, another one, and a route table."""
     ec2 = embedded_aws.client("ec2")
     vpc_id: str = ec2.create_vpc(CidrBlock="10.30.0.0/16")["Vpc"]["VpcId"]
 
     def tags(kind: str, tier: str) -> list[dict[str, Any]]:
         return [{"ResourceType": kind, "Tags": [{"Key": "tier", "Value": tier}]}]
 
-    for index, (zone, tier) in enumerate([("a", "private"), ("b", "private"), ("c", "public")]):
+    for index, (zone, tier) in enumerate([("a", "models"), ("b", "models"), ("c", "other")]):
         ec2.create_subnet(
             VpcId=vpc_id,
             CidrBlock=f"10.30.{index}.0/24",
             AvailabilityZone=f"eu-central-1{zone}",
             TagSpecifications=tags("subnet", tier),
         )
-    ec2.create_route_table(VpcId=vpc_id, TagSpecifications=tags("route-table", "private"))
+    ec2.create_route_table(VpcId=vpc_id, TagSpecifications=tags("route-table", "models"))
     return vpc_id
 
 
@@ -75,7 +75,7 @@ def test_an_environment_plans_its_models_under_its_own_names(
     assert {each["tags"]["environment"] for each in functions.values()} == {environment}
     assert {each["s3_bucket"] for each in functions.values()} == {f"acme-models-{environment}"}
 
-    # What exists stays as it is; each private subnet has a mount target.
+    # What exists stays as it is; each subnet for models has a mount target.
     assert found(plan, "aws_s3_bucket") == []
     assert len(found(plan, "aws_efs_mount_target")) == 2
     (stack_key,) = {each["kms_key_id"] for each in found(plan, "aws_efs_file_system")}
