@@ -119,7 +119,13 @@ output "policies" {
     index   = module.inference.index_policy
     release = module.inference.release_policy
     prune   = module.inference.prune_policy
-    roles   = { for name, policies in module.inference.role_policies : name => policies[0] }
+    # All policies of a role in one.
+    roles = {
+      for name, policies in module.inference.role_policies : name => jsonencode({
+        Version   = "2012-10-17"
+        Statement = flatten([for policy in policies : jsondecode(policy).Statement])
+      })
+    }
   }
 }
 

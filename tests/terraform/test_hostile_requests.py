@@ -261,6 +261,24 @@ def test_the_releaser_changes_its_functions_and_deletes_only_versions(
                 assert not allows(policy, action, f"{FUNCTION}{other}{suffix}")
 
 
+def test_the_releaser_and_the_stager_invoke_each_other_and_no_function_else(
+    everything: dict[str, Any],
+) -> None:
+    invoked = {
+        name: [
+            function
+            for function in FUNCTIONS
+            if allows(policy, "lambda:InvokeFunction", f"{FUNCTION}{function}")
+        ]
+        for name, policy in handed_out(everything)["roles"].items()
+    }
+    assert invoked == {
+        **{name: [] for name in (*MODELS, "acme_index")},
+        "acme_releaser": ["acme_stager"],
+        "acme_stager": ["acme_releaser"],
+    }
+
+
 def test_only_the_stager_may_write_to_the_file_system(everything: dict[str, Any]) -> None:
     [file_system] = planned(everything, "aws_efs_file_system").values()
     [access_point] = planned(everything, "aws_efs_access_point").values()
