@@ -532,7 +532,7 @@ run "stacks_of_other_accounts_may_read_and_record_what_is_theirs" {
 
   assert {
     condition = {
-      for statement in jsondecode(output.bucket_policy).Statement : statement.Sid => [statement.Principal.AWS, statement.Action, statement.Resource] if statement.Effect == "Allow"
+      for statement in jsondecode(output.bucket_policy).Statement : trimsuffix(statement.Sid, substr(sha1("ml"), 0, 8)) => [statement.Principal.AWS, statement.Action, statement.Resource] if statement.Effect == "Allow"
       } == {
       ReadByOtherAccounts = [
         ["arn:aws:iam::222222222222:root"], "s3:GetObject",
@@ -636,4 +636,19 @@ run "account_with_eleven_digits_is_refused" {
     accounts = ["12345678901"]
   }
   expect_failures = [var.accounts]
+}
+
+run "policies_of_two_stacks_in_one_bucket_share_no_sid" {
+  module {
+    source = "./modules/registry"
+  }
+  variables {
+    bucket = "shared-models"
+    prefix = "ml"
+  }
+
+  assert {
+    condition     = alltrue([for s in jsondecode(output.bucket_policy).Statement : endswith(s.Sid, substr(sha1("ml"), 0, 8))])
+    error_message = "A merged policy has each Sid once, so the Sids of a prefix are its own."
+  }
 }

@@ -50,7 +50,8 @@ locals {
 
   bucket_policy_json = jsonencode({
     Version = "2012-10-17"
-    Statement = concat(
+    # Policies of several stacks that share a bucket are merged into one, which has each Sid once.
+    Statement = [for statement in concat(
       [
         {
           Sid       = "RefusePlainHttp"
@@ -66,7 +67,7 @@ locals {
       local.keep_statements,
       local.account_read_statements,
       local.account_write_statements,
-    )
+    ) : merge(statement, { Sid = "${statement.Sid}${var.prefix == "" ? "" : substr(sha1(var.prefix), 0, 8)}" })]
   })
 
   read_statements = [
