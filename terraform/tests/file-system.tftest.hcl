@@ -159,17 +159,17 @@ run "stager_may_read_blobs_write_the_file_system_and_nothing_else" {
   }
 
   assert {
-    condition = [for s in jsondecode(module.stager.policy).Statement : s.Sid] == [
+    condition = [for s in jsondecode(module.stager.policies[0]).Statement : s.Sid] == [
       "Log", "ReadRegistry", "ListRegistry", "ManageNetworkInterfaces", "DenyNetworkInterfacesToCode", "WriteFileSystem",
     ]
-    error_message = "Policy: ${module.stager.policy}"
+    error_message = "Policy: ${module.stager.policies[0]}"
   }
   assert {
-    condition = { for s in jsondecode(module.stager.policy).Statement : s.Sid => s.Resource if contains(["ReadRegistry", "WriteFileSystem"], s.Sid) } == {
+    condition = { for s in jsondecode(module.stager.policies[0]).Statement : s.Sid => s.Resource if contains(["ReadRegistry", "WriteFileSystem"], s.Sid) } == {
       ReadRegistry    = ["arn:aws:s3:::acme-models/ml/blobs/*"]
       WriteFileSystem = "arn:aws:elasticfilesystem:eu-central-1:123456789012:file-system/*"
     }
-    error_message = "Policy: ${module.stager.policy}"
+    error_message = "Policy: ${module.stager.policies[0]}"
   }
 }
 
