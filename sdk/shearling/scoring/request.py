@@ -1,0 +1,218 @@
+"""Score requests: which object to score, and where to write the result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+from shearling.errors import InvalidRequestError
+from shearling.scoring.fields import Fields
+from shearling.scoring.formats import SUPPORTED, Format, format_of, renamed
+
+#: Value of `shearling` in a score request.
+SCORE = "score"
+
+OnBadRows = Literal["fail", "skip"]
+Header = Literal["auto", "present", "absent"]
+
+_REQUEST = ("shearling", "event", "source", "output", "options")
+_SOURCE = ("bucket", "key", "etag", "size", "version_id", "format")
+_OUTPUT = ("bucket", "prefix", "key", "kms_key_arn", "format")
+_OPTIONS = ("on_bad_rows", "keep_columns", "source_prefix", "header")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """The object to score.
+
+    Attributes:
+        bucket: its bucket.
+        key: its key, not URL-encoded.
+        etag: its ETag when the request was made, without quotes; empty if unknown. The object is
+            scored as it is when it is read.
+        size: its size in bytes when the request was made; None if unknown.
+        version_id: its version when the request was made; empty if unknown.
+        format: its format; None: as its key's suffix says.
+    """
+
+    bucket: str
+    key: str
+    etag: str = ""
+    size: int | None = None
+    version_id: str = ""
+    format: Format | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """Where to write the result.
+
+    Attributes:
+        bucket: bucket of the output.
+        prefix: what the output's key begins with; the rest is the source's key.
+        key: the output's key; None: made of the prefix.
+        kms_key_arn: KMS key that encrypts the output; empty: the bucket's default encryption.
+        format: format of the output; None: as `key` says, or the source's.
+    """
+
+    bucket: str
+    prefix: str = ""
+    key: str | None = None
+    kms_key_arn: str = ""
+    format: Format | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How to score.
+
+    Attributes:
+        on_bad_rows: "fail": an invalid row fails the object. "skip": it goes to a file of its own.
+        keep_columns: whether the output begins with the columns of the source.
+        source_prefix: what the source's key begins with and the output's key leaves out.
+        header: whether the first line of a CSV has column names; "auto" detects it.
+    """
+
+    on_bad_rows: OnBadRows = "fail"
+    keep_columns: bool = False
+    source_prefix: str = ""
+    header: Header = "auto"
+
+    @property
+    def has_names(self) -> bool | None:
+        """Whether a CSV has column names; None: to be detected."""
+        return None if self.header == "auto" else self.header == "present"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreRequest:
+    """A request to score one object into another.
+
+    Attributes:
+        source: the object to score.
+        output: where to write the result.
+        options: how to score.
+        event: name of the event that made the request, for logs and results; empty without one.
+    """
+
+    source: Source
+    output: Output
+    options: Options = field(default_factory=Options)
+    event: str = ""
+
+    @classmethod
+    def from_document(cls, document: object) -> ScoreRequest:
+        """Read a request's JSON document.
+
+        Raises:
+            InvalidRequestError: a field is missing, unknown or invalid; the message names it.
+        """
+        fields = Fields(document, "", _REQUEST)
+        fields.choice("shearling", (SCORE,), SCORE)
+        return cls(
+            event=fields.text("event"),
+            source=_source(fields.object("source")),
+            output=_output(fields.object("output")),
+            options=_options(fields.object("options")),
+        )
+
+    def document(self) -> dict[str, Any]:
+        """Return the request's JSON document, without fields that have their default."""
+        source, output, options = self.source, self.output, self.options
+        document: dict[str, Any] = {
+            "shearling": SCORE,
+            "event": self.event,
+            "source": {name: getattr(source, name) for name in _SOURCE},
+            "output": {name: getattr(output, name) for name in _OUTPUT},
+            "options": {name: getattr(options, name) for name in _OPTIONS},
+        }
+        for part in ("source", "output", "options"):
+            document[part] = {
+                name: value for name, value in document[part].items() if value not in (None, "")
+            }
+        return document
+
+    @property
+    def source_format(self) -> Format:
+        """The format of the source.
+
+        Raises:
+            InvalidRequestError: neither the request nor the key says it.
+        """
+        return self.source.format or format_of(self.source.key)
+
+    @property
+    def output_format(self) -> Format:
+        """The format of the output.
+
+        Raises:
+            InvalidRequestError: as for `source_format`.
+        """
+        return self.output.format or self.source_format
+
+    @property
+    def output_key(self) -> str:
+        """The key of the output; of the source's own name if the format is unknown."""
+        if self.output.key is not None:
+            return self.output.key
+        key = self.output.prefix + self.source.key.removeprefix(self.options.source_prefix)
+        return renamed(key, self.output.format) if self.output.format else key
+
+
+def is_score_request(event: object) -> bool:
+    """Return whether an event is a score request, valid or not."""
+    return isinstance(event, dict) and event.get("shearling") == SCORE
+
+
+def _source(value: object) -> Source:
+    fields = Fields(value, "source", _SOURCE)
+    return Source(
+        bucket=fields.text("bucket", required=True),
+        key=fields.text("key", required=True),
+        etag=fields.text("etag").strip('"'),
+        size=fields.count("size"),
+        version_id=fields.text("version_id"),
+        format=_format(fields),
+    )
+
+
+def _output(value: object) -> Output:
+    fields = Fields(value, "output", _OUTPUT)
+    output = Output(
+        bucket=fields.text("bucket", required=True),
+        prefix=fields.text("prefix"),
+        key=fields.text("key") or None,
+        kms_key_arn=fields.text("kms_key_arn"),
+        format=_format(fields),
+    )
+    if output.key is not None and output.prefix:
+        raise InvalidRequestError("output: has both `key` and `prefix`: leave out one of them")
+    return output
+
+
+def _options(value: object) -> Options:
+    fields = Fields(value, "options", _OPTIONS)
+    return Options(
+        on_bad_rows=cast("OnBadRows", fields.choice("on_bad_rows", ("fail", "skip"), "fail")),
+        keep_columns=fields.flag("keep_columns"),
+        source_prefix=fields.text("source_prefix"),
+        header=cast("Header", fields.choice("header", ("auto", "present", "absent"), "auto")),
+    )
+
+
+def _format(fields: Fields) -> Format | None:
+    name = fields.choice("format", SUPPORTED, "")
+    return cast("Format", name) if name else None
+
+
+def check_places(request: ScoreRequest) -> None:
+    """Refuse an output that would replace its own source.
+
+    Raises:
+        InvalidRequestError: both are the same object.
+    """
+    source, output = request.source, request.output
+    if (source.bucket, source.key) == (output.bucket, request.output_key):
+        raise InvalidRequestError(
+            f"output: {request.output_key!r:.200} is the source itself: write to another prefix"
+        )
