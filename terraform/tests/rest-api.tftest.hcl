@@ -18,6 +18,21 @@ variables {
   }
 }
 
+run "functions_are_told_of_another_timeout_only" {
+  module {
+    source = "./modules/rest-api"
+  }
+
+  variables {
+    timeout_seconds = 120
+  }
+
+  assert {
+    condition     = aws_api_gateway_stage.models.variables == tomap({ timeout_seconds = "120" })
+    error_message = "Functions would refuse requests after 29 s."
+  }
+}
+
 run "paths_of_a_model_go_to_its_aliases" {
   module {
     source = "./modules/rest-api"
@@ -50,6 +65,10 @@ run "paths_of_a_model_go_to_its_aliases" {
       }
     }
     error_message = "Methods: ${aws_api_gateway_rest_api.models.body}"
+  }
+  assert {
+    condition     = aws_api_gateway_stage.models.variables == null
+    error_message = "A stage of an earlier version would change."
   }
   assert {
     condition     = jsondecode(aws_api_gateway_rest_api.models.body).x-amazon-apigateway-binary-media-types == ["*/*"]

@@ -9,6 +9,9 @@ from shearling_runtime.http.messages import Request, http_answer, lower_case, wi
 if TYPE_CHECKING:
     from shearling_runtime.http.messages import Response
 
+#: Seconds that a REST API waits for a function unless its integration says otherwise.
+_REST_API_SECONDS = 29.0
+
 
 def matches(event: Any) -> bool:
     """Return whether an event has payload 1.0."""
@@ -37,6 +40,17 @@ def read(event: Any) -> Request:
         event.get("body"),
         bool(event.get("isBase64Encoded")),
     )
+
+
+def seconds_limit(event: Any) -> float:
+    """Return how long the API waits: what the stage's `timeout_seconds` says, else the default."""
+    variables = event.get("stageVariables")
+    text = variables.get("timeout_seconds") if isinstance(variables, dict) else None
+    try:
+        seconds = float(text or _REST_API_SECONDS)
+    except (TypeError, ValueError):  # a variable of somebody else's stage
+        return _REST_API_SECONDS
+    return seconds if seconds > 0 else _REST_API_SECONDS
 
 
 def write(event: Any, response: Response) -> dict[str, Any]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from shearling_runtime.http.messages import Request, http_answer, lower_case, without_stage
 
 if TYPE_CHECKING:
     from shearling_runtime.http.messages import Response
+
+#: Seconds for the response of a function behind an HTTP API, which returns 503 after 30 seconds.
+_HTTP_API_SECONDS = 29.0
 
 
 def matches(event: Any) -> bool:
@@ -26,6 +30,12 @@ def read(event: Any) -> Request:
         event.get("body"),
         bool(event.get("isBase64Encoded")),
     )
+
+
+def seconds_limit(event: Any) -> float:
+    """Return how long the API waits; a function URL waits until the function's timeout."""
+    is_url = ".lambda-url." in str(event["requestContext"].get("domainName"))
+    return math.inf if is_url else _HTTP_API_SECONDS
 
 
 def write(event: Any, response: Response) -> dict[str, Any]:

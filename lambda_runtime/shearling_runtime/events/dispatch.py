@@ -41,8 +41,11 @@ def respond(event: Any, context: Context, server: ModelServer) -> Any:
     """
     started = time.perf_counter_ns()
     alias = _alias(context.invoked_function_arn)
-    caller = Caller(alias, context.get_remaining_time_in_millis() / 1000)
     source = http_source_of(event)
+    seconds_left = context.get_remaining_time_in_millis() / 1000
+    if source:
+        seconds_left = min(seconds_left, source.seconds_limit(event))
+    caller = Caller(alias, seconds_left)
     write = source.write if source else direct.write
     try:
         if source:

@@ -21,6 +21,10 @@ class HttpSource(Protocol):
         """Return the request of an event."""
         ...
 
+    def seconds_limit(self, event: Any) -> float:
+        """Return how many seconds the source waits for a response; infinity if it has no limit."""
+        ...
+
     def write(self, event: Any, response: Response) -> Any:
         """Return a response in the form that the source expects.
 

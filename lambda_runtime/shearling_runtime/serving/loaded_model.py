@@ -89,7 +89,8 @@ class LoadedModel:
         if seconds_left < self.warm_seconds:
             raise DeadlineError(
                 f"{seconds_left:.2f} s are left, but a request needs {self.warm_seconds:.2f} s. "
-                "Raise the function's `timeout_seconds` or `memory_mb`"
+                "Raise the function's `memory_mb`, or its `timeout_seconds`; an HTTP API waits at "
+                "most 30 s, a REST API as long as its own `timeout_seconds`"
             )
         signature = self.manifest.signature
         request = self._parse(query, signature)

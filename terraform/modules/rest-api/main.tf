@@ -103,6 +103,9 @@ resource "aws_api_gateway_stage" "models" {
 
   xray_tracing_enabled = var.tracing == "Active"
 
+  # Functions read from it how long the API waits; without it they assume the default.
+  variables = var.timeout_seconds == 29 ? null : { timeout_seconds = tostring(var.timeout_seconds) }
+
   dynamic "access_log_settings" {
     for_each = module.access_log[*].arn
 

@@ -179,6 +179,52 @@ def test_the_content_type_may_have_any_case_or_be_missing(
     assert content(answer)[0]["outputs"][0]["data"] == [2.0, 4.0]
 
 
+# Deadlines
+
+
+def api_event(name: str, **changes: Any) -> Any:
+    """Return a recorded event with other attributes."""
+    return event(name) | changes
+
+
+@pytest.mark.parametrize(
+    ("request_", "seconds"),
+    [
+        (api_event("http-infer"), 29.0),
+        (api_event("rest-infer"), 29.0),
+        (api_event("rest-infer", stageVariables={"other": "1"}), 29.0),
+        (api_event("rest-infer", stageVariables={"timeout_seconds": "120"}), 120.0),
+        (api_event("rest-infer", stageVariables={"timeout_seconds": "5"}), 5.0),
+        (api_event("rest-infer", stageVariables={"timeout_seconds": "nan"}), 29.0),
+        (api_event("rest-infer", stageVariables={"timeout_seconds": "soon"}), 29.0),
+        (api_event("function-url-infer"), 900.0),
+        (api_event("alb-infer"), 900.0),
+        ({"instances": [[1, 2]]}, 900.0),
+    ],
+)
+@pytest.mark.parametrize("needed_more", [False, True])
+def test_a_request_has_no_more_time_than_its_source_waits(
+    tmp_path: Path, request_: Any, seconds: float, *, needed_more: bool
+) -> None:
+    server = serve(Registry(f"memory://{uuid.uuid4().hex}"), tmp_path).server()
+    server.start()
+    assert server._model is not None
+    server._model.warm_seconds = seconds + 0.1 if needed_more else seconds - 0.1
+    answer = respond(request_, Call(seconds_left=900.0), server)
+    if needed_more:
+        text = str(answer)
+        assert f"{seconds:.2f} s are left, but a request needs {seconds + 0.1:.2f} s" in text
+        assert answer.get("statusCode", answer.get("status")) == 504
+    else:
+        assert answer.get("statusCode", 200) == 200
+
+
+@pytest.mark.parametrize("name", ["http-infer", "rest-infer", "function-url-infer", "alb-infer"])
+def test_lambdas_deadline_counts_where_it_is_sooner(server: ModelServer, name: str) -> None:
+    answer = respond(event(name), Call(seconds_left=0.0), server)
+    assert answer["statusCode"] == 504
+
+
 # Compressed bodies
 
 
