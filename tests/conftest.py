@@ -30,6 +30,10 @@ settings.register_profile(
 settings.load_profile("shearling")
 
 
+# A push measures in a process of its own, which takes a second; the tests of that ask for it.
+os.environ.setdefault("SHEARLING_MEASURE", "0")
+
+
 @pytest.fixture(scope="session")
 def embedded_aws() -> Iterator[EmbeddedAws]:
     with EmbeddedAws() as running:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
 
 #: MB of memory for which Lambda gives one full processor.
-_MEMORY_PER_CORE = 1769
+MEMORY_PER_CORE = 1769
 
 #: Cache directories of libraries, by default below $HOME, which is read-only on Lambda.
 _CACHE_VARIABLES = (
@@ -68,7 +68,7 @@ class Settings:
             mount=Path(mount) if mount else None,
             package=Path(environment.get("LAMBDA_TASK_ROOT", ".")),
             scratch=Path(environment.get("SHEARLING_SCRATCH", "/tmp")),  # noqa: S108 - Lambda's
-            memory_mb=int(environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", _MEMORY_PER_CORE)),
+            memory_mb=int(environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", MEMORY_PER_CORE)),
             function=environment.get("AWS_LAMBDA_FUNCTION_NAME", "local"),
             # Not by the invoked ARN: it has no qualifier in every event source's invocation.
             is_unpublished=environment.get("AWS_LAMBDA_FUNCTION_VERSION") == "$LATEST",
@@ -77,7 +77,7 @@ class Settings:
     @property
     def threads(self) -> int:
         """Number of threads for one prediction: the full processors of the memory size."""
-        return max(1, round(self.memory_mb / _MEMORY_PER_CORE))
+        return max(1, round(self.memory_mb / MEMORY_PER_CORE))
 
     def prepare(self, environment: MutableMapping[str, str]) -> None:
         """Set the variables that libraries read when they are imported.

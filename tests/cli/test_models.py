@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -357,3 +358,26 @@ def test_a_plan_names_each_model_once(capsys: pytest.CaptureFixture[str]) -> Non
     with pytest.raises(SystemExit):
         run("plan", "fraud:1", "fraud:2")
     assert "name each model once" in error(capsys)
+
+
+def test_show_and_diff_have_what_was_measured(
+    registry: Registry,
+    graph: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("SHEARLING_MEASURE")
+    np.save("rows.npy", ROWS)
+    push = ("push", graph, "--name", "fraud", "--example", "rows.npy")
+    assert run(*push, "--largest", "7") == 0
+    assert run(*push, "--no-measure", "--metadata", "auc=0.5") == 0
+    output(capsys)
+    assert run("show", "fraud:1") == 0
+    shown = output(capsys)
+    assert re.search(r"measured +memory: \d+ MB to start", shown)
+    assert re.search(r"measured +7 rows, 2 threads: p50 [\d.]+ ms", shown)
+    assert run("show", "fraud:2") == 0
+    assert "measured" not in output(capsys)
+    assert run("diff", "fraud:1", "fraud:2") == 0
+    assert "measured peak_mb" in output(capsys)
+    assert registry.version("fraud:2").details["metrics"] == {"auc": 0.5}

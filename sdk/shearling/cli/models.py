@@ -132,6 +132,10 @@ def _add_push(commands: Commands) -> None:
         help="start as fast as possible and map large weights, or answer large batches as fast as "
         "possible (default: by the size of the weights)",
     )
+    push.add_argument("--no-measure", action="store_true", help="do not measure for `plan`")
+    push.add_argument(
+        "--largest", type=int, default=64, help="rows of the largest request (default: 64)"
+    )
     push.add_argument(
         "--rtol", type=float, default=1e-3, help="relative tolerance of answers (default: 1e-3)"
     )
@@ -163,6 +167,8 @@ def _push(arguments: argparse.Namespace) -> None:
         rtol=arguments.rtol,
         atol=arguments.atol,
         load=arguments.load,
+        measure=False if arguments.no_measure else None,
+        largest=arguments.largest,
         registry=arguments.registry,
     )
     if not arguments.json:
@@ -301,6 +307,7 @@ def _facts(
 ) -> list[tuple[str, object]]:
     """Return the details of a version, as pairs of name and value."""
     from shearling.cli.contract import contract_facts
+    from shearling.cli.measured import measured_facts
 
     details = dict(version.details)
     by = details.pop("pushed_by", None)
@@ -318,7 +325,8 @@ def _facts(
     options = dict(manifest.options)
     facts += contract_facts(manifest.signature, options.pop("columns", ()))
     groups = {"options": options, "metadata": manifest.metadata, "recorded": details}
-    shown = ("format", "size_bytes", "contract", "metrics")  # metrics are in the metadata
+    facts += [("measured", fact) for fact in measured_facts(details)]
+    shown = ("format", "size_bytes", "contract", "measured", "metrics")  # metrics: in the metadata
     return facts + [
         (group, f"{key}: {_plain(value)}")
         for group, values in groups.items()

@@ -12,13 +12,13 @@ from shearling.models.probe_rows import (
     Probe,
     count_of,
     first_rows,
-    has_rows,
     joined,
     recombined,
     taken,
     unlike,
 )
 from shearling.tensors.comparison import compare
+from shearling.tensors.inputs import has_rows
 
 if TYPE_CHECKING:
     from shearling.converters.base import ConvertedModel

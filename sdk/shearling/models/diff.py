@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from shearling.bundle.contract import REVISION_FIELD, Contract
 from shearling.bundle.contract_changes import contract_changes
+from shearling.bundle.measurement import MEASURED_FIELD, Measurement
 from shearling.errors import InvalidRefError
 from shearling.models.model_version import ModelVersion
 from shearling.registry.registry import Registry
@@ -184,8 +185,14 @@ def _facts(version: Version, manifest: Manifest) -> Iterator[tuple[str, Any]]:
             yield f"option {name}", value
     yield "pushed", version.created.isoformat(timespec="seconds")
     for name, value in details.items():
-        if name not in ("format", "size_bytes", REVISION_FIELD):
+        if name not in ("format", "size_bytes", REVISION_FIELD, MEASURED_FIELD):
             yield name, value
+    if measured := Measurement.from_details(details):
+        yield "measured start_mb", measured.start_mb
+        yield "measured peak_mb", measured.peak_mb
+        for latency in measured.latencies:
+            what = f"{latency.rows or 'example'} rows, {latency.threads} threads"
+            yield f"measured p50_ms, {what}", latency.p50_ms
 
 
 def _change_cells(change: Change) -> tuple[str, ...]:

@@ -111,12 +111,6 @@ class Probe:
     rows: Tensors
 
 
-def has_rows(rows: Tensors, specs: Sequence[TensorSpec]) -> bool:
-    """Return whether all inputs have the same, variable number of rows."""
-    counts = {array.shape[:1] for array in rows.values()}
-    return len(counts) == 1 and () not in counts and all(spec.shape[0] == -1 for spec in specs)
-
-
 def first_rows(rows: Tensors, count: int) -> dict[str, NDArray[Any]]:
     """Return at most `count` rows, fewer if they are wide."""
     count = _affordable(rows, count)

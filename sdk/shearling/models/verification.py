@@ -20,8 +20,9 @@ from shearling.models.agreement import (
 )
 from shearling.models.both_models import BothModels
 from shearling.models.input_limits import limit_inputs
-from shearling.models.probe_rows import count_of, has_rows
+from shearling.models.probe_rows import count_of
 from shearling.progress import human_bytes
+from shearling.tensors.inputs import has_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,7 +12,7 @@ from shearling.tensors.categories import check_categories
 from shearling.tensors.conversion import check_array
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -76,6 +76,12 @@ def columns_of(example: Any, specs: Sequence[TensorSpec]) -> list[str]:
     is_numbered = names == list(range(len(names)))
     are_names = all(isinstance(name, str | Real) for name in names)
     return [str(name) for name in names] if are_names and not is_numbered else []
+
+
+def has_rows(rows: Mapping[str, NDArray[Any]], specs: Sequence[TensorSpec]) -> bool:
+    """Return whether all inputs have the same, variable number of rows."""
+    counts = {array.shape[:1] for array in rows.values()}
+    return len(counts) == 1 and () not in counts and all(spec.shape[:1] == (-1,) for spec in specs)
 
 
 def check_rows(example: Any) -> None:

@@ -1,0 +1,212 @@
+"""Measure a bundle in a process of its own, loaded as a function loads it.
+
+`python -m shearling_runtime.measure` is what a push starts. It writes what it has measured so far
+to a file after each step, so that little is lost if it is stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import resource
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shearling_runtime.settings import MEMORY_PER_CORE, Settings
+from shearling_runtime.telemetry import StartupTimings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from shearling_runtime.serving.loaded_model import LoadedModel
+
+    Tensors = Mapping[str, NDArray[Any]]
+
+#: How long, and how often, each request is repeated.
+_REPEAT_SECONDS, _LEAST_RUNS, _MOST_RUNS = 0.2, 3, 200
+
+
+class _Measuring:
+    """Loads a bundle and runs requests; keeps what was measured.
+
+    Args:
+        manifest: path of the bundle's manifest, in the directory of its blobs.
+        seconds: time limit of all steps.
+        output: file to write the results to.
+    """
+
+    def __init__(self, manifest: Path, seconds: float, output: Path) -> None:
+        self._manifest = manifest
+        self._end = time.monotonic() + seconds
+        self._output = output
+        self._settings = Settings.from_environment(os.environ)
+        self._facts: dict[str, Any] = {"latencies": []}
+
+    def run(self, largest: int) -> None:
+        """Measure the start, one row and `largest` rows with one thread, then with two."""
+        self._import()
+        model = self._load()
+        one, rows = self._repeated(model, 1)
+        p50 = self._measure(model, one, rows, threads=1)
+        self._note_start()
+        requests = [(one, rows)]
+        # A request is rarely slower than its rows one by one.
+        affordable = min(largest, int(self._seconds_left() / 4 / p50))
+        if rows is not None and affordable > 1:
+            many, rows = self._repeated(model, affordable)
+            self._measure(model, many, rows, threads=1)
+            self._facts["peak_mb"] = peak_mb()
+            requests.append((many, rows))
+        self._write()
+        load_seconds = self._facts["load_ms"] / 1000
+        # A pickle has threads of libraries that were told their number when they were imported.
+        if model.manifest.format != "onnx" or 2 * load_seconds > self._seconds_left():
+            return
+        del model  # so that it is not in memory twice
+        self._settings = replace(self._settings, memory_mb=2 * MEMORY_PER_CORE)
+        model = self._load()
+        for tensors, count in requests:
+            self._measure(model, tensors, count, threads=2)
+        self._write()
+
+    def _import(self) -> None:
+        """Import what a function imports before it loads a model."""
+        self._settings.prepare(os.environ)
+        gc.disable()  # as the function's handler does
+        started = time.perf_counter()
+        import shearling.registry.registry  # noqa: F401
+        import shearling_runtime.events.dispatch
+        import shearling_runtime.serving.loaded_model
+        import shearling_runtime.serving.model_server  # noqa: F401
+
+        if not self._settings.allow_pickle:
+            import onnxruntime  # noqa: F401
+        self._facts["import_ms"] = _milliseconds(time.perf_counter() - started)
+        self._facts["imports_mb"] = peak_mb()
+        self._private_mb = _status_mb("RssAnon")
+
+    def _load(self) -> LoadedModel:
+        """Load the bundle as a function does, which answers its example too."""
+        from shearling.bundle.digests import digest_of
+        from shearling.bundle.manifest import Manifest
+        from shearling.refs import Pin
+        from shearling_runtime.serving.loaded_model import load
+
+        data, startup = self._manifest.read_bytes(), StartupTimings()
+        manifest = Manifest.from_bytes(data)
+        pin = Pin(manifest.model, 1, digest_of(data))
+        model = load(self._settings, pin, manifest, self._manifest.parent, startup)
+        gc.enable()
+        timings = startup.timings()
+        # Of the second load, which is with two threads, only the latencies count.
+        self._facts = {"load_ms": timings["load"], "first_ms": timings["warm_up"]} | self._facts
+        return model
+
+    def _note_start(self) -> None:
+        peak, mapped, imported = peak_mb(), _status_mb("RssFile"), self._private_mb
+        model = None
+        if mapped is not None and imported is not None:
+            model = round(max(0.0, peak - mapped - imported), 1)
+        self._facts |= {"start_mb": peak, "peak_mb": peak, "model_mb": model}
+        self._write()
+
+    def _repeated(self, model: LoadedModel, count: int) -> tuple[Tensors, int | None]:
+        """Return the example's rows, repeated or cut to a number of rows; all if it has no rows."""
+        import numpy as np
+
+        from shearling.tensors.inputs import has_rows
+
+        inputs = model.example.inputs
+        if not has_rows(inputs, model.manifest.signature.inputs):
+            return inputs, None
+        available = len(next(iter(inputs.values())))
+        places = np.arange(count) % available
+        return {name: array[places] for name, array in inputs.items()}, count
+
+    def _measure(
+        self, model: LoadedModel, tensors: Tensors, rows: int | None, *, threads: int
+    ) -> float:
+        """Note how long a request takes, and return the median in seconds."""
+        import numpy as np
+
+        names = model.manifest.signature.output_names
+        model.predictor.predict(tensors, names)
+        times: list[float] = []
+        end = min(self._end, time.monotonic() + _REPEAT_SECONDS)
+        while len(times) < _LEAST_RUNS or (len(times) < _MOST_RUNS and time.monotonic() < end):
+            started = time.perf_counter()
+            model.predictor.predict(tensors, names)
+            times.append(time.perf_counter() - started)
+        p50, p95 = np.percentile(times, [50, 95])
+        self._facts["latencies"].append(
+            {
+                "rows": rows,
+                "threads": threads,
+                "p50_ms": _milliseconds(p50),
+                "p95_ms": _milliseconds(p95),
+            }
+        )
+        return max(float(p50), 1e-9)
+
+    def _seconds_left(self) -> float:
+        return max(0.0, self._end - time.monotonic())
+
+    def _write(self) -> None:
+        part = self._output.with_suffix(".part")
+        part.write_text(json.dumps(self._facts))
+        part.replace(self._output)
+
+
+def peak_mb() -> float:
+    """Return the peak memory of this process in MB of 2^20 bytes.
+
+    Linux's `ru_maxrss` also counts the process that started this one.
+    """
+    peak = _status_mb("VmHWM")
+    if peak is not None:
+        return peak
+    bytes_per_unit = 1 if sys.platform == "darwin" else 1024
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * bytes_per_unit
+    return round(used / 2**20, 1)
+
+
+def _status_mb(field: str) -> float | None:
+    """Return a size of this process in MB, as Linux has it; None elsewhere."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    kib = (line.split()[1] for line in lines if line.startswith(f"{field}:"))
+    return next((round(int(size) / 1024, 1) for size in kib), None)
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(float(seconds) * 1000, 4)
+
+
+def main() -> int:
+    """Measure the bundle that the arguments name; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m shearling_runtime.measure")
+    parser.add_argument("manifest", type=Path, help="manifest in the directory of the blobs")
+    parser.add_argument("output", type=Path, help="file to write the results to")
+    parser.add_argument("--largest", type=int, required=True, help="rows of the largest request")
+    parser.add_argument("--seconds", type=float, required=True, help="time limit")
+    arguments = parser.parse_args()
+    measuring = _Measuring(arguments.manifest, arguments.seconds, arguments.output)
+    try:
+        measuring.run(arguments.largest)
+    except Exception as error:  # noqa: BLE001 - a model can raise anything
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
