@@ -10,25 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shearling.bundle.measurement import MEASURED_FIELD, Latency, Measurement
-
-MEASURED = Measurement(
-    import_ms=120.5,
-    load_ms=24.0,
-    first_ms=0.8,
-    imports_mb=58.0,
-    start_mb=90.0,
-    peak_mb=120.0,
-    model_mb=21.9,
-    latencies=(
-        Latency(rows=1, threads=1, p50_ms=1.0, p95_ms=1.5),
-        Latency(rows=64, threads=1, p50_ms=32.0, p95_ms=40.0),
-        Latency(rows=1, threads=2, p50_ms=0.75, p95_ms=1.0),
-    ),
-    processor="a processor",
-    flags=("avx2",),
-    system="Linux x86_64",
-)
+from shearling.bundle.measurement import MEASURED_FIELD, Measurement
+from tests.support.bundles import MEASURED
 
 #: JSON values, and numbers that are almost right.
 VALUES = st.recursive(

@@ -8,39 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from shearling.bundle.measurement import Measurement
 from shearling.errors import InvalidRequestError
 from shearling.models import measuring
 from shearling.models.push import push_model
-from tests.support.bundles import ROWS, scaling_graph
+from tests.support.bundles import ROWS, scaling_graph, weights_graph
 
 if TYPE_CHECKING:
-    import onnx
-
     from shearling.models.model_version import ModelVersion
     from shearling.registry.registry import Registry
 
 MIB = 2**20
-
-
-def weights_graph(megabytes: int) -> onnx.ModelProto:
-    """A graph that multiplies rows of 256 columns by a matrix of a known size."""
-    columns = megabytes * MIB // 4 // 256
-    weights = np.random.default_rng(0).random((256, columns), np.float32)
-    nodes = [
-        helper.make_node("MatMul", ["X", "W"], ["wide"]),
-        helper.make_node("ReduceMean", ["wide"], ["Y"], axes=[1]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "weights",
-        [helper.make_tensor_value_info("X", TensorProto.FLOAT, ["rows", 256])],
-        [helper.make_tensor_value_info("Y", TensorProto.FLOAT, ["rows", 1])],
-        [numpy_helper.from_array(weights, "W")],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
 def measured(registry: Registry, version: ModelVersion) -> Measurement | None:

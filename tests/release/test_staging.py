@@ -12,39 +12,27 @@ import pytest
 
 from shearling.aliases.waiting import wait_for_release
 from shearling.bundle.canonical_json import canonical_json
-from shearling.bundle.digests import Descriptor, digest_of
 from shearling.cli import main
 from shearling.errors import ReleaseError
 from shearling.release.staging import Staging, prune
 from shearling.release.trigger import Trigger
-from shearling.storage.blobs import blob_key
 from shearling_runtime.control.release_request import Request
-from tests.support.bundles import scaling_bundle
 from tests.support.fake_lambda import refusal
-from tests.support.releases import Stage, deploy, pin
+from tests.support.releases import MOUNT, Stage, deploy, mounted_stage, pin, publish_sized
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from shearling.refs import Pin
     from shearling.release.clock import Clock
 
-MOUNT = {
-    "Arn": "arn:aws:elasticfilesystem:eu-west-1:0:access-point/fsap-1",
-    "LocalMountPath": "/mnt/models",
-}
 MIB = 2**20
 
 
 @pytest.fixture
 def stage() -> Stage:
     """A function with an empty file system."""
-    stage = Stage()
-    stage.change_latest(FileSystemConfigs=[MOUNT])
-    stage.deployment = deploy(stage.registry, stager="acme_stager", file_system=MOUNT["Arn"])
-    stage.fake.stager = lambda _: {"staged": False}
-    return stage
+    return mounted_stage()
 
 
 def over(started: dict[str, Any], answer: object) -> Staging:
@@ -332,101 +320,11 @@ def test_a_stager_s_result_releases_its_alias_on_request_and_the_others_on_sched
     assert read.trigger_of("staging") is Trigger.SCHEDULE
 
 
-# Size
-
-
-def publish(stage: Stage, directory: Path, size: int, **options: Any) -> Pin:
-    """Publish a bundle whose manifest says that its weights have a size."""
-    bundle = scaling_bundle(directory)
-    digest = digest_of(b"weights")
-    name = digest.removeprefix("sha256:")
-    weights = Descriptor(path=name, digest=digest, size=size)
-    manifest = dataclasses.replace(
-        bundle.manifest,
-        files=(*bundle.manifest.files, weights),
-        options={**bundle.manifest.options, **options},
-    )
-    data = manifest.to_bytes()
-    stage.registry.store.write(blob_key(digest_of(data).removeprefix("sha256:")), data)
-    number = stage.registry.version_log("fraud").commit(digest_of(data), {})[0]
-    return stage.registry.resolve(f"fraud:{number}")
-
-
-@pytest.fixture
-def plain() -> Stage:
-    """A function with 512 MB of memory and of /tmp, and no file system."""
-    return Stage()
-
-
-@pytest.mark.parametrize(
-    ("size", "changes", "reason"),
-    [
-        (
-            600 * MIB,
-            {"MemorySize": 2048},
-            (
-                "601 MB, but the function's /tmp has 512 MB: raise ephemeral_storage_mb to 601, "
-                "or give the model a file_system"
-            ),
-        ),
-        (
-            11_000 * MIB,
-            {"MemorySize": 10240},
-            "11,001 MB, but the function's /tmp has 512 MB: give the model a file_system",
-        ),
-        (
-            700 * MIB,
-            {"EphemeralStorage": {"Size": 1024}},
-            "more than 701 MB of memory, but the function has 512 MB: raise memory_mb above 701",
-        ),
-    ],
-)
-def test_a_bundle_that_does_not_fit_is_refused_before_anything_is_published(
-    plain: Stage,
-    tmp_path: Path,
-    size: int,
-    changes: dict[str, Any],
-    reason: str,
-) -> None:
-    plain.change_latest(**changes)
-    pinned = publish(plain, tmp_path, size)
-    plain.name(pinned.version)
-    outcome = plain.release()
-    assert outcome.outcome == "failed"
-    assert reason in outcome.reason
-    assert not {"PublishVersion", "UpdateFunctionConfiguration"} & set(plain.fake.calls)
-
-
-def test_a_bundle_just_as_large_as_tmp_fits(plain: Stage, tmp_path: Path) -> None:
-    plain.change_latest(MemorySize=1024)
-    pinned = publish(plain, tmp_path, 511 * MIB)
-    plain.name(pinned.version)
-    assert plain.release().outcome == "released"
-
-
-def test_mapped_weights_need_no_memory_and_a_mount_has_no_tmp_to_fit(
-    stage: Stage, tmp_path: Path
-) -> None:
-    stage.fake.stager = lambda _: {"staged": True}
-    pinned = publish(stage, tmp_path, 12_000 * MIB, prepack=False)
-    stage.name(pinned.version)
-    assert stage.release().outcome == "released"
-
-
-def test_packed_weights_beyond_any_memory_are_refused_with_a_remedy(
-    stage: Stage, tmp_path: Path
-) -> None:
-    pinned = publish(stage, tmp_path, 12_000 * MIB, prepack=True)
-    stage.name(pinned.version)
-    assert 'push it with load="latency"' in stage.release().reason
-    assert stage.fake.started == []
-
-
 # Prune
 
 
 def test_prune_keeps_the_blobs_of_every_version_and_of_latest(stage: Stage, tmp_path: Path) -> None:
-    pins = [publish(stage, tmp_path, size) for size in (1000, 2000, 3000)]
+    pins = [publish_sized(stage, tmp_path, size) for size in (1000, 2000, 3000)]
     stage.fake.stager = lambda _: {"staged": True}
     for one in pins[:2]:
         stage.name(one.version)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from shearling.bundle.digests import Descriptor, describe
 from shearling.bundle.example import Example
 from shearling.bundle.manifest import ExampleFile, Manifest
+from shearling.bundle.measurement import Latency, Measurement
 from shearling.registry.registry import Registry
 from shearling.tensors.spec import Signature, TensorSpec
 
@@ -20,7 +21,29 @@ if TYPE_CHECKING:
 
     from shearling.registry.records import Version
 
+MIB = 2**20
+
 ROWS = np.array([[1, 2], [3, 4], [5, 6]], np.float32)
+
+
+#: What a push might measure of a bundle.
+MEASURED = Measurement(
+    import_ms=120.5,
+    load_ms=24.0,
+    first_ms=0.8,
+    imports_mb=58.0,
+    start_mb=90.0,
+    peak_mb=120.0,
+    model_mb=21.9,
+    latencies=(
+        Latency(rows=1, threads=1, p50_ms=1.0, p95_ms=1.5),
+        Latency(rows=64, threads=1, p50_ms=32.0, p95_ms=40.0),
+        Latency(rows=1, threads=2, p50_ms=0.75, p95_ms=1.0),
+    ),
+    processor="a processor",
+    flags=("avx2",),
+    system="Linux x86_64",
+)
 
 
 def scaling_graph(factor: float = 2.0) -> onnx.ModelProto:
@@ -35,6 +58,24 @@ def scaling_graph(factor: float = 2.0) -> onnx.ModelProto:
     return helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8, producer_name="tests"
     )
+
+
+def weights_graph(megabytes: int) -> onnx.ModelProto:
+    """A graph that multiplies rows of 256 columns by a matrix of a known size."""
+    columns = megabytes * MIB // 4 // 256
+    weights = np.random.default_rng(0).random((256, columns), np.float32)
+    nodes = [
+        helper.make_node("MatMul", ["X", "W"], ["wide"]),
+        helper.make_node("ReduceMean", ["wide"], ["Y"], axes=[1]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "weights",
+        [helper.make_tensor_value_info("X", TensorProto.FLOAT, ["rows", 256])],
+        [helper.make_tensor_value_info("Y", TensorProto.FLOAT, ["rows", 1])],
+        [numpy_helper.from_array(weights, "W")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -9,17 +10,27 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from shearling.bundle.canonical_json import canonical_json
+from shearling.bundle.digests import Descriptor, digest_of
 from shearling.registry.registry import Registry
 from shearling.registry.release_log import ReleaseLog
 from shearling.release.reconcile import release_alias
+from shearling.storage.blobs import blob_key
+from tests.support.bundles import scaling_bundle
 from tests.support.fake_lambda import FakeLambda, passing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
+    from shearling.refs import Pin
     from shearling.registry.records import Deployment, Release
     from shearling.release.outcome import Outcome
     from shearling.storage.store import Store
+
+MOUNT = {
+    "Arn": "arn:aws:elasticfilesystem:eu-west-1:0:access-point/fsap-1",
+    "LocalMountPath": "/mnt/models",
+}
 
 DIGESTS = {number: f"sha256:{number:064x}" for number in range(1, 10)}
 
@@ -151,3 +162,35 @@ def once(operation: str, action: Callable[[], object]) -> Callable[[str], None]:
             todo.pop()()
 
     return before
+
+
+def mounted_stage() -> Stage:
+    """A function with an empty file system."""
+    stage = Stage()
+    stage.change_latest(FileSystemConfigs=[MOUNT])
+    stage.deployment = deploy(stage.registry, stager="acme_stager", file_system=MOUNT["Arn"])
+    stage.fake.stager = lambda _: {"staged": False}
+    return stage
+
+
+def publish_sized(
+    stage: Stage,
+    directory: Path,
+    size: int,
+    details: dict[str, Any] | None = None,
+    **options: Any,
+) -> Pin:
+    """Publish a bundle whose manifest says that its weights have a size."""
+    bundle = scaling_bundle(directory)
+    digest = digest_of(b"weights")
+    name = digest.removeprefix("sha256:")
+    weights = Descriptor(path=name, digest=digest, size=size)
+    manifest = dataclasses.replace(
+        bundle.manifest,
+        files=(*bundle.manifest.files, weights),
+        options={**bundle.manifest.options, **options},
+    )
+    data = manifest.to_bytes()
+    stage.registry.store.write(blob_key(digest_of(data).removeprefix("sha256:")), data)
+    number = stage.registry.version_log("fraud").commit(digest_of(data), details or {})[0]
+    return stage.registry.resolve(f"fraud:{number}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from shearling.bundle.manifest import Manifest
+    from shearling.bundle.measurement import Measurement
     from shearling.release.function_configuration import FunctionConfiguration
 
 _MIB = 2**20
@@ -14,13 +16,26 @@ _MIB = 2**20
 LAMBDA_LIMIT_MB = 10_240
 
 
-def capacity_error(manifest: Manifest, function: FunctionConfiguration, *, is_staged: bool) -> str:
+#: Share of the measured memory that a function surely needs: that of the push had another system.
+_SURE = 0.9
+
+
+def capacity_error(
+    manifest: Manifest,
+    function: FunctionConfiguration,
+    *,
+    is_staged: bool,
+    measured: Measurement | None = None,
+) -> str:
     """Return why a bundle does not fit into a function, and what to change; empty if it fits.
+
+    What is refused here would fail its check, which decides about everything else.
 
     Args:
         manifest: manifest of the bundle.
         function: configuration of the function.
         is_staged: whether the bundle is read from a mounted file system instead of fetched to /tmp.
+        measured: what the push measured; None for the sizes of the files.
     """
     size, room = megabytes(manifest.size), function.ephemeral_storage_mb
     if not is_staged and size > room:
@@ -29,11 +44,12 @@ def capacity_error(manifest: Manifest, function: FunctionConfiguration, *, is_st
             f"the bundle has {size:,} MB, but the function's /tmp has {room:,} MB: "
             f"{more}give the model a file_system"
         )
-    needed, memory = megabytes(resident_bytes(manifest)), function.memory_mb
+    needed, memory = _surely_needed_mb(manifest, measured), function.memory_mb
     if needed > memory:
+        start = max(needed, math.ceil(measured.start_mb)) if measured else needed
         advice = (
-            f"raise memory_mb above {needed}"
-            if needed < LAMBDA_LIMIT_MB
+            f"raise memory_mb above {start}"
+            if start < LAMBDA_LIMIT_MB
             else f"Lambda has at most {LAMBDA_LIMIT_MB:,} MB. For an ONNX model, push it with "
             'load="latency", which maps the weights'
         )
@@ -42,6 +58,17 @@ def capacity_error(manifest: Manifest, function: FunctionConfiguration, *, is_st
             f"{memory:,} MB: {advice}"
         )
     return ""
+
+
+def _surely_needed_mb(manifest: Manifest, measured: Measurement | None) -> int:
+    """Return the memory in MB without which the model cannot start anywhere.
+
+    A pickle's measurement does not count: it includes imports, and a notebook may have other
+    builds of its packages, such as those for graphics cards.
+    """
+    if measured is None or measured.model_mb is None or manifest.format != "onnx":
+        return megabytes(resident_bytes(manifest))
+    return int(_SURE * measured.model_mb)
 
 
 def resident_bytes(manifest: Manifest) -> int:

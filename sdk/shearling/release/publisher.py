@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from shearling.bundle.measurement import Measurement
 from shearling.errors import ModelNotFoundError
 from shearling.refs import Pin
+from shearling.registry.record_reader import InvalidRecordError
 from shearling.release.capacity import capacity_error
 from shearling.release.clock import FreshRoleGrace
 from shearling.release.health_check import (
@@ -17,6 +19,7 @@ from shearling.release.health_check import (
 from shearling.release.staging import require_staged
 
 if TYPE_CHECKING:
+    from shearling.registry.registry import Registry
     from shearling.release.alias_state import Target
     from shearling.release.clock import Clock, Stopwatch
     from shearling.release.function_configuration import FunctionConfiguration
@@ -131,8 +134,21 @@ class Publisher:
         except ModelNotFoundError:
             pass  # the function or the stager reports it
         else:
-            if reason := capacity_error(manifest, latest, is_staged=is_staged):
+            measured = _measurement(self._target.registry, Pin.parse(pin))
+            reason = capacity_error(manifest, latest, is_staged=is_staged, measured=measured)
+            if reason:
                 raise CheckFailedError(reason)
         if is_staged:
             with self._stopwatch.step("stage"):
                 require_staged(self._stager, pin, self._target, trigger=trigger, last=self._staging)
+
+
+def _measurement(registry: Registry, pin: Pin) -> Measurement | None:
+    """Return what the push of a bundle measured; None if no valid record of it has that."""
+    try:
+        version = registry.version_log(pin.model).read(pin.version)
+    except InvalidRecordError:
+        return None
+    if version is None or version.pin != pin:
+        return None
+    return Measurement.from_details(version.details)
