@@ -15,7 +15,7 @@ from sklearn.ensemble import (
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
-from shearling.converters import onnx as onnx_converter
+from shearling.converters import onnx_files
 from shearling.models.load import load_model
 from shearling.models.push import push_model
 from tests.support.bundles import ROWS, scaling_graph
@@ -162,7 +162,7 @@ def test_external_data_of_branches_beside_a_file_is_the_same_bundle_as_one_file(
 def test_weights_in_branches_count_for_the_packing_decision(
     monkeypatch: pytest.MonkeyPatch, registry: Registry
 ) -> None:
-    monkeypatch.setattr(onnx_converter, "MAPPED_BYTES", 1_500_000)
+    monkeypatch.setattr(onnx_files, "MAPPED_BYTES", 1_500_000)
     example = {"X": np.ones((2, 512), np.float32), "is_yes": np.array(True)}
     version = push_model(branches(), "choice", example=example, registry=registry)
     assert registry.manifest(version.pin).options["prepack"] is False
@@ -198,3 +198,18 @@ def test_a_graph_imports_only_the_opsets_that_it_uses(registry: Registry, cache:
     graph = blob_graph(manifest, cache)
     assert [(each.domain, each.version) for each in graph.opset_import] == [("", 17)]
     assert manifest.options["opset"] == {"ai.onnx": 17}
+
+
+def test_weights_of_16_bits_count_for_the_packing_decision(
+    monkeypatch: pytest.MonkeyPatch, registry: Registry
+) -> None:
+    graph = layers()
+    for tensor in graph.graph.initializer:
+        half = numpy_helper.to_array(tensor).astype(np.float16)
+        tensor.CopyFrom(numpy_helper.from_array(half, tensor.name))
+    for value in (*graph.graph.input, *graph.graph.output):
+        value.type.tensor_type.elem_type = TensorProto.FLOAT16
+    monkeypatch.setattr(onnx_files, "MAPPED_BYTES", 2_000_000)  # they become 2 MiB of floats
+    example = np.ones((2, 512), np.float16)
+    version = push_model(graph, "half", example=example, registry=registry)
+    assert registry.manifest(version.pin).options["prepack"] is False

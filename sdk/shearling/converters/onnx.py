@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
-from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from shearling.bundle.digests import describe
-from shearling.converters.onnx_parts import nodes_of, tensors_of
+from shearling.converters.onnx_files import (
+    ENTRY,
+    EXTERNAL_BYTES,
+    WEIGHTS,
+    drop_unused_opsets,
+    load_options,
+    name_weights,
+    write_graph,
+)
+from shearling.converters.onnx_parts import tensors_of
 from shearling.converters.onnx_reference import check_repeatable, open_reference
 from shearling.errors import FormatError
 from shearling.formats.onnx import open_session
@@ -23,23 +29,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from shearling.converters.base import ConvertedModel
+    from shearling.converters.onnx_files import Load
     from shearling.formats.text import TextNormalization
 
-
-Load = Literal["latency", "throughput"]
-
-_ENTRY = "model.onnx"
-_WEIGHTS = "weights"
-
-#: Smaller models stay in one file: fetching a second file costs more than it saves.
-_EXTERNAL_BYTES = 1024 * 1024
-
-#: From this size on, float weights are mapped into memory and used without packing for the
-#: processor. Loading takes milliseconds instead of seconds, but large batches run slower.
-MAPPED_BYTES = 100_000_000
-
-#: Operators on quantised weights are several times slower without packing.
-_QUANTISED = ("Quant", "QLinear", "Integer", "NBits")
 
 _DATATYPES = {
     "tensor(bool)": "BOOL",
@@ -74,13 +66,13 @@ def convert(
         FormatError: ONNX Runtime cannot load or run the model.
         InvalidRequestError: the example does not fit the model's inputs.
     """
-    import onnxruntime
-
     from shearling.converters.base import ConvertedModel
     from shearling.converters.original import Original
     from shearling.tensors.inputs import columns_of, to_tensors
 
-    source = model if isinstance(model, str | Path) else _write(model, directory / "original.onnx")
+    source = (
+        model if isinstance(model, str | Path) else write_graph(model, directory / "original.onnx")
+    )
     if not Path(source).is_file():
         raise FormatError(f"model: file {source} does not exist")
     reference = open_reference(Path(source), directory, text)
@@ -97,7 +89,7 @@ def convert(
     check_repeatable(reference.graph, entry)
     return ConvertedModel(
         format="onnx",
-        entry=_ENTRY,
+        entry=ENTRY,
         files=files,
         signature=Signature(
             inputs=inputs, outputs=tuple(_observed(spec, expected[spec.name]) for spec in outputs)
@@ -109,12 +101,7 @@ def convert(
             rows=tensors,
             answer=lambda rows: reference.predict(to_tensors(rows, inputs), names),
         ),
-        options={
-            "ir": entry.ir_version,
-            "opset": _opsets(entry),
-            "onnxruntime": onnxruntime.__version__,
-            "prepack": _is_packing_better(entry) if load is None else load == "throughput",
-        }
+        options=load_options(entry, load)
         | ({"columns": columns} if columns else {})
         | ({"text": {name: one.to_json() for name, one in text.items()}} if text else {}),
     )
@@ -124,44 +111,17 @@ def _optimise(source: Path, directory: Path) -> tuple[onnx.ModelProto, dict[str,
     """Write the optimised graph, and large weights to a file named by its digest."""
     import onnx
 
-    graph_path = directory / _ENTRY
     entries = {}
-    if _bytes_of(source) >= _EXTERNAL_BYTES:
+    if _bytes_of(source) >= EXTERNAL_BYTES:
         entries = {
-            "optimized_model_external_initializers_file_name": _WEIGHTS,
+            "optimized_model_external_initializers_file_name": WEIGHTS,
             "optimized_model_external_initializers_min_size_in_bytes": "1024",
         }
-    session = open_session(source, None, entries, optimized=graph_path)
-    graph = onnx.load(str(graph_path), load_external_data=False)
-    _drop_unused_opsets(graph)
+    session = open_session(source, None, entries, optimized=directory / ENTRY)
+    graph = onnx.load(str(directory / ENTRY), load_external_data=False)
+    drop_unused_opsets(graph)
     _drop_shared_inputs(graph, {node.name for node in session.get_inputs()})
-    files = {_ENTRY: graph_path}
-    weights = directory / _WEIGHTS
-    if weights.exists() and weights.stat().st_size:
-        with weights.open("rb") as stream:
-            name = describe(_WEIGHTS, stream).hex
-        weights = weights.rename(directory / name)
-        for tensor in tensors_of(graph):
-            for entry in tensor.external_data:
-                if entry.key == "location":
-                    entry.value = name
-        files[name] = weights
-    _write(graph, graph_path)
-    return graph, files
-
-
-def _is_packing_better(graph: onnx.ModelProto) -> bool:
-    """Return whether packing weights pays: for small float weights or quantised operators."""
-    import onnx
-
-    float_bytes = sum(
-        4 * math.prod(tensor.dims)
-        for tensor in tensors_of(graph)
-        if tensor.data_type == onnx.TensorProto.FLOAT
-    )
-    if float_bytes < MAPPED_BYTES:
-        return True
-    return any(word in node.op_type for node in nodes_of(graph) for word in _QUANTISED)
+    return graph, name_weights(graph, directory)
 
 
 def _bytes_of(source: Path) -> int:
@@ -177,18 +137,6 @@ def _bytes_of(source: Path) -> int:
     }
     sizes = ((source.parent / name).stat().st_size for name in external_files)
     return source.stat().st_size + sum(sizes)
-
-
-def _write(graph: onnx.ModelProto, path: Path) -> Path:
-    try:
-        # Deterministic, so that the same model always gives the same bundle.
-        path.write_bytes(graph.SerializeToString(deterministic=True))
-    except Exception as error:  # protobuf's errors differ between its implementations
-        raise FormatError(
-            f"the graph cannot be serialized ({error}): if it is larger than 2 GB, save it with "
-            "onnx.save(..., save_as_external_data=True) and push the path"
-        ) from error
-    return path
 
 
 def _specs(nodes: Sequence[onnxruntime.NodeArg], kind: str) -> tuple[TensorSpec, ...]:
@@ -228,10 +176,6 @@ def _tensor_remedy(kind: str) -> str:
     return "convert the model so that its inputs and outputs are plain tensors"
 
 
-def _opsets(graph: onnx.ModelProto) -> dict[str, int]:
-    return {opset.domain or "ai.onnx": opset.version for opset in graph.opset_import}
-
-
 def _drop_shared_inputs(graph: onnx.ModelProto, names: set[str]) -> None:
     """Drop inputs that stood for weights which ONNX Runtime replaced by equal ones.
 
@@ -246,18 +190,3 @@ def _drop_shared_inputs(graph: onnx.ModelProto, names: set[str]) -> None:
     if len(kept) < len(graph.graph.input):
         del graph.graph.input[:]
         graph.graph.input.extend(kept)
-
-
-def _drop_unused_opsets(graph: onnx.ModelProto) -> None:
-    """Drop opset imports that no node uses.
-
-    ONNX Runtime imports every opset that it knows, and an older version may not know them all.
-    """
-    used = {node.domain for node in nodes_of(graph)}
-    # Sorted, so that the same model gives the same bundle in every process.
-    opsets = sorted(
-        (opset for opset in graph.opset_import if opset.domain in used), key=attrgetter("domain")
-    )
-    if opsets:  # a graph without nodes still needs one import
-        del graph.opset_import[:]
-        graph.opset_import.extend(opsets)

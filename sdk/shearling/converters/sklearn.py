@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from shearling.converters.base import ConvertedModel
+    from shearling.converters.onnx_files import Load
     from shearling.formats.base import Tensors
     from shearling.tensors.spec import Signature
 
@@ -35,9 +36,7 @@ def is_estimator(model: object) -> bool:
     return any(kind.__module__.startswith("sklearn.") for kind in type(model).__mro__)
 
 
-def convert(
-    model: Any, example: Any, directory: Path, load: onnx.Load | None = None
-) -> ConvertedModel:
+def convert(model: Any, example: Any, directory: Path, load: Load | None = None) -> ConvertedModel:
     """Convert an estimator to ONNX and write it to a directory.
 
     An array becomes one input `X` of shape [-1, columns]. So does a DataFrame of numbers, unless
