@@ -173,7 +173,7 @@ def _converted(source: Path, directory: Path, error: FormatError) -> Reference:
     version = next((each.version for each in model.opset_import if not each.domain), 0)
     path = directory / "converted.onnx"
     try:
-        onnx.save(_with_opset(model, _OLDEST if version < _OLDEST else _COMMON), str(path))
+        onnx.save(with_opset(model, _OLDEST if version < _OLDEST else _COMMON), str(path))
         session = open_session(path, None, optimize=False)
         reference = _OnnxReference(model)
     except Exception as reason:  # the converter and the reference raise errors of any class
@@ -190,7 +190,7 @@ def _converted(source: Path, directory: Path, error: FormatError) -> Reference:
     )
 
 
-def _with_opset(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
+def with_opset(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
     """Convert a graph to an opset, with fixed sizes meanwhile, which the converter demands."""
     import onnx
     from onnx import version_converter
