@@ -97,6 +97,38 @@ def test_external_data_beside_a_file_is_the_same_bundle_as_one_file(
     assert beside.uploaded_bytes == 0
 
 
+@pytest.mark.parametrize("width", [4, 64])
+def test_small_weights_in_another_file_are_the_same_bundle_as_one_file(
+    registry: Registry, tmp_path: Path, width: int
+) -> None:
+    example = np.ones((2, width), np.float32)
+    whole = push_model(layers(width=width), "small", example=example, registry=registry)
+    onnx.save(
+        layers(width=width),
+        tmp_path / "m.onnx",
+        save_as_external_data=True,
+        location="m.onnx.data",
+        size_threshold=0,
+    )
+    assert (tmp_path / "m.onnx.data").stat().st_size == 2 * 4 * width**2
+    beside = push_model(tmp_path / "m.onnx", "small", example=example, registry=registry)
+    assert beside.pin == whole.pin
+
+
+def test_small_weights_beside_large_ones_in_another_file_are_the_same_bundle(
+    registry: Registry, tmp_path: Path
+) -> None:
+    model = layers()
+    model.graph.initializer.append(numpy_helper.from_array(np.full(1, 2, np.float32), "two"))
+    model.graph.node[-1].output[0] = "product"
+    model.graph.node.append(helper.make_node("Mul", ["product", "two"], ["Y"]))
+    example = np.ones((2, 512), np.float32)
+    whole = push_model(model, "large", example=example, registry=registry)
+    path = tmp_path / "m.onnx"
+    onnx.save(model, path, save_as_external_data=True, location="m.data", size_threshold=0)
+    assert push_model(path, "large", example=example, registry=registry).pin == whole.pin
+
+
 def branches(width: int = 512) -> onnx.ModelProto:
     """A graph whose weights are all in its two branches, 1 MiB each."""
     random = np.random.default_rng(2)

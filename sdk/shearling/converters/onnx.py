@@ -110,6 +110,7 @@ def convert(
 def _optimise(source: Path, directory: Path) -> tuple[onnx.ModelProto, dict[str, Path]]:
     """Write the optimised graph, and large weights to a file named by its digest."""
     import onnx
+    from onnx.external_data_helper import load_external_data_for_model
 
     entries = {}
     if _bytes_of(source) >= EXTERNAL_BYTES:
@@ -119,6 +120,11 @@ def _optimise(source: Path, directory: Path) -> tuple[onnx.ModelProto, dict[str,
         }
     session = open_session(source, None, entries, optimized=directory / ENTRY)
     graph = onnx.load(str(directory / ENTRY), load_external_data=False)
+    if not entries:
+        # ONNX Runtime leaves weights that the source keeps in another file there.
+        load_external_data_for_model(graph, str(source.parent))
+        for tensor in tensors_of(graph):
+            tensor.ClearField("data_location")  # now the default, as of a graph in one file
     drop_unused_opsets(graph)
     _drop_shared_inputs(graph, {node.name for node in session.get_inputs()})
     return graph, name_weights(graph, directory)
