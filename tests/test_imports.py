@@ -132,6 +132,7 @@ def test_the_exported_names_are_these() -> None:
         "load_model",
         "plan",
         "push_model",
+        "push_training_job",
         "rollback",
         "set_alias",
         "status",

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from shearling.models.model_version import ModelVersion as ModelVersion
     from shearling.models.plan import plan as plan
     from shearling.models.push import push_model as push_model
+    from shearling.models.training_job import push_training_job as push_training_job
     from shearling.registry.registry import Registry as Registry
 
 #: Module -> the public names that it defines. `__getattr__` imports a module on first use.
@@ -72,6 +73,7 @@ _PUBLIC = {
     "models.model_version": ("ModelVersion",),
     "models.plan": ("plan",),
     "models.push": ("push_model",),
+    "models.training_job": ("push_training_job",),
     "registry.registry": ("Registry",),
 }
 _MODULES = {name: module for module, names in _PUBLIC.items() for name in names}

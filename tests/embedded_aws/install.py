@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parents[2]
 TOOLS = REPOSITORY / ".tools"
 CONSTRAINTS = Path(__file__).with_name("emulator-constraints.txt")
+MOTO_CONSTRAINTS = Path(__file__).with_name("moto-constraints.txt")
 
 #: What a function environment holds: AWS's runtime client and what that needs.
 RUNTIME_CLIENT = (
@@ -55,6 +56,13 @@ def emulator_python() -> Path:
     base = project_python()
     fingerprint = fingerprint_of(base, CONSTRAINTS.read_text())
     return environment(directory, fingerprint, functools.partial(_build_emulator, base))
+
+
+def moto_python() -> Path:
+    """The interpreter of the environment that holds moto, for services the emulator lacks."""
+    base = project_python()
+    fingerprint = fingerprint_of(base, MOTO_CONSTRAINTS.read_text())
+    return environment(TOOLS / "moto", fingerprint, functools.partial(_build_moto, base))
 
 
 def function_python(version: str | None = None) -> Path:
@@ -113,6 +121,12 @@ def _build_emulator(base: Path, directory: Path) -> None:
     pip = (str(directory / "bin" / "python"), "-m", "pip", "install", "--quiet")
     # Without cryptography it refuses every token, good or bad.
     run(*pip, "--constraint", str(CONSTRAINTS), "ministack", "cryptography")
+
+
+def _build_moto(base: Path, directory: Path) -> None:
+    run(str(base), "-m", "venv", str(directory))
+    pip = (str(directory / "bin" / "python"), "-m", "pip", "install", "--quiet")
+    run(*pip, "--constraint", str(MOTO_CONSTRAINTS), "moto[server]")
 
 
 def _build_function(base: Path, directory: Path) -> None:
@@ -259,6 +273,7 @@ def _progress(text: str) -> Iterator[None]:
 def main() -> None:
     """Install everything."""
     emulator_python()
+    moto_python()
     for version in function_versions():
         function_python(version)
     rie_binary()

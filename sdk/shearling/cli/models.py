@@ -1,4 +1,4 @@
-"""Commands about models and their versions: push, list, versions, show, diff, pull."""
+"""Commands about models and their versions: list, versions, show, diff, pull."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shearling.cli.command import add_command, add_wait
+from shearling.cli.command import add_command
 from shearling.cli.output import note, say, say_json, utc
 from shearling.errors import RegistryError
 from shearling.progress import human_bytes, progress
@@ -32,7 +32,6 @@ _PARALLEL = 8
 
 def add_commands(commands: Commands) -> None:
     """Add the commands of this module."""
-    _add_push(commands)
     lister = add_command(
         commands,
         "list",
@@ -84,98 +83,6 @@ def add_commands(commands: Commands) -> None:
         "directory", metavar="DIR", type=Path, help="directory to write to, created if missing"
     )
     pull.add_argument("--force", action="store_true", help="write to DIR even if it is not empty")
-
-
-def _add_push(commands: Commands) -> None:
-    push = add_command(
-        commands,
-        "push",
-        _push,
-        summary="write an ONNX model to the registry as the next version",
-        details="Pushing an identical model again creates no new version. The command compares the "
-        "answers of the stored model and of the original on the example's rows. It publishes the "
-        "first few rows with the model, for the check before each release, so use no personal "
-        "data.",
-        example="shearling push fraud.onnx --name fraud --example rows.csv --alias staging --wait\n"
-        "shearling push fraud.onnx --name fraud --example rows.npy --metadata auc=0.93",
-        json="the version",
-    )
-    push.add_argument(
-        "file", metavar="FILE.onnx", help="ONNX file; external data is read from its directory"
-    )
-    push.add_argument(
-        "--name", required=True, metavar="NAME", help="name of the model: a-z, 0-9 and -"
-    )
-    push.add_argument(
-        "--example",
-        required=True,
-        type=Path,
-        metavar="FILE",
-        help="rows of input: .npy, .npz (an array for each input), .json, or .csv",
-    )
-    push.add_argument("--alias", metavar="ALIAS", help="set this alias to the version")
-    push.add_argument(
-        "--allow-breaking", action="store_true", help="set the alias even if callers would break"
-    )
-    add_wait(push)
-    push.add_argument(
-        "--metadata",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="K=V",
-        help="facts to record with the model, as in auc=0.93",
-    )
-    push.add_argument(
-        "--load",
-        choices=("latency", "throughput"),
-        help="start as fast as possible and map large weights, or answer large batches as fast as "
-        "possible (default: by the size of the weights)",
-    )
-    push.add_argument("--no-measure", action="store_true", help="do not measure for `plan`")
-    push.add_argument(
-        "--largest", type=int, default=64, help="rows of the largest request (default: 64)"
-    )
-    push.add_argument(
-        "--rtol", type=float, default=1e-3, help="relative tolerance of answers (default: 1e-3)"
-    )
-    push.add_argument(
-        "--atol", type=float, default=1e-4, help="absolute tolerance of answers (default: 1e-4)"
-    )
-
-
-def _push(arguments: argparse.Namespace) -> None:
-    if arguments.wait and not arguments.alias:
-        arguments.refuse("--wait requires --alias, since it waits for the release of that alias")
-    pairs = (pair.split("=", 1) for pair in arguments.metadata if "=" in pair)
-    metadata = {key: _number_or_text(text) for key, text in pairs}
-    if len(metadata) < len(arguments.metadata):
-        arguments.refuse("--metadata: expected KEY=VALUE, with each key once")
-
-    from shearling.cli.data import read_data
-    from shearling.converters.onnx_inputs import stated_inputs
-    from shearling.models.push import push_model
-
-    pushed = push_model(
-        arguments.file,
-        arguments.name,
-        example=read_data(arguments.example, stated_inputs(Path(arguments.file))),
-        alias=arguments.alias,
-        wait=arguments.wait,
-        allow_breaking=arguments.allow_breaking,
-        metadata=metadata,
-        rtol=arguments.rtol,
-        atol=arguments.atol,
-        load=arguments.load,
-        measure=False if arguments.no_measure else None,
-        largest=arguments.largest,
-        registry=arguments.registry,
-    )
-    if not arguments.json:
-        say(str(pushed))
-        return
-    names = ("model", "version", "digest", "alias", "is_new", "uploaded_bytes", "size_bytes")
-    say_json({name: getattr(pushed, name) for name in names})
 
 
 def _list(arguments: argparse.Namespace) -> None:
@@ -287,14 +194,6 @@ def _diff(arguments: argparse.Namespace) -> None:
         say(str(compared))
 
 
-def _number_or_text(text: str) -> float | str:
-    """Return a decimal number as a float if it is written as Python writes it, else the text."""
-    try:
-        return float(text) if repr(float(text)) == text else text
-    except ValueError:
-        return text
-
-
 def _missing_values(role: str, spec: TensorSpec) -> str:
     """Return whether an input accepts missing values; empty if its type cannot have any."""
     if role != "input" or not spec.datatype.startswith("FP"):
@@ -324,9 +223,15 @@ def _facts(
         facts.append(("environment", f"Python {environment.python}; {needed}"))
     options = dict(manifest.options)
     facts += contract_facts(manifest.signature, options.pop("columns", ()))
-    groups = {"options": options, "metadata": manifest.metadata, "recorded": details}
+    metrics = details.pop("metrics", {})  # those of a training job are not in the metadata
+    groups = {
+        "options": options,
+        "metadata": manifest.metadata,
+        "metrics": {key: metrics[key] for key in metrics if key not in manifest.metadata},
+        "recorded": details,
+    }
     facts += [("measured", fact) for fact in measured_facts(details)]
-    shown = ("format", "size_bytes", "contract", "measured", "metrics")  # metrics: in the metadata
+    shown = ("format", "size_bytes", "contract", "measured")
     return facts + [
         (group, f"{key}: {_plain(value)}")
         for group, values in groups.items()

@@ -34,6 +34,7 @@ from shearling.errors import (
 from shearling.models.measuring import LARGEST, check_largest, is_measured
 from shearling.models.measuring import measure as measure_bundle
 from shearling.models.model_version import ModelVersion
+from shearling.models.training import TRAINING_FIELD, current_job
 from shearling.models.verification import verify
 from shearling.progress import human_bytes, progress
 from shearling.python_versions import OLDEST_ON_AWS
@@ -154,9 +155,7 @@ def push_model(
         verified = verify(converted, name, Path(directory), rtol=rtol, atol=atol, metadata=facts)
         manifest = verified.manifest
         _warn_of_python(manifest)
-        details = _details(manifest, verified.load_seconds, target.caller()) | (
-            {"metrics": metrics} if metrics else {}
-        )
+        details = _details(manifest, verified.load_seconds, target.caller()) | _lineage(metrics)
         # A version that exists keeps its record.
         is_new = target.version_log(name).find(digest_of(manifest.to_bytes())) is None
         measured = None
@@ -321,6 +320,14 @@ def _details(manifest: Manifest, load_seconds: float, caller: str) -> dict[str, 
         "shearling": installed_version("shearling"),
         REVISION_FIELD: REVISION,
     } | ({"git_commit": commit} if commit else {})
+
+
+def _lineage(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return the metrics and the training job, whose own metrics are among them."""
+    job = current_job()
+    metrics = {**(job.metrics if job else {}), **metrics}
+    facts = {"metrics": metrics, TRAINING_FIELD: job.to_record() if job else {}}
+    return {name: value for name, value in facts.items() if value}
 
 
 def _git_commit() -> str | None:
