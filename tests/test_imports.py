@@ -127,6 +127,7 @@ def test_the_exported_names_are_these() -> None:
     assert set(shearling.__all__) - errors == {
         "ModelVersion",
         "Registry",
+        "Remote",
         "connect",
         "diff",
         "load_model",

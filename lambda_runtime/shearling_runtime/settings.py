@@ -39,6 +39,7 @@ class Settings:
         scratch: writable directory.
         memory_mb: memory of the function in MB.
         function: name of the function.
+        endpoint: name of the SageMaker endpoint that serves the model; empty if this function does.
         is_unpublished: whether this is `$LATEST`, whose model changes with every release.
     """
 
@@ -50,6 +51,7 @@ class Settings:
     scratch: Path
     memory_mb: int
     function: str
+    endpoint: str = ""
     is_unpublished: bool = False
 
     @classmethod
@@ -70,6 +72,7 @@ class Settings:
             scratch=Path(environment.get("SHEARLING_SCRATCH", "/tmp")),  # noqa: S108 - Lambda's
             memory_mb=int(environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", MEMORY_PER_CORE)),
             function=environment.get("AWS_LAMBDA_FUNCTION_NAME", "local"),
+            endpoint=environment.get("SHEARLING_ENDPOINT", ""),
             # Not by the invoked ARN: it has no qualifier in every event source's invocation.
             is_unpublished=environment.get("AWS_LAMBDA_FUNCTION_VERSION") == "$LATEST",
         )

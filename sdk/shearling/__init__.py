@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from shearling.aliases.set_alias import set_alias as set_alias
     from shearling.aliases.status import status as status
     from shearling.client.connect import connect as connect
+    from shearling.converters.remote import Remote as Remote
     from shearling.errors import BreakingChangeError as BreakingChangeError
     from shearling.errors import BundleError as BundleError
     from shearling.errors import DeadlineError as DeadlineError
@@ -45,6 +46,7 @@ _PUBLIC = {
     "aliases.set_alias": ("set_alias",),
     "aliases.status": ("status",),
     "client.connect": ("connect",),
+    "converters.remote": ("Remote",),
     "errors": (
         "BreakingChangeError",
         "BundleError",

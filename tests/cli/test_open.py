@@ -19,7 +19,7 @@ import pytest
 from shearling.cli import main as shearling
 from shearling.cli.proxy import HttpUpstream, LambdaUpstream, serving
 from shearling.client.auth import Auth, Authorization
-from shearling.client.transport import Answer
+from shearling.connections import Answer
 from tests.support.bundles import scaling_bundle
 from tests.support.http_server import http_api
 from tests.support.lambda_server import Handler, LocalLambda, served

@@ -19,7 +19,7 @@ import pytest
 from shearling.cli import main
 from shearling.client.auth import Authorization
 from shearling.client.connect import connect
-from shearling.client.transport import Connections
+from shearling.connections import Connections
 from shearling.errors import (
     DeadlineError,
     InferenceError,

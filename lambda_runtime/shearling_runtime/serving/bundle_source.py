@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from dataclasses import replace
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -91,15 +92,21 @@ def _fetch(settings: Settings, pin: Pin, startup: StartupTimings) -> tuple[Manif
         registry = Registry(settings.registry)
         with naming_verify(pin):
             manifest = registry.manifest(pin)
+            wanted = _contract(manifest) if settings.endpoint else manifest
     # A directory for this bundle alone: the manifest's digest pins every chunk, so no file must be
     # hashed a second time.
     directory = settings.scratch / "shearling" / pin.hex
     with startup.step("fetch") as step, naming_verify(pin):
         try:
-            fetched = registry.fetch(manifest, directory, durable=False, shared=False)
+            fetched = registry.fetch(wanted, directory, durable=False, shared=False)
         except NoRoomError as error:
             raise NoRoomError(f"{error}. Raise the function's `ephemeral_storage_mb`") from error
         # The fetching threads hash too, while others wait for the network.
         step |= {"bytes": fetched.size_bytes, "verify_ms": round(fetched.verify_seconds * 1000, 1)}
     startup.note(source=settings.registry)
     return manifest, directory
+
+
+def _contract(manifest: Manifest) -> Manifest:
+    """Return a manifest with the example alone: an endpoint has the model."""
+    return replace(manifest, files=(manifest.file(manifest.example.path),))

@@ -25,8 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from shearling.bundle.example import Tensors
     from shearling.bundle.manifest import Manifest
+    from shearling.endpoints.predictor import EndpointPredictor
     from shearling.formats.base import Predictor
     from shearling.protocol.requests import InferRequest
     from shearling.protocol.responses import InferResponse
@@ -51,6 +54,7 @@ class LoadedModel:
         predictor: loaded model.
         example: example inputs with the outputs recorded at push.
         startup: timings of the start-up.
+        endpoint: the predictor, if it asks an endpoint, which can be slow.
         warm_seconds: seconds that the example takes when it is run the second time.
     """
 
@@ -59,6 +63,7 @@ class LoadedModel:
     predictor: Predictor
     example: Example
     startup: StartupTimings
+    endpoint: EndpointPredictor | None = None
     warm_seconds: float = 0.0
 
     def metadata(self) -> dict[str, Any]:
@@ -95,11 +100,13 @@ class LoadedModel:
         signature = self.manifest.signature
         request = self._parse(query, signature)
         try:
-            outputs = self.predictor.predict(request.inputs, request.outputs)
+            outputs = self._predict(request, seconds_left)
         except Exception as error:
             # Some models fail on a request without rows.
             empty = self.example.without_rows(request.inputs, signature, request.outputs)
             if empty is None:
+                if isinstance(error, InferenceError):
+                    raise
                 raise self._failure(request.inputs, error) from error
             outputs = empty
         check_outputs(request, outputs, is_csv=query.wants_csv)
@@ -108,6 +115,11 @@ class LoadedModel:
             return _table(request, outputs, classes)
         answer = instances.predictions if request.rows else responses.answer
         return answer(self.pin.model, str(self.pin.version), request, outputs, classes)
+
+    def _predict(self, request: InferRequest, seconds_left: float) -> dict[str, NDArray[Any]]:
+        if self.endpoint:
+            return self.endpoint.predict(request.inputs, request.outputs, seconds_left)
+        return self.predictor.predict(request.inputs, request.outputs)
 
     def try_example(self) -> tuple[str, float]:
         """Run the example; return the problem (empty: none) and the largest difference."""
@@ -186,8 +198,9 @@ def load(
         BundleError: its example cannot be read, or does not check all of the signature.
     """
     with startup.step("load"):
+        endpoint = _endpoint(settings, manifest)
         load_settings = LoadSettings(allow_pickle=settings.allow_pickle, threads=settings.threads)
-        predictor = load_bundle(manifest, directory, load_settings)
+        predictor = endpoint or load_bundle(manifest, directory, load_settings)
         example = _read_example(manifest, directory)
         model = LoadedModel(
             pin=pin,
@@ -195,7 +208,10 @@ def load(
             predictor=predictor,
             example=example,
             startup=startup,
+            endpoint=endpoint,
         )
+    if endpoint:
+        return model  # an endpoint that is busy now answers later, and it needs no warm-up
     with startup.step("warm_up"):
         problem, _ = model.try_example()
     if problem:
@@ -204,6 +220,14 @@ def load(
     model.try_example()
     model.warm_seconds = time.perf_counter() - started
     return model
+
+
+def _endpoint(settings: Settings, manifest: Manifest) -> EndpointPredictor | None:
+    if not settings.endpoint:
+        return None
+    from shearling.endpoints.predictor import EndpointPredictor
+
+    return EndpointPredictor(manifest, settings.endpoint)
 
 
 def _read_example(manifest: Manifest, directory: Path) -> Example:

@@ -207,6 +207,6 @@ def _locate_while_importing(
         with startup.step("import"):
             import shearling_runtime.serving.loaded_model  # noqa: F401
 
-            if not settings.allow_pickle:
+            if not (settings.allow_pickle or settings.endpoint):
                 import onnxruntime  # noqa: F401
         return located.result()

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     Tensors = Mapping[str, NDArray[Any]]
 
 
+#: Path of the example in a bundle.
+EXAMPLE_FILE = "example.tensors"
+
 #: Limits the example to a few rows, since every cold start runs the model on it.
 EXAMPLE_LIMIT_BYTES = 4 * 1024 * 1024
 

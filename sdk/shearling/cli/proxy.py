@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from urllib3.exceptions import HTTPError
 
 from shearling.client.base import REQUEST_LIMIT
-from shearling.client.transport import Answer, Connections
+from shearling.connections import Answer, Connections
 from shearling.errors import InferenceError
 from shearling.lambda_api import failure_message
 from shearling.loopback import HOST, Reply, Request

@@ -14,7 +14,7 @@ from urllib3.exceptions import TimeoutError as ResponseTimeoutError
 
 from shearling.client.auth import Auth, Authorization
 from shearling.client.base import RemoteModel, check_request, json_body, raise_error
-from shearling.client.transport import Connections
+from shearling.connections import Connections
 from shearling.errors import (
     DeadlineError,
     InferenceError,

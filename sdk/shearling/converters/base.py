@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from shearling.tensors.dtypes import datatype_of
+from shearling.tensors.spec import TensorSpec
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -43,3 +46,15 @@ class ConvertedModel:
     original: Original
     options: Mapping[str, Any] = field(default_factory=dict)
     environment: Environment | None = None
+
+
+def observed_specs(tensors: Tensors, rows: tuple[int, ...]) -> tuple[TensorSpec, ...]:
+    """Return the specs of tensors; a first dimension of as many rows as the example varies."""
+    return tuple(
+        TensorSpec(
+            name=name,
+            datatype=str(datatype_of(array)),
+            shape=((-1, *array.shape[1:]) if array.shape[:1] == rows else array.shape),
+        )
+        for name, array in tensors.items()
+    )

@@ -15,9 +15,8 @@ from shearling.errors import FormatError
 from shearling.formats.cloudpickle import ARRAY_INPUT, PINNED, PythonPredictor, as_tensor
 from shearling.formats.frames import FrameForm
 from shearling.tensors.comparison import ATOL, RTOL, compare
-from shearling.tensors.dtypes import datatype_of
 from shearling.tensors.inputs import as_array, check_strings, columns_of, is_frame, named_arrays
-from shearling.tensors.spec import Signature, TensorSpec
+from shearling.tensors.spec import Signature
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +57,7 @@ def convert(
     Raises:
         FormatError: the model cannot be pickled, or its answer is not a tensor.
     """
-    from shearling.converters.base import ConvertedModel
+    from shearling.converters.base import ConvertedModel, observed_specs
 
     if not callable(getattr(model, "predict", model)):
         raise FormatError(f"a {type(model).__name__} has no `predict` and is not callable")
@@ -79,7 +78,7 @@ def convert(
         replace(spec, categories=(tuple(form.categories[spec.name]),))
         if spec.name in form.categories
         else spec
-        for spec in _specs(inputs, rows)
+        for spec in observed_specs(inputs, rows)
     )
     columns = columns_of(example, specs)
 
@@ -99,7 +98,7 @@ def convert(
         format="cloudpickle",
         entry=_ENTRY,
         files={_ENTRY: directory / _ENTRY},
-        signature=Signature(inputs=specs, outputs=_specs(expected, rows)),
+        signature=Signature(inputs=specs, outputs=observed_specs(expected, rows)),
         inputs=inputs,
         expected=expected,
         original=Original(kind="object", rows=inputs, answer=predictor.answers, advice=advice),
@@ -156,18 +155,6 @@ def _form(frame: Any, inputs: Tensors) -> FrameForm:
                 "rows in which it has values"
             )
     return form
-
-
-def _specs(tensors: Tensors, rows: tuple[int, ...]) -> tuple[TensorSpec, ...]:
-    # A first dimension equal to the number of rows in the example is variable.
-    return tuple(
-        TensorSpec(
-            name=name,
-            datatype=str(datatype_of(array)),
-            shape=((-1, *array.shape[1:]) if array.shape[:1] == rows else array.shape),
-        )
-        for name, array in tensors.items()
-    )
 
 
 def _environment(data: bytes, requirements: Sequence[str] | None) -> Environment:

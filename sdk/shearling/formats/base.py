@@ -19,8 +19,15 @@ if TYPE_CHECKING:
     Tensors = Mapping[str, NDArray[Any]]
 
 
+#: Format of a bundle that has a contract and no model, which an endpoint serves.
+REMOTE = "remote"
+
 #: Format -> module with its function `load(manifest, directory, settings)`.
-_LOADERS = {"onnx": "shearling.formats.onnx", "cloudpickle": "shearling.formats.cloudpickle"}
+_LOADERS = {
+    "onnx": "shearling.formats.onnx",
+    "cloudpickle": "shearling.formats.cloudpickle",
+    REMOTE: "shearling.formats.remote",
+}
 
 
 class Predictor(Protocol):

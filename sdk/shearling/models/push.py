@@ -93,7 +93,7 @@ def push_model(
     Args:
         model: an `onnx.ModelProto`, the path of an ONNX file, or a fitted scikit-learn, LightGBM or
             XGBoost estimator or pipeline. With `format="cloudpickle"`, any object with `predict`,
-            or a callable.
+            or a callable. `sdk.Remote` for the contract of a model that an endpoint serves.
         name: the model's name: 1 to 48 of a-z, 0-9 and '-', starting with a letter or digit.
         example: rows to run the model on: an array, a DataFrame, or a dict of arrays by input name.
             The signature is inferred from it. All rows verify the conversion. The first few rows
@@ -246,6 +246,8 @@ def _check_size(metadata: Mapping[str, object]) -> None:
 
 def _save(model: Any, example: Any, options: _Options, directory: Path) -> ConvertedModel:
     from shearling.converters import boosting, cloudpickle, onnx, sklearn
+    from shearling.converters.remote import Remote
+    from shearling.converters.remote import convert as convert_remote
 
     if hasattr(example, "toarray"):  # scipy's sparse matrices
         raise InvalidRequestError(
@@ -254,6 +256,10 @@ def _save(model: Any, example: Any, options: _Options, directory: Path) -> Conve
         )
     check_rows(example)
 
+    if isinstance(model, Remote):
+        if options.format or options.load:
+            raise FormatError("format and load do not apply to sdk.Remote: leave them out")
+        return convert_remote(model, example)
     if isinstance(model, type) and (options.format != "cloudpickle" or hasattr(model, "predict")):
         raise FormatError(
             f"model: {model.__name__} is a class: push a fitted instance, such as "

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from shearling.bundle.digests import describe
-from shearling.bundle.example import EXAMPLE_LIMIT_BYTES, Example
+from shearling.bundle.example import EXAMPLE_FILE, EXAMPLE_LIMIT_BYTES, Example
 from shearling.bundle.manifest import ExampleFile, Manifest
+from shearling.converters.remote import RecordedAnswers
 from shearling.errors import FormatError, InvalidRequestError
-from shearling.formats.base import LoadSettings, load_bundle
+from shearling.formats.base import REMOTE, LoadSettings, load_bundle
 from shearling.models.agreement import (
     check_example,
     check_repeated,
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from shearling.converters.base import ConvertedModel
     from shearling.formats.base import Predictor, Tensors
     from shearling.tensors.spec import Signature
-
-_EXAMPLE = "example.tensors"
 
 #: Rows published as the example, which runs at every start. The other rows only verify the
 #: conversion.
@@ -95,27 +94,41 @@ def verify(
         entry=converted.entry,
         files=tuple(described),
         signature=signature,
-        example=ExampleFile(path=_EXAMPLE, rtol=rtol, atol=atol),
+        example=ExampleFile(path=EXAMPLE_FILE, rtol=rtol, atol=atol),
         options=converted.options,
         metadata=metadata,
         environment=converted.environment,
     )
-    started = time.perf_counter()
-    predictor = load_bundle(draft, directory, LoadSettings(allow_pickle=True))
-    load_seconds = time.perf_counter() - started
-    both = BothModels(converted.original, predictor, signature, rtol, atol)
+    predictor: Predictor
+    if converted.format == REMOTE:  # the endpoint is asked before each release
+        predictor, load_seconds = RecordedAnswers(converted.expected), 0.0
+    else:
+        started = time.perf_counter()
+        predictor = load_bundle(draft, directory, LoadSettings(allow_pickle=True))
+        load_seconds = time.perf_counter() - started
+        signature, texts = _verified_signature(draft, converted, predictor)
+        for text in texts:
+            warnings.warn(text, UserWarning, stacklevel=_CALLER)
+    example = _write_example(converted, signature, predictor, directory)
+    manifest = replace(draft, signature=signature, files=(*described, example))
+    files = {file.path: directory / file.hex for file in manifest.files}
+    return VerifiedBundle(manifest=manifest, files=files, load_seconds=load_seconds)
+
+
+def _verified_signature(
+    draft: Manifest, converted: ConvertedModel, predictor: Predictor
+) -> tuple[Signature, list[str]]:
+    """Compare the answers of both models; return what they agree on, and warnings."""
+    tolerance = draft.example
+    both = BothModels(
+        converted.original, predictor, draft.signature, tolerance.rtol, tolerance.atol
+    )
     answers = _answers_to_example(both, converted)
     started = time.perf_counter()
     check_repeated(both, answers, _answers_to_example(both, converted))
     seconds = time.perf_counter() - started
     check_example(both, converted, answers)
-    signature, texts = _checked_signature(both, seconds)
-    for text in texts:
-        warnings.warn(text, UserWarning, stacklevel=_CALLER)
-    example = _write_example(converted, signature, predictor, directory)
-    manifest = replace(draft, signature=signature, files=(*described, example))
-    files = {file.path: directory / file.hex for file in manifest.files}
-    return VerifiedBundle(manifest=manifest, files=files, load_seconds=load_seconds)
+    return _checked_signature(both, seconds)
 
 
 def _compared_outputs(converted: ConvertedModel) -> Signature:
@@ -178,9 +191,9 @@ def _write_example(
                 "every start: pass a smaller example"
             )
         rows //= 2
-    file = directory / _EXAMPLE
+    file = directory / EXAMPLE_FILE
     file.write_bytes(data)
-    return _store_by_digest(_EXAMPLE, file, directory)
+    return _store_by_digest(EXAMPLE_FILE, file, directory)
 
 
 def _first_rows(converted: ConvertedModel, rows: int) -> tuple[dict[str, NDArray[Any]], bool]:

@@ -1,0 +1,122 @@
+"""The forms in which endpoints take tensors and return them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+
+from shearling.protocol.requests import tensor_document
+from shearling.protocol.responses import read_answer
+from shearling.tensors.dtypes import DTYPES, datatype_of
+from shearling.tensors.encoding import to_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from shearling.tensors.spec import Signature
+
+    Tensors = Mapping[str, NDArray[Any]]
+
+#: Forms of a body. `json` and `binary` are the Open Inference Protocol's; `csv` has numbers only.
+BODIES = ("json", "binary", "csv")
+
+_JSON, _CSV = "application/json", "text/csv"
+
+#: SageMaker drops headers that it does not know, so the length of the JSON is in the type.
+_BINARY = "application/vnd.sagemaker-triton.binary+json;json-header-size="
+_LENGTH = re.compile(r"json-header-size=(\d{1,12})")
+
+
+class AnswerError(ValueError):
+    """An endpoint's answer that cannot be read, or does not fit the contract."""
+
+
+def write_request(body: str, inputs: Tensors, outputs: Sequence[str]) -> tuple[bytes, str, str]:
+    """Return a request's body, its content type, and the type to accept.
+
+    Args:
+        body: one of `BODIES`.
+        inputs: arrays by input name.
+        outputs: names of the outputs to request.
+    """
+    if body == "csv":
+        (matrix,) = inputs.values()
+        lines = (",".join(map(repr, row)) for row in np.atleast_2d(matrix).tolist())
+        return "\n".join(lines).encode(), _CSV, _CSV
+    if body == "json":
+        tensors = [tensor_document(name, array) for name, array in inputs.items()]
+        wanted = [{"name": name} for name in outputs]
+        return orjson.dumps({"inputs": tensors, "outputs": wanted}), _JSON, _JSON
+    chunks = {name: to_bytes(array) for name, array in inputs.items()}
+    document = {
+        "inputs": [
+            {
+                "name": name,
+                "datatype": datatype_of(array),
+                "shape": list(array.shape),
+                "parameters": {"binary_data_size": len(chunks[name])},
+            }
+            for name, array in inputs.items()
+        ],
+        "outputs": [{"name": name, "parameters": {"binary_data": True}} for name in outputs],
+    }
+    text = orjson.dumps(document)
+    return b"".join([text, *chunks.values()]), f"{_BINARY}{len(text)}", "*/*"
+
+
+def read_response(
+    data: bytes, content_type: str, signature: Signature, outputs: Sequence[str], rows: int | None
+) -> dict[str, NDArray[Any]]:
+    """Return the requested outputs of a response, which fit the signature.
+
+    Args:
+        data: body of the response.
+        content_type: its type.
+        signature: signature of the model.
+        outputs: names of the requested outputs.
+        rows: rows of the request, for CSV; None if it has none.
+
+    Raises:
+        AnswerError: the response cannot be read, or an output is missing or does not fit.
+    """
+    try:
+        if content_type.partition(";")[0].strip().lower() == _CSV:
+            arrays = _read_csv(data, signature, rows)
+        else:
+            length = _LENGTH.search(content_type)
+            end = int(length[1]) if length else len(data)
+            arrays = read_answer(orjson.loads(data[:end]), memoryview(data)[end:])
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        kind = content_type or "none"
+        raise AnswerError(f"its answer (type {kind:.80}) cannot be read: {error!s:.200}") from error
+    return {name: _fitting(name, arrays, signature) for name in outputs}
+
+
+def _read_csv(data: bytes, signature: Signature, rows: int | None) -> dict[str, NDArray[Any]]:
+    """Return numbers as the only output, whether in one line or in a line for each row."""
+    (spec,) = signature.outputs
+    cells = data.decode().replace("\n", ",").strip(", \r").split(",")
+    numbers = np.array([float(cell) for cell in cells]).astype(DTYPES[spec.datatype])
+    shape = list(spec.shape)
+    if rows is not None and shape[:1] == [-1]:
+        shape[0] = rows
+    return {spec.name: numbers.reshape(shape)}
+
+
+def _fitting(name: str, arrays: Tensors, signature: Signature) -> NDArray[Any]:
+    spec = next(output for output in signature.outputs if output.name == name)
+    array = arrays.get(name)
+    if array is None:
+        raise AnswerError(f"its answer has no output {name!r:.80}")
+    is_of_shape = array.ndim == len(spec.shape) and all(
+        size in (-1, given) for size, given in zip(spec.shape, array.shape, strict=True)
+    )
+    if datatype_of(array) != spec.datatype or not is_of_shape:
+        given = f"{datatype_of(array)}{list(array.shape)}"
+        raise AnswerError(f"its answer has {given:.80} for output {spec!s:.200}")
+    return array

@@ -1,0 +1,64 @@
+"""A model that is served by an endpoint, with the contract of a bundle."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from shearling.endpoints.bodies import AnswerError, read_response, write_request
+from shearling.endpoints.invoke import Endpoint
+from shearling.errors import PredictionError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from shearling.bundle.manifest import Manifest
+    from shearling.formats.base import Tensors
+
+#: Option of a bundle with the form of the endpoint's bodies; endpoints of other bundles take JSON.
+BODY = "body"
+
+
+class EndpointPredictor:
+    """A predictor that asks an endpoint.
+
+    Args:
+        manifest: manifest of the bundle that has the contract.
+        endpoint: name of the endpoint.
+    """
+
+    def __init__(self, manifest: Manifest, endpoint: str) -> None:
+        self._endpoint = Endpoint(endpoint)
+        self._signature = manifest.signature
+        self._body = str(manifest.options.get(BODY, "json"))
+
+    def predict(
+        self, inputs: Tensors, outputs: Sequence[str], seconds: float = float("inf")
+    ) -> dict[str, NDArray[Any]]:
+        """Return the named outputs for inputs that match the signature.
+
+        Args:
+            inputs: arrays by input name.
+            outputs: names of the outputs.
+            seconds: seconds to wait for the endpoint at most.
+
+        Raises:
+            InferenceError: as for `Endpoint.invoke`.
+            PredictionError: the endpoint's answer does not fit the contract.
+        """
+        body, content_type, accept = write_request(self._body, inputs, outputs)
+        data, kind = self._endpoint.invoke(body, content_type, accept, seconds)
+        try:
+            return read_response(data, kind, self._signature, outputs, self._rows(inputs))
+        except AnswerError as error:
+            raise PredictionError(f"endpoint {self._endpoint.name}: {error}") from error
+
+    def refusal(self, error: Exception) -> str:
+        """Return an empty reason: `predict` raises what the caller gets."""
+        del error
+        return ""
+
+    def _rows(self, inputs: Tensors) -> int | None:
+        counts = (len(inputs[s.name]) for s in self._signature.inputs if s.shape[:1] == (-1,))
+        return next(counts, None)
