@@ -340,6 +340,37 @@ def test_a_plan_as_json_has_the_reasons(capsys: pytest.CaptureFixture[str]) -> N
     assert "enough" in document["reasons"]["memory_mb"]
 
 
+def test_a_plan_has_latency_and_cost_of_what_was_measured(
+    models: Registry, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    push_model(scaling_graph(9.0), "fraud", example=ROWS, measure=True, registry=models)
+    assert run("plan", "fraud", "--p95", "50", "--per-month", "3e6") == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith("models = {\n  fraud = {\n    memory_mb = 1024\n")
+    assert "one row, median" in printed.err
+    assert "3,000,000 requests a month" in printed.err
+    table = tmp_path / "prices.json"
+    rates = {"million_requests": 9, "gb_second": 0, "tmp_gb_second": 0}
+    head = {"region": "eu-west-1", "date": "2027-01-01", "currency": "EUR"}
+    table.write_text(json.dumps({**head, "lambda": rates}))
+    assert run("plan", "fraud", "--prices", str(table), "--json") == 0
+    document = json.loads(output(capsys))["fraud"]
+    assert document["estimates"]["cost_million"] == 9
+    assert document["prices"] == head
+    table.write_text("{}")
+    assert run("plan", "fraud", "--prices", str(table)) == 1
+    assert "a required field is missing" in error(capsys)
+
+
+@pytest.mark.parametrize("option", ["--p95", "--per-month"])
+@pytest.mark.usefixtures("models")
+def test_a_plan_refuses_a_number_that_is_not_above_0(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("plan", "fraud", option, "-1") == 1
+    assert "-1.0 is not a number above 0" in error(capsys)
+
+
 def test_a_plan_notes_the_deployed_models_that_it_leaves_out(
     models: Registry, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -20,16 +20,30 @@ def add_commands(commands: Commands) -> None:
         commands,
         "plan",
         _plan,
-        summary="print the Terraform settings of models, estimated from their sizes",
+        summary="print the Terraform settings of models, with their latency and cost",
         details="Standard output gets the input `models` of the Terraform module, to paste or to "
-        "write to a .tfvars file; standard error gets the reasons. The check of each release "
-        "decides whether the estimate is enough.",
+        "write to a .tfvars file; standard error gets the reasons, estimates of latency and cost, "
+        "and their curve against memory, from what the push measured. The check of each release "
+        "decides whether the memory is enough.",
         example="shearling plan fraud\nshearling plan fraud embed:7 > models.auto.tfvars\n"
+        "shearling plan fraud --p95 50 --per-month 2000000\n"
         "shearling plan fraud --alias prod --alias staging",
-        json="the settings and their reasons",
+        json="settings, reasons and estimates",
     )
     plan.add_argument(
         "refs", nargs="+", metavar="REF", help="fraud (the newest), fraud:7, fraud:prod"
+    )
+    plan.add_argument(
+        "--p95",
+        type=float,
+        metavar="MS",
+        help="milliseconds that 95 %% of the requests of one row may take at most",
+    )
+    plan.add_argument(
+        "--per-month", type=float, metavar="N", help="requests a month, for the price of a month"
+    )
+    plan.add_argument(
+        "--prices", metavar="FILE", help="prices as JSON (default: list prices of us-east-1)"
     )
     plan.add_argument(
         "--alias",
@@ -42,10 +56,22 @@ def add_commands(commands: Commands) -> None:
 
 def _plan(arguments: argparse.Namespace) -> None:
     from shearling.models.plan import plan, terraform_models, undeployed_by
+    from shearling.models.prices import Prices
     from shearling.registry.registry import Registry
 
     registry = Registry.existing(arguments.registry)
-    plans = [plan(ref, aliases=arguments.alias, registry=registry) for ref in arguments.refs]
+    prices = Prices.read(arguments.prices)
+    plans = [
+        plan(
+            ref,
+            p95_ms=arguments.p95,
+            per_month=arguments.per_month,
+            prices=prices,
+            aliases=arguments.alias,
+            registry=registry,
+        )
+        for ref in arguments.refs
+    ]
     models = [each.pin.model for each in plans]
     if len(set(models)) < len(models):
         arguments.refuse("REF: a model has one function, so name each model once")
@@ -56,16 +82,7 @@ def _plan(arguments: argparse.Namespace) -> None:
             f"{', '.join(others)}\n"
         )
     if arguments.json:
-        say_json(
-            {
-                each.pin.model: {
-                    "version": each.pin.version,
-                    "settings": each.values,
-                    "reasons": {name: each.reasons.get(name, "") for name in each.values},
-                }
-                for each in plans
-            }
-        )
+        say_json({each.pin.model: each.to_dict() for each in plans})
         return
     for each in plans:
         note(with_option_names(f"{each.pin.model}:{each.pin.version}\n{each}\n"))
