@@ -41,6 +41,7 @@ class Settings:
         function: name of the function.
         endpoint: name of the SageMaker endpoint that serves the model; empty if this function does.
         is_unpublished: whether this is `$LATEST`, whose model changes with every release.
+        processors: processors for one prediction; 0: those of the memory size, as on Lambda.
     """
 
     registry: str
@@ -53,6 +54,7 @@ class Settings:
     function: str
     endpoint: str = ""
     is_unpublished: bool = False
+    processors: int = 0
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -80,7 +82,7 @@ class Settings:
     @property
     def threads(self) -> int:
         """Number of threads for one prediction: the full processors of the memory size."""
-        return max(1, round(self.memory_mb / MEMORY_PER_CORE))
+        return self.processors or max(1, round(self.memory_mb / MEMORY_PER_CORE))
 
     def prepare(self, environment: MutableMapping[str, str]) -> None:
         """Set the variables that libraries read when they are imported.

@@ -26,7 +26,8 @@ RUN_ON = ("3.11", "3.13")
 def lowest_versions(python: str) -> list[str]:
     """What the project and its extras declare for that Python, pinned to the lower bounds."""
     extras = project()["optional-dependencies"]
-    lines = (*project()["dependencies"], *extras["sklearn"], *extras["boosting"], *extras["pandas"])
+    used = ("sklearn", "boosting", "pandas", "server")
+    lines = [*project()["dependencies"], *(line for name in used for line in extras[name])]
     bounds: dict[str, Version] = {}
     for line in lines:
         requirement = Requirement(line)

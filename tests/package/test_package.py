@@ -75,7 +75,7 @@ def run_isolated(package: Path, code: str, *arguments: str) -> str:
 @pytest.mark.parametrize(
     ("kind", "python", "architecture", "message"),
     [
-        ("training", "3.13", "x86_64", "'runtime' or 'control'"),
+        ("training", "3.13", "x86_64", "'runtime', 'control' or 'image'"),
         ("runtime", "3.13", "riscv", "x86_64 and arm64"),
         ("runtime", "3.10", "x86_64", "3.11 and newer"),
         ("runtime", "2.7", "x86_64", "as in 3.13"),

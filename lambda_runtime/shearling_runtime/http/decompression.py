@@ -14,12 +14,13 @@ REQUEST_LIMIT = 6 * 1024 * 1024
 _GZIP_OR_ZLIB = 47
 
 
-def decompress(data: bytes, encoding: str) -> bytes:
+def decompress(data: bytes, encoding: str, limit: int = REQUEST_LIMIT) -> bytes:
     """Decompress a body.
 
     Args:
         data: bytes of the body.
         encoding: value of the header Content-Encoding.
+        limit: maximum bytes of the decompressed body.
 
     Raises:
         InvalidRequestError: the encoding is unknown, or the body is not in this encoding.
@@ -34,12 +35,12 @@ def decompress(data: bytes, encoding: str) -> bytes:
         )
     decompressor = zlib.decompressobj(_GZIP_OR_ZLIB)
     try:
-        decompressed = decompressor.decompress(data, REQUEST_LIMIT + 1)
+        decompressed = decompressor.decompress(data, limit + 1)
     except zlib.error as error:
         raise InvalidRequestError(f"body: invalid {encoding} data: {error}") from error
-    if len(decompressed) > REQUEST_LIMIT:
+    if len(decompressed) > limit:
         raise PayloadTooLargeError(
-            f"the decompressed body has more than {REQUEST_LIMIT:,} bytes. Send fewer rows"
+            f"the decompressed body has more than {limit:,} bytes. Send fewer rows"
         )
     if not decompressor.eof or decompressor.unused_data:
         raise InvalidRequestError(f"body: expected one complete {encoding} stream")

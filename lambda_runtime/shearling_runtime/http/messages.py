@@ -12,8 +12,13 @@ import orjson
 
 from shearling.errors import InvalidRequestError
 from shearling.protocol.constants import LENGTH_HEADER
-from shearling_runtime.http.decompression import decompress
-from shearling_runtime.serving.answer_size import ANSWER_LIMIT, check_answer
+from shearling_runtime.http.decompression import REQUEST_LIMIT, decompress
+from shearling_runtime.serving.answer_size import (
+    ANSWER_LIMIT,
+    LAMBDA,
+    AnswerLimit,
+    check_answer,
+)
 from shearling_runtime.serving.inference_input import InferenceInput
 
 if TYPE_CHECKING:
@@ -31,21 +36,32 @@ CSV, _JSON = "text/csv", "application/json"
 
 @dataclass(slots=True)
 class Request:
-    """A request; the header names are in lower case."""
+    """A request; the header names are in lower case.
+
+    Attributes:
+        method: HTTP method.
+        path: path, not decoded.
+        headers: headers by name.
+        body: text, or bytes where the event source has them.
+        is_base64: whether a text is the base64 of the bytes.
+        limit: maximum bytes of the body after decompression.
+    """
 
     method: str
     path: str
     headers: Mapping[str, Any]
     body: Any
     is_base64: bool
+    limit: int = REQUEST_LIMIT
 
 
 @dataclass(slots=True)
 class Caller:
-    """The alias of a request, None if there is none, and the seconds until its deadline."""
+    """The alias of a request, None if there is none, and the limits of its answer."""
 
     alias: str | None
     seconds_left: float
+    answer_limit: AnswerLimit = LAMBDA
 
 
 @dataclass(slots=True)
@@ -179,6 +195,20 @@ def json_bytes(document: Any) -> bytes:
         return json.dumps(document).encode()  # a lone surrogate in a text of the caller
 
 
+def content_of(response: Response) -> tuple[dict[str, str], str | bytes]:
+    """Return the headers and the body of a response; JSON and binary tensors are bytes."""
+    headers: dict[str, str] = {"content-type": _JSON}
+    if response.headers:
+        headers |= response.headers
+    if response.text:
+        return headers, response.text
+    if response.tail:
+        text = json_bytes(response.document)
+        headers |= {"content-type": "application/octet-stream", LENGTH_HEADER: str(len(text))}
+        return headers, text + response.tail
+    return headers, b"" if response.document is None else json_bytes(response.document)
+
+
 def http_answer(response: Response, *, has_body: bool) -> dict[str, Any]:
     """Return a response in the form that API Gateway expects from a function.
 
@@ -189,18 +219,12 @@ def http_answer(response: Response, *, has_body: bool) -> dict[str, Any]:
     Raises:
         PayloadTooLargeError: the response is above Lambda's limit.
     """
-    headers: dict[str, str] = {"content-type": _JSON}
-    if response.headers:
-        headers |= response.headers
-    body, is_base64 = "", False
-    if response.text:
-        body = response.text
-    elif response.tail:
-        text = json_bytes(response.document)
-        headers |= {"content-type": "application/octet-stream", LENGTH_HEADER: str(len(text))}
-        body, is_base64 = base64.b64encode(text + response.tail).decode(), True
-    elif response.document is not None:
-        body = json_bytes(response.document).decode()
+    headers, content = content_of(response)
+    is_base64 = bool(response.tail)
+    if isinstance(content, str):
+        body = content
+    else:
+        body = (base64.b64encode(content) if is_base64 else content).decode()
     size = len(body)
     if size > ANSWER_LIMIT // 4:  # escaping within Lambda's JSON makes it longer
         check_answer(size)
@@ -215,7 +239,7 @@ def http_answer(response: Response, *, has_body: bool) -> dict[str, Any]:
 
 def _body(request: Request) -> str | bytes:
     body = request.body
-    if not isinstance(body, str) or not body:
+    if not isinstance(body, str | bytes) or not body:
         raise InvalidRequestError("body: missing; expected JSON or CSV")
     data: str | bytes = body
     if request.is_base64:
@@ -226,7 +250,8 @@ def _body(request: Request) -> str | bytes:
     encoding = request.headers.get("content-encoding")
     if not encoding:
         return data
-    return decompress(data if isinstance(data, bytes) else _raw(data), str(encoding))
+    raw = data if isinstance(data, bytes) else _raw(data)
+    return decompress(raw, str(encoding), request.limit)
 
 
 def _text(data: str | bytes) -> str:

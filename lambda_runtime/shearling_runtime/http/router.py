@@ -45,7 +45,9 @@ def route(request: Request, caller: Caller, server: ModelServer) -> Response:
         if request.method != "POST":
             return refused(request, POSTS)
         server.check_name(model, version, caller.alias)
-        answer = server.infer(inference_input(request), seconds_left=caller.seconds_left)
+        answer = server.infer(
+            inference_input(request), seconds_left=caller.seconds_left, limit=caller.answer_limit
+        )
         if answer.csv is not None:
             return Response(200, None, {"content-type": f"{CSV}; charset=utf-8"}, text=answer.csv)
         return Response(200, answer.document, None, answer.tail)

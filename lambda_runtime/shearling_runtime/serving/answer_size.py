@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from shearling.errors import PayloadTooLargeError
 
@@ -15,6 +15,16 @@ if TYPE_CHECKING:
 
 #: Maximum bytes of a response as Lambda sends it: JSON as a string within JSON, or base64.
 ANSWER_LIMIT = 6_291_556
+
+
+class AnswerLimit(NamedTuple):
+    """The maximum bytes of a response, and who has this limit, for the message."""
+
+    size: int
+    carrier: str
+
+
+LAMBDA = AnswerLimit(ANSWER_LIMIT, "Lambda")
 
 #: Outputs with fewer elements are written without computing the lower bound.
 _FEW = 100_000
@@ -54,7 +64,11 @@ def check_answer(size: int, limit: int = ANSWER_LIMIT, carrier: str = "Lambda") 
 
 
 def check_outputs(
-    request: InferRequest, outputs: Mapping[str, NDArray[Any]], *, is_csv: bool
+    request: InferRequest,
+    outputs: Mapping[str, NDArray[Any]],
+    *,
+    is_csv: bool,
+    limit: AnswerLimit = LAMBDA,
 ) -> None:
     """Refuse outputs whose response is too large even if each value is as short as possible.
 
@@ -65,6 +79,7 @@ def check_outputs(
         request: request that the outputs answer.
         outputs: arrays by output name.
         is_csv: whether the response is a table.
+        limit: maximum size of the response.
 
     Raises:
         PayloadTooLargeError: the response would be too large.
@@ -74,7 +89,7 @@ def check_outputs(
         array = outputs[name]
         elements += _FEW + 1 if array.dtype.hasobject else array.size
     if elements > _FEW:
-        check_answer(_least_bytes(request, outputs, is_csv=is_csv))
+        check_answer(_least_bytes(request, outputs, is_csv=is_csv), *limit)
 
 
 def _least_bytes(

@@ -19,7 +19,7 @@ from shearling.protocol import instances, requests, responses
 from shearling.protocol.metadata import signature_metadata
 from shearling.tensors.comparison import compare
 from shearling.tensors.conversion import differing_row_counts
-from shearling_runtime.serving.answer_size import check_outputs
+from shearling_runtime.serving.answer_size import LAMBDA, AnswerLimit, check_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -77,19 +77,22 @@ class LoadedModel:
             "parameters": self._parameters(),
         }
 
-    def infer(self, query: InferenceInput, *, seconds_left: float) -> InferResponse:
+    def infer(
+        self, query: InferenceInput, *, seconds_left: float, limit: AnswerLimit = LAMBDA
+    ) -> InferResponse:
         """Answer an inference request.
 
         Args:
             query: request.
             seconds_left: seconds until the request's deadline.
+            limit: maximum size of the response.
 
         Raises:
             InvalidRequestError: the request is malformed, does not fit the signature, or has values
                 that the model cannot process.
             DeadlineError: the time left is less than the example needs.
             PredictionError: the model failed.
-            PayloadTooLargeError: the response is larger than Lambda returns.
+            PayloadTooLargeError: the response is above the limit.
         """
         if seconds_left < self.warm_seconds:
             raise DeadlineError(
@@ -109,7 +112,7 @@ class LoadedModel:
                     raise
                 raise self._failure(request.inputs, error) from error
             outputs = empty
-        check_outputs(request, outputs, is_csv=query.wants_csv)
+        check_outputs(request, outputs, is_csv=query.wants_csv, limit=limit)
         classes = signature.classes
         if query.wants_csv:
             return _table(request, outputs, classes)

@@ -13,6 +13,7 @@ from shearling.errors import (
     StoreError,
     UnknownModelError,
 )
+from shearling_runtime.serving.answer_size import LAMBDA
 from shearling_runtime.serving.bundle_source import locate_bundle
 from shearling_runtime.telemetry import Metrics, StartupTimings, cut, log, log_error, peak_memory_mb
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from shearling.bundle.manifest import Manifest
     from shearling.protocol.responses import InferResponse
     from shearling.refs import Pin
+    from shearling_runtime.serving.answer_size import AnswerLimit
     from shearling_runtime.serving.inference_input import InferenceInput
     from shearling_runtime.serving.loaded_model import LoadedModel
     from shearling_runtime.settings import Settings
@@ -98,12 +100,19 @@ class ModelServer:
             model.metadata(), model.manifest.signature, model.example, version=version
         )
 
-    def infer(self, query: InferenceInput, *, seconds_left: float = float("inf")) -> InferResponse:
+    def infer(
+        self,
+        query: InferenceInput,
+        *,
+        seconds_left: float = float("inf"),
+        limit: AnswerLimit = LAMBDA,
+    ) -> InferResponse:
         """Answer an inference request.
 
         Args:
             query: request.
             seconds_left: seconds until the request's deadline.
+            limit: maximum size of the response.
 
         Raises:
             InvalidRequestError: the function was invoked without an alias.
@@ -113,7 +122,7 @@ class ModelServer:
         if self._settings.is_unpublished:
             raise self._no_alias()
         model = self._model or self._ready_model()
-        return model.infer(query, seconds_left=seconds_left)
+        return model.infer(query, seconds_left=seconds_left, limit=limit)
 
     def check(self) -> dict[str, Any]:
         """Run the example, and return whether the answers match those recorded at the push."""

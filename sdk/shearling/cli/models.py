@@ -82,6 +82,12 @@ def add_commands(commands: Commands) -> None:
     pull.add_argument(
         "directory", metavar="DIR", type=Path, help="directory to write to, created if missing"
     )
+    pull.add_argument(
+        "--blobs",
+        action="store_true",
+        help="write the files under their digests in DIR/blobs/sha256, as a container without "
+        "network reads them",
+    )
     pull.add_argument("--force", action="store_true", help="write to DIR even if it is not empty")
 
 
@@ -246,7 +252,7 @@ def _pull(arguments: argparse.Namespace) -> None:
         raise RegistryError(f"{directory} is not empty. To write to it anyway, pass --force")
 
     from shearling.registry.registry import Registry
-    from shearling.storage.blobs import fetch_blobs
+    from shearling.storage.blobs import BLOBS, fetch_blobs
 
     registry = Registry.existing(arguments.registry)
     pin = registry.resolve(arguments.ref)
@@ -255,10 +261,10 @@ def _pull(arguments: argparse.Namespace) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     # Within the directory, so that a verified file only has to be renamed.
     with tempfile.TemporaryDirectory(prefix=".shearling-", dir=directory) as temporary:
-        blobs = Path(temporary, "sha256")
+        blobs = directory / BLOBS if arguments.blobs else Path(temporary, "sha256")
         with progress(f"pull {arguments.ref}", manifest.size) as advance:
             fetch_blobs(registry.store, files, blobs, advance)
-        for i, file in enumerate(files):
+        for i, file in enumerate(files if not arguments.blobs else []):
             path = directory / file.path
             path.parent.mkdir(parents=True, exist_ok=True)
             is_needed_again = any(later.hex == file.hex for later in files[i + 1 :])

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _LARGEST_PORT = 65535
 
+#: Modules of the extra `server`.
+_PRODUCTION = ("httptools", "prometheus_client", "uvloop")
+
 
 def add_commands(commands: Commands) -> None:
     """Add the commands of this module."""
@@ -54,8 +57,11 @@ def add_commands(commands: Commands) -> None:
         _serve,
         summary="serve a version on this machine, as its function would",
         details="Runs the same runtime with the same API and page. Use it to try a version before "
-        "you set an alias, or to develop a client. Only this machine can reach the server.",
+        "you set an alias, or to develop a client. Only this machine can reach the server. With "
+        "--production, it is the server of container images: others can reach it, without "
+        "authentication, and it uses all processors.",
         example="shearling serve fraud:8\n"
+        "shearling serve fraud:8 --production\n"
         "curl -d '{\"instances\": [[1, 2, 3]]}' http://127.0.0.1:8080/v2/models/fraud/infer",
     )
     command.add_argument(
@@ -80,6 +86,12 @@ def add_commands(commands: Commands) -> None:
         "--allow-pickle",
         action="store_true",
         help="allow a pickle, which runs its code when it is loaded; REF must be a pin",
+    )
+    command.add_argument(
+        "--production",
+        action="store_true",
+        help="serve on all addresses, in a process for each processor, with /ping, /invocations "
+        "and /metrics; needs the extra `server`",
     )
     command.add_argument(
         "--verbose",
@@ -120,6 +132,8 @@ def _open(arguments: argparse.Namespace) -> None:
 
 
 def _serve(arguments: argparse.Namespace) -> None:
+    if arguments.production:
+        _check_production(arguments)
     from shearling.errors import FormatError
     from shearling.models.load import cache_directory
     from shearling.progress import progress
@@ -150,7 +164,9 @@ def _serve(arguments: argparse.Namespace) -> None:
         "SHEARLING_SCRATCH": str(directory.parents[2]),
         "AWS_LAMBDA_FUNCTION_NAME": pin.model,
     }
-    command = [sys.executable, "-m", "shearling_runtime.local", "--port", str(arguments.port)]
+    local, production = ["shearling_runtime.local"], ["shearling_runtime.server", "serve"]
+    server = production if arguments.production else local
+    command = [sys.executable, "-m", *server, "--port", str(arguments.port)]
     if isinstance(ref.selector, str):
         command += ["--alias", ref.selector]
     for name in arguments.allow_host:
@@ -161,6 +177,21 @@ def _serve(arguments: argparse.Namespace) -> None:
     sys.stderr.flush()
     # Replace this process instead of starting another, so that any signal ends the server too.
     os.execve(sys.executable, command, os.environ | variables)  # noqa: S606
+
+
+def _check_production(arguments: argparse.Namespace) -> None:
+    """Refuse options of the local server, and name the extra if its packages are missing."""
+    from importlib.util import find_spec
+
+    for option in ("--allow-host", "--verbose"):
+        if getattr(arguments, option[2:].replace("-", "_")):
+            arguments.refuse(f"{option} is not allowed with --production")
+    missing = [name for name in _PRODUCTION if find_spec(name) is None]
+    if missing:
+        arguments.refuse(
+            f"--production needs the packages {', '.join(missing)}. Install them with "
+            "pip install 'shearling[server]'"
+        )
 
 
 def _by_alias(arguments: argparse.Namespace) -> tuple[Upstream, str, Mapping[str, str | None]]:

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from shearling.errors import PackageError
 from shearling.python_versions import OLDEST, OLDEST_ON_AWS
 
-Kind = Literal["runtime", "control"]
+Kind = Literal["runtime", "control", "image"]
 Architecture = Literal["x86_64", "arm64"]
 
 # Amazon Linux 2023 has glibc 2.34. pip matches platform tags exactly, so a wheel for an older glibc
@@ -27,7 +27,7 @@ class Target:
     """What a package is built for; invalid values raise PackageError.
 
     Attributes:
-        kind: "runtime" or "control".
+        kind: "runtime", "control" or "image".
         python: major and minor version, as in `3.13`.
         architecture: "x86_64" or "arm64".
     """
@@ -38,7 +38,7 @@ class Target:
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
-            raise PackageError(f"kind {self.kind!r}: expected 'runtime' or 'control'")
+            raise PackageError(f"kind {self.kind!r}: expected 'runtime', 'control' or 'image'")
         if self.architecture not in get_args(Architecture):
             raise PackageError(
                 f"architecture {self.architecture!r}: Lambda supports x86_64 and arm64"

@@ -78,9 +78,13 @@ LEFT_OUT_OF_FUNCTIONS = {
 _LEFT_OUT_OF_KIND: dict[Kind, dict[str, tuple[str, ...]]] = {
     "runtime": {
         "shearling": ("release",),
+        "shearling_runtime": ("control", "releaser", "server", "stager", "index"),
+    },
+    "control": {"shearling_runtime": ("handler", "server")},
+    "image": {
+        "shearling": ("release",),
         "shearling_runtime": ("control", "releaser", "stager", "index"),
     },
-    "control": {"shearling_runtime": ("handler",)},
 }
 
 _IMPORTS_TESTS = re.compile(r"^\s*(?:from|import)\s+[\w.]*\btests?\b", re.MULTILINE)

@@ -19,9 +19,18 @@ if TYPE_CHECKING:
 
     from shearling.package.build_target import Kind, Target
 
+_MODEL_ROOTS = ("numpy", "obstore", "onnxruntime", "orjson")
 _ROOTS: dict[Kind, tuple[str, ...]] = {
-    "runtime": ("numpy", "obstore", "onnxruntime", "orjson"),
+    "runtime": _MODEL_ROOTS,
     "control": ("boto3", "obstore", "orjson"),
+    "image": (
+        *_MODEL_ROOTS,
+        "awslambdaric",  # for Lambda; the others are for the server
+        "httptools",
+        "prometheus-client",
+        "uvicorn",
+        "uvloop",
+    ),
 }
 # Required by the metadata, but not imported by any code that functions run. A test imports
 # without them.

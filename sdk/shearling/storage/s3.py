@@ -35,6 +35,12 @@ def s3_configuration(bucket: str) -> tuple[S3Config, Callable[[], S3Credential] 
         return _configuration(bucket), _container_credentials
     if keys := access_keys():
         return {**_configuration(bucket), **keys}, None
+    from importlib.util import find_spec
+
+    if find_spec("boto3") is None:
+        # Not in container images: obstore itself finds the credentials of ECS, EKS, EC2 and
+        # SageMaker, which are what a container has.
+        return _configuration(bucket), None
     return _boto3_configuration(bucket)
 
 

@@ -1,0 +1,130 @@
+"""Answer the server's requests: SageMaker's paths, those of the protocol, and `/metrics`."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from typing import TYPE_CHECKING, NamedTuple
+
+from shearling.errors import InvalidRequestError, ModelNotReadyError
+from shearling.protocol.constants import LENGTH_HEADER
+from shearling_runtime.http.failures import failure_response
+from shearling_runtime.http.messages import Caller, Request, Response, content_of
+from shearling_runtime.http.router import POSTS, READS, refused, route
+from shearling_runtime.serving.answer_size import AnswerLimit, check_answer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from shearling_runtime.server.options import Options
+    from shearling_runtime.serving.model_server import ModelServer
+
+PING, INVOCATIONS, METRICS = "/ping", "/invocations", "/metrics"
+
+#: The content type of JSON with binary tensors after it, whose parameter is the length of the JSON:
+#: SageMaker passes on no other header. Triton's container has it, too.
+_BINARY = "application/vnd.sagemaker-triton.binary+json;json-header-size="
+_BINARY_LENGTH = re.compile(
+    re.escape(_BINARY).replace(";", r"\s*;\s*") + r'"?(\d{1,12})"?', re.IGNORECASE
+)
+_SHOWN = 100
+
+#: Paths of the protocol that say nothing of the model.
+_ALWAYS = ("/v2", "/v2/health/live")
+
+
+class Reply(NamedTuple):
+    """The response to a request, with its body as bytes."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Routes:
+    """Answers requests with a model.
+
+    Args:
+        server: server of the model.
+        model: name of the model.
+        options: settings of the server.
+    """
+
+    def __init__(self, server: ModelServer, model: str, options: Options) -> None:
+        self._server = server
+        self._alias = options.alias or None
+        self._timeout = options.timeout_seconds
+        self._limit = AnswerLimit(options.body_limit, "this server")
+        self._infer = f"/v2/models/{model}/infer"
+        self._problem = "the model is being loaded"
+
+    def load(self) -> str:
+        """Load the model, or try again what failed; return the problem, empty if there is none."""
+        self._problem = self._server.problem()
+        return self._problem
+
+    def ping(self) -> Reply:
+        """Return 200 if requests can be answered, else 503 with the reason."""
+        if self._problem:
+            return error(503, self._problem)
+        return Reply(200, {"content-type": "application/json"}, b'{"ready":true}')
+
+    def answer(self, request: Request, received: float) -> Reply:
+        """Answer a request; an error becomes a response.
+
+        Args:
+            request: request to answer.
+            received: when it was received, by `time.monotonic`.
+        """
+        is_invocation = request.path == INVOCATIONS
+        try:
+            response = self._route(request, received, is_invocation=is_invocation)
+            headers, body = content_of(response)
+            check_answer(len(body), *self._limit)
+        except Exception as failure:  # noqa: BLE001 - becomes a response and a log line
+            response = failure_response(failure, str(uuid.uuid4()), model=self._server.name)
+            headers, body = content_of(response)
+        if is_invocation and response.tail:
+            headers |= {"content-type": f"{_BINARY}{headers[LENGTH_HEADER]}"}
+        return Reply(response.status, headers, body if isinstance(body, bytes) else body.encode())
+
+    def _route(self, request: Request, received: float, *, is_invocation: bool) -> Response:
+        if self._problem and request.path.rstrip("/") not in _ALWAYS:
+            raise ModelNotReadyError(self._problem)
+        left = self._timeout - (time.monotonic() - received)
+        caller = Caller(self._alias, left, self._limit)
+        if is_invocation:
+            if request.method != "POST":
+                return refused(request, POSTS)
+            request = Request(
+                request.method,
+                self._infer,
+                _with_length(request.headers),
+                request.body,
+                is_base64=False,
+                limit=request.limit,
+            )
+        return route(request, caller, self._server)
+
+
+def error(status: int, message: str) -> Reply:
+    """Return an error in the format of the model's own."""
+    headers, body = content_of(Response(status, {"error": message}))
+    return Reply(status, headers, body if isinstance(body, bytes) else body.encode())
+
+
+def _with_length(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Return headers in which the length of the JSON is where the protocol has it."""
+    kind = str(headers.get("content-type", ""))[:1024]
+    match = _BINARY_LENGTH.fullmatch(kind.strip())
+    if match:
+        return {**headers, LENGTH_HEADER: match[1]}
+    if "json-header-size" in kind.lower():
+        raise InvalidRequestError(
+            f"content-type: {kind[:_SHOWN]!r} is not {_BINARY}<bytes of the JSON>"
+        )
+    return headers
+
+
+__all__ = ["INVOCATIONS", "METRICS", "PING", "READS", "Reply", "Routes", "error"]
