@@ -12,7 +12,7 @@ FUNCTION_PYTHON ?= 3.13
 ARCHITECTURE ?= x86_64
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down browser test attack sweep test-fast lowest check lint format hooks package docs bench changelog release clean
+.PHONY: help demo demo-down browser images test attack sweep test-fast lowest check lint format hooks package docs bench changelog release clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,7 +23,7 @@ demo: $(DEMO) ## push, apply, invoke, promote, roll back: all of it on an embedd
 demo-down: $(DEMO) ## end what `make demo KEEP=1` left running
 	@$(BIN)/python -m examples.quickstart.demo --down
 
-test: $(INSTALLED) browser ## run every test
+test: $(INSTALLED) browser images ## run every test
 	$(BIN)/python -m tests.embedded_aws.install
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile
 
@@ -45,6 +45,14 @@ browser: ## install Debian's chromium for the browser tests, where this user may
 	  echo "installing chromium ..."; \
 	  apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium chromium-driver >/dev/null \
 	    || echo "chromium cannot be installed: the browser tests are skipped"; \
+	fi
+
+# So do the tests of container images.
+images: ## install Debian's tools for container images, where this user may
+	@if ! command -v umoci >/dev/null && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	  echo "installing docker-registry, skopeo and umoci ..."; \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends docker-registry skopeo umoci >/dev/null \
+	    || echo "they cannot be installed: the tests of images are skipped"; \
 	fi
 
 check: lint test ## all that CI runs

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from shearling.errors import PackageError
@@ -22,12 +23,13 @@ from shearling.package.report import PackageItem, PackageReport
 from shearling.package.wheels import Installed, choose_wheels, install_wheels, installed, needed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
 #: Lambda's limit in bytes for code and layers together, unzipped.
 UNZIPPED_LIMIT = 262_144_000
 _DIRECT_UPLOAD_LIMIT = 50 * 1024 * 1024
+_NOT_ZIPPED: Mapping[PurePosixPath, int] = MappingProxyType({})
 _OWN_PACKAGES = ("shearling", "shearling_runtime")
 
 
@@ -65,26 +67,50 @@ def build_package(
         raise PackageError(
             f"a {kind} package takes no requirements of a model: build a runtime package"
         )
-    wheels = choose_wheels(kind, requirements)
     with tempfile.TemporaryDirectory(prefix="shearling-package-") as directory:
-        content = _Content(Path(directory, "content"), target)
-        progress(f"Getting wheels for Python {python} on {architecture}")
-        install_wheels(wheels, target, content.root)
-        progress("Removing files that functions do not need")
-        distributions = installed(content.root)
-        content.claim(distributions)
-        required = needed(distributions, wheels)
-        content.prune(keep=required)
-        content.add_own_modules()
-        compiled_by, notes = _compile(content.root, python, progress)
-        notes = [*_notes(target, required - wheels.pinned), *wheels.notes, *notes]
+        content = collect_content(target, requirements, Path(directory, "content"), progress)
+        if not target.runs_on_aws:
+            content.notes.insert(0, _emulator_only(target))
         if content.size > unzipped_limit and content.leave_out_sources():
-            notes.append(
+            content.notes.append(
                 "sources left out to meet the size limit: tracebacks have line numbers, but no "
                 "source lines."
             )
         progress(f"Zipping {output.name}")
-        return _write(content, output, compiled_by, notes, unzipped_limit)
+        return _write(content, output, unzipped_limit)
+
+
+def collect_content(
+    target: Target, requirements: Sequence[str], root: Path, progress: Callable[[str], None]
+) -> Content:
+    """Collect the files of a package in a directory: wheels, pruned and compiled, and our modules.
+
+    Args:
+        target: kind, Python and architecture of the package.
+        requirements: packages of a pickled model.
+        root: directory to create.
+        progress: called with a sentence before each step.
+
+    Raises:
+        PackageError: a package has no wheel for the target, or requirements conflict.
+    """
+    wheels = choose_wheels(target.kind, requirements)
+    content = Content(root, target)
+    progress(f"Getting wheels for Python {target.python} on {target.architecture}")
+    install_wheels(wheels, target, root)
+    progress("Removing files that functions do not need")
+    distributions = installed(root)
+    content.claim(distributions)
+    required = needed(distributions, wheels)
+    content.prune(keep=required)
+    content.add_own_modules()
+    if unpinned := required - wheels.pinned:
+        content.notes.append(
+            f"not pinned, so a later build may differ: {', '.join(sorted(unpinned))}."
+        )
+    content.notes += wheels.notes
+    content.compile(progress)
+    return content
 
 
 def own_files(kind: Kind) -> dict[PurePosixPath, Path]:
@@ -106,7 +132,7 @@ def own_files(kind: Kind) -> dict[PurePosixPath, Path]:
 
 
 @dataclass(slots=True)
-class _Content:
+class Content:
     """The files of a package while it is built.
 
     Attributes:
@@ -115,6 +141,8 @@ class _Content:
         versions: version of each distribution.
         owners: distribution of each file.
         pruned: bytes removed from each distribution.
+        compiled_by: Python release that compiled the modules; None if they are not compiled.
+        notes: sentences about deviations, for the report.
     """
 
     root: Path
@@ -122,14 +150,18 @@ class _Content:
     versions: dict[str, str] = field(default_factory=dict)
     owners: dict[PurePosixPath, str] = field(default_factory=dict)
     pruned: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    compiled_by: str | None = None
+    notes: list[str] = field(default_factory=list)
 
     @property
     def files(self) -> list[PurePosixPath]:
+        """The paths of all files, sorted."""
         paths = (path for path in self.root.rglob("*") if path.is_file())
         return sorted(PurePosixPath(path.relative_to(self.root)) for path in paths)
 
     @property
     def size(self) -> int:
+        """The total size of the files in bytes."""
         return sum((self.root / name).stat().st_size for name in self.files)
 
     def claim(self, distributions: Iterable[Installed]) -> None:
@@ -151,6 +183,7 @@ class _Content:
                 self._delete(name)
 
     def add_own_modules(self) -> None:
+        """Copy our own modules, and write our version."""
         for name, source in own_files(self.target.kind).items():
             path = self.root / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -171,6 +204,22 @@ class _Content:
         self.owners[name] = "shearling"
         self.versions["shearling"] = version
 
+    def compile(self, progress: Callable[[str], None]) -> None:
+        """Compile every module, if the target's Python is installed here."""
+        interpreter = find_python(self.target.python)
+        if interpreter is None:
+            self.notes.append(
+                f"not compiled, since Python {self.target.python} was not found: it starts more "
+                "slowly."
+            )
+            return
+        progress(f"Compiling with {interpreter}")
+        failed = compile_tree(self.root, interpreter)
+        self.compiled_by = python_release(interpreter)
+        self.notes.append(f"compiled by Python {self.compiled_by}.")
+        if failed:
+            self.notes.append(f"modules that could not be compiled: {', '.join(failed)}.")
+
     def leave_out_sources(self) -> bool:
         """Replace each source by its compiled module; return whether there were any."""
         compiled = [name for name in self.files if name.suffix == ".pyc"]
@@ -180,13 +229,17 @@ class _Content:
             (self.root / name).rename((self.root / source).with_suffix(".pyc"))
         return bool(compiled)
 
-    def items(self, zipped: dict[PurePosixPath, int]) -> tuple[PackageItem, ...]:
-        """Return the sizes of each distribution, the largest first."""
+    def items(self, zipped: Mapping[PurePosixPath, int] = _NOT_ZIPPED) -> tuple[PackageItem, ...]:
+        """Return the sizes of each distribution, the largest first.
+
+        Args:
+            zipped: compressed size of each file, if they are compressed one by one.
+        """
         sizes: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
-        for name, zipped_bytes in zipped.items():
+        for name in self.files:
             share = sizes[self.owners[_source_of(name)]]
             share[0] += (self.root / name).stat().st_size
-            share[1] += zipped_bytes
+            share[1] += zipped.get(name, 0)
         items = (
             PackageItem(
                 name=owner,
@@ -213,36 +266,14 @@ def _source_of(name: PurePosixPath) -> PurePosixPath:
     return directory / f"{name.name.split('.')[0]}.py"
 
 
-def _compile(
-    root: Path, python: str, progress: Callable[[str], None]
-) -> tuple[str | None, list[str]]:
-    interpreter = find_python(python)
-    if interpreter is None:
-        return None, [
-            f"not compiled, since Python {python} was not found: the function starts more slowly."
-        ]
-    progress(f"Compiling with {interpreter}")
-    failed = compile_tree(root, interpreter)
-    release = python_release(interpreter)
-    return release, [
-        f"compiled by Python {release}.",
-        *([f"modules that could not be compiled: {', '.join(failed)}."] if failed else []),
-    ]
+def _emulator_only(target: Target) -> str:
+    return (
+        f"for the emulator only: Lambda's runtime python{target.python} is Amazon Linux 2, "
+        "where current wheels do not run."
+    )
 
 
-def _notes(target: Target, unpinned: AbstractSet[str]) -> Iterator[str]:
-    if not target.runs_on_aws:
-        yield (
-            f"for the emulator only: Lambda's runtime python{target.python} is Amazon Linux 2, "
-            "where current wheels do not run."
-        )
-    if unpinned:
-        yield f"not pinned, so a later build may differ: {', '.join(sorted(unpinned))}."
-
-
-def _write(
-    content: _Content, output: Path, compiled_by: str | None, notes: list[str], limit: int
-) -> PackageReport:
+def _write(content: Content, output: Path, limit: int) -> PackageReport:
     unzipped = content.size
     output.parent.mkdir(parents=True, exist_ok=True)
     # In the same directory, so that the rename is atomic: Terraform may be reading the output.
@@ -250,7 +281,7 @@ def _write(
     try:
         zipped = write_zip(partial, content.root, content.files)
         if partial.stat().st_size > _DIRECT_UPLOAD_LIMIT:
-            notes.append(
+            content.notes.append(
                 "over 50 MB zipped: deploy it from S3, as Shearling's Terraform module does."
             )
         report = PackageReport(
@@ -259,9 +290,9 @@ def _write(
             sha256=hashlib.sha256(partial.read_bytes()).hexdigest(),
             unzipped_bytes=unzipped,
             zipped_bytes=partial.stat().st_size,
-            compiled_by=compiled_by,
+            compiled_by=content.compiled_by,
             items=content.items(zipped),
-            notes=tuple(notes),
+            notes=tuple(content.notes),
         )
         if unzipped > limit:
             raise PackageError(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from shearling.package.build_target import Target
@@ -30,6 +31,11 @@ class PackageItem:
     unzipped_bytes: int
     zipped_bytes: int
     pruned_bytes: int
+
+    @property
+    def label(self) -> str:
+        """Name and version for a table."""
+        return f"{self.name} {self.version}".strip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,28 +70,32 @@ class PackageReport:
     def __str__(self) -> str:
         target = self.target
         rows = [
-            ("MB", "unzipped", "zipped", "pruned"),
             *(
-                (
-                    f"{item.name} {item.version}".strip(),
-                    _mb(item.unzipped_bytes),
-                    _mb(item.zipped_bytes),
-                    _mb(item.pruned_bytes),
-                )
+                (item.label, item.unzipped_bytes, item.zipped_bytes, item.pruned_bytes)
                 for item in self.items
             ),
-            ("total", _mb(self.unzipped_bytes), _mb(self.zipped_bytes), _mb(self.pruned_bytes)),
+            ("total", self.unzipped_bytes, self.zipped_bytes, self.pruned_bytes),
         ]
-        width = max(len(row[0]) for row in rows)
         return "\n".join(
             [
                 f"{self.path.name}: {target.kind}, Python {target.python}, {target.architecture}",
-                *(f"  {row[0]:<{width}}  {row[1]:>8}  {row[2]:>8}  {row[3]:>8}" for row in rows),
+                *size_table(("MB", "unzipped", "zipped", "pruned"), rows),
                 *([f"  sha256 {self.sha256}"] if self.sha256 else []),
                 *(f"  {note}" for note in self.notes),
             ]
         )
 
 
-def _mb(size: int) -> str:
-    return f"{size / _MB:.2f}"
+def size_table(
+    titles: Sequence[str], rows: Sequence[tuple[str, int | None, int | None, int | None]]
+) -> list[str]:
+    """Return the lines of a table of names and sizes in MB; None leaves a cell empty."""
+    width = max(len(titles[0]), *(len(row[0]) for row in rows))
+    cells = [
+        (name, *("" if size is None else f"{size / _MB:.2f}" for size in sizes))
+        for name, *sizes in rows
+    ]
+    return [
+        f"  {row[0]:<{width}}  {row[1]:>8}  {row[2]:>8}  {row[3]:>8}".rstrip()
+        for row in (tuple(titles), *cells)
+    ]
