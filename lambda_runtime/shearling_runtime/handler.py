@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gc
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from shearling_runtime.events.dispatch import Context, respond
+from shearling_runtime.events.dispatch import respond
 from shearling_runtime.serving.model_server import ModelServer
 from shearling_runtime.settings import Settings
+
+if TYPE_CHECKING:
+    from shearling_runtime.events.context import Context
 
 _SETTINGS = Settings.from_environment(os.environ)
 _SETTINGS.prepare(os.environ)

@@ -147,9 +147,21 @@ class InferenceError(ShearlingError):
 
 
 class InvalidRequestError(InferenceError):
-    """A request that is malformed or does not match the model's signature."""
+    """A request that is malformed or does not match the model's signature.
+
+    Attributes:
+        column: name of the column with the invalid value; None if it is unknown.
+        value: the invalid value as text, cut; None if it is unknown.
+    """
 
     status: ClassVar[int] = 400
+
+    def __init__(
+        self, message: str, *, column: str | None = None, value: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.column = column
+        self.value = value
 
 
 class UnknownModelError(InferenceError):

@@ -4,31 +4,20 @@ from __future__ import annotations
 
 import time
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from shearling_runtime.events import direct
-from shearling_runtime.events.sources import http_source_of
+from shearling_runtime.events.sources import http_source_of, is_about_objects
 from shearling_runtime.http.failures import failure_response
 from shearling_runtime.http.messages import Caller, Response
 from shearling_runtime.http.router import route
 from shearling_runtime.telemetry import Metrics
 
 if TYPE_CHECKING:
+    from shearling_runtime.events.context import Context
     from shearling_runtime.serving.model_server import ModelServer
 
 _METRICS = Metrics({"Latency": "Milliseconds", "ClientErrors": "Count", "ServerErrors": "Count"})
-
-
-class Context(Protocol):
-    """The parts of Lambda's context object that the runtime uses."""
-
-    aws_request_id: str
-    function_name: str
-    invoked_function_arn: str
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Return the milliseconds until the function's timeout."""
-        ...
 
 
 def respond(event: Any, context: Context, server: ModelServer) -> Any:
@@ -42,6 +31,10 @@ def respond(event: Any, context: Context, server: ModelServer) -> Any:
     started = time.perf_counter_ns()
     alias = _alias(context.invoked_function_arn)
     source = http_source_of(event)
+    if source is None and is_about_objects(event):
+        from shearling_runtime.events import objects
+
+        return objects.respond(event, context, server, alias or "none")
     seconds_left = context.get_remaining_time_in_millis() / 1000
     if source:
         seconds_left = min(seconds_left, source.seconds_limit(event))

@@ -1,4 +1,4 @@
-"""Event sources that pass on HTTP requests, and how to recognise them."""
+"""Event sources, and how to recognise them."""
 
 from __future__ import annotations
 
@@ -43,3 +43,13 @@ def http_source_of(event: Any) -> HttpSource | None:
         if source.matches(event):
             return source
     return None
+
+
+def is_about_objects(event: Any) -> bool:
+    """Return whether an event is about objects in S3: messages of a queue, or a score request."""
+    if not isinstance(event, dict):
+        return False
+    records = event.get("Records")
+    if isinstance(records, list) and records and isinstance(records[0], dict):
+        return records[0].get("eventSource") == "aws:sqs"
+    return event.get("shearling") == "score"

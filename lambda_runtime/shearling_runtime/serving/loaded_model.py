@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from shearling.protocol.requests import InferRequest
     from shearling.protocol.responses import InferResponse
     from shearling.refs import Pin
+    from shearling.scoring.blocks import Scorer
     from shearling.tensors.spec import Classes, Signature
     from shearling_runtime.serving.inference_input import InferenceInput
     from shearling_runtime.settings import Settings
@@ -102,22 +103,43 @@ class LoadedModel:
             )
         signature = self.manifest.signature
         request = self._parse(query, signature)
-        try:
-            outputs = self._predict(request, seconds_left)
-        except Exception as error:
-            # Some models fail on a request without rows.
-            empty = self.example.without_rows(request.inputs, signature, request.outputs)
-            if empty is None:
-                if isinstance(error, InferenceError):
-                    raise
-                raise self._failure(request.inputs, error) from error
-            outputs = empty
+        outputs = self.answer(request, seconds_left)
         check_outputs(request, outputs, is_csv=query.wants_csv, limit=limit)
         classes = signature.classes
         if query.wants_csv:
             return _table(request, outputs, classes)
         answer = instances.predictions if request.rows else responses.answer
         return answer(self.pin.model, str(self.pin.version), request, outputs, classes)
+
+    def answer(self, request: InferRequest, seconds_left: float = float("inf")) -> Tensors:
+        """Return the outputs for a request that matches the signature, by name.
+
+        Raises:
+            InvalidRequestError: the request has values that the model cannot process.
+            PredictionError: the model failed.
+        """
+        try:
+            return self._predict(request, seconds_left)
+        except Exception as error:
+            # Some models fail on a request without rows.
+            signature = self.manifest.signature
+            empty = self.example.without_rows(request.inputs, signature, request.outputs)
+            if empty is None:
+                if isinstance(error, InferenceError):
+                    raise
+                raise self._failure(request.inputs, error) from error
+            return empty
+
+    def scorer(self) -> Scorer:
+        """Return the model for scoring objects."""
+        from shearling.scoring.blocks import Scorer
+
+        return Scorer(
+            pin=str(self.pin),
+            signature=self.manifest.signature,
+            columns=self._columns,
+            answer=self.answer,
+        )
 
     def _predict(self, request: InferRequest, seconds_left: float) -> dict[str, NDArray[Any]]:
         if self.endpoint:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from shearling.bundle.manifest import Manifest
     from shearling.protocol.responses import InferResponse
     from shearling.refs import Pin
+    from shearling.scoring.blocks import Scorer
     from shearling_runtime.serving.answer_size import AnswerLimit
     from shearling_runtime.serving.inference_input import InferenceInput
     from shearling_runtime.serving.loaded_model import LoadedModel
@@ -123,6 +124,17 @@ class ModelServer:
             raise self._no_alias()
         model = self._model or self._ready_model()
         return model.infer(query, seconds_left=seconds_left, limit=limit)
+
+    def scorer(self) -> Scorer:
+        """Return the model for scoring objects.
+
+        Raises:
+            InvalidRequestError: the function was invoked without an alias.
+            ModelNotReadyError: no model is released yet, or the model cannot be loaded.
+        """
+        if self._settings.is_unpublished:
+            raise self._no_alias()
+        return self._ready_model().scorer()
 
     def check(self) -> dict[str, Any]:
         """Run the example, and return whether the answers match those recorded at the push."""

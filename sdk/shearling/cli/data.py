@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shearling.errors import InvalidRequestError
-from shearling.protocol.csv_rows import are_names, parse_csv, read_rows, without_index
+from shearling.protocol.csv_columns import are_names, without_index
+from shearling.protocol.csv_rows import parse_csv, read_rows
 from shearling.tensors.dtypes import DTYPES
 from shearling.tensors.spec import Signature
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from shearling.package.build_target import Kind, Target
 
-_MODEL_ROOTS = ("numpy", "obstore", "onnxruntime", "orjson")
+_MODEL_ROOTS = ("numpy", "obstore", "onnxruntime", "orjson", "urllib3")
 _ROOTS: dict[Kind, tuple[str, ...]] = {
     "runtime": _MODEL_ROOTS,
     "control": ("boto3", "obstore", "orjson"),

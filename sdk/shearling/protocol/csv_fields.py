@@ -95,7 +95,16 @@ class Field:
         array = np.concatenate(self._parts)
         if len(self.spec.shape) > 1:
             array = array.reshape(-1, len(self._labels))
-        return check_array(array, self.spec, self._name)
+        try:
+            return check_array(array, self.spec, self._name)
+        except InvalidRequestError as error:
+            error.column = str(self._labels[self._first_refused(array)])
+            raise
+
+    def _first_refused(self, array: NDArray[Any]) -> int:
+        """Return the place of the column with the first value that no input accepts."""
+        is_refused = ~np.isfinite(array.ravel()) if array.dtype.kind == "f" else np.zeros(1, bool)
+        return int(is_refused.argmax()) % len(self._labels)
 
     @property
     def _name(self) -> str:
@@ -105,9 +114,12 @@ class Field:
         datatype = self.spec.datatype
         i = next(i for i, cell in enumerate(cells) if not _is_one(cell, datatype))
         below, column = divmod(i, len(self._labels))
+        label = str(self._labels[column])
         return InvalidRequestError(
-            f"{self._place}: row {row + below}, column {str(self._labels[column])!r}: "
-            f"{shown(cells[i])} is not {datatype}"
+            f"{self._place}: row {row + below}, column {label!r}: {shown(cells[i])} is not "
+            f"{datatype}",
+            column=label,
+            value=shown(cells[i]),
         )
 
 

@@ -78,6 +78,11 @@ class Outcome:
     output_size: int = 0
     failure: Failure | None = None
 
+    @property
+    def has_result(self) -> bool:
+        """Whether there is an output with its manifest."""
+        return self.status in ("scored", "unchanged")
+
     def document(self) -> dict[str, Any]:
         """Return the JSON document: of the manifest, of the error's file, or the answer."""
         request = self.request
@@ -88,17 +93,17 @@ class Outcome:
             "model": self.model,
             "source": self._source(),
             "output": output,
-            "rows": self.rows,
-            "rejected": self.rejected,
             "seconds": round(self.seconds, 3),
         }
+        if self.has_result:
+            document |= {"rows": self.rows, "rejected": self.rejected}
         if self.output_etag:
             output |= {
                 "etag": self.output_etag,
                 "size": self.output_size,
                 "format": request.output_format,
             }
-        if self.rejected and self.status in ("scored", "unchanged"):
+        if self.rejected and self.has_result:
             document["rejected_key"] = request.output_key + REJECTED
         if self.failure is not None:
             document["error"] = self.failure.document()

@@ -27,25 +27,25 @@ if TYPE_CHECKING:
 
 _MEMORIES: dict[str, MemoryStore] = {}
 
-_DENIED = "access denied: compare the caller's policy with docs/operations/permissions.md"
+DENIED = "access denied: compare the caller's policy with docs/operations/permissions.md"
 _UNAUTHENTICATED = "the credentials are not valid, or have expired"
 _NO_BUCKET = "the bucket does not exist"
 
 #: Class of obstore's or Python's error -> text for the user.
 _MEANINGS: tuple[tuple[type[Exception], str], ...] = (
-    (exceptions.PermissionDeniedError, _DENIED),
+    (exceptions.PermissionDeniedError, DENIED),
     (exceptions.UnauthenticatedError, _UNAUTHENTICATED),
     (PermissionError, "access denied by the file system"),
 )
 
 #: HTTP status -> text for the user; a listing reports its errors by status only.
-_STATUS_MEANINGS = {"401": _UNAUTHENTICATED, "403": _DENIED, "404": _NO_BUCKET}
+_STATUS_MEANINGS = {"401": _UNAUTHENTICATED, "403": DENIED, "404": _NO_BUCKET}
 _STATUS = re.compile(r"status code: (\d{3})")
 _S3_CODE = re.compile(r"<Code>(.*?)</Code>")
 _S3_MESSAGE = re.compile(r"<Message>(.*?)</Message>")
 
 #: S3's errors about an object that is archived, or encrypted with a key of its writer's.
-_UNREADABLE = (
+UNREADABLE = (
     "InvalidObjectState:",
     "InvalidRequest: The object was stored using a form of Server Side Encryption",
 )
@@ -266,9 +266,9 @@ class Store:
                 raise _KeyMissingError from error
             cause = _meaning(verb, error)
             message = f"cannot {verb} {key} in {self.uri}: {cause}"
-            if cause.startswith(_UNREADABLE):
+            if cause.startswith(UNREADABLE):
                 raise UnreadableError(message) from error
-            raise StoreError(message, denied=cause == _DENIED) from error
+            raise StoreError(message, denied=cause == DENIED) from error
 
 
 class _Parts:
@@ -376,7 +376,7 @@ def _meaning(verb: str, error: Exception) -> str:
     text = str(error).strip()
     code, message = _S3_CODE.search(text), _S3_MESSAGE.search(text)
     answer = f"{code[1]}: {message[1]}" if code and message else ""
-    if answer.startswith(_UNREADABLE):
+    if answer.startswith(UNREADABLE):
         return answer
     status = _STATUS.search(text)
     known = next((meaning for kind, meaning in _MEANINGS if isinstance(error, kind)), None)

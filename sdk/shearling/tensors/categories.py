@@ -59,7 +59,9 @@ def check_categories(
             row = first_row + (int(np.unravel_index(at, column.shape)[0]) if column.ndim else 0)
             raise InvalidRequestError(
                 f"{place}: row {row}, {_column(spec, i, columns)}: "
-                f"{_refusal(column.ravel()[at], spec, i)}"
+                f"{_refusal(column.ravel()[at], spec, i)}",
+                column=str(columns[i]) if columns else spec.name,
+                value=shown(_item(column.ravel()[at])),
             )
 
 
@@ -95,6 +97,10 @@ def _refusal(value: Any, spec: TensorSpec, i: int) -> str:
     some = ", ".join(_MISSING if _is_nan(one) else shown(one) for one in known[:_MOST_SHOWN])
     more = f" and {len(known) - _MOST_SHOWN} more" if len(known) > _MOST_SHOWN else ""
     return f"{said} is not a category that the model knows{hint} (it knows {some}{more})"
+
+
+def _item(value: Any) -> object:
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _nearest(value: Scalar, known: Sequence[Scalar]) -> Scalar | None:

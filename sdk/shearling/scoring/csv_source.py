@@ -1,0 +1,174 @@
+"""Read a CSV table in blocks, with or without a line of column names."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+from shearling.errors import InvalidRequestError
+from shearling.protocol.csv_rows import open_rows, read_rows
+from shearling.protocol.csv_tables import open_table
+from shearling.scoring.blocks import PLACE
+from shearling.scoring.cutting import csv_rows, cut, end_of_csv_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from shearling.protocol.csv_columns import TableColumns
+    from shearling.protocol.requests import InferRequest
+    from shearling.scoring.blocks import Scorer
+
+_BOM = b"\xef\xbb\xbf"
+
+#: An empty cell in a table of one column, where an empty line may be the end of the table.
+_EMPTY = b'""'
+
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+class CsvReader:
+    """Reads a CSV table; see `Reader`."""
+
+    def __init__(
+        self, chunks: Iterable[bytes], scorer: Scorer, size: int, *, has_names: bool | None
+    ) -> None:
+        self._blocks = cut(chunks, end_of_csv_rows, size)
+        self._scorer = scorer
+        self._has_names = has_names
+        self.names: Sequence[str] = ()
+
+    def __iter__(self) -> Iterator[CsvBlock]:
+        """Yield the blocks; see `Reader`."""
+        head, data = _first_row(self._blocks)
+        if not head:
+            return
+        head = head.removeprefix(_BOM)
+        columns = self._open(head)
+        self.names = columns.header or columns.names or [*map(str, range(columns.width))]
+        if columns.has_names:
+            # In a table of one column, empty lines before a row are rows.
+            lines = csv_rows(head)[1:] if columns.width == 1 else []
+            head = b"".join(line + b"\n" for line in lines)
+        data = head + data
+        row = 1 + columns.has_names
+        for rows, size in _rows(data, self._blocks, columns.width):
+            block = CsvBlock(rows, columns, row, size)
+            yield block
+            row += len(block)
+
+    def _open(self, head: bytes) -> TableColumns:
+        text = _decoded(head, 1)
+        _, columns = open_rows(
+            text,
+            self._scorer.signature,
+            self._scorer.columns,
+            has_names=self._has_names,
+            place=PLACE,
+        )
+        return columns
+
+
+class CsvBlock:
+    """Consecutive rows of a table; see `Block`."""
+
+    def __init__(self, data: bytes, columns: TableColumns, row: int, size: int = 0) -> None:
+        self._data = data
+        self._columns = columns
+        self._row = row
+        self._count: int | None = None
+        self.size = size
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        if self._count is None:
+            self._count = len(self.lines())
+        return self._count
+
+    def request(self) -> InferRequest:
+        """See `Block`."""
+        request = self._columns.read(open_table(self._text(), PLACE), self._row)
+        self._count = len(next(iter(request.inputs.values())))
+        return request
+
+    def part(self, start: int, stop: int) -> CsvBlock:
+        """See `Block`."""
+        data = b"".join(line + b"\n" for line in self.lines()[start:stop])
+        return CsvBlock(data, self._columns, self._row + start)
+
+    def number(self) -> int:
+        """See `Block`."""
+        return self._row
+
+    def lines(self) -> list[bytes]:
+        """Return the rows as they are in the table, without their ends."""
+        rows = csv_rows(self._data)
+        if self._columns.width == 1:
+            return [row or _EMPTY for row in rows]
+        return [*filter(None, rows)]
+
+    def text(self) -> str:
+        """See `Block`."""
+        return self._data.decode(errors="replace").rstrip("\r\n")
+
+    def values(self) -> list[Any]:
+        """See `Block`."""
+        cells = read_rows(io.StringIO(self._text(), newline=""), PLACE)
+        names = self._columns.header or self._columns.names
+        return [dict(zip(names, row, strict=True)) for row in cells] if names else cells
+
+    def _text(self) -> str:
+        # A BOM is dropped where a table begins, and this is the middle of one.
+        text = _decoded(self._data, self._row)
+        return f"\ufeff{text}" if text.startswith("\ufeff") else text
+
+
+def _first_row(blocks: Iterator[bytes]) -> tuple[bytes, bytes]:
+    """Return the lines up to the first that is not empty, and what follows them in its block."""
+    empty = b""
+    for block in blocks:
+        data = empty + block
+        if not data.removeprefix(_BOM).strip(b"\r\n"):
+            empty = data
+            continue
+        lead = len(data) - len(data.removeprefix(_BOM).lstrip(b"\r\n"))
+        row = csv_rows(data[lead:])[0]
+        end = lead + len(row)
+        end += 2 if data[end : end + 2] == b"\r\n" else 1
+        return data[:end], data[end:]
+    return b"", b""
+
+
+def _rows(data: bytes, blocks: Iterator[bytes], width: int) -> Iterator[tuple[bytes, int]]:
+    """Yield the blocks that have rows, with the bytes that they take in the source.
+
+    In a table of one column an empty line is a row, but not at the end of the table.
+    """
+    empty_lines = 0
+    for block in _chained(data, blocks):
+        if width > 1:
+            if block.strip(b"\r\n"):
+                yield block, len(block)
+            continue
+        rows = [_EMPTY] * empty_lines + [row or _EMPTY for row in csv_rows(block)]
+        empty_lines = 0
+        while rows and rows[-1] == _EMPTY:
+            rows.pop()
+            empty_lines += 1
+        if rows:
+            yield b"".join(row + b"\n" for row in rows), len(block)
+
+
+def _chained(data: bytes, blocks: Iterator[bytes]) -> Iterator[bytes]:
+    if data:
+        yield data
+    yield from blocks
+
+
+def _decoded(data: bytes, row: int) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        hint = " (it looks like UTF-16)" if data.startswith(_UTF_16) else ""
+        raise InvalidRequestError(
+            f"{PLACE}: row {row}: not UTF-8{hint}: {error.reason}. Save the table as UTF-8"
+        ) from error

@@ -1,0 +1,146 @@
+"""Score an object into an object, in blocks, with exactly one outcome."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from shearling.errors import InferenceError, ModelNotReadyError, StoreError
+from shearling.scoring.blocks import BLOCK_BYTES
+from shearling.scoring.outcome import REJECTED, Failure, Outcome
+from shearling.scoring.pace import Pace
+from shearling.scoring.readers import reader_of
+from shearling.scoring.request import check_places
+from shearling.scoring.result_files import ResultFiles
+from shearling.scoring.transfer import RowRefusedError, Transfer
+from shearling.storage.conditional import ConditionFailedError
+from shearling.storage.store import UnreadableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from shearling.scoring.blocks import Scorer
+    from shearling.scoring.request import ScoreRequest
+    from shearling.scoring.result_files import Seen
+    from shearling.storage.conditional import ConditionalObjects, ObjectState
+
+#: How often an object is begun again that is replaced while it is read, or whose output is.
+_STARTS = 4
+
+#: Seconds that an object may take where nothing limits them.
+_DAY = 86_400.0
+
+#: Maximum characters of a message in a file.
+_MESSAGE = 2000
+
+
+def score(
+    request: ScoreRequest,
+    source: ConditionalObjects,
+    output: ConditionalObjects,
+    scorer: Scorer,
+    *,
+    seconds_left: Callable[[], float] = lambda: _DAY,
+    block_bytes: int = BLOCK_BYTES,
+) -> Outcome:
+    """Score one object, and write the result or why there is none.
+
+    The object is read as it is now, whatever ETag the request names. Nothing is done if its result
+    is finished, whichever model made it.
+
+    Args:
+        request: what to score.
+        source: the objects of the source's bucket.
+        output: the objects of the output's bucket.
+        scorer: the model.
+        seconds_left: returns the seconds until the deadline.
+        block_bytes: bytes of the source that are answered at a time.
+
+    Raises:
+        InvalidRequestError: the output would replace its own source.
+        StoreError: a store refuses or fails, in a way that may go away.
+        ModelNotReadyError: the model cannot answer yet.
+    """
+    check_places(request)
+    files = ResultFiles(output, request.output_key, seconds_left())
+    scoring = _Scoring(request, source, output, scorer, files, seconds_left, block_bytes)
+    changed: StoreError | None = None
+    for _ in range(_STARTS):
+        try:
+            return scoring.run()
+        except ConditionFailedError as error:
+            changed = error
+    raise StoreError(f"begun {_STARTS} times, because an object was replaced: {changed}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Scoring:
+    """The scoring of one object; for the attributes see `score`."""
+
+    request: ScoreRequest
+    source: ConditionalObjects
+    output: ConditionalObjects
+    scorer: Scorer
+    files: ResultFiles
+    seconds_left: Callable[[], float]
+    block_bytes: int
+
+    def run(self) -> Outcome:
+        """Score the object as it is now.
+
+        Raises:
+            ConditionFailedError: the object, or its output, was replaced meanwhile.
+            StoreError: as for `score`.
+        """
+        outcome = Outcome(status="gone", request=self.request, model=self.scorer.pin)
+        state = self.source.state(self.request.source.key)
+        if state is None:
+            return outcome
+        outcome = replace(outcome, source_etag=state.etag, source_version=state.version_id)
+        seen = self.files.look()
+        if seen.is_of(state.etag):
+            return outcome.unchanged(seen.document)
+        pace = Pace(state.size, self.seconds_left)
+        transfer = Transfer(self.request, self.output, self.scorer)
+        try:
+            outcome = self._outcome(outcome, state, seen, transfer, pace)
+        finally:
+            transfer.abort()
+        if outcome.status == "failed" and not self.files.fail(outcome.document(), state.etag):
+            return self.run()  # a duplicate has finished the result meanwhile
+        return outcome
+
+    def _outcome(
+        self, outcome: Outcome, state: ObjectState, seen: Seen, transfer: Transfer, pace: Pace
+    ) -> Outcome:
+        failure = None
+        try:
+            reader = reader_of(self.request, self.source, state, self.scorer, self.block_bytes)
+            transfer.run(reader, pace)
+        except ModelNotReadyError:
+            raise
+        except RowRefusedError as error:
+            failure = error.failure
+        except (InferenceError, UnreadableError) as error:
+            failure = Failure(message=str(error)[:_MESSAGE])
+        outcome = replace(
+            outcome,
+            status="scored",
+            rows=transfer.rows,
+            rejected=transfer.rejected,
+            seconds=pace.seconds,
+        )
+        if failure is not None:
+            return replace(outcome, status="failed", failure=failure)
+        return self._finish(outcome, seen, transfer)
+
+    def _finish(self, outcome: Outcome, seen: Seen, transfer: Transfer) -> Outcome:
+        """Make the output appear, then the rejected rows, and the manifest last."""
+        etag = transfer.finish(seen.output.etag if seen.output else None)
+        if outcome.rejected:
+            transfer.rejects.finish(self.files.etag_of_rejected())
+        else:
+            self.files.discard(REJECTED)
+        outcome = replace(outcome, output_etag=etag, output_size=transfer.output.size)
+        self.files.finish(seen, outcome.document())
+        return outcome

@@ -1,0 +1,123 @@
+"""Read lines of JSON in blocks: an object, a list or a value for each row."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from shearling.errors import InvalidRequestError
+from shearling.protocol.instances import parse_instances, tensor_of
+from shearling.scoring.blocks import PLACE
+from shearling.scoring.cutting import cut, end_of_lines
+from shearling.tensors.conversion import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from shearling.protocol.requests import InferRequest
+    from shearling.scoring.blocks import Scorer
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class JsonLinesReader:
+    """Reads lines of JSON; see `Reader`. Empty lines are no rows, but they have numbers."""
+
+    def __init__(self, chunks: Iterable[bytes], scorer: Scorer, size: int) -> None:
+        self._blocks = cut(chunks, end_of_lines, size)
+        self._scorer = scorer
+        self.names: Sequence[str] = ()
+
+    def __iter__(self) -> Iterator[JsonLinesBlock]:
+        """Yield the blocks; see `Reader`."""
+        number = 1
+        for block in self._blocks:
+            data = block.removeprefix(_BOM) if number == 1 else block
+            lines = data.removesuffix(b"\n").split(b"\n")
+            rows = [(number + i, line) for i, line in enumerate(lines) if line.strip()]
+            number += len(lines)
+            if rows:
+                yield JsonLinesBlock(rows, self._scorer, len(block))
+
+
+class JsonLinesBlock:
+    """Consecutive lines; see `Block`."""
+
+    def __init__(self, lines: list[tuple[int, bytes]], scorer: Scorer, size: int = 0) -> None:
+        self._lines = lines
+        self._scorer = scorer
+        self._values: list[Any] = []
+        self.size = size
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self._lines)
+
+    def request(self) -> InferRequest:
+        """See `Block`."""
+        scorer = self._scorer
+        document = {"instances": self.values()}
+        try:
+            return parse_instances(document, scorer.signature, scorer.columns)
+        except InvalidRequestError as error:
+            if len(self) > 1:
+                raise
+            text = str(error).removeprefix("instances[0]: ").removeprefix("instances: ")
+            column, value = self._culprit()
+            raise InvalidRequestError(
+                f"{PLACE}: row {self.number()}: {text}",
+                column=error.column or column,
+                value=error.value or value,
+            ) from error
+
+    def part(self, start: int, stop: int) -> JsonLinesBlock:
+        """See `Block`."""
+        return JsonLinesBlock(self._lines[start:stop], self._scorer)
+
+    def number(self) -> int:
+        """See `Block`."""
+        return self._lines[0][0]
+
+    def text(self) -> str:
+        """See `Block`."""
+        return b"\n".join(line for _, line in self._lines).decode(errors="replace").strip()
+
+    def values(self) -> list[Any]:
+        """See `Block`.
+
+        Raises:
+            InvalidRequestError: a line is not JSON.
+        """
+        if not self._values:
+            self._values = [_parsed(number, line) for number, line in self._lines]
+        return self._values
+
+    def _culprit(self) -> tuple[str | None, str | None]:
+        """Return the column of the only row whose value is no value of its input."""
+        (row,) = self.values()
+        scorer = self._scorer
+        specs = scorer.signature.inputs
+        if scorer.columns and isinstance(row, dict) and row.keys() != {specs[0].name}:
+            each = [(name, specs[0]) for name in scorer.columns]
+        else:
+            each = [(spec.name, spec) for spec in specs if spec.shape in ((-1,), (-1, 1))]
+        for name, spec in each:
+            if not isinstance(row, dict) or name not in row:
+                continue
+            try:
+                tensor_of([row[name]], replace(spec, shape=(-1,), categories=None), name)
+            except InvalidRequestError:
+                return name, shown(row[name])
+        return None, None
+
+
+def _parsed(number: int, line: bytes) -> Any:
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        text = line.decode(errors="replace")
+        raise InvalidRequestError(
+            f"{PLACE}: row {number}: not JSON: {error.msg}", value=shown(text)
+        ) from error

@@ -1,0 +1,187 @@
+"""Read a numpy array from a `.npy` file in blocks of rows."""
+
+from __future__ import annotations
+
+import ast
+import struct
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from shearling.errors import InvalidRequestError
+from shearling.protocol.requests import InferRequest
+from shearling.scoring.blocks import PLACE
+from shearling.tensors.categories import check_categories
+from shearling.tensors.conversion import check_array
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from shearling.scoring.blocks import Scorer
+
+_MAGIC = b"\x93NUMPY"
+
+#: Major version -> format of the header's length.
+_LENGTHS = {1: "<H", 2: "<I", 3: "<I"}
+
+#: Maximum bytes of a header, as in numpy.
+_HEADER_LIMIT = 10_000
+
+_EXPECTED = "save a plain array of numbers or texts with numpy.save"
+
+
+class NpyReader:
+    """Reads a `.npy` file; see `Reader`. The fields of a structured array are inputs by name."""
+
+    def __init__(self, chunks: Iterable[bytes], scorer: Scorer, size: int) -> None:
+        self._chunks = iter(chunks)
+        self._scorer = scorer
+        self._size = size
+        self.names: Sequence[str] = ()
+
+    def __iter__(self) -> Iterator[NpyBlock]:
+        """Yield the blocks; see `Reader`."""
+        dtype, shape, data = self._header()
+        width = dtype.itemsize * prod(shape[1:])
+        step = max(1, self._size // max(1, width))
+        row = 0
+        while row < shape[0]:
+            count = min(step, shape[0] - row)
+            while len(data) < count * width:
+                data += self._more(row, shape)
+            array = np.frombuffer(data[: count * width], dtype).reshape(count, *shape[1:])
+            yield NpyBlock(array, self._scorer, row + 1, count * width)
+            data = data[count * width :]
+            row += count
+        if data or next(self._chunks, b""):
+            raise InvalidRequestError(f"{PLACE}: has more bytes than an array of shape {shape}")
+
+    def _header(self) -> tuple[np.dtype[Any], tuple[int, ...], bytes]:
+        """Return the type and the shape of the array, and the bytes after the header."""
+        data = b""
+        for chunk in self._chunks:
+            data += chunk
+            if len(data) > _HEADER_LIMIT:
+                break
+        major = data[6] if data.startswith(_MAGIC) and len(data) > 12 else 0  # noqa: PLR2004
+        if major not in _LENGTHS:
+            raise InvalidRequestError(f"{PLACE}: is not a .npy file: {_EXPECTED}")
+        start = 8 + struct.calcsize(_LENGTHS[major])
+        (length,) = struct.unpack(_LENGTHS[major], data[8:start])
+        text = data[start : start + length].decode("utf-8" if major > 2 else "latin-1")  # noqa: PLR2004
+        dtype, shape = _read_header(text if length <= _HEADER_LIMIT else "")
+        return dtype, shape, data[start + length :]
+
+    def _more(self, row: int, shape: tuple[int, ...]) -> bytes:
+        chunk = next(self._chunks, b"")
+        if not chunk:
+            raise InvalidRequestError(
+                f"{PLACE}: ends in row {row + 1} of {shape[0]}: the file is not complete"
+            )
+        return chunk
+
+
+class NpyBlock:
+    """Consecutive rows of an array; see `Block`."""
+
+    def __init__(self, array: NDArray[Any], scorer: Scorer, row: int, size: int = 0) -> None:
+        self._array = array
+        self._scorer = scorer
+        self._row = row
+        self.size = size
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self._array)
+
+    def request(self) -> InferRequest:
+        """See `Block`."""
+        signature = self._scorer.signature
+        place = f"{PLACE}: row {self._row}" if len(self) == 1 else PLACE
+        inputs = {}
+        for i, spec in enumerate(signature.inputs):
+            array = self._input(i)
+            if array.shape[1:] == () and spec.shape[1:] == (1,):
+                array = array.reshape(-1, 1)
+            # The copy has the byte order of this machine, and the model may write to it.
+            native = array.astype(array.dtype.newbyteorder("="))
+            inputs[spec.name] = check_array(native, spec, f"{place}: {spec.name!r}")
+        check_categories(
+            inputs,
+            signature.categorical,
+            self._scorer.columns,
+            place=PLACE,
+            first_row=self._row,
+        )
+        return InferRequest(None, inputs, signature.output_names, rows="values")
+
+    def part(self, start: int, stop: int) -> NpyBlock:
+        """See `Block`."""
+        return NpyBlock(self._array[start:stop], self._scorer, self._row + start)
+
+    def number(self) -> int:
+        """See `Block`."""
+        return self._row
+
+    def text(self) -> str:
+        """See `Block`."""
+        return str(self._array.tolist())
+
+    def values(self) -> list[Any]:
+        """See `Block`."""
+        names = self._array.dtype.names
+        rows = self._array.tolist()
+        return [dict(zip(names, row, strict=True)) for row in rows] if names else rows
+
+    def _input(self, i: int) -> NDArray[Any]:
+        """Return the values of an input: a field, a column, or the whole array."""
+        specs, array = self._scorer.signature.inputs, self._array
+        spec = specs[i]
+        if names := array.dtype.names:
+            if spec.name not in names:
+                raise InvalidRequestError(f"{PLACE}: has no field {spec.name!r} for input {spec}")
+            found: NDArray[Any] = array[spec.name]
+            return found
+        if len(specs) == 1:
+            return array
+        if array.shape[1:] != (len(specs),) or any(
+            each.shape[1:] not in ((), (1,)) for each in specs
+        ):
+            raise InvalidRequestError(
+                f"{PLACE}: shape {list(array.shape)}, but the model takes "
+                f"{', '.join(map(str, specs))}: save a structured array with a field for each"
+            )
+        column: NDArray[Any] = array[:, i]
+        return column
+
+
+def _read_header(text: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    """Return the type and the shape of the array that a header describes.
+
+    Raises:
+        InvalidRequestError: it describes none that can be read in blocks.
+    """
+    try:
+        header = ast.literal_eval(text)
+        dtype = np.lib.format.descr_to_dtype(header["descr"])
+        shape, is_transposed = header["shape"], header["fortran_order"]
+        is_valid = isinstance(shape, tuple) and all(
+            type(size) is int and size >= 0 for size in shape
+        )
+    except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError) as error:
+        raise InvalidRequestError(f"{PLACE}: the header of the .npy file is invalid") from error
+    if not is_valid:
+        raise InvalidRequestError(f"{PLACE}: the header of the .npy file is invalid")
+    if dtype.hasobject:
+        raise InvalidRequestError(f"{PLACE}: has Python objects, as pickles: {_EXPECTED}")
+    if not shape:
+        raise InvalidRequestError(f"{PLACE}: is a single value and has no rows: {_EXPECTED}")
+    if is_transposed and len(shape) > 1:
+        raise InvalidRequestError(
+            f"{PLACE}: is in Fortran order, so that its rows are not consecutive: save "
+            "numpy.ascontiguousarray(array)"
+        )
+    return dtype, shape

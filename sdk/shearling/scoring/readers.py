@@ -1,0 +1,61 @@
+"""Choose the reader of an object's format."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shearling.errors import InvalidRequestError
+from shearling.scoring.blocks import PLACE, ROW_LIMIT
+from shearling.scoring.reading import read_parts
+
+if TYPE_CHECKING:
+    from shearling.scoring.blocks import Reader, Scorer
+    from shearling.scoring.request import ScoreRequest
+    from shearling.storage.conditional import ConditionalObjects, ObjectState
+
+
+def reader_of(
+    request: ScoreRequest,
+    objects: ConditionalObjects,
+    state: ObjectState,
+    scorer: Scorer,
+    block_bytes: int,
+) -> Reader:
+    """Return the reader of a request's source.
+
+    Args:
+        request: the request.
+        objects: where the source is.
+        state: the source's state.
+        scorer: the model.
+        block_bytes: bytes of a block.
+
+    Raises:
+        InvalidRequestError: the format is unknown, or the object cannot be cut into blocks although
+            it is large.
+    """
+    name = request.source_format
+    if not scorer.is_divisible:
+        if state.size > ROW_LIMIT:
+            raise InvalidRequestError(
+                f"{PLACE}: has {state.size:,} bytes, but the answers of this model depend on the "
+                f"other rows, so that all must fit into one request: {ROW_LIMIT:,} bytes at most"
+            )
+        if request.options.on_bad_rows == "skip":
+            raise InvalidRequestError(
+                "options.on_bad_rows: 'skip' would change the other answers, because the answers "
+                "of this model depend on the other rows: set it to 'fail'"
+            )
+        block_bytes = state.size + 1
+    parts = read_parts(objects, request.source.key, state)
+    if name == "csv":
+        from shearling.scoring.csv_source import CsvReader
+
+        return CsvReader(parts, scorer, block_bytes, has_names=request.options.has_names)
+    if name == "jsonl":
+        from shearling.scoring.jsonl_source import JsonLinesReader
+
+        return JsonLinesReader(parts, scorer, block_bytes)
+    from shearling.scoring.npy_source import NpyReader
+
+    return NpyReader(parts, scorer, block_bytes)

@@ -1,0 +1,137 @@
+"""One pass over an object: its rows are read, answered and written, but nothing appears yet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import orjson
+
+from shearling.errors import InvalidRequestError
+from shearling.protocol.requests import InferRequest
+from shearling.scoring.answering import Refused, answer, answer_valid, first_refused, message_of
+from shearling.scoring.outcome import REJECTED, Failure
+from shearling.scoring.sink import Sink
+from shearling.scoring.writers import writer_of
+from shearling.tensors.dtypes import DTYPES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from shearling.scoring.answering import Answered
+    from shearling.scoring.blocks import Block, Reader, Scorer
+    from shearling.scoring.pace import Pace
+    from shearling.scoring.request import ScoreRequest
+    from shearling.scoring.writers import Writer
+    from shearling.storage.conditional import ConditionalObjects
+
+#: Maximum characters of a message in a file, and of a rejected row.
+_MESSAGE, _ROW = 2000, 10_000
+
+
+class RowRefusedError(InvalidRequestError):
+    """A row that the model refuses, in an object that must have none."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+class Transfer:
+    """Writes the answers to an object's rows to an output.
+
+    Attributes:
+        rows: number of rows that were read.
+        rejected: number of them that the model refused.
+        output: the output.
+        rejects: the file of the refused rows.
+    """
+
+    def __init__(self, request: ScoreRequest, objects: ConditionalObjects, scorer: Scorer) -> None:
+        self._request = request
+        self._scorer = scorer
+        self._head = b""
+        self.rows = 0
+        self.rejected = 0
+        self.output = Sink(objects, request.output_key)
+        self.rejects = Sink(objects, request.output_key + REJECTED)
+
+    def run(self, reader: Reader, pace: Pace) -> None:
+        """Answer all rows.
+
+        Raises:
+            RowRefusedError: the model refuses a row.
+            InferenceError: the object cannot be scored.
+            StoreError: a store refuses or fails.
+        """
+        writer: Writer | None = None
+        for block in reader:
+            for each in self._answered(block):
+                self.rows += len(each.block)
+                if isinstance(each, Refused):
+                    self._reject(each)
+                    continue
+                writer = writer or self._writer(reader)
+                self.output.write(writer.write(each.block, each.request, each.outputs))
+            pace.advance(block.size)
+        if writer is None:  # the output has no rows, but it has their form
+            writer = self._writer(reader)
+            request = empty_request(self._scorer)
+            self.output.write(writer.write(None, request, self._scorer.answer(request)))
+        self._head = writer.head(self.rows - self.rejected)
+
+    def finish(self, replaces: str | None) -> str:
+        """Make the output appear, and return its ETag; see `Sink`."""
+        return self.output.finish(replaces, self._head)
+
+    def abort(self) -> None:
+        """Delete what was uploaded and has not appeared."""
+        self.output.abort()
+        self.rejects.abort()
+
+    def _answered(self, block: Block) -> Iterator[Answered | Refused]:
+        if self._request.options.on_bad_rows == "skip":
+            yield from answer_valid(block, self._scorer)
+            return
+        try:
+            yield answer(block, self._scorer)
+        except InvalidRequestError as error:
+            refused = Refused(block, error)
+            if self._scorer.is_divisible:
+                refused = first_refused(block, self._scorer, error)
+            raise RowRefusedError(failure_of(refused)) from error
+
+    def _reject(self, refused: Refused) -> None:
+        self.rejected += 1
+        failure = failure_of(refused).document()
+        line = {"row": failure.pop("row"), "data": refused.block.text()[:_ROW], "error": failure}
+        self.rejects.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+
+    def _writer(self, reader: Reader) -> Writer:
+        options = self._request.options
+        return writer_of(
+            self._request.output_format, self._scorer, reader.names, keep=options.keep_columns
+        )
+
+
+def failure_of(refused: Refused) -> Failure:
+    """Return what a result's files say of a refused row."""
+    block, error = refused.block, refused.error
+    return Failure(
+        message=message_of(refused)[:_MESSAGE],
+        row=block.number() if len(block) == 1 else None,
+        column=error.column,
+        value=error.value,
+    )
+
+
+def empty_request(scorer: Scorer) -> InferRequest:
+    """Return a request without rows, whose answer shows the form of the outputs."""
+    signature = scorer.signature
+    inputs = {
+        spec.name: np.empty(
+            (0, *(1 if size == -1 else size for size in spec.shape[1:])), DTYPES[spec.datatype]
+        )
+        for spec in signature.inputs
+    }
+    return InferRequest(None, inputs, signature.output_names, rows="values")
