@@ -162,3 +162,13 @@ def test_the_output_may_be_lines_of_json(places: Places) -> None:
     assert places.read("a.jsonl").splitlines()[1] == (
         b'{"name":"max","age":"4","label":0,"scores":[3.0,8.0]}'
     )
+
+
+def test_a_first_line_that_may_be_names_or_values_fails_with_what_to_set(places: Places) -> None:
+    places.put("a.csv", b"0,1,2\n4,5,6\n")
+
+    outcome = places.score("a.csv", matrix_scorer())
+
+    assert outcome.failure is not None
+    assert "set `options.header` to present or absent" in outcome.failure.message
+    assert places.score("a.csv", matrix_scorer(), header="absent").rows == 2

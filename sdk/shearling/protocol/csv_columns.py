@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from shearling.tensors.spec import Signature, TensorSpec
 
 
+class AmbiguousHeaderError(InvalidRequestError):
+    """The first line of a table may be column names or values, and the caller has not said it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableColumns:
     """The columns of a table that become the inputs of a model.
@@ -184,7 +188,7 @@ def _has_names(first: Sequence[str], names: Sequence[str], datatype: str, place:
     """
     is_count = len(first) > 1 and all(cell == str(i) for i, cell in enumerate(first))
     if is_count or _are_numbers_as_names(first, names):
-        raise InvalidRequestError(
+        raise AmbiguousHeaderError(
             f"{place}: the first line, {', '.join(first[:3])} ..., may be names or values: set the "
             "content type `text/csv; header=present` or `text/csv; header=absent` (in the command: "
             "--header)"

@@ -6,6 +6,7 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from shearling.errors import InvalidRequestError
+from shearling.protocol.csv_columns import AmbiguousHeaderError
 from shearling.protocol.csv_rows import open_rows, read_rows
 from shearling.protocol.csv_tables import open_table
 from shearling.scoring.blocks import PLACE
@@ -57,14 +58,16 @@ class CsvReader:
             row += len(block)
 
     def _open(self, head: bytes) -> TableColumns:
-        text = _decoded(head, 1)
-        _, columns = open_rows(
-            text,
-            self._scorer.signature,
-            self._scorer.columns,
-            has_names=self._has_names,
-            place=PLACE,
-        )
+        scorer, text = self._scorer, _decoded(head, 1)
+        try:
+            _, columns = open_rows(
+                text, scorer.signature, scorer.columns, has_names=self._has_names, place=PLACE
+            )
+        except AmbiguousHeaderError as error:
+            raise InvalidRequestError(
+                f"{PLACE}: the first line may be column names or values: set `options.header` to "
+                "present or absent"
+            ) from error
         return columns
 
 
