@@ -71,6 +71,33 @@ def test_a_package_is_built_with_the_given_options(
     ]
 
 
+def test_a_package_with_parquet_has_its_pinned_packages(builds: list[dict[str, Any]]) -> None:
+    assert run("package", "runtime", "--with", "parquet") == 0
+    names = [line.partition("==")[0] for line in builds[0]["requirements"]]
+    assert names == ["arro3-core", "arro3-io"]
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (
+            ["runtime", "--with", "pandas"],
+            "--with pandas: not a feature of a runtime package; choose from parquet",
+        ),
+        (
+            ["control", "--with", "parquet"],
+            "--with is allowed only for a runtime package or an image",
+        ),
+    ],
+)
+def test_a_package_has_no_other_features(
+    options: list[str], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        run("package", *options)
+    assert problem in capsys.readouterr().err
+
+
 def test_the_package_of_a_pickle_has_its_requirements_and_its_python(
     registry: Registry, builds: list[dict[str, Any]]
 ) -> None:

@@ -26,7 +26,7 @@ from shearling.package.prune import (
     is_pruned,
     unimported_tests,
 )
-from shearling.package.wheels import Installed, choose_wheels, needed
+from shearling.package.wheels import Installed, choose_wheels, feature_requirements, needed
 from tests.support.packages import (
     REPOSITORY,
     built_package,
@@ -202,6 +202,14 @@ def test_everything_is_pinned() -> None:
     assert wheels.names == {"numpy", "obstore", "onnxruntime", "orjson", "urllib3"}
     assert all("==" in line for line in wheels.constraints)
     assert wheels.names <= {line.split("==")[0] for line in wheels.constraints}
+    assert wheels.notes == ()
+
+
+def test_a_feature_adds_its_packages_pinned_and_nothing_else() -> None:
+    wheels = choose_wheels("runtime", feature_requirements("parquet"))
+    plain = choose_wheels("runtime", [])
+    assert wheels.names - plain.names == {"arro3-core", "arro3-io"}
+    assert all("==" in line for line in wheels.requirements if line.startswith("arro3"))
     assert wheels.notes == ()
 
 

@@ -34,6 +34,7 @@ def add_commands(commands: Commands) -> None:
         example="shearling package runtime\n"
         "shearling package control\n"
         "shearling package runtime --for fraud:7 --output build/fraud.zip\n"
+        "shearling package runtime --with parquet\n"
         "shearling package runtime --upload s3://acme-builds/shearling\n"
         "shearling package image --output build/image.tar\n"
         "shearling package image --for fraud:7 --push "
@@ -78,8 +79,9 @@ def add_commands(commands: Commands) -> None:
         dest="extra",
         action="append",
         default=[],
-        metavar="PACKAGE",
-        help="for an image: add this package, as in pandas==2.3.3; may be repeated",
+        metavar="FEATURE",
+        help="parquet: let functions score Parquet files. For an image, also any package, as in "
+        "pandas==2.3.3; may be repeated",
     )
     package.add_argument(
         "--base",
@@ -102,11 +104,12 @@ def _package(arguments: argparse.Namespace) -> None:
             "--for is allowed only for a runtime package or an image, since only these load models"
         )
     is_image = arguments.kind == "image"
-    for option in ("base", "push", "extra") if not is_image else ("upload",):
+    for option in ("base", "push") if not is_image else ("upload",):
         if getattr(arguments, option):
-            name = "with" if option == "extra" else option
             kinds = "a runtime or control package" if is_image else "an image"
-            arguments.refuse(f"--{name} is allowed only for {kinds}")
+            arguments.refuse(f"--{option} is allowed only for {kinds}")
+    if arguments.extra and arguments.kind == "control":
+        arguments.refuse("--with is allowed only for a runtime package or an image")
     (_build_image if is_image else _build_package)(arguments)
 
 
@@ -122,7 +125,7 @@ def _build_package(arguments: argparse.Namespace) -> None:
         python=python or _PYTHON,
         architecture=arguments.architecture,
         output=output,
-        requirements=requirements,
+        requirements=(*requirements, *_features(arguments)),
         progress=note,
     )
     say(str(report))
@@ -144,7 +147,7 @@ def _build_image(arguments: argparse.Namespace) -> None:
         base=arguments.base,
         python=python,
         architecture=arguments.architecture,
-        requirements=(*requirements, *arguments.extra),
+        requirements=(*requirements, *_features(arguments)),
         output=output,
         push=push,
         progress=note,
@@ -166,6 +169,21 @@ def _content(arguments: argparse.Namespace) -> tuple[str, str | None, tuple[str,
         )
     name = f"{arguments.kind}-{pin.model}-{pin.version}"
     return name, environment.python, environment.requirements
+
+
+def _features(arguments: argparse.Namespace) -> list[str]:
+    """Return the packages that `--with` asks for; those of a feature are pinned."""
+    from shearling.package.wheels import FEATURES, feature_requirements
+
+    found: list[str] = []
+    for word in arguments.extra:
+        if word not in FEATURES and arguments.kind != "image":
+            arguments.refuse(
+                f"--with {word}: not a feature of a runtime package; choose from "
+                f"{', '.join(FEATURES)}, or build an image, which takes any package"
+            )
+        found += feature_requirements(word) or [word]
+    return found
 
 
 def _environment(ref: str, uri: str | None) -> tuple[Pin, Environment]:

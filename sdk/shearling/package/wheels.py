@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass
 from importlib.metadata import distributions
 from importlib.resources import files
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,9 @@ _ROOTS: dict[Kind, tuple[str, ...]] = {
         "uvloop",
     ),
 }
+#: What `--with` adds by one word -> the packages that it needs.
+FEATURES = {"parquet": ("arro3-core", "arro3-io")}
+
 # Required by the metadata, but not imported by any code that functions run. A test imports
 # without them.
 _UNUSED: dict[str, frozenset[str]] = {
@@ -118,7 +122,8 @@ def choose_wheels(kind: Kind, model_requirements: Sequence[str]) -> WheelSet:
     if wanted.pop(_OWN, None) is not None:
         notes.append("shearling is copied from this environment; the model's pin is ignored.")
     # Objects that were pickled by value need cloudpickle, even if the model does not list it.
-    roots = (*_ROOTS[kind], "cloudpickle") if wanted else _ROOTS[kind]
+    is_pickle = not wanted.keys() <= {*chain.from_iterable(FEATURES.values())}
+    roots = (*_ROOTS[kind], "cloudpickle") if is_pickle else _ROOTS[kind]
     constraints = []
     for pin in _pins():
         chosen = wanted.get(name_of(pin), pin)
@@ -131,6 +136,12 @@ def choose_wheels(kind: Kind, model_requirements: Sequence[str]) -> WheelSet:
         constraints=tuple(constraints),
         notes=tuple(notes),
     )
+
+
+def feature_requirements(name: str) -> tuple[str, ...]:
+    """Return the pinned packages of a feature; none for another word."""
+    needed = FEATURES.get(name, ())
+    return tuple(pin for pin in _pins() if name_of(pin) in needed)
 
 
 def install_wheels(wheels: WheelSet, target: Target, root: Path) -> None:

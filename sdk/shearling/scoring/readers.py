@@ -47,6 +47,11 @@ def reader_of(
                 "of this model depend on the other rows: set it to 'fail'"
             )
         block_bytes = state.size + 1
+    if name == "parquet":
+        from shearling.scoring.parquet_source import ParquetReader
+
+        rows = 0 if scorer.is_divisible else state.size
+        return ParquetReader(objects, request.source.key, state, scorer, rows=rows)
     parts = read_parts(objects, request.source.key, state)
     if name == "csv":
         from shearling.scoring.csv_source import CsvReader

@@ -51,6 +51,7 @@ class Transfer:
         self._request = request
         self._scorer = scorer
         self._head = b""
+        self._writer: Writer | None = None
         self.rows = 0
         self.rejected = 0
         self.output = Sink(objects, request.output_key)
@@ -64,21 +65,21 @@ class Transfer:
             InferenceError: the object cannot be scored.
             StoreError: a store refuses or fails.
         """
-        writer: Writer | None = None
         for block in reader:
             for each in self._answered(block):
                 self.rows += len(each.block)
                 if isinstance(each, Refused):
                     self._reject(each)
                     continue
-                writer = writer or self._writer(reader)
+                writer = self._writer = self._writer or self._new_writer(reader)
                 self.output.write(writer.write(each.block, each.request, each.outputs))
             pace.advance(block.size)
-        if writer is None:  # the output has no rows, but it has their form
-            writer = self._writer(reader)
+        if self._writer is None:  # the output has no rows, but it has their form
+            self._writer = self._new_writer(reader)
             request = empty_request(self._scorer)
-            self.output.write(writer.write(None, request, self._scorer.answer(request)))
-        self._head = writer.head(self.rows - self.rejected)
+            self.output.write(self._writer.write(None, request, self._scorer.answer(request)))
+        self.output.write(self._writer.tail())
+        self._head = self._writer.head(self.rows - self.rejected)
 
     def finish(self, replaces: str | None) -> str:
         """Make the output appear, and return its ETag; see `Sink`."""
@@ -86,6 +87,8 @@ class Transfer:
 
     def abort(self) -> None:
         """Delete what was uploaded and has not appeared."""
+        if self._writer is not None:
+            self._writer.close()
         self.output.abort()
         self.rejects.abort()
 
@@ -107,7 +110,7 @@ class Transfer:
         line = {"row": failure.pop("row"), "data": refused.block.text()[:_ROW], "error": failure}
         self.rejects.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
 
-    def _writer(self, reader: Reader) -> Writer:
+    def _new_writer(self, reader: Reader) -> Writer:
         options = self._request.options
         return writer_of(
             self._request.output_format, self._scorer, reader.names, keep=options.keep_columns

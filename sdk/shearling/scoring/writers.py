@@ -46,6 +46,25 @@ class Writer(Protocol):
         """Return what precedes all rows, of which the number is known at the end."""
         ...
 
+    def tail(self) -> bytes:
+        """Return what follows all rows."""
+        ...
+
+    def close(self) -> None:
+        """End what still runs; the output is not wanted any more, or complete."""
+        ...
+
+
+class _Plain:
+    """A format in which nothing follows the rows, and nothing runs beside."""
+
+    def tail(self) -> bytes:
+        """See `Writer`."""
+        return b""
+
+    def close(self) -> None:
+        """See `Writer`."""
+
 
 def writer_of(name: Format, scorer: Scorer, names: Sequence[str], *, keep: bool) -> Writer:
     """Return the writer of a format.
@@ -63,6 +82,10 @@ def writer_of(name: Format, scorer: Scorer, names: Sequence[str], *, keep: bool)
         return CsvWriter(scorer, names if keep else None)
     if name == "jsonl":
         return JsonLinesWriter(scorer, keep=keep)
+    if name == "parquet":
+        from shearling.scoring.parquet_writer import ParquetWriter
+
+        return ParquetWriter(scorer, keep=keep)
     if keep:
         raise InvalidRequestError(
             f"options.keep_columns: not for {name}, which has no column names: set "
@@ -71,7 +94,7 @@ def writer_of(name: Format, scorer: Scorer, names: Sequence[str], *, keep: bool)
     return NpyWriter()
 
 
-class CsvWriter:
+class CsvWriter(_Plain):
     """Writes CSV as `infer` does, with a line of column names; see `Writer`.
 
     Args:
@@ -86,7 +109,7 @@ class CsvWriter:
 
     def write(self, block: Block | None, request: InferRequest, outputs: Outputs) -> bytes:
         """See `Writer`."""
-        found = _checked(request, outputs)
+        found = checked(request, outputs)
         if not self._head:
             names = [name for name, _ in columns_of(found, classes=self._classes)]
             kept = self._names(block)
@@ -123,7 +146,7 @@ class CsvWriter:
         return [_csv_text([row]).removesuffix(b"\r\n") for row in rows]
 
 
-class JsonLinesWriter:
+class JsonLinesWriter(_Plain):
     """Writes one line of JSON for each row, as the predictions of `infer`; see `Writer`."""
 
     def __init__(self, scorer: Scorer, *, keep: bool) -> None:
@@ -152,7 +175,7 @@ class JsonLinesWriter:
         return b""
 
 
-class NpyWriter:
+class NpyWriter(_Plain):
     """Writes an array with a row for each row; several outputs are the fields of a structured one.
 
     See `Writer`.
@@ -165,7 +188,7 @@ class NpyWriter:
     def write(self, block: Block | None, request: InferRequest, outputs: Outputs) -> bytes:
         """See `Writer`."""
         del block
-        found = _checked(request, outputs)
+        found = checked(request, outputs)
         if texts := [name for name, array in found.items() if array.dtype.hasobject]:
             raise InvalidRequestError(
                 f"output.format: .npy cannot carry the texts of output {texts[0]!r}: choose csv or "
@@ -205,7 +228,7 @@ def distinct(names: Sequence[str], taken: Sequence[str]) -> list[str]:
     return found
 
 
-def _checked(request: InferRequest, outputs: Outputs) -> Outputs:
+def checked(request: InferRequest, outputs: Outputs) -> Outputs:
     """Return the requested outputs, which have a row for each row of the request."""
     count = row_count(request)
     for name in request.outputs:

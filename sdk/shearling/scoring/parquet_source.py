@@ -1,0 +1,263 @@
+"""Read a Parquet file in blocks, in a package that was made with `--with parquet`."""
+
+from __future__ import annotations
+
+import io
+from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
+
+import numpy as np
+
+from shearling.errors import InvalidRequestError
+from shearling.protocol.csv_columns import check_tabular, find_columns
+from shearling.protocol.instances import tensor_of
+from shearling.protocol.requests import InferRequest
+from shearling.scoring.blocks import PLACE
+from shearling.scoring.reading import PART_BYTES
+from shearling.tensors.categories import check_categories
+from shearling.tensors.conversion import check_array
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from arro3.core import Array, RecordBatch
+    from numpy.typing import NDArray
+
+    from shearling.scoring.blocks import Scorer
+    from shearling.storage.conditional import ConditionalObjects, ObjectState
+
+_T = TypeVar("_T")
+
+#: What ends a file, and the fewest bytes of one.
+_MAGIC, _SHORTEST = b"PAR1", 12
+
+#: Name of the class, no Exception, of arro3's failures about files that it has not foreseen.
+_PANIC = "PanicException"
+
+#: Rows of a block.
+_ROWS = 8192
+
+#: Parts of a file that are kept: row groups are read column by column.
+_KEPT_PARTS = 6
+
+
+def check_package() -> None:
+    """Refuse a function package that cannot read and write Parquet.
+
+    Raises:
+        InvalidRequestError: it was made without; the message has the command.
+    """
+    try:
+        import arro3.core
+        import arro3.io  # noqa: F401
+    except ImportError as error:
+        raise InvalidRequestError(
+            "this function's package cannot read or write Parquet: make it with `shearling package "
+            "runtime --with parquet`, and apply"
+        ) from error
+
+
+class ParquetReader:
+    """Reads a Parquet file; see `Reader`."""
+
+    def __init__(
+        self,
+        objects: ConditionalObjects,
+        key: str,
+        state: ObjectState,
+        scorer: Scorer,
+        *,
+        rows: int,
+    ) -> None:
+        self._file = _ObjectFile(objects, key, state)
+        self._scorer = scorer
+        self._rows = rows
+        self.names: Sequence[str] = ()
+
+    def __iter__(self) -> Iterator[ParquetBlock]:
+        """Yield the blocks; see `Reader`."""
+        check_package()
+        import arro3.io
+
+        file = self._file
+        if not file.is_parquet():
+            raise InvalidRequestError(f"{PLACE}: not Parquet: it does not end as Parquet does")
+        # The bytes of a batch are unknown before it is read.
+        size = self._rows or _ROWS
+        batches = self._tried(
+            lambda: arro3.io.read_parquet(cast("IO[bytes]", file), batch_size=size)
+        )
+        self.names = batches.schema.names
+        row, read = 1, 0
+        while (batch := self._tried(lambda: next(batches, None))) is not None:
+            yield ParquetBlock(batch, self._scorer, row, file.fetched - read)
+            row, read = row + batch.num_rows, file.fetched
+
+    def _tried(self, call: Callable[[], _T]) -> _T:
+        """Return what a function of arro3 returns.
+
+        Raises:
+            InvalidRequestError: the file is not Parquet, or damaged.
+            StoreError: it cannot be read.
+        """
+        try:
+            return call()
+        except BaseException as error:
+            if self._file.error is not None:  # arro3 hides what a file raises
+                raise self._file.error from error
+            if not isinstance(error, Exception) and type(error).__name__ != _PANIC:
+                raise
+            raise InvalidRequestError(f"{PLACE}: not Parquet: {error!s:.300}") from error
+
+
+class ParquetBlock:
+    """Consecutive rows; see `Block`."""
+
+    def __init__(self, batch: RecordBatch, scorer: Scorer, row: int, size: int = 0) -> None:
+        self.batch = batch
+        self._scorer = scorer
+        self._row = row
+        self.size = size
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return self.batch.num_rows
+
+    def request(self) -> InferRequest:
+        """See `Block`."""
+        signature, columns = self._scorer.signature, self._scorer.columns
+        names = self.batch.schema.names
+        if set(names) == set(signature.by_name):
+            inputs = {
+                spec.name: tensor_of(_listed(self.batch[spec.name]), spec, self._place(spec.name))
+                if len(spec.shape) > 1 and spec.shape[1:] != (1,)
+                else self._checked([spec.name], spec.name)
+                for spec in signature.inputs
+            }
+        else:
+            check_tabular(signature, PLACE)
+            found = find_columns(names, signature, columns, has_names=True, place=PLACE)
+            chosen = [names[i] for i in found.order]
+            specs = signature.inputs
+            if len(specs) == 1:
+                inputs = {specs[0].name: self._checked(chosen, specs[0].name)}
+            else:
+                inputs = {
+                    spec.name: self._checked([name], spec.name)
+                    for spec, name in zip(specs, chosen, strict=True)
+                }
+        check_categories(inputs, signature.categorical, columns, place=PLACE, first_row=self._row)
+        return InferRequest(None, inputs, signature.output_names, rows="objects")
+
+    def part(self, start: int, stop: int) -> ParquetBlock:
+        """See `Block`."""
+        return ParquetBlock(self.batch.slice(start, stop - start), self._scorer, self._row + start)
+
+    def number(self) -> int:
+        """See `Block`."""
+        return self._row
+
+    def text(self) -> str:
+        """See `Block`."""
+        return str(self.values())
+
+    def values(self) -> list[Any]:
+        """See `Block`."""
+        names = self.batch.schema.names
+        columns = [_listed(self.batch[name]) for name in names]
+        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+    def _checked(self, names: list[str], name: str) -> NDArray[Any]:
+        """Return the tensor of an input, of some columns."""
+        spec = self._scorer.signature.by_name[name]
+        arrays = [_array(self.batch[each]) for each in names]
+        try:
+            if len(spec.shape) == 1:
+                return check_array(arrays[0], spec, self._place(name))
+            return check_array(np.column_stack(arrays), spec, self._place(name))
+        except InvalidRequestError as error:
+            error.column = names[0] if len(names) == 1 else None
+            raise
+
+    def _place(self, name: str) -> str:
+        place = f"{PLACE}: row {self._row}" if len(self) == 1 else PLACE
+        return f"{place}: {name!r}"
+
+
+class _ObjectFile(io.RawIOBase):
+    """An object as a file, of which recently read parts are kept.
+
+    Attributes:
+        fetched: number of bytes that were fetched.
+        error: what a read raised.
+    """
+
+    def __init__(self, objects: ConditionalObjects, key: str, state: ObjectState) -> None:
+        self._objects = objects
+        self._key = key
+        self._state = state
+        self._at = 0
+        self._parts: dict[int, bytes] = {}
+        self.fetched = 0
+        self.error: Exception | None = None
+
+    def is_parquet(self) -> bool:
+        """Return whether the object ends as a Parquet file does."""
+        if self._state.size < _SHORTEST:
+            return False
+        self.seek(-len(_MAGIC), io.SEEK_END)
+        return self.read(len(_MAGIC)) == _MAGIC
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        begins = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._state.size}
+        self._at = begins[whence] + offset
+        return self._at
+
+    def readinto(self, buffer: Any, /) -> int:
+        number, start = divmod(self._at, PART_BYTES)
+        try:
+            part = self._part(number) if self._at < self._state.size else b""
+        except Exception as error:
+            self.error = error
+            raise
+        data = part[start : start + len(buffer)]
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+    def _part(self, number: int) -> bytes:
+        if number not in self._parts:
+            while len(self._parts) >= _KEPT_PARTS:
+                del self._parts[next(iter(self._parts))]
+            start = number * PART_BYTES
+            stop = min(start + PART_BYTES, self._state.size)
+            self._parts[number] = self._objects.read(self._key, start, stop, etag=self._state.etag)
+            self.fetched += stop - start
+        self._parts[number] = part = self._parts.pop(number)  # now the newest
+        return part
+
+
+def _array(column: Array) -> NDArray[Any]:
+    """Return the values of a column; None for those that are missing."""
+    if not column.null_count:
+        try:
+            array = column.to_numpy()
+        except NotImplementedError:
+            pass
+        else:
+            return array.astype(object) if array.dtype.kind == "U" else array
+    objects = np.empty(len(column), object)
+    objects[:] = _listed(column)
+    return objects
+
+
+def _listed(column: Array) -> list[Any]:
+    return list(column.to_pylist())
