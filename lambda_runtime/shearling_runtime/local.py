@@ -14,15 +14,18 @@ import time
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass, field
+from tempfile import TemporaryDirectory
 from threading import Event
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from shearling.errors import ShearlingError
 from shearling.loopback import HOST, Reply, Request, ended_by_signals, serving
 from shearling.plain_warnings import plain_warnings
 from shearling.protocol.http_events import base64_body, http_event
 from shearling_runtime.events.dispatch import respond
 from shearling_runtime.http.decompression import REQUEST_LIMIT
+from shearling_runtime.local_jobs import LocalJobs
 from shearling_runtime.serving.model_server import ModelServer
 from shearling_runtime.settings import Settings
 from shearling_runtime.telemetry import show_only_errors
@@ -38,6 +41,9 @@ _TEXT_TYPES = ("text/", "application/json", "application/xml", "application/java
 
 #: Time limit of a request, as behind an HTTP API.
 _TIMEOUT_SECONDS = 30.0
+
+#: Status of the response to a request that became a job.
+_ACCEPTED = 202
 
 #: The exit code of shells for a program that Ctrl-C ended.
 _INTERRUPTED = 130
@@ -130,10 +136,19 @@ def main() -> int:
     parser.add_argument(
         "--allow-host", action="append", default=[], help="host name to accept besides loopback"
     )
+    parser.add_argument(
+        "--jobs", default="", help="directory of asynchronous jobs (default: one of this process)"
+    )
     parser.add_argument("--verbose", action="store_true", help="print all lines of the log")
     arguments = parser.parse_args()
     if not arguments.verbose:
         show_only_errors()
+    with TemporaryDirectory(prefix="shearling-jobs-") as directory:
+        os.environ["SHEARLING_JOBS"] = arguments.jobs or directory
+        return _serve(arguments)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
     settings = Settings.from_environment(os.environ)
     model = ModelServer(settings)
     with plain_warnings():  # of loading a pickle with other versions of its packages
@@ -148,12 +163,28 @@ def main() -> int:
         return answer
 
     try:
+        jobs = LocalJobs(model, arguments.alias)
+    except ShearlingError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    answer_request = answering(function, event_of)
+
+    def answer(request: Request) -> Reply:
+        if reply := jobs.answer(request):
+            return reply
+        reply = answer_request(request)
+        if reply.status == _ACCEPTED:
+            jobs.wake()
+        return reply
+
+    try:
+        jobs.start()
         with (
             ended_by_signals(),
             serving(
-                answering(function, event_of),
+                answer,
                 port=arguments.port,
-                body_limit=REQUEST_LIMIT,
+                body_limit=lambda request: jobs.limit(request, REQUEST_LIMIT),
                 names=arguments.allow_host,
             ) as port,
         ):

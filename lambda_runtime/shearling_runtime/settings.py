@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 #: MB of memory for which Lambda gives one full processor.
 MEMORY_PER_CORE = 1769
 
+#: Days after which jobs are deleted where the configuration does not say so.
+_JOBS_KEEP_DAYS = 7
+
 #: Cache directories of libraries, by default below $HOME, which is read-only on Lambda.
 _CACHE_VARIABLES = (
     "HOME",
@@ -42,6 +45,8 @@ class Settings:
         endpoint: name of the SageMaker endpoint that serves the model; empty if this function does.
         is_unpublished: whether this is `$LATEST`, whose model changes with every release.
         processors: processors for one prediction; 0: those of the memory size, as on Lambda.
+        jobs: URI of the bucket of asynchronous jobs; empty if the model has none.
+        jobs_keep_days: days after which a job and its result are deleted.
     """
 
     registry: str
@@ -55,6 +60,8 @@ class Settings:
     endpoint: str = ""
     is_unpublished: bool = False
     processors: int = 0
+    jobs: str = ""
+    jobs_keep_days: int = _JOBS_KEEP_DAYS
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -77,6 +84,8 @@ class Settings:
             endpoint=environment.get("SHEARLING_ENDPOINT", ""),
             # Not by the invoked ARN: it has no qualifier in every event source's invocation.
             is_unpublished=environment.get("AWS_LAMBDA_FUNCTION_VERSION") == "$LATEST",
+            jobs=environment.get("SHEARLING_JOBS", ""),
+            jobs_keep_days=int(environment.get("SHEARLING_JOBS_KEEP_DAYS", _JOBS_KEEP_DAYS)),
         )
 
     @property

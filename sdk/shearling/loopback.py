@@ -82,7 +82,7 @@ def serving(
     answer: Callable[[Request], Reply],
     *,
     port: int = 0,
-    body_limit: int,
+    body_limit: int | Callable[[Request], int],
     names: Collection[str] = (),
 ) -> Iterator[int]:
     """Serve on loopback while the block runs, and yield the port.
@@ -93,7 +93,8 @@ def serving(
     Args:
         answer: answers a request; called in a thread of its own for each one.
         port: port to listen on; 0 selects a free port.
-        body_limit: size limit of a body in bytes; a larger one gets a 413.
+        body_limit: size limit of a body in bytes, of all requests or of one by its head; a larger
+            body gets a 413.
         names: host names that are accepted besides those of loopback.
 
     Raises:
@@ -167,7 +168,10 @@ class _Application:
     """The ASGI application around a function that answers requests."""
 
     def __init__(
-        self, answer: Callable[[Request], Reply], body_limit: int, names: frozenset[str]
+        self,
+        answer: Callable[[Request], Reply],
+        body_limit: int | Callable[[Request], int],
+        names: frozenset[str],
     ) -> None:
         self._answer = answer
         self._body_limit = body_limit
@@ -217,8 +221,9 @@ class _Application:
         self, head: Request, receive: Callable[[], Awaitable[dict[str, Any]]]
     ) -> Reply | None:
         # The server has refused lengths that are not numbers, and discards a body that is not read.
-        too_large = Reply.error(413, f"a request can have {self._body_limit:,} bytes at most")
-        if int(head.header("content-length") or 0) > self._body_limit:
+        limit = self._body_limit if isinstance(self._body_limit, int) else self._body_limit(head)
+        too_large = Reply.error(413, f"a request can have {limit:,} bytes at most")
+        if int(head.header("content-length") or 0) > limit:
             return too_large
         body = bytearray()
         is_whole = False
@@ -227,7 +232,7 @@ class _Application:
             if message["type"] == "http.disconnect":
                 return None
             body += message["body"]
-            if len(body) > self._body_limit:
+            if len(body) > limit:
                 return too_large
             is_whole = not message["more_body"]
         request = replace(head, body=bytes(body))

@@ -49,9 +49,9 @@ class RetryingStore(Store):
         """See `Store`."""
         return self._with_retries(partial(self._store.create, key, data))
 
-    def write(self, key: str, data: bytes) -> None:
+    def write(self, key: str, data: bytes, *, content_type: str = "") -> None:
         """See `Store`."""
-        self._with_retries(partial(self._store.write, key, data))
+        self._with_retries(partial(self._store.write, key, data, content_type=content_type))
 
     def delete(self, key: str) -> None:
         """See `Store`."""

@@ -39,6 +39,7 @@ def read(event: Any) -> Request:
         lower_case(headers),
         event.get("body"),
         bool(event.get("isBase64Encoded")),
+        context=event["requestContext"],
     )
 
 

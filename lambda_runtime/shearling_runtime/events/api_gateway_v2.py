@@ -29,6 +29,7 @@ def read(event: Any) -> Request:
         lower_case(event.get("headers")),
         event.get("body"),
         bool(event.get("isBase64Encoded")),
+        context=context,
     )
 
 

@@ -32,9 +32,10 @@ def respond(event: Any, context: Context, server: ModelServer) -> Any:
     alias = _alias(context.invoked_function_arn)
     source = http_source_of(event)
     if source is None and is_about_objects(event):
-        from shearling_runtime.events import objects
+        from shearling_runtime.events import jobs, objects
 
-        return objects.respond(event, context, server, alias or "none")
+        kind = jobs if jobs.matches(event) else objects
+        return kind.respond(event, context, server, alias or "none")
     seconds_left = context.get_remaining_time_in_millis() / 1000
     if source:
         seconds_left = min(seconds_left, source.seconds_limit(event))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from shearling_runtime.serving.inference_input import InferenceInput
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from shearling.protocol.responses import InferResponse
 
 #: Values of the parameter `header` of the type `text/csv`: whether the first line is a header.
 _HEADER = {"present": True, "absent": False}
@@ -31,7 +32,7 @@ _HEADER = {"present": True, "absent": False}
 #: Maximum characters of a header that are parsed; browsers send about two hundred.
 _HEADER_LIMIT = 1024
 
-CSV, _JSON = "text/csv", "application/json"
+CSV, _JSON, _BINARY = "text/csv", "application/json", "application/octet-stream"
 
 
 @dataclass(slots=True)
@@ -45,6 +46,7 @@ class Request:
         body: text, or bytes where the event source has them.
         is_base64: whether a text is the base64 of the bytes.
         limit: maximum bytes of the body after decompression.
+        context: what API Gateway says of the request and its caller.
     """
 
     method: str
@@ -53,6 +55,7 @@ class Request:
     body: Any
     is_base64: bool
     limit: int = REQUEST_LIMIT
+    context: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -104,13 +107,20 @@ def inference_input(request: Request) -> InferenceInput:
         InvalidRequestError: the body is missing, or does not match the headers.
         PayloadTooLargeError: the decompressed body is above the limit of a request.
     """
-    data = _body(request)
-    headers = request.headers
-    is_csv, has_names, wants_csv = _forms(
-        # The cache must not grow with what callers send.
-        str(headers.get("content-type"))[:_HEADER_LIMIT],
-        str(headers.get("accept"))[:_HEADER_LIMIT],
-    )
+    return input_of(body_of(request), request.headers)
+
+
+def input_of(data: str | bytes, headers: Mapping[str, Any]) -> InferenceInput:
+    """Return the inference input of a body that is not compressed.
+
+    Args:
+        data: the body.
+        headers: headers of the request, with names in lower case.
+
+    Raises:
+        InvalidRequestError: the body does not match the headers.
+    """
+    is_csv, has_names, wants_csv = forms_of(headers)
     length = headers.get(LENGTH_HEADER)
     if is_csv:
         if length is not None:
@@ -122,7 +132,7 @@ def inference_input(request: Request) -> InferenceInput:
         return InferenceInput(_json(data), wants_csv)
     from shearling.protocol.binary import split
 
-    raw = _bytes(data) if isinstance(data, str) else data
+    raw = as_bytes(data)
     text, tail = split(raw, str(length))
     if not text:
         kind = str(headers.get("content-type"))[:_HEADER_LIMIT].partition(";")[0].strip()
@@ -133,6 +143,19 @@ def inference_input(request: Request) -> InferenceInput:
             )
         return InferenceInput(None, wants_csv, tail, is_raw=True)
     return InferenceInput(_json(text), wants_csv, tail)
+
+
+def forms_of(headers: Mapping[str, Any]) -> tuple[bool, bool | None, bool]:
+    """Return whether the body is CSV, whether it has a header, and whether to return CSV.
+
+    Raises:
+        InvalidRequestError: the parameter `header` has an unknown value.
+    """
+    return _forms(
+        # The cache must not grow with what callers send.
+        str(headers.get("content-type"))[:_HEADER_LIMIT],
+        str(headers.get("accept"))[:_HEADER_LIMIT],
+    )
 
 
 @lru_cache(maxsize=64)
@@ -175,6 +198,13 @@ def _wants_csv(accepts: str, *, is_csv: bool) -> bool:
     return next((kind == CSV for kind in kinds if kind in (CSV, _JSON)), False)
 
 
+def response_of(answer: InferResponse) -> Response:
+    """Return the response with the outputs of a model."""
+    if answer.csv is not None:
+        return Response(200, None, {"content-type": f"{CSV}; charset=utf-8"}, text=answer.csv)
+    return Response(200, answer.document, None, answer.tail)
+
+
 def json_of(request: Request) -> Any:
     """Return the JSON document of a request's body.
 
@@ -182,7 +212,7 @@ def json_of(request: Request) -> Any:
         InvalidRequestError: the body is missing, or does not match the headers.
         PayloadTooLargeError: the decompressed body is above the limit of a request.
     """
-    return _json(_body(request))
+    return _json(body_of(request))
 
 
 def json_bytes(document: Any) -> bytes:
@@ -237,7 +267,13 @@ def http_answer(response: Response, *, has_body: bool) -> dict[str, Any]:
     }
 
 
-def _body(request: Request) -> str | bytes:
+def body_of(request: Request) -> str | bytes:
+    """Return the body of a request, decompressed.
+
+    Raises:
+        InvalidRequestError: the body is missing, or does not match the headers.
+        PayloadTooLargeError: the decompressed body is above the limit of a request.
+    """
     body = request.body
     if not isinstance(body, str | bytes) or not body:
         raise InvalidRequestError("body: missing; expected JSON or CSV")
@@ -263,9 +299,16 @@ def _text(data: str | bytes) -> str:
         raise InvalidRequestError(f"body: not UTF-8: {error}") from error
 
 
-def _bytes(text: str) -> bytes:
+def as_bytes(data: str | bytes) -> bytes:
+    """Return a body as bytes.
+
+    Raises:
+        InvalidRequestError: it is no Unicode.
+    """
+    if isinstance(data, bytes):
+        return data
     try:
-        return text.encode()
+        return data.encode()
     except UnicodeEncodeError as error:  # half a surrogate pair
         raise InvalidRequestError(f"body: not Unicode: {error}") from error
 

@@ -8,21 +8,23 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from shearling.errors import UnknownModelError
-from shearling_runtime.http.messages import CSV, Response, inference_input
+from shearling_runtime.http.messages import Response, inference_input, response_of
 from shearling_runtime.telemetry import cut
 
 if TYPE_CHECKING:
+    from shearling_runtime.http.job_routes import JobRoutes
     from shearling_runtime.http.messages import Caller, Request
     from shearling_runtime.serving.model_server import ModelServer
 
 _MODEL_PATH = re.compile(
-    r"/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(ready|infer|docs|openapi\.json))?/?"
+    r"(/v2/models/([^/]+)(?:/versions/([^/]+))?)(?:/(ready|infer|docs|openapi\.json|jobs(?:/[^/]+)?))?/?"
 )
 #: Maximum characters of a model's path, and of a caller's text in a message.
 _PATH_LIMIT, _SHOWN = 1024, 80
 
 READS = "GET, HEAD, OPTIONS"
 POSTS = "POST, OPTIONS"
+_JOB_METHODS = "GET, HEAD, DELETE, OPTIONS"
 
 
 def route(request: Request, caller: Caller, server: ModelServer) -> Response:
@@ -40,17 +42,17 @@ def route(request: Request, caller: Caller, server: ModelServer) -> Response:
     parts = _parse_path(request.path) if len(request.path) <= _PATH_LIMIT else None
     if parts is None:
         return _server_route(request, request.path.rstrip("/"), server)
-    model, version, verb = parts
+    path, model, version, verb = parts
     if verb == "infer":
         if request.method != "POST":
             return refused(request, POSTS)
         server.check_name(model, version, caller.alias)
-        answer = server.infer(
-            inference_input(request), seconds_left=caller.seconds_left, limit=caller.answer_limit
-        )
-        if answer.csv is not None:
-            return Response(200, None, {"content-type": f"{CSV}; charset=utf-8"}, text=answer.csv)
-        return Response(200, answer.document, None, answer.tail)
+        return _infer(request, caller, server, path)
+    if verb and verb.startswith("jobs"):
+        from shearling_runtime.http.job_routes import JobRoutes
+
+        server.check_name(model, version, caller.alias)
+        return _jobs(JobRoutes(request, caller, server, path), verb, request)
     if request.method not in ("GET", "HEAD"):
         return refused(request, READS)
     server.check_name(model, version, caller.alias)
@@ -58,13 +60,36 @@ def route(request: Request, caller: Caller, server: ModelServer) -> Response:
 
 
 @lru_cache(maxsize=64)
-def _parse_path(path: str) -> tuple[str, str | None, str | None] | None:
-    """Return model, version and verb of a path; None if the path has no model."""
+def _parse_path(path: str) -> tuple[str, str, str | None, str | None] | None:
+    """Return a model's path, its name, its version and the verb; None if the path has no model."""
     match = _MODEL_PATH.fullmatch(path)
     if match is None:
         return None
-    model, version, verb = match.groups()
-    return unquote(model), version and unquote(version), verb
+    own, model, version, verb = match.groups()
+    return own, unquote(model), version and unquote(version), verb
+
+
+def _infer(request: Request, caller: Caller, server: ModelServer, path: str) -> Response:
+    if "prefer" in request.headers and server.settings.jobs:
+        from shearling_runtime.http.job_routes import JobRoutes, prefers_job
+
+        if prefers_job(request):
+            return JobRoutes(request, caller, server, path).submit()
+    answer = server.infer(
+        inference_input(request), seconds_left=caller.seconds_left, limit=caller.answer_limit
+    )
+    return response_of(answer)
+
+
+def _jobs(routes: JobRoutes, verb: str, request: Request) -> Response:
+    job_id = verb.removeprefix("jobs").strip("/")
+    if not job_id:
+        return routes.upload() if request.method == "POST" else refused(request, POSTS)
+    if request.method == "DELETE":
+        return routes.cancel(job_id)
+    if request.method in ("GET", "HEAD"):
+        return routes.read(job_id)
+    return refused(request, _JOB_METHODS)
 
 
 def _read(verb: str | None, version: str | None, caller: Caller, server: ModelServer) -> Response:

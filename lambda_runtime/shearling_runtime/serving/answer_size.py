@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from shearling.errors import PayloadTooLargeError
@@ -25,6 +26,9 @@ class AnswerLimit(NamedTuple):
 
 
 LAMBDA = AnswerLimit(ANSWER_LIMIT, "Lambda")
+
+#: Of a response that is stored and not sent.
+NO_LIMIT = AnswerLimit(sys.maxsize, "a store")
 
 #: Outputs with fewer elements are written without computing the lower bound.
 _FEW = 100_000

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from shearling.protocol.responses import InferResponse
     from shearling.refs import Pin
     from shearling.scoring.blocks import Scorer
-    from shearling.tensors.spec import Classes, Signature
+    from shearling.tensors.spec import Classes
     from shearling_runtime.serving.inference_input import InferenceInput
     from shearling_runtime.settings import Settings
     from shearling_runtime.telemetry import StartupTimings
@@ -102,7 +102,7 @@ class LoadedModel:
                 "most 30 s, a REST API as long as its own `timeout_seconds`"
             )
         signature = self.manifest.signature
-        request = self._parse(query, signature)
+        request = self.parse(query)
         outputs = self.answer(request, seconds_left)
         check_outputs(request, outputs, is_csv=query.wants_csv, limit=limit)
         classes = signature.classes
@@ -190,8 +190,13 @@ class LoadedModel:
             )
         return PredictionError(f"the model failed with {type(error).__name__}")
 
-    def _parse(self, query: InferenceInput, signature: Signature) -> InferRequest:
-        """Parse a request of tensors or instances, raw bytes, or CSV."""
+    def parse(self, query: InferenceInput) -> InferRequest:
+        """Parse a request of tensors or instances, raw bytes, or CSV.
+
+        Raises:
+            InvalidRequestError: the request is malformed, or does not fit the signature.
+        """
+        signature = self.manifest.signature
         if query.is_raw:
             from shearling.protocol.binary import raw_request
 

@@ -31,10 +31,14 @@ if TYPE_CHECKING:
 
 
 class ModelServer:
-    """Serves the one model that the settings pin."""
+    """Serves the one model that the settings pin.
+
+    Attributes:
+        settings: configuration of the function.
+    """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self.settings = settings
         self._model: LoadedModel | None = None
         self._failure: ShearlingError | None = None
         #: The pin, for logs; empty if there is none.
@@ -69,7 +73,7 @@ class ModelServer:
             UnknownModelError: this function serves another model or version.
             ModelNotReadyError: no model is released on this function yet.
         """
-        pin = self._settings.pin or self._pin()
+        pin = self.pin
         if model != pin.model:
             raise UnknownModelError(
                 f"model {cut(model, 80)!r} is not served here; {pin.model!r} is"
@@ -101,6 +105,27 @@ class ModelServer:
             model.metadata(), model.manifest.signature, model.example, version=version
         )
 
+    def check_ready(self) -> None:
+        """Refuse a request that this function could not answer, whatever it asks.
+
+        Raises:
+            InvalidRequestError: the function was invoked without an alias.
+            ModelNotReadyError: no model is released yet, or the model cannot be loaded.
+        """
+        if self.settings.is_unpublished:
+            raise self._no_alias()
+        self._ready_model()
+
+    def check_request(self, query: InferenceInput) -> None:
+        """Refuse a request that does not fit the model's contract, without running the model.
+
+        Raises:
+            InvalidRequestError: the request is malformed, or does not fit the signature.
+            ModelNotReadyError: no model is released yet, or the model cannot be loaded.
+        """
+        self.check_ready()
+        self._ready_model().parse(query)
+
     def infer(
         self,
         query: InferenceInput,
@@ -120,7 +145,7 @@ class ModelServer:
             ModelNotReadyError: no model is released yet, or the model cannot be loaded.
             InferenceError: as for `LoadedModel.infer`.
         """
-        if self._settings.is_unpublished:
+        if self.settings.is_unpublished:
             raise self._no_alias()
         model = self._model or self._ready_model()
         return model.infer(query, seconds_left=seconds_left, limit=limit)
@@ -132,7 +157,7 @@ class ModelServer:
             InvalidRequestError: the function was invoked without an alias.
             ModelNotReadyError: no model is released yet, or the model cannot be loaded.
         """
-        if self._settings.is_unpublished:
+        if self.settings.is_unpublished:
             raise self._no_alias()
         return self._ready_model().scorer()
 
@@ -141,7 +166,7 @@ class ModelServer:
         document: dict[str, Any] = {
             "shearling": "check",
             "model": self.name,
-            "memory_mb": self._settings.memory_mb,
+            "memory_mb": self.settings.memory_mb,
         }
         try:
             model = self._ready_model()
@@ -158,7 +183,7 @@ class ModelServer:
         }
 
     def _no_alias(self) -> InvalidRequestError:
-        function, pin = self._settings.function, self._settings.pin
+        function, pin = self.settings.function, self.settings.pin
         model = f" {pin.model}" if pin else ""
         return InvalidRequestError(
             f"{function} was invoked without an alias, which runs $LATEST: its model changes with "
@@ -166,22 +191,28 @@ class ModelServer:
             "lists them"
         )
 
-    def _pin(self) -> Pin:
-        if self._settings.pin is None:
+    @property
+    def pin(self) -> Pin:
+        """The pin of the model.
+
+        Raises:
+            ModelNotReadyError: no model is released on this function yet.
+        """
+        if self.settings.pin is None:
             raise ModelNotReadyError(
-                f"no model is released on {self._settings.function} yet. Push one and set the "
+                f"no model is released on {self.settings.function} yet. Push one and set the "
                 "alias, with sdk.push_model(..., alias=...) or `shearling alias set`"
             )
-        return self._settings.pin
+        return self.settings.pin
 
     def _ready_model(self) -> LoadedModel:
         """Return the loaded model; retry a load that failed because of the store."""
         if self._model is not None:
             return self._model
-        pin = self._pin()
+        pin = self.pin
         if self._failure is None or isinstance(self._failure, StoreError):
             try:
-                self._model = _load(self._settings, pin)
+                self._model = _load(self.settings, pin)
             except ShearlingError as error:
                 self._failure = error
                 log_error("start failed", error, model=str(pin))

@@ -88,6 +88,12 @@ def add_commands(commands: Commands) -> None:
         help="allow a pickle, which runs its code when it is loaded; REF must be a pin",
     )
     command.add_argument(
+        "--jobs",
+        metavar="DIR",
+        help="directory of asynchronous jobs, which keeps them when the server ends (default: a "
+        "temporary one)",
+    )
+    command.add_argument(
         "--production",
         action="store_true",
         help="serve on all addresses, in a process for each processor, with /ping, /invocations "
@@ -171,6 +177,8 @@ def _serve(arguments: argparse.Namespace) -> None:
         command += ["--alias", ref.selector]
     for name in arguments.allow_host:
         command += ["--allow-host", name]
+    if arguments.jobs:
+        command += ["--jobs", arguments.jobs]
     if arguments.verbose:
         command.append("--verbose")
     sys.stdout.flush()

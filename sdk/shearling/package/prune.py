@@ -71,7 +71,7 @@ LEFT_OUT_OF_FUNCTIONS = {
         "plain_warnings",
         "progress",
     ),
-    "shearling_runtime": ("local", "measure"),
+    "shearling_runtime": ("local", "local_jobs", "measure"),
 }
 
 #: Additional packages and modules that the functions of each kind of package do not import.

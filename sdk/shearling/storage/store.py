@@ -116,10 +116,11 @@ class Store:
                 return False
             return True
 
-    def write(self, key: str, data: bytes) -> None:
+    def write(self, key: str, data: bytes, *, content_type: str = "") -> None:
         """Put bytes under a key; an existing object is overwritten."""
+        attributes = {"Content-Type": content_type} if content_type and self._objects else None
         with self._translated("write", key):
-            obstore.put(self._backend, key, data, use_multipart=False)
+            obstore.put(self._backend, key, data, use_multipart=False, attributes=attributes)
 
     def delete(self, key: str) -> None:
         """Delete a key; it need not exist."""
@@ -175,6 +176,11 @@ class Store:
     def object_version(self, key: str) -> str:
         """Return S3's own version of an object; empty if there is none."""
         return self._head("read", key)[1]
+
+    @property
+    def backend(self) -> ObjectStore:
+        """The store of obstore, for operations on S3 alone."""
+        return self._backend
 
     @property
     def objects(self) -> S3Objects | None:

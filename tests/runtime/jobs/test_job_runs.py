@@ -1,0 +1,241 @@
+"""Jobs that are run: kills at every step, failing models, retries, and jobs given up."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from shearling.errors import StoreError
+from shearling.storage.store import Store
+from shearling_runtime.events.dispatch import respond
+from shearling_runtime.jobs.job_store import ATTEMPTS
+from shearling_runtime.serving.loaded_model import LoadedModel
+from tests.support.jobs import Invocation, JobFunction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+KEY = "8e03978e-40d5-43dd-bc93-6894a57f9324"
+REPOSITORY = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def function(tmp_path: Path) -> JobFunction:
+    return JobFunction(tmp_path)
+
+
+class Killed(BaseException):
+    """The process ends, whatever it was doing."""
+
+
+@contextlib.contextmanager
+def killed_at(step: int, *, before: bool, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """End the process before or after one of the writes to the bucket; yields the writes."""
+    writes: list[str] = []
+
+    def dying(method: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(method)
+        def call(self: Store, key: str, *args: Any, **options: Any) -> Any:
+            writes.append(key)
+            if len(writes) == step and before:
+                raise Killed
+            done = method(self, key, *args, **options)
+            if len(writes) == step:
+                raise Killed
+            return done
+
+        return call
+
+    with monkeypatch.context() as patched:
+        for name in ("create", "write"):
+            patched.setattr(Store, name, dying(getattr(Store, name)))
+        with contextlib.suppress(Killed):
+            yield writes
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("step", range(1, 5))
+def test_a_post_that_is_killed_and_sent_again_is_one_job(
+    function: JobFunction, monkeypatch: pytest.MonkeyPatch, step: int, *, before: bool
+) -> None:
+    with killed_at(step, before=before, monkeypatch=monkeypatch):
+        function.submit(idempotency_key=KEY)
+    job_id = function.submit(idempotency_key=KEY).document["id"]
+    assert function.store().queued() == [job_id]
+    function.deliver(job_id)
+    assert function.state(job_id)["status"] == "succeeded"
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("step", range(1, 6))
+def test_a_run_that_is_killed_and_tried_again_answers_once(
+    function: JobFunction, monkeypatch: pytest.MonkeyPatch, step: int, *, before: bool
+) -> None:
+    job_id = function.submit().document["id"]
+    with killed_at(step, before=before, monkeypatch=monkeypatch) as writes:
+        function.deliver(job_id)
+    assert len(writes) <= 4  # attempt, result, outcome, event: each was a step to be killed at
+    seen = function.state(job_id)
+    assert seen["status"] in ("queued", "succeeded")
+    function.serve(function.publish(3.0))  # another version answers the second attempt
+    assert function.deliver(job_id, received=2) == []
+    state = function.state(job_id)
+    version = "1" if seen["status"] == "succeeded" else "2"
+    assert (state["status"], state["model_version"]) == ("succeeded", version)
+    answer = json.loads(function.result(job_id))
+    assert answer["model_version"] == version
+    assert announced(function) == [f"completed/prod/{job_id}/succeeded.json"]
+
+
+def test_a_message_that_is_delivered_twice_runs_the_model_once(function: JobFunction) -> None:
+    job_id = function.submit().document["id"]
+    function.deliver(job_id)
+    first = function.state(job_id)
+    function.deliver(job_id, received=2)
+    assert function.state(job_id)["finished"] == first["finished"]
+    assert len([key for key in function.store()._store.keys("jobs/") if "/result-" in key]) == 1
+
+
+def test_the_version_that_runs_the_job_answers_it(function: JobFunction) -> None:
+    job_id = function.submit().document["id"]
+    function.serve(function.publish(5.0))
+    function.deliver(job_id)
+    assert function.state(job_id)["model_version"] == "2"
+    assert json.loads(function.result(job_id))["outputs"][0]["data"] == [5.0, 10.0]
+
+
+def test_a_failing_model_fails_the_job_without_another_attempt(
+    function: JobFunction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = function.submit().document["id"]
+    function.server.start()
+    model = function.server._model
+    assert model is not None
+    monkeypatch.setattr(model.predictor, "predict", failing, raising=True)
+    assert function.deliver(job_id) == []
+    state = function.state(job_id)
+    assert (state["status"], state["error_status"]) == ("failed", 500)
+    assert "request-1" in state["error"]
+    assert "no such operator" not in state["error"]
+    assert announced(function) == [f"completed/prod/{job_id}/failed.json"]
+
+
+def test_too_little_time_fails_the_job(function: JobFunction) -> None:
+    job_id = function.submit().document["id"]
+    assert function.server._model is not None
+    function.server._model.warm_seconds = 100.0
+    function.deliver(job_id)
+    assert function.state(job_id)["error_status"] == 504
+
+
+def test_an_error_that_may_go_away_is_tried_again(
+    function: JobFunction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = function.submit().document["id"]
+    with monkeypatch.context() as patched:
+        patched.setattr(LoadedModel, "infer", unreachable)
+        assert function.deliver(job_id) == ["m-1"]
+    assert function.state(job_id)["status"] == "queued"
+    assert function.deliver(job_id, received=2) == []
+    assert function.state(job_id)["status"] == "succeeded"
+
+
+def test_the_last_attempt_fails_the_job_and_leaves_its_message_to_the_dead_letter_queue(
+    function: JobFunction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = function.submit().document["id"]
+    with monkeypatch.context() as patched:
+        patched.setattr(LoadedModel, "infer", unreachable)
+        assert function.deliver(job_id, received=ATTEMPTS) == ["m-1"]
+    state = function.state(job_id)
+    assert (state["status"], state["error"]) == ("failed", "the bucket does not answer")
+    assert announced(function) == [f"completed/prod/{job_id}/failed.json"]
+    # Sent again from the dead-letter queue after the cause is mended.
+    assert function.deliver(job_id) == []
+    assert function.state(job_id)["status"] == "succeeded"
+
+
+def test_a_job_whose_function_was_stopped_at_each_attempt_has_failed(
+    function: JobFunction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = function.submit().document["id"]
+    for number in range(1, ATTEMPTS + 1):
+        with monkeypatch.context() as patched, contextlib.suppress(Killed):
+            patched.setattr(LoadedModel, "infer", killing)
+            function.deliver(job_id, received=number)
+        assert function.state(job_id)["status"] == "queued"
+    later(monkeypatch, 60 + 200)
+    state = function.state(job_id)
+    assert state["status"] == "failed"
+    assert f"stopped at each of {ATTEMPTS} attempts" in state["error"]
+    assert "timeout_seconds" in state["error"]
+
+
+def test_a_job_that_no_function_ever_gets_has_failed_after_the_queue_forgot_it(
+    function: JobFunction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = function.submit().document["id"]
+    later(monkeypatch, 3.9 * 86_400)
+    assert function.state(job_id)["status"] == "queued"
+    later(monkeypatch, 4.1 * 86_400)
+    assert "not started within 4 days" in function.state(job_id)["error"]
+
+
+def test_a_job_without_a_body_has_failed_after_the_upload_ended(
+    function: JobFunction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = function.send("POST", "/jobs").document["id"]
+    assert function.state(job_id)["status"] == "queued"
+    later(monkeypatch, 3600 + 200)
+    state = function.state(job_id)
+    assert (state["status"], state["error_status"]) == ("failed", 408)
+
+
+def test_an_answer_above_lambdas_limit_is_a_result(function: JobFunction) -> None:
+    rows = [[1.25, 2.5]] * 700_000
+    job_id = function.send("POST", "/jobs").document["id"]
+    function.store().put_request(job_id, json.dumps({"instances": rows}).encode())
+    function.deliver(job_id)
+    state = function.state(job_id)
+    assert state["status"] == "succeeded"
+    assert state["result"]["size"] > 6 * 2**20
+
+
+@pytest.mark.parametrize(
+    "body", ["{", "[]", "null", '{"shearling": "other"}', '{"shearling": "job", "detail": "x"}', ""]
+)
+def test_a_message_of_another_kind_is_left_to_the_dead_letter_queue(
+    function: JobFunction, body: str
+) -> None:
+    records = [{"messageId": "m-1", "eventSource": "aws:sqs", "body": body}]
+    answer = respond({"Records": records}, Invocation(), function.server)
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "m-1"}]}
+
+
+def announced(function: JobFunction) -> list[str]:
+    return list(function.store()._store.keys("completed/"))
+
+
+def failing(*_: object, **__: object) -> None:
+    raise RuntimeError("no such operator")
+
+
+def unreachable(*_: object, **__: object) -> None:
+    raise StoreError("the bucket does not answer")
+
+
+def killing(*_: object, **__: object) -> None:
+    raise Killed
+
+
+def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Let time pass for the jobs."""
+    import time
+
+    now = int(time.time() + seconds)
+    monkeypatch.setattr("shearling_runtime.jobs.job_store.JobStore.now", lambda _: now)
