@@ -125,6 +125,7 @@ def test_the_exported_names_are_these() -> None:
         if isinstance(value, type) and issubclass(value, shearling.errors.ShearlingError)
     }
     assert set(shearling.__all__) - errors == {
+        "Job",
         "ModelVersion",
         "Registry",
         "Remote",
@@ -167,6 +168,7 @@ def test_the_status_of_an_error_is_the_one_of_http() -> None:
         "PayloadTooLargeError": 413,
         "ModelNotReadyError": 503,
         "DeadlineError": 504,
+        "JobTimeoutError": 504,
         "PredictionError": 500,
         "RowsFailedError": 500,
     }

@@ -42,9 +42,6 @@ _TEXT_TYPES = ("text/", "application/json", "application/xml", "application/java
 #: Time limit of a request, as behind an HTTP API.
 _TIMEOUT_SECONDS = 30.0
 
-#: Status of the response to a request that became a job.
-_ACCEPTED = 202
-
 #: The exit code of shells for a program that Ctrl-C ended.
 _INTERRUPTED = 130
 
@@ -167,22 +164,12 @@ def _serve(arguments: argparse.Namespace) -> int:
     except ShearlingError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    answer_request = answering(function, event_of)
-
-    def answer(request: Request) -> Reply:
-        if reply := jobs.answer(request):
-            return reply
-        reply = answer_request(request)
-        if reply.status == _ACCEPTED:
-            jobs.wake()
-        return reply
-
     try:
         jobs.start()
         with (
             ended_by_signals(),
             serving(
-                answer,
+                jobs.answering(answering(function, event_of)),
                 port=arguments.port,
                 body_limit=lambda request: jobs.limit(request, REQUEST_LIMIT),
                 names=arguments.allow_host,

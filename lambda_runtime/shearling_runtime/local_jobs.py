@@ -17,11 +17,16 @@ from shearling_runtime.jobs.opening import body_limit, open_jobs
 from shearling_runtime.telemetry import log_error
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from shearling.loopback import Request
     from shearling_runtime.serving.model_server import ModelServer
 
 #: Paths that URLs of S3 stand for on AWS.
 _PATH = re.compile(r"/v2/models/[^?]*/jobs/([0-9a-f]{32})/(request|result)")
+
+#: Status of the response to a request that became a job.
+_ACCEPTED = 202
 
 #: Seconds that a job may take, as on Lambda, and between two attempts.
 _JOB_SECONDS, _PAUSE_SECONDS = 900.0, 2.0
@@ -46,6 +51,17 @@ class LocalJobs:
         """Run jobs from now on, until the process ends."""
         threading.Thread(target=self._work, daemon=True).start()
 
+    def answering(self, others: Callable[[Request], Reply]) -> Callable[[Request], Reply]:
+        """Return a function that answers uploads and downloads, and leaves the rest to another."""
+
+        def answer(request: Request) -> Reply:
+            reply = self._transfer(request) or others(request)
+            if reply.status == _ACCEPTED:
+                self.wake()
+            return reply
+
+        return answer
+
     def wake(self) -> None:
         """Look for new jobs."""
         self._wake.set()
@@ -55,7 +71,7 @@ class LocalJobs:
         is_upload = request.method == "PUT" and _PATH.fullmatch(request.target)
         return body_limit(self._server.settings) if is_upload else others
 
-    def answer(self, request: Request) -> Reply | None:
+    def _transfer(self, request: Request) -> Reply | None:
         """Answer an upload or a download; None for other requests."""
         match = _PATH.fullmatch(request.target)
         if match is None:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from shearling.aliases.set_alias import set_alias as set_alias
     from shearling.aliases.status import status as status
     from shearling.client.connect import connect as connect
+    from shearling.client.jobs import Job as Job
     from shearling.converters.remote import Remote as Remote
     from shearling.errors import BreakingChangeError as BreakingChangeError
     from shearling.errors import BundleError as BundleError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from shearling.errors import IntegrityError as IntegrityError
     from shearling.errors import InvalidRefError as InvalidRefError
     from shearling.errors import InvalidRequestError as InvalidRequestError
+    from shearling.errors import JobTimeoutError as JobTimeoutError
     from shearling.errors import ModelNotFoundError as ModelNotFoundError
     from shearling.errors import ModelNotReadyError as ModelNotReadyError
     from shearling.errors import PackageError as PackageError
@@ -46,6 +48,7 @@ _PUBLIC = {
     "aliases.set_alias": ("set_alias",),
     "aliases.status": ("status",),
     "client.connect": ("connect",),
+    "client.jobs": ("Job",),
     "converters.remote": ("Remote",),
     "errors": (
         "BreakingChangeError",
@@ -57,6 +60,7 @@ _PUBLIC = {
         "IntegrityError",
         "InvalidRefError",
         "InvalidRequestError",
+        "JobTimeoutError",
         "ModelNotFoundError",
         "ModelNotReadyError",
         "PackageError",

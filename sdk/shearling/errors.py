@@ -20,6 +20,7 @@ ShearlingError
    +- PayloadTooLargeError      413
    +- ModelNotReadyError        503
    +- DeadlineError             504
+   |  +- JobTimeoutError        504: an asynchronous job is not done yet; it goes on
    +- PredictionError           500
    +- RowsFailedError           500: some rows failed; has the reasons and the other outputs
 ```
@@ -188,10 +189,33 @@ class DeadlineError(InferenceError):
     status: ClassVar[int] = 504
 
 
+class JobTimeoutError(DeadlineError, TimeoutError):
+    """An asynchronous job is not done within the time that its caller waits; it goes on."""
+
+
 class PredictionError(InferenceError):
     """The model failed on a valid request."""
 
     status: ClassVar[int] = 500
+
+
+#: Error class for each status of a response: the class that the runtime raised.
+_BY_STATUS: dict[int, type[InferenceError]] = {
+    kind.status: kind
+    for kind in (
+        DeadlineError,
+        InvalidRequestError,
+        ModelNotReadyError,
+        PayloadTooLargeError,
+        PredictionError,
+        UnknownModelError,
+    )
+}
+
+
+def error_of(status: int) -> type[InferenceError]:
+    """Return the error class for the HTTP status of a response."""
+    return _BY_STATUS.get(status, InferenceError)
 
 
 @dataclass(frozen=True, slots=True)

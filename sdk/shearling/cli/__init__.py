@@ -7,7 +7,18 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from shearling.cli import aliases, invoke, models, packages, plan, push, releases, try_model, verify
+from shearling.cli import (
+    aliases,
+    invoke,
+    jobs,
+    models,
+    packages,
+    plan,
+    push,
+    releases,
+    try_model,
+    verify,
+)
 from shearling.cli.option_names import with_option_names
 from shearling.cli.output import note, say
 from shearling.errors import BreakingChangeError, PackageError, RowsFailedError, ShearlingError
@@ -95,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, help="show the version of shearling and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for group in (push, models, verify, aliases, releases, invoke, try_model, packages, plan):
+    for group in (push, models, verify, aliases, releases, invoke, jobs, try_model, packages, plan):
         group.add_commands(commands)
     return parser
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shearling.cli.command import API_KEY_VARIABLE, TOKEN_VARIABLE, add_command
 from shearling.cli.output import note, say, say_json
+from shearling.cli.target import add_target, connected, target_words
 from shearling.errors import InvalidRequestError, PayloadTooLargeError, RowsFailedError
 from shearling.text_table import table
 
@@ -35,15 +35,11 @@ def add_commands(commands: Commands) -> None:
         f"{TOKEN_VARIABLE} or {API_KEY_VARIABLE} is set; then it sends the token or key.",
         example="shearling invoke acme-fraud:prod\n"
         "shearling invoke acme-fraud:prod --csv rows.csv --output answers.csv\n"
-        "echo '[[1.5, 2]]' | shearling invoke acme-fraud:prod --json - --raw",
+        "echo '[[1.5, 2]]' | shearling invoke acme-fraud:prod --json - --raw\n"
+        "shearling invoke acme-fraud:prod --npy rows.npy --async",
         registry=False,
     )
-    invoke.add_argument("target", metavar="TARGET", help="<function>:<alias>, or the URL of an API")
-    invoke.add_argument("--model", metavar="NAME", help="for a URL: name of the model")
-    invoke.add_argument("--alias", metavar="ALIAS", help="for a URL: alias or version")
-    invoke.add_argument(
-        "--region", help="for a URL: sign requests for this region, even if an API key is set"
-    )
+    add_target(invoke)
     data = invoke.add_mutually_exclusive_group()
     data.add_argument(
         "--json",
@@ -70,7 +66,18 @@ def add_commands(commands: Commands) -> None:
         ("--max-concurrency", "send N calls at a time (default: 8)"),
     ):
         invoke.add_argument(option, type=int, metavar="N", help=text)
-    answer = invoke.add_mutually_exclusive_group()
+    invoke.add_argument(
+        "--async",
+        action="store_true",
+        dest="later",
+        help="create an asynchronous job, and print its ID for `shearling job wait`",
+    )
+    add_answer(invoke)
+
+
+def add_answer(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what becomes of the outputs."""
+    answer = parser.add_mutually_exclusive_group()
     answer.add_argument("--raw", action="store_true", help="print the outputs as JSON")
     answer.add_argument(
         "--output",
@@ -81,7 +88,10 @@ def add_commands(commands: Commands) -> None:
 
 
 def _invoke(arguments: argparse.Namespace) -> None:
-    model = _connected(arguments)
+    model = connected(arguments)
+    if arguments.later:
+        _submit(model, arguments)
+        return
     if not (arguments.json or arguments.csv or arguments.npy):
         _explain(model, as_json=arguments.raw)
         return
@@ -108,28 +118,26 @@ def _invoke(arguments: argparse.Namespace) -> None:
         say(rendered(outputs, {} if is_request(data) else model.signature.classes))
 
 
-def _connected(arguments: argparse.Namespace) -> RemoteModel:
-    from shearling.client.connect import connect
+def _submit(model: RemoteModel, arguments: argparse.Namespace) -> None:
+    """Create an asynchronous job, and print its ID."""
+    from shearling.cli.data import is_request
 
-    if "://" in arguments.target:
-        if not arguments.model:
-            arguments.refuse("a URL requires --model, the name of the model")
-        return connect(
-            arguments.target,
-            model=arguments.model,
-            alias=arguments.alias,
-            auth="iam" if arguments.region else "auto",
-            region=arguments.region,
-            token=os.environ.get(TOKEN_VARIABLE),
-            api_key=os.environ.get(API_KEY_VARIABLE),
-        )
-    if arguments.model or arguments.alias or arguments.region:
+    if not (arguments.json or arguments.csv or arguments.npy):
+        arguments.refuse("--async needs data: --csv rows.csv, --npy rows.npy, or --json rows.json")
+    if arguments.output or arguments.rows_per_call or arguments.max_concurrency:
         arguments.refuse(
-            "--model, --alias and --region are allowed only with a URL; name a function as "
-            "<function>:<alias>"
+            "--async sends one request and does not wait: --rows-per-call, --max-concurrency and "
+            "--output do not apply. `shearling job wait` writes the outputs"
         )
-    client_of = arguments.lambda_client
-    return connect(arguments.target, client=client_of(None) if client_of else None)
+    data = _data(model, arguments)
+    if is_request(data):
+        raise InvalidRequestError("--async needs rows, not a request of the protocol")
+    job = model.infer_async(data)
+    if arguments.raw:
+        say_json(job.state())
+        return
+    say(job.id)
+    note(f"to wait for the outputs, run: shearling job wait {target_words(arguments)} {job.id}")
 
 
 def _answer(

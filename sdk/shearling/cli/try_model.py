@@ -191,7 +191,7 @@ def _check_production(arguments: argparse.Namespace) -> None:
     """Refuse options of the local server, and name the extra if its packages are missing."""
     from importlib.util import find_spec
 
-    for option in ("--allow-host", "--verbose"):
+    for option in ("--allow-host", "--jobs", "--verbose"):
         if getattr(arguments, option[2:].replace("-", "_")):
             arguments.refuse(f"{option} is not allowed with --production")
     missing = [name for name in _PRODUCTION if find_spec(name) is None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -11,11 +12,9 @@ from shearling.errors import (
     DeadlineError,
     InferenceError,
     InvalidRequestError,
-    ModelNotReadyError,
     PayloadTooLargeError,
-    PredictionError,
     RowsFailedError,
-    UnknownModelError,
+    error_of,
 )
 
 if TYPE_CHECKING:
@@ -23,24 +22,23 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from shearling.client.jobs import Job
     from shearling.client.outputs import Outputs
     from shearling.tensors.spec import Signature
 
-#: Error class for each status of a response: the class that the runtime raised.
-_ERRORS_BY_STATUS: dict[int, type[InferenceError]] = {
-    kind.status: kind
-    for kind in (
-        DeadlineError,
-        InvalidRequestError,
-        ModelNotReadyError,
-        PayloadTooLargeError,
-        PredictionError,
-        UnknownModelError,
-    )
-}
-
 #: Maximum payload of a Lambda invocation, in bytes.
 REQUEST_LIMIT = 6 * 1024 * 1024
+
+
+#: Status of a response that is an answer: a job that is done cannot be cancelled.
+CONFLICT = 409
+
+#: Seconds after which an error of an API may be that it waits no longer.
+_API_SECONDS = 25.0
+
+_AS_A_JOB = (
+    "If the model has `jobs`, `infer_async` has neither this limit nor that of an API's time"
+)
 
 
 def check_request(body: bytes, *, is_binary: bool = False) -> None:
@@ -78,7 +76,7 @@ def json_body(event: Mapping[str, Any]) -> bytes:
 
 def raise_error(status: int, message: str) -> NoReturn:
     """Raise the error class for an HTTP status."""
-    raise _ERRORS_BY_STATUS.get(status, InferenceError)(message)
+    raise error_of(status)(message)
 
 
 class RemoteModel(ABC):
@@ -127,8 +125,52 @@ class RemoteModel(ABC):
             PayloadTooLargeError: the request or the response is above Lambda's limit of 6 MB.
             InferenceError: the model failed, or the request could not be sent or answered.
         """
-        outputs, _ = Outgoing(value, self._contracts).send(self._infer, slice(None))
+        outgoing = Outgoing(value, self._contracts)
+        started = time.monotonic()
+        try:
+            outputs, _ = outgoing.send(self._infer, slice(None))
+        except InferenceError as error:
+            is_slow = time.monotonic() - started >= _API_SECONDS
+            if is_slow or isinstance(error, PayloadTooLargeError | DeadlineError):
+                raise type(error)(f"{error}. {_AS_A_JOB}") from error
+            raise
         return outputs
+
+    def infer_async(self, value: Any, *, idempotency_key: str | None = None) -> Job:
+        """Let the model run on a value as an asynchronous job, and return the job.
+
+        The job may take as long as the function, and its body and its result may be larger than a
+        request: a large body is uploaded to the bucket of the jobs. Needs `jobs` of the model in
+        Terraform.
+
+        Args:
+            value: as for `infer`.
+            idempotency_key: calls with the same key and value are one job, so a call may be
+                repeated after an error. Behind an API without authentication it needs 128 random
+                bits. By default each call is a job of its own.
+
+        Raises:
+            InvalidRequestError: the value does not fit the model's signature.
+            UnknownModelError: the model has no jobs, or does not exist.
+            InferenceError: the job could not be created.
+        """
+        from shearling.client.jobs import submit
+
+        return Outgoing(value, self._contracts).send(
+            lambda tensors: submit(self, tensors, idempotency_key), slice(None)
+        )
+
+    def job(self, job_id: str) -> Job:
+        """Return an asynchronous job by its ID, such as one that another process has created.
+
+        Sends no request: an unknown ID is an error when the job is asked for its state.
+
+        Raises:
+            InvalidRefError: the ID does not have the form of one.
+        """
+        from shearling.client.jobs import Job
+
+        return Job(self, job_id)
 
     def infer_many(
         self,
@@ -240,6 +282,22 @@ class RemoteModel(ABC):
 
         Raises:
             InferenceError: as for `infer`.
+        """
+
+    @abstractmethod
+    def send(
+        self, method: str, path: str, body: bytes, headers: Mapping[str, str]
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Send an HTTP request, and return status, headers (by lower-case name) and body.
+
+        Args:
+            method: HTTP method.
+            path: path below that of the model, as in `/infer`.
+            body: bytes of the body, empty for none.
+            headers: headers by name.
+
+        Raises:
+            InferenceError: the request failed, or its response is an error other than a 409.
         """
 
     @abstractmethod

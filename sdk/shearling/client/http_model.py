@@ -13,7 +13,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.exceptions import TimeoutError as ResponseTimeoutError
 
 from shearling.client.auth import Auth, Authorization
-from shearling.client.base import RemoteModel, check_request, json_body, raise_error
+from shearling.client.base import CONFLICT, RemoteModel, check_request, json_body, raise_error
 from shearling.connections import Connections
 from shearling.errors import (
     DeadlineError,
@@ -127,6 +127,15 @@ class HttpModel(RemoteModel):
         """
         sent = self._send("POST", "/infer", json_body(event), {"Content-Type": "application/json"})
         return self._document(sent, expected)
+
+    def send(
+        self, method: str, path: str, body: bytes, headers: Mapping[str, str]
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Send an HTTP request; see `RemoteModel.send`."""
+        status, returned, data = self._send(method, path, body, headers, refuses=False)
+        if status >= _ERROR and status != CONFLICT:
+            _refuse(self.target, status, data)
+        return status, returned, data
 
     def _exchange(self, body: bytes, length: int | None) -> tuple[dict[str, Any], bytes]:
         headers = {"Content-Type": "application/json"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from shearling.client.base import RemoteModel, check_request, json_body, raise_error
+from shearling.client.base import CONFLICT, RemoteModel, check_request, json_body, raise_error
 from shearling.client.deployments import function_hint, local_hint
 from shearling.errors import (
     InferenceError,
@@ -130,15 +130,28 @@ class LambdaModel(RemoteModel):
         if length is None:
             return self._checked(self._invoke(body), "outputs"), b""
         # The function accepts bytes only in the event of an HTTP API.
-        path = f"/v2/models/{self._name}/infer"
-        event = http_event("POST", path, {LENGTH_HEADER: str(length)}, base64_body(body))
-        answer = self._checked(self._invoke(json.dumps(event).encode()), "body")
-        status, headers, data = read_http_answer(answer)
+        _, headers, data = self.send("POST", "/infer", body, {LENGTH_HEADER: str(length)})
         end = int(headers.get(LENGTH_HEADER, len(data)))
-        document = json.loads(data[:end])
-        if status >= 400:  # noqa: PLR2004 - the first error status of HTTP
+        return self._checked(json.loads(data[:end]), "outputs"), data[end:]
+
+    def send(
+        self, method: str, path: str, body: bytes, headers: Mapping[str, str]
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Send an HTTP request as the event of an HTTP API; see `RemoteModel.send`."""
+        if not self._name:
+            self.metadata()
+        event = http_event(
+            method,
+            f"/v2/models/{self._name}{path}",
+            {name.lower(): value for name, value in headers.items()},
+            base64_body(body) if body else {},
+        )
+        answer = self._checked(self._invoke(json.dumps(event).encode()), "body")
+        status, returned, data = read_http_answer(answer)
+        if status >= 400 and status != CONFLICT:  # noqa: PLR2004 - the first error status of HTTP
+            document = json.loads(data)
             raise_error(status, str(document.get("error", document)))
-        return self._checked(document, "outputs"), data[end:]
+        return status, returned, data
 
     def _checked(self, document: Any, expected: str) -> dict[str, Any]:
         if isinstance(document, dict) and "error" in document:

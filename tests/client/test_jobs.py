@@ -1,0 +1,208 @@
+"""Asynchronous jobs from Python, against the local server's jobs in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import shearling as sdk
+from shearling.loopback import serving
+from shearling_runtime.events.dispatch import respond
+from shearling_runtime.http.decompression import REQUEST_LIMIT
+from shearling_runtime.local import answering, event_of
+from shearling_runtime.local_jobs import LocalJobs
+from shearling_runtime.serving.loaded_model import LoadedModel
+from tests.support.bundles import ROWS
+from tests.support.jobs import Invocation, JobFunction
+from tests.support.lambda_server import LocalLambda
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from shearling.client.http_model import HttpModel
+
+KEY = "8e03978e-40d5-43dd-bc93-6894a57f9324"
+
+
+@pytest.fixture
+def function(tmp_path: Path) -> JobFunction:
+    function = JobFunction(tmp_path, jobs=str(tmp_path / "jobs"))
+    function.server.start()
+    return function
+
+
+@contextmanager
+def served_with_jobs(function: JobFunction, *, starts: bool = True) -> Iterator[str]:
+    """Serve a function with its jobs, as `shearling serve` does, and yield the URL."""
+    jobs = LocalJobs(function.server, "prod")
+    if starts:
+        jobs.start()
+    answer = answering(lambda event: respond(event, Invocation(), function.server), event_of)
+    limit = lambda request: jobs.limit(request, REQUEST_LIMIT)  # noqa: E731
+    with serving(jobs.answering(answer), body_limit=limit) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture
+def model(function: JobFunction) -> Iterator[HttpModel]:
+    with served_with_jobs(function) as url:
+        yield sdk.connect(url, model="fraud")
+
+
+@pytest.fixture
+def waiting(function: JobFunction) -> Iterator[HttpModel]:
+    """A model whose jobs wait for ever."""
+    with served_with_jobs(function, starts=False) as url:
+        yield sdk.connect(url, model="fraud")
+
+
+def test_a_job_has_the_outputs_of_infer(model: HttpModel) -> None:
+    job = model.infer_async(ROWS)
+    assert np.array_equal(job.result(timeout=30)["Y"], model.infer(ROWS)["Y"])
+    assert job.done()
+    assert job.state()["model_version"] == "1"
+
+
+def test_another_process_finds_the_job_by_its_id(model: HttpModel) -> None:
+    job_id = model.infer_async(ROWS).id
+    assert np.array_equal(model.job(job_id).result(timeout=30)["Y"], ROWS * 2)
+
+
+def test_a_job_is_awaited_without_blocking_the_loop(model: HttpModel) -> None:
+    async def both() -> tuple[Any, int]:
+        ticks = 0
+
+        async def tick() -> None:
+            nonlocal ticks
+            while True:
+                ticks += 1
+                await asyncio.sleep(0.01)
+
+        ticking = asyncio.create_task(tick())
+        result = await model.infer_async(ROWS)
+        ticking.cancel()
+        return result, ticks
+
+    outputs, ticks = asyncio.run(both())
+    assert np.array_equal(outputs["Y"], ROWS * 2)
+    assert ticks > 0
+
+
+def test_fifty_megabytes_are_uploaded_and_answered(model: HttpModel) -> None:
+    rows = np.random.default_rng(0).random((6_250_000, 2), np.float32)
+    assert rows.nbytes == 50_000_000
+    assert np.array_equal(model.infer_async(rows).result(timeout=120)["Y"], rows * 2)
+
+
+def test_a_value_that_does_not_fit_is_refused_at_once(model: HttpModel) -> None:
+    with pytest.raises(sdk.InvalidRequestError, match="X"):
+        model.infer_async([[1, 2, 3]])
+
+
+def test_a_failed_job_raises_the_error_of_infer(
+    model: HttpModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = model.infer_async(ROWS)
+    job.result(timeout=30)
+    monkeypatch.setattr(LoadedModel, "infer", failing)
+    job = model.infer_async(ROWS)
+    with pytest.raises(sdk.PredictionError, match=f"job {job.id} failed: the model failed"):
+        job.result(timeout=30)
+
+
+def test_a_result_is_waited_for_no_longer_than_its_caller_wants(waiting: HttpModel) -> None:
+    job = waiting.infer_async(ROWS)
+    started = time.monotonic()
+    with pytest.raises(TimeoutError, match=r"still queued after 0\.3 s"):
+        job.result(timeout=0.3)
+    assert time.monotonic() - started < 10
+    assert not job.done()
+    with pytest.raises(sdk.JobTimeoutError):
+        job.result(timeout=0)
+
+
+def test_a_queued_job_is_cancelled(waiting: HttpModel) -> None:
+    job = waiting.infer_async(ROWS)
+    assert job.cancel()
+    assert job.cancel()
+    with pytest.raises(sdk.InferenceError, match="cancelled"):
+        job.result(timeout=10)
+
+
+def test_a_job_that_is_done_is_not_cancelled(model: HttpModel) -> None:
+    job = model.infer_async(ROWS)
+    job.result(timeout=30)
+    assert not job.cancel()
+    assert job.state()["status"] == "succeeded"
+
+
+def test_calls_with_one_key_are_one_job(model: HttpModel) -> None:
+    ids = {model.infer_async(ROWS, idempotency_key=KEY).id for _ in range(3)}
+    assert len(ids) == 1
+    assert model.infer_async(ROWS).id != model.infer_async(ROWS).id
+
+
+def test_an_unknown_job_is_an_error_when_it_is_asked(model: HttpModel) -> None:
+    with pytest.raises(sdk.UnknownModelError, match="is not known here"):
+        model.job("0" * 32).state()
+    with pytest.raises(sdk.InvalidRefError, match="32 hexadecimal digits"):
+        model.job("1")
+
+
+def test_the_local_server_goes_on_with_the_jobs_of_an_earlier_one(function: JobFunction) -> None:
+    with served_with_jobs(function, starts=False) as url:
+        job_id = sdk.connect(url, model="fraud").infer_async(ROWS).id
+    with served_with_jobs(function) as url:
+        outputs = sdk.connect(url, model="fraud").job(job_id).result(timeout=30)
+    assert np.array_equal(outputs["Y"], ROWS * 2)
+
+
+def test_a_model_without_jobs_says_what_to_set(tmp_path: Path) -> None:
+    function = JobFunction(tmp_path, jobs="")
+    answer = answering(lambda event: respond(event, Invocation(), function.server), event_of)
+    with serving(answer, body_limit=REQUEST_LIMIT) as port:
+        model = sdk.connect(f"http://127.0.0.1:{port}", model="fraud")
+        with pytest.raises(sdk.UnknownModelError, match=r"no asynchronous jobs.*jobs = \{\}"):
+            model.infer_async(ROWS)
+
+
+def test_a_job_is_submitted_read_and_cancelled_by_direct_invocation(function: JobFunction) -> None:
+    lock = threading.Lock()
+
+    def handler(event: Any) -> Any:
+        with lock:
+            return respond(event, Invocation(), function.server)
+
+    client = LocalLambda({"acme-fraud:prod": handler}).client
+    model = sdk.connect("acme-fraud:prod", client=client)
+    job = model.infer_async(ROWS)
+    assert not job.done()
+    function.deliver(job.id)
+    assert job.done()
+    assert not job.cancel()
+    assert job.state()["model_version"] == "1"
+
+
+@pytest.mark.parametrize("error", [sdk.PayloadTooLargeError, sdk.DeadlineError])
+def test_infer_names_jobs_where_an_answer_is_too_large_or_too_slow(
+    model: HttpModel, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    model.infer(ROWS)
+
+    def refusing(*_: object, **__: object) -> None:
+        raise error("too much")
+
+    monkeypatch.setattr(LoadedModel, "infer", refusing)
+    with pytest.raises(error, match=r"too much.*`infer_async`"):
+        model.infer(ROWS)
+
+
+def failing(*_: object, **__: object) -> None:
+    raise sdk.PredictionError("the model failed")
