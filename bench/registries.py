@@ -60,7 +60,9 @@ class Registries:
         """Push to the directory, and publish the same bundle in S3."""
         say(f"pushing {name}")
         local = sdk.Registry(self.mount)
-        version = sdk.push_model(model, name, example=example, registry=local, **options)
+        version = sdk.push_model(
+            model, name, example=example, measure=False, registry=local, **options
+        )
         manifest = local.manifest(version.pin)
         # Marks the files as verified, as the stager does: functions use no file without a mark.
         local.fetch(manifest, self.blobs())

@@ -86,4 +86,5 @@ def _results() -> Iterator[dict[str, Any]]:
 if __name__ == "__main__":
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("TQDM_DISABLE", "1")
+    os.environ.setdefault("SHEARLING_MEASURE", "0")
     sys.exit(main())

@@ -44,7 +44,9 @@ _ONE_THREAD = dict.fromkeys(
 
 
 def is_measured(*, wanted: bool | None) -> bool:
-    """Return whether to measure: as the caller says, or else the environment."""
+    """Return whether to measure: as the caller says, or else the environment; never on Windows."""
+    if os.name != "posix":
+        return False
     return os.environ.get(MEASURE_VARIABLE, "") != "0" if wanted is None else wanted
 
 
@@ -132,6 +134,7 @@ def _environment(scratch: Path, *, allow_pickle: bool) -> dict[str, str]:
         "SHEARLING_SCRATCH": str(scratch),
         "SHEARLING_ALLOW_PICKLE": str(allow_pickle).lower(),
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769",
+        "PYTHONWARNINGS": "ignore",
         "CUDA_VISIBLE_DEVICES": "",  # functions have no graphics cards
     }
 
