@@ -10,7 +10,6 @@ import argparse
 import gc
 import json
 import os
-import resource
 import sys
 import time
 from contextlib import suppress
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shearling_runtime.settings import MEMORY_PER_CORE, Settings
-from shearling_runtime.telemetry import StartupTimings
+from shearling_runtime.telemetry import StartupTimings, peak_memory_mb, status_mb
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,7 +63,7 @@ class _Measuring:
         if rows is not None and affordable > 1:
             many, rows = _repeated(model, affordable)
             self._measure(model, many, rows, threads=1)
-            self._facts["peak_mb"] = peak_mb()
+            self._facts["peak_mb"] = peak_memory_mb()
             requests.append((many, rows))
         self._write()
         load_seconds = self._facts["load_ms"] / 1000
@@ -91,8 +90,8 @@ class _Measuring:
         if not self._settings.allow_pickle:
             import onnxruntime  # noqa: F401
         self._facts["import_ms"] = _milliseconds(time.perf_counter() - started)
-        self._facts["imports_mb"] = peak_mb()
-        self._private_mb = _status_mb("RssAnon")
+        self._facts["imports_mb"] = peak_memory_mb()
+        self._private_mb = status_mb("RssAnon")
 
     def _load(self) -> LoadedModel:
         """Load the bundle as a function does, which answers its example too."""
@@ -112,7 +111,7 @@ class _Measuring:
         return model
 
     def _note_start(self) -> None:
-        peak, mapped, imported = peak_mb(), _status_mb("RssFile"), self._private_mb
+        peak, mapped, imported = peak_memory_mb(), status_mb("RssFile"), self._private_mb
         model = None
         if mapped is not None and imported is not None:
             model = round(max(0.0, peak - mapped - imported), 1)
@@ -176,29 +175,6 @@ def _most_rows(row: Tensors) -> int:
     from shearling_runtime.http.decompression import REQUEST_LIMIT
 
     return REQUEST_LIMIT // max(1, sum(len(to_bytes(array)) for array in row.values()))
-
-
-def peak_mb() -> float:
-    """Return the peak memory of this process in MB of 2^20 bytes.
-
-    Linux's `ru_maxrss` also counts the process that started this one.
-    """
-    peak = _status_mb("VmHWM")
-    if peak is not None:
-        return peak
-    bytes_per_unit = 1 if sys.platform == "darwin" else 1024
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * bytes_per_unit
-    return round(used / 2**20, 1)
-
-
-def _status_mb(field: str) -> float | None:
-    """Return a size of this process in MB, as Linux has it; None elsewhere."""
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return None
-    kib = (line.split()[1] for line in lines if line.startswith(f"{field}:"))
-    return next((round(int(size) / 1024, 1) for size in kib), None)
 
 
 def _milliseconds(seconds: float) -> float:

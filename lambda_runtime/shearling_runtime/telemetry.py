@@ -8,6 +8,7 @@ import sys
 import time
 import traceback
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -174,8 +175,24 @@ def _field(value: object, most: int) -> object:
 
 
 def peak_memory_mb() -> int:
-    """Return the peak memory of this process in MB."""
-    import resource
+    """Return the peak memory of this process in MB of 2^20 bytes.
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1e6 if sys.platform == "darwin" else 1e3))
+    Linux's `ru_maxrss` also counts the process that started this one.
+    """
+    peak = status_mb("VmHWM")
+    if peak is None:
+        import resource
+
+        bytes_per_unit = 1 if sys.platform == "darwin" else 1024
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * bytes_per_unit / 2**20
+    return round(peak)
+
+
+def status_mb(field: str) -> float | None:
+    """Return a size of this process in MB of 2^20 bytes, as Linux has it; None elsewhere."""
+    try:
+        lines = Path("/proc/self/status").read_text(errors="replace").splitlines()
+    except OSError:
+        return None
+    kib = (line.split()[1] for line in lines if line.startswith(f"{field}:"))
+    return next((int(size) / 1024 for size in kib), None)

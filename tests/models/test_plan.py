@@ -344,6 +344,15 @@ def test_a_version_without_a_measurement_says_so(registry: Registry, manifest: M
     assert found.to_dict()["estimates"]["p50_ms"] is None
 
 
+def test_a_model_that_answered_nothing_in_time_has_its_memory_alone(
+    registry: Registry, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded(monkeypatch, registry, manifest, latencies=(), peak_mb=2000.0)
+    found = plan("fraud", p95_ms=5, registry=registry)
+    assert (found.needed_mb, found.p50_ms, found.curve) == (2300, None, ())
+    assert "answered no request in the time" in str(found)
+
+
 def test_a_plan_is_json_text_and_a_picture(
     registry: Registry, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -371,7 +380,7 @@ def test_a_plan_is_json_text_and_a_picture(
 SERVE = """
 from types import SimpleNamespace
 from shearling_runtime.handler import handler
-from shearling_runtime.measure import peak_mb
+from shearling_runtime.telemetry import peak_memory_mb
 context = SimpleNamespace(
     aws_request_id="r", function_name="f", invoked_function_arn="a:b:c:d:e:f:g",
     get_remaining_time_in_millis=lambda: 60_000,
@@ -379,7 +388,7 @@ context = SimpleNamespace(
 rows = {"name": "X", "shape": [64, 256], "datatype": "FP32", "data": 64 * 256 * [0.5]}
 answer = handler({"inputs": [rows]}, context)
 assert "outputs" in answer, answer
-print(peak_mb())
+print(peak_memory_mb())
 """
 
 

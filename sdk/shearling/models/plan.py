@@ -90,7 +90,7 @@ def plan(
         per_month=per_month,
         prices=table,
         reasons=_reasons(pin, size, human_bytes(manifest.size)),
-        notes=notes(size, at, table, per_month),
+        notes=notes(size, at, table, per_month, is_measured=measured is not None),
     )
 
 

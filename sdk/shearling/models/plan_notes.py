@@ -30,9 +30,15 @@ _PROCESSOR = (
     "Latency is estimated for the processor of the push; Lambda's may be slower. A cold start is "
     "not part of it; provisioned concurrency avoids cold starts."
 )
+_NO_LATENCY = (
+    "The model answered no request in the time that a push has to measure, so latency and cost are "
+    "unknown."
+)
 
 
-def notes(size: Size, at: Point | None, prices: Prices, per_month: float | None) -> tuple[str, ...]:
+def notes(
+    size: Size, at: Point | None, prices: Prices, per_month: float | None, *, is_measured: bool
+) -> tuple[str, ...]:
     """Return what to know of a plan.
 
     Args:
@@ -40,13 +46,16 @@ def notes(size: Size, at: Point | None, prices: Prices, per_month: float | None)
         at: latency and cost with the planned memory; None if they were not measured.
         prices: the prices.
         per_month: requests a month, if they are known.
+        is_measured: whether the push measured the memory.
     """
-    return tuple(_notes(size, at, prices, per_month))
+    return tuple(_notes(size, at, prices, per_month, is_measured=is_measured))
 
 
-def _notes(size: Size, at: Point | None, prices: Prices, per_month: float | None) -> Iterator[str]:
+def _notes(
+    size: Size, at: Point | None, prices: Prices, per_month: float | None, *, is_measured: bool
+) -> Iterator[str]:
     if at is None:
-        yield _UNMEASURED
+        yield _NO_LATENCY if is_measured else _UNMEASURED
     else:
         yield _MEMORY
         if at.p50_ms < 1:
