@@ -15,6 +15,7 @@ from bench import (
     growth,
     pickles,
     prepacking,
+    scoring,
     sizes,
     uploads,
     warm_requests,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from bench.measurement import Findings
 
 #: In the order of the report: the quick ones that suffer from others' writes come first.
-PARTS = ("cold", "pickle", "warm", "prepacking", "fetch", "push", "sizes", "growth")
+PARTS = ("cold", "pickle", "warm", "prepacking", "fetch", "push", "sizes", "scoring", "growth")
 
 
 def main() -> None:
@@ -76,6 +77,7 @@ def _measure(names: Sequence[str], python: str, *, quick: bool) -> list[Findings
             "fetch": lambda: downloads.measure(models, quick=quick),
             "push": lambda: uploads.measure(models, quick=quick),
             "sizes": lambda: sizes.measure(models, package, python, quick=quick),
+            "scoring": lambda: scoring.measure(models, quick=quick),
         }
         found = [parts[name]() for name in PARTS if name in names and name in parts]
     series = {title: lines for each in found for title, lines in each.series.items()}

@@ -158,7 +158,9 @@ def _with_nulls(document: bytes) -> bytes:
     """Insert null where a value is missing between commas or brackets."""
     if b",," in document:
         document = document.replace(b",,", b",null,").replace(b",,", b",null,")
-    return document.replace(b"[,", b"[null,").replace(b",]", b",null]")
+    if document.startswith(b"[,"):
+        document = b"[null" + document[1:]
+    return document[:-1] + b"null]" if document.endswith(b",]") else document
 
 
 class _QuotedTable:

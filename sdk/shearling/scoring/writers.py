@@ -114,13 +114,14 @@ class CsvWriter(_Plain):
             names = [name for name, _ in columns_of(found, classes=self._classes)]
             kept = self._names(block)
             self._head = _csv_text([[*kept, *distinct(names, kept)]])
-        rows = [text.encode("utf-8", "backslashreplace") for text in csv_texts(found)]
-        if self._kept is not None and block is not None:
-            rows = [
-                kept + b"," + row if row else kept
-                for kept, row in zip(self._lines(block), rows, strict=True)
-            ]
-        return b"\r\n".join([*rows, b""]) if rows else b""
+        rows = csv_texts(found)
+        if not rows:
+            return b""
+        if self._kept is None or block is None:
+            return "\r\n".join([*rows, ""]).encode("utf-8", "backslashreplace")
+        pairs = zip(self._lines(block), rows, strict=True)
+        lines = [kept + b"," + row.encode("utf-8", "backslashreplace") for kept, row in pairs]
+        return b"\r\n".join([*lines, b""])
 
     def head(self, rows: int) -> bytes:
         """See `Writer`."""
