@@ -7,7 +7,10 @@ locals {
       "aliases", "aliases.*.provisioned_concurrency", "default_alias", "memory_mb", "timeout_seconds", "ephemeral_storage_mb",
       "reserved_concurrency", "snap_start", "allow_pickle", "file_system", "environment", "role", "role.arn", "network",
       "network.security_group_ids", "package", "package.path", "package.bucket", "package.key", "package.source_code_hash", "python",
-      "architecture",
+      "architecture", "events", "events.*.alias", "events.*.source", "events.*.source.bucket", "events.*.source.prefix",
+      "events.*.source.suffix", "events.*.source.kms_key_arn", "events.*.source.format", "events.*.source.header", "events.*.output",
+      "events.*.output.bucket", "events.*.output.prefix", "events.*.output.kms_key_arn", "events.*.output.format",
+      "events.*.keep_columns", "events.*.on_bad_rows", "events.*.max_concurrency", "events.*.max_attempts", "events.*.max_age_minutes",
     ]
     registry = [
       "bucket", "region", "packages_bucket", "accounts", "prefix", "kms_key_arn", "previous_kms_key_arns", "force_destroy",
@@ -26,6 +29,7 @@ locals {
       "throttle.requests_per_second", "throttle.burst", "timeout_seconds", "stage", "domain", "domain.name",
       "domain.certificate_arn", "waf", "waf.web_acl_arn", "access_log", "detailed_metrics",
     ]
+    event_bucket  = ["kms_key_arn", "expire_days", "force_destroy"]
     kms           = ["logs_key_arn", "environment_key_arn", "queue_key_arn"]
     control_roles = ["releaser", "releaser.arn", "stager", "stager.arn", "catalog", "catalog.arn"]
   }
@@ -36,6 +40,9 @@ locals {
   # Attributes of a model that are numbers, and that are true or false.
   numbers = ["memory_mb", "timeout_seconds", "ephemeral_storage_mb", "reserved_concurrency"]
   bools   = ["snap_start", "allow_pickle"]
+
+  # And those of an event.
+  event_numbers = ["max_concurrency", "max_attempts", "max_age_minutes"]
 
   # What became of attributes of 0.1.
   renamed = {

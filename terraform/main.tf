@@ -28,6 +28,8 @@ module "inputs" {
   api         = var.api
   rest_api    = var.rest_api
 
+  event_bucket = var.event_bucket
+
   kms           = var.kms
   control_roles = var.control_roles
 }
@@ -164,6 +166,7 @@ module "function" {
   log_retention_days       = var.log_retention_days
   permissions_boundary_arn = var.permissions_boundary_arn
   role                     = each.value.role
+  policy_statements        = try(module.events[0].policy_statements[each.key], [])
   options                  = local.options
 }
 
@@ -269,6 +272,7 @@ module "releaser" {
       aliases         = keys(module.function[name].alias_arns)
       python          = coalesce(module.inputs.models[name].python, var.python)
       release_trigger = module.function[name].release_trigger
+      events          = keys(module.inputs.models[name].events)
       file_system     = contains(local.efs_models, name) ? { access_point_arn = module.file_system[0].access_point_arn } : null
     }
   }
@@ -303,14 +307,27 @@ resource "aws_lambda_invocation" "destroy_guard" {
     module.api,
     module.rest_api,
     module.releaser,
+    module.events,
   ]
+}
+
+locals {
+  # A model with events may need more time for objects than any API waits. Its function tells callers of an API so, by a 504.
+  timeouts = { for name, model in module.inputs.models : name => model.timeout_seconds if length(model.events) == 0 }
+
+  slower_than_api = var.api == null ? {} : { for name, seconds in local.timeouts : name => seconds if seconds > 30 }
+
+  # The default timeout of 30 is a second more than a REST API waits, which needs no warning.
+  slower_than_rest_api = var.rest_api == null ? {} : {
+    for name, seconds in local.timeouts : name => seconds if seconds > module.inputs.rest_api.timeout_seconds + 1
+  }
 }
 
 check "api_timeout" {
   assert {
-    condition = var.api == null || alltrue([for model in values(module.inputs.models) : model.timeout_seconds <= 30])
+    condition = length(local.slower_than_api) == 0
     error_message = "The HTTP API answers 503 after 30 seconds, even if the function still runs: ${join(", ", [
-      for name, model in module.inputs.models : "${name} has timeout_seconds = ${model.timeout_seconds}" if model.timeout_seconds > 30
+      for name, seconds in local.slower_than_api : "${name} has timeout_seconds = ${seconds}"
     ])}. A direct invocation waits for the function."
   }
 }
@@ -319,13 +336,6 @@ check "vpc_is_used" {
   assert {
     condition     = var.vpc == null || length(setunion(local.efs_models, local.network_models)) > 0
     error_message = "vpc has no effect: it is for models with a file_system or a network, and no model has one."
-  }
-}
-
-locals {
-  # The default timeout of 30 is a second more than a REST API waits, which needs no warning.
-  slower_than_rest_api = var.rest_api == null ? {} : {
-    for name, model in module.inputs.models : name => model.timeout_seconds if model.timeout_seconds > module.inputs.rest_api.timeout_seconds + 1
   }
 }
 

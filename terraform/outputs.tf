@@ -132,3 +132,18 @@ output "log_group_names" {
   )
   description = "Name of each log group, by function name, and of the access logs of the APIs as `api` and `rest_api`."
 }
+
+output "event_bucket" {
+  value       = one(module.event_bucket[*].bucket)
+  description = "Name of the bucket that this module creates for events; null if all of them name theirs."
+}
+
+output "event_queues" {
+  value       = one(module.events[*].queue_names)
+  description = "Name of the queue of each event, by `model:event`; its dead-letter queue ends with `_failures`. Null without an event."
+}
+
+output "redrive_policy" {
+  value       = one(module.events[*].redrive_policy)
+  description = "IAM policy (JSON) for running `shearling events`; null without an event."
+}

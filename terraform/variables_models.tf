@@ -17,6 +17,10 @@ variable "models" {
         try(keys(model), []),
         [for alias in try(values(model.aliases), []) : [for name in try(keys(alias), []) : "aliases.*.${name}"]],
         [for part in ["role", "network", "package", "file_system"] : [for name in try(keys(model[part]), []) : "${part}.${name}"]],
+        [for event in try(values(model.events), []) : [
+          [for name in try(keys(event), []) : "events.*.${name}"],
+          [for part in ["source", "output"] : [for name in try(keys(event[part]), []) : "events.*.${part}.${name}"]],
+        ]],
       ]
     ]), local.attributes.models)) == 0
     error_message = "${join(" ", flatten([
@@ -31,6 +35,17 @@ variable "models" {
         try([
           for alias, attributes in model.aliases : [
             for name in try(keys(attributes), []) : "The alias ${key}:${alias} has no attribute ${name}." if name != "provisioned_concurrency"
+          ]
+        ], []),
+        try([
+          for event, attributes in model.events : [
+            [for name in try(keys(attributes), []) : "The event ${key}:${event} has no attribute ${name}." if !contains(local.attributes.models, "events.*.${name}")],
+            [
+              for part in ["source", "output"] : [
+                for name in try(keys(attributes[part]), []) : "The event ${key}:${event} has no attribute ${part}.${name}."
+                if !contains(local.attributes.models, "events.*.${part}.${name}")
+              ]
+            ],
           ]
         ], []),
       ]
@@ -52,6 +67,13 @@ variable "models" {
     error_message = "An alias must be an object, {} for one without attributes. Change ${join(", ", flatten([for key, model in try(merge(var.models), {}) : try([for name, alias in model.aliases : "${key}:${name}" if alias == null], [])]))}."
   }
 
+  validation {
+    condition = alltrue(flatten([
+      for model in try(values(var.models), []) : [for event in try(values(model.events), []) : can(keys(event)) && can(keys(event.output))]
+    ]))
+    error_message = "An event must be an object with an output, as in events = { incoming = { source = { prefix = \"incoming/\" }, output = { prefix = \"scored/\" } } }. Change ${join(", ", flatten([for key, model in try(merge(var.models), {}) : try([for name, event in model.events : "${key}:${name}" if !(can(keys(event)) && can(keys(event.output)))], [])]))}."
+  }
+
   # Terraform's own message would not say which model and attribute it means.
   validation {
     condition = alltrue(flatten([
@@ -59,6 +81,8 @@ variable "models" {
         [for name in local.numbers : can(tonumber(model[name])) if can(model[name])],
         [for name in local.bools : can(tobool(model[name])) if can(model[name])],
         [for alias in try(values(model.aliases), []) : can(tonumber(alias.provisioned_concurrency)) if can(alias.provisioned_concurrency)],
+        [for event in try(values(model.events), []) : [for name in local.event_numbers : can(tonumber(event[name])) if can(event[name])]],
+        [for event in try(values(model.events), []) : can(tobool(event.keep_columns)) if can(event.keep_columns)],
       ]
     ]))
     error_message = join(" ", flatten([
@@ -68,6 +92,12 @@ variable "models" {
         try([
           for name, alias in model.aliases : "provisioned_concurrency of ${key}:${name} must be a number."
           if can(alias.provisioned_concurrency) && !can(tonumber(alias.provisioned_concurrency))
+        ], []),
+        try([
+          for event, attributes in model.events : [
+            [for name in local.event_numbers : "${name} of the event ${key}:${event} must be a number." if can(attributes[name]) && !can(tonumber(attributes[name]))],
+            [for flag in ["keep_columns"] : "${flag} of the event ${key}:${event} must be true or false." if can(attributes[flag]) && !can(tobool(attributes[flag]))],
+          ]
         ], []),
       ]
     ]))

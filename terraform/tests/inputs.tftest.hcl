@@ -11,6 +11,7 @@ variables {
   packages      = { runtime = { path = "build/runtime.zip" }, control = { path = "build/control.zip" } }
   kms           = {}
   control_roles = {}
+  event_bucket  = {}
 }
 
 run "model_has_a_gigabyte_and_half_a_minute_by_default" {

@@ -740,3 +740,71 @@ run "kms_key_that_is_an_alias_is_refused" {
   }
   expect_failures = [var.kms]
 }
+
+run "events_of_a_model_belong_to_its_function" {
+  variables {
+    models = {
+      fraud = {
+        aliases         = { prod = {} }
+        timeout_seconds = 120
+        events = {
+          prepared = { source = { bucket = "acme-prepared", prefix = "ready/" }, output = { prefix = "scored/" } }
+          incoming = { source = { prefix = "incoming/" }, output = { bucket = "acme-prepared", prefix = "ready/" } }
+        }
+      }
+      plain = { aliases = { prod = {} } }
+    }
+  }
+
+  assert {
+    condition     = output.event_bucket == "acme-io-123456789012-eu-central-1"
+    error_message = "Events without a bucket share the one that the module creates."
+  }
+  assert {
+    condition     = output.event_queues == { "fraud:incoming" = "acme-fraud_incoming", "fraud:prepared" = "acme-fraud_prepared" }
+    error_message = "Queues: ${jsonencode(output.event_queues)}"
+  }
+  assert {
+    condition = [
+      for statement in jsondecode(output.role_policies["acme-fraud"][0]).Statement : statement.Resource if statement.Sid == "WriteEventOutputs"
+    ] == [["arn:aws:s3:::acme-prepared/ready/*", "arn:aws:s3:::acme-io-123456789012-eu-central-1/scored/*"]]
+    error_message = "The role may write the outputs: ${output.role_policies["acme-fraud"][0]}"
+  }
+  assert {
+    condition     = length([for statement in jsondecode(output.role_policies["acme-plain"][0]).Statement : statement if can(regex("Event", statement.Sid))]) == 0
+    error_message = "A model without an event has no right for one."
+  }
+}
+
+run "stack_without_an_event_has_no_bucket_and_no_queue_for_it" {
+  command = plan
+
+  assert {
+    condition     = length(module.event_bucket) == 0 && length(module.events) == 0 && output.redrive_policy == null
+    error_message = "Nothing is created for events."
+  }
+}
+
+run "event_without_an_output_is_refused" {
+  command = plan
+  variables {
+    models = { fraud = { aliases = { prod = {} }, events = { incoming = { source = { prefix = "in/" } } } } }
+  }
+  expect_failures = [var.models]
+}
+
+run "event_bucket_that_is_no_object_is_refused" {
+  command = plan
+  variables {
+    event_bucket = "acme-io"
+  }
+  expect_failures = [var.event_bucket]
+}
+
+run "misspelt_attribute_of_the_event_bucket_is_refused" {
+  command = plan
+  variables {
+    event_bucket = { expiry_days = 3 }
+  }
+  expect_failures = [var.event_bucket]
+}

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ROOT = REPOSITORY / "terraform"
-INPUTS = ("models", "registry", "vpc", "file_system", "api", "rest_api", "kms", "control_roles")
+INPUTS = (
+    *("models", "registry", "vpc", "file_system", "api", "rest_api", "event_bucket", "kms"),
+    "control_roles",
+)
+
+#: A model with an event that has the given attributes.
+EVENT = "models = { fraud = { aliases = { prod = {} }, events = { incoming = { %s } } } }"
 
 TEST = """
 mock_provider "aws" {
@@ -141,6 +147,35 @@ def terraform(directory: Path, *arguments: str) -> str:
         (
             'models = { fraud = { aliases = { prod = {} }, python = "3.11" } }',
             'python of acme-fraud is "3.11", but must be one of 3.12, 3.13, 3.14.',
+        ),
+        (
+            EVENT % 'output = { prefix = "out/" }, concurrency = 3',
+            "The event fraud:incoming has no attribute concurrency.",
+        ),
+        (
+            EVENT % 'source = { folder = "in/" }, output = { prefix = "out/" }',
+            "The event fraud:incoming has no attribute source.folder.",
+        ),
+        (
+            EVENT % 'output = { prefix = "out/" }, max_concurrency = "many"',
+            "max_concurrency of the event fraud:incoming must be a number.",
+        ),
+        (
+            EVENT % 'output = { prefix = "out/" }, keep_columns = "both"',
+            "keep_columns of the event fraud:incoming must be true or false.",
+        ),
+        (EVENT % 'source = { prefix = "in/" }', "Change fraud:incoming."),
+        (
+            EVENT % 'alias = "live", output = { bucket = "acme-out", prefix = "out/" }',
+            "Change fraud:incoming (alias live).",
+        ),
+        (
+            EVENT % 'source = { prefix = "in/" }, output = { prefix = "in/scored/" }',
+            "The output of the event fraud:incoming arrives at the source of fraud:incoming",
+        ),
+        (
+            EVENT % 'source = { bucket = "acme-123456789012-eu-central-1" }, output = {}',
+            "source of an event must not be in the registry",
         ),
         ('models = ["fraud"]', "A model must be an object, as in models ="),
         (

@@ -137,6 +137,7 @@ def read_deployment(key: str, root: Field) -> Deployment:
         api_url=None if api_url.value is None else api_url.text(),
         stager=root.get("stager", "").text(),
         file_system=root.get("file_system", "").text(),
+        events=tuple(_name(item) for item in root.get("events", []).items()),
     )
 
 

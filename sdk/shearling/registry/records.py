@@ -110,6 +110,7 @@ class Deployment:
         api_url: URL of the API in front of the function; None without one.
         stager: name of the function that copies bundles to the file system; empty without one.
         file_system: ARN of the access point that the function mounts; empty without one.
+        events: names of the events that score objects with the function.
     """
 
     key: str
@@ -123,6 +124,7 @@ class Deployment:
     api_url: str | None = None
     stager: str = ""
     file_system: str = ""
+    events: tuple[str, ...] = ()
 
 
 #: Outcomes of a release.

@@ -61,6 +61,8 @@ module "lambda" {
   registry_folders = ["blobs"]
   policy_name      = "function"
 
+  policy_statements = var.policy_statements
+
   vpc                      = var.vpc
   file_system              = var.file_system
   log_retention_days       = var.log_retention_days

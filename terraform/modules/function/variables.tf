@@ -202,6 +202,13 @@ variable "role" {
   description = "A role to use instead of creating one. It needs the policies in the output `role_policies`."
 }
 
+variable "policy_statements" {
+  type        = any # a list of objects, which need not have the same attributes
+  default     = []
+  nullable    = false
+  description = "Further statements of the role's policy: what its events need."
+}
+
 variable "options" {
   type = object({
     tags                    = optional(map(string), {})

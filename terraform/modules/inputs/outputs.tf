@@ -42,3 +42,8 @@ output "control_roles" {
   value       = var.control_roles
   description = "The input `control_roles` with its defaults."
 }
+
+output "event_bucket" {
+  value       = var.event_bucket
+  description = "The input `event_bucket` with its defaults."
+}

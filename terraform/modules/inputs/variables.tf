@@ -29,6 +29,28 @@ variable "models" {
     }))
     python       = optional(string) # the version that this package was built for, instead of `python`
     architecture = optional(string) # likewise, instead of `architecture`
+    events = optional(map(object({  # objects that arrive are scored into objects, by names of the events
+      alias = optional(string)      # null: the default alias
+      source = optional(object({
+        bucket      = optional(string)         # an existing bucket that sends events to EventBridge, known at plan; null: that of `event_bucket`
+        prefix      = optional(string, "")     # what the keys begin with, as in incoming/
+        suffix      = optional(string, "")     # and end with, as in .csv
+        kms_key_arn = optional(string)         # key of the objects; null: S3's own
+        format      = optional(string)         # csv, jsonl, npy or parquet; null: as each key says
+        header      = optional(string, "auto") # whether the first line of a CSV has names: auto, present or absent
+      }), {})
+      output = object({
+        bucket      = optional(string) # likewise
+        prefix      = optional(string, "")
+        kms_key_arn = optional(string) # encrypts the outputs; null: as the bucket does
+        format      = optional(string) # null: that of the source
+      })
+      keep_columns    = optional(bool, false)    # the outputs begin with the columns of the sources
+      on_bad_rows     = optional(string, "fail") # or skip: invalid rows go to a file of their own
+      max_concurrency = optional(number, 5)      # invocations at the same time, 2 to 1000
+      max_attempts    = optional(number, 5)      # then an object goes to the dead-letter queue
+      max_age_minutes = optional(number, 60)     # an alarm fires if an object waits longer
+    })), {})
   }))
   nullable    = false
   description = "The models to serve."
@@ -176,4 +198,14 @@ variable "control_roles" {
   })
   nullable    = false
   description = "Roles of the functions that serve no model."
+}
+
+variable "event_bucket" {
+  type = object({
+    kms_key_arn   = optional(string)      # null uses S3's own
+    expire_days   = optional(number)      # days after which objects are deleted; null keeps them
+    force_destroy = optional(bool, false) # allow deletes of the bucket with objects in it
+  })
+  nullable    = false
+  description = "The bucket of events whose source or output names none."
 }

@@ -84,6 +84,7 @@ locals {
           releaser = var.name
           runtime  = "python${function.python}"
         },
+        length(function.events) == 0 ? {} : { events = sort(function.events) },
         function.file_system == null ? {} : {
           file_system = function.file_system.access_point_arn
           stager      = var.stager.name

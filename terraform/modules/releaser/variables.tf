@@ -39,6 +39,7 @@ variable "functions" {
     python          = string
     release_trigger = string # a change releases the function's aliases again
     file_system     = optional(object({ access_point_arn = string }))
+    events          = optional(list(string), []) # names of its events, for `shearling events`
   }))
   nullable    = false
   description = "The functions to release, by the name of the model that each serves."
