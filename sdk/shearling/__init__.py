@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from shearling.models.model_version import ModelVersion as ModelVersion
     from shearling.models.plan import plan as plan
     from shearling.models.push import push_model as push_model
+    from shearling.models.quantize import quantize as quantize
     from shearling.models.training_job import push_training_job as push_training_job
     from shearling.registry.registry import Registry as Registry
 
@@ -79,6 +80,7 @@ _PUBLIC = {
     "models.model_version": ("ModelVersion",),
     "models.plan": ("plan",),
     "models.push": ("push_model",),
+    "models.quantize": ("quantize",),
     "models.training_job": ("push_training_job",),
     "registry.registry": ("Registry",),
 }

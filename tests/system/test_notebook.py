@@ -1,8 +1,8 @@
-"""The example notebook runs from top to bottom."""
+"""The example notebooks run from top to bottom."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import nbformat
 import pytest
@@ -15,28 +15,50 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def executed(name: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Run a notebook with a registry of its own, and return it with its outputs."""
+    monkeypatch.setenv("SHEARLING_REGISTRY", str(directory / "registry"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(directory / "cache"))
+    monkeypatch.setenv("IPYTHONDIR", str(directory / "ipython"))
+    notebook = nbformat.read(REPOSITORY / "examples" / name, as_version=4)
+    NotebookClient(notebook, timeout=240, kernel_name="python3").execute(cwd=str(directory))
+    return notebook
+
+
+def outputs(notebook: Any) -> list[Any]:
+    return [output for cell in notebook.cells for output in cell.get("outputs", [])]
+
+
+def tables(notebook: Any) -> list[str]:
+    found = (output.get("data", {}).get("text/html", "") for output in outputs(notebook))
+    return [html for html in found if "<table>" in html]
+
+
+def printed(notebook: Any) -> list[str]:
+    return [output["text"] for output in outputs(notebook) if output.get("name") == "stdout"]
+
+
 # The client's own dependencies warn; the notebook's cells run in another process.
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::RuntimeWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::RuntimeWarning")
+
+
 def test_the_quickstart_notebook_pushes_a_model_that_loads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SHEARLING_REGISTRY", str(tmp_path / "registry"))
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
-    notebook = nbformat.read(REPOSITORY / "examples" / "quickstart.ipynb", as_version=4)
-    NotebookClient(notebook, timeout=120, kernel_name="python3").execute(cwd=str(tmp_path))
-    shown = [
-        output.get("data", {}).get("text/html", "")
-        for cell in notebook.cells
-        for output in cell.get("outputs", [])
-    ]
-    printed = [
-        output["text"]
-        for cell in notebook.cells
-        for output in cell.get("outputs", [])
-        if output.get("name") == "stdout"
-    ]
-    assert len(printed) == 1
-    assert printed[0].startswith("cancer:1 (onnx, ")
-    assert "already in the registry, nothing uploaded" in printed[0]
-    assert any("<table>" in html and "cancer" in html for html in shown)
+    notebook = executed("quickstart.ipynb", tmp_path, monkeypatch)
+    (text,) = printed(notebook)
+    assert text.startswith("cancer:1 (onnx, ")
+    assert "already in the registry, nothing uploaded" in text
+    assert any("cancer" in html for html in tables(notebook))
     assert sdk.load_model("cancer:prod").pin.version == 1
+
+
+@pytest.mark.slow
+def test_the_notebook_of_optimisation_shows_what_each_recipe_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notebook = executed("optimise.ipynb", tmp_path, monkeypatch)
+    quantized = [html for html in tables(notebook) if "<td>int8-weights</td>" in html]
+    assert len(quantized) == 2
+    assert all("<td>taken</td>" in html for html in quantized)
+    assert any("'parent': 'digits:1@sha256:" in text for text in printed(notebook))

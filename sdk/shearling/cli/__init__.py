@@ -15,6 +15,7 @@ from shearling.cli import (
     packages,
     plan,
     push,
+    quantize,
     releases,
     try_model,
     verify,
@@ -106,7 +107,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, help="show the version of shearling and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for group in (push, models, verify, aliases, releases, invoke, jobs, try_model, packages, plan):
+    groups = (push, models, verify, aliases, releases, invoke, jobs, try_model, packages, plan)
+    for group in (*groups, quantize):
         group.add_commands(commands)
     return parser
 

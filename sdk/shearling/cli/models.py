@@ -213,6 +213,7 @@ def _facts(
     """Return the details of a version, as pairs of name and value."""
     from shearling.cli.contract import contract_facts
     from shearling.cli.measured import measured_facts
+    from shearling.cli.optimisation import OPTIMISATION, optimisation_facts
 
     details = dict(version.details)
     by = details.pop("pushed_by", None)
@@ -237,6 +238,9 @@ def _facts(
         "recorded": details,
     }
     facts += [("measured", fact) for fact in measured_facts(details)]
+    if tried := optimisation_facts(details):
+        facts += [(OPTIMISATION, fact) for fact in tried]
+        del details[OPTIMISATION]
     shown = ("format", "size_bytes", "contract", "measured")
     return facts + [
         (group, f"{key}: {_plain(value)}")

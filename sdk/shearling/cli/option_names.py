@@ -16,6 +16,7 @@ PARAMETERS = (
     "load",
     "max_concurrency",
     "metadata",
+    "min_rows",
     "model",
     "name",
     "new",
@@ -30,6 +31,7 @@ PARAMETERS = (
 #: What is more than a parameter, and is replaced before the parameters are.
 PHRASES = {
     "pass measure=False": "pass --no-measure",
+    "metric needs the true values: pass y=...": "--metric needs the true values: pass --labels",
     "pass new=True to set_alias": "pass new=True",
     "load_model(<pinned ref>, allow_pickle=True)": "`shearling serve <pinned ref> --allow-pickle`",
     "Choose a version with set_alias": "Choose a version with `shearling alias set`",

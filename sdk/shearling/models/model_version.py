@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from shearling.progress import human_bytes
 
 if TYPE_CHECKING:
+    from shearling.models.optimisation_report import OptimisationReport
     from shearling.refs import Pin
 
 
@@ -24,6 +25,7 @@ class ModelVersion:
         format: how the model is stored: "onnx" or "cloudpickle".
         alias: the alias that this push set to the version; None if none was given.
         registry: URI of the registry.
+        quantization: what `quantize` tried; None if nothing was to be quantised.
     """
 
     pin: Pin
@@ -33,6 +35,7 @@ class ModelVersion:
     format: str
     alias: str | None
     registry: str
+    quantization: OptimisationReport | None = None
 
     @property
     def model(self) -> str:

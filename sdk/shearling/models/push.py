@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tempfile
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,10 +16,7 @@ from shearling.aliases.promotion import require_known
 from shearling.aliases.set_alias import set_alias
 from shearling.aliases.waiting import require_served, wait_for_release
 from shearling.bundle.canonical_json import canonical_json, plain_metadata
-from shearling.bundle.contract import REVISION, REVISION_FIELD
-from shearling.bundle.digests import digest_of
 from shearling.bundle.json_reader import check_value
-from shearling.bundle.measurement import MEASURED_FIELD
 from shearling.bundle.metrics import metrics_of
 from shearling.errors import (
     BreakingChangeError,
@@ -31,11 +26,12 @@ from shearling.errors import (
     InvalidRequestError,
     RegistryError,
 )
-from shearling.models.measuring import LARGEST, check_largest, is_measured
-from shearling.models.measuring import measure as measure_bundle
+from shearling.models.measuring import LARGEST, check_largest
 from shearling.models.model_version import ModelVersion
+from shearling.models.quantize import check_recipe, smaller_if_it_pays
 from shearling.models.training import TRAINING_FIELD, current_job
 from shearling.models.verification import verify
+from shearling.models.version_details import measured_fields, version_details
 from shearling.progress import human_bytes, progress
 from shearling.python_versions import OLDEST_ON_AWS
 from shearling.refs import check_alias, check_model
@@ -46,7 +42,7 @@ from shearling.tensors.inputs import check_rows
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from shearling.bundle.manifest import Manifest
     from shearling.converters.base import ConvertedModel
@@ -82,6 +78,11 @@ def push_model(
     load: Literal["latency", "throughput"] | None = None,
     measure: bool | None = None,
     largest: int = LARGEST,
+    quantize: str | None = None,
+    data: Any = None,
+    y: Any = None,
+    metric: str | Callable[..., float] | None = None,
+    max_loss: float = 0.01,
     registry: str | os.PathLike[str] | Registry | None = None,
 ) -> ModelVersion:
     """Convert, verify and publish a model as the next version of `name`.
@@ -118,6 +119,14 @@ def push_model(
             its own, for `plan`; yes by default, unless SHEARLING_MEASURE is 0. It takes a second or
             two, and at most 20 seconds. If it fails, a warning says why.
         largest: rows of the largest request that callers will send, to measure with.
+        quantize: "auto", "int8" or "fp16" makes the version smaller afterwards, as `quantize` does.
+            The smaller version is returned, and gets the alias. If no recipe passes and pays, or
+            the model has nothing to quantise, that is the version as it was pushed, and a warning
+            says why.
+        data: with `quantize`, rows like those that callers send.
+        y: with `quantize`, the true value of each row of `data`.
+        metric: with `y`, the metric whose loss decides.
+        max_loss: with `y`, the largest loss of the metric.
         registry: the registry or its URI; by default the value of SHEARLING_REGISTRY.
 
     Raises:
@@ -142,6 +151,10 @@ def push_model(
     options = _Options(format=format, requirements=requirements, load=load)
     options.check()
     check_largest(largest)
+    if quantize is not None:
+        check_recipe(quantize)
+    if (data is None) is not (quantize is None):
+        raise InvalidRequestError("quantize and data go together: pass the rows that judge as data")
     facts, metrics = _metadata(metadata)
     rtol, atol = _tolerance("rtol", rtol), _tolerance("atol", atol)
     target = Registry.at(registry)
@@ -155,23 +168,14 @@ def push_model(
         verified = verify(converted, name, Path(directory), rtol=rtol, atol=atol, metadata=facts)
         manifest = verified.manifest
         _warn_of_python(manifest)
-        details = _details(manifest, verified.load_seconds, target.caller()) | _lineage(metrics)
-        # A version that exists keeps its record.
-        is_new = target.version_log(name).find(digest_of(manifest.to_bytes())) is None
-        measured = None
-        if is_new and is_measured(wanted=measure):
-            measured = measure_bundle(manifest, Path(directory), largest=largest)
-        if measured:
-            details[MEASURED_FIELD] = measured.to_record()
+        details = version_details(manifest, verified.load_seconds, target.caller())
+        details |= _lineage(metrics) | measured_fields(
+            target, manifest, Path(directory), wanted=measure, largest=largest
+        )
         with progress(f"push {name}", manifest.size) as advance:
             published = target.publish(manifest, verified.files, details, advance)
-    pin = published.version.pin
-    if alias is not None:
-        entry = _set_alias(target, pin, alias, allow_breaking=allow_breaking)
-        if wait:
-            wait_for_release(target, entry)
-    return ModelVersion(
-        pin=pin,
+    pushed = ModelVersion(
+        pin=published.version.pin,
         is_new=published.is_new,
         uploaded_bytes=published.sent_bytes,
         size_bytes=manifest.size,
@@ -179,6 +183,15 @@ def push_model(
         alias=alias,
         registry=target.store.uri,
     )
+    if quantize is not None:
+        pushed = smaller_if_it_pays(
+            pushed, data, y=y, metric=metric, max_loss=max_loss, recipe=quantize, registry=target
+        )
+    if alias is not None:
+        entry = _set_alias(target, pushed.pin, alias, allow_breaking=allow_breaking)
+        if wait:
+            wait_for_release(target, entry)
+    return pushed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -314,37 +327,9 @@ def _set_alias(registry: Registry, pin: Pin, alias: str, *, allow_breaking: bool
         raise BreakingChangeError(published, reason=error.reason, changes=error.changes) from error
 
 
-def _details(manifest: Manifest, load_seconds: float, caller: str) -> dict[str, Any]:
-    """Return the facts about this push, which are not part of the manifest."""
-    commit = _git_commit()
-    return {
-        "format": manifest.format,
-        "size_bytes": manifest.size,
-        "load_ms": round(load_seconds * 1000),
-        "pushed_by": caller,
-        "python": f"{sys.version_info.major}.{sys.version_info.minor}",
-        "shearling": installed_version("shearling"),
-        REVISION_FIELD: REVISION,
-    } | ({"git_commit": commit} if commit else {})
-
-
 def _lineage(metrics: dict[str, Any]) -> dict[str, Any]:
     """Return the metrics and the training job, whose own metrics are among them."""
     job = current_job()
     metrics = {**(job.metrics if job else {}), **metrics}
     facts = {"metrics": metrics, TRAINING_FIELD: job.to_record() if job else {}}
     return {name: value for name, value in facts.items() if value}
-
-
-def _git_commit() -> str | None:
-    try:
-        result = subprocess.run(
-            ["git", "rev-parse", "HEAD"],  # noqa: S607 - git is found by PATH
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return result.stdout.strip() if result.returncode == 0 else None
