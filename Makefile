@@ -55,6 +55,14 @@ images: ## install Debian's tools for container images, where this user may
 	    || echo "they cannot be installed: the tests of images are skipped"; \
 	fi
 
+# The test of other processors fails in CI without it, and is skipped elsewhere.
+emulator: ## install Debian's qemu-user for the test of other processors, where this user may
+	@if ! command -v qemu-x86_64 >/dev/null && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	  echo "installing qemu-user ..."; \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends qemu-user >/dev/null \
+	    || echo "qemu-user cannot be installed"; \
+	fi
+
 check: lint test ## all that CI runs
 
 lint: $(INSTALLED) $(CHECKOV)/.installed ## formatting, lint, types, import contracts, Terraform's format and security

@@ -94,6 +94,34 @@ def embedding(words: int = 2000, size: int = 96) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
+def blocks(count: int = 8, width: int = 128) -> onnx.ModelProto:
+    """The feed-forward half of a transformer's blocks: many layers add up what each rounds."""
+    random = np.random.default_rng(2)
+    nodes, weights, x = [], [_weight(np.ones(width), "scale")], "X"
+    for i in range(count):
+        weights += [
+            _weight(random.normal(size=(width, 4 * width)) / width**0.5, f"in{i}"),
+            _weight(random.normal(size=(4 * width, width)) / (4 * width) ** 0.5, f"out{i}"),
+        ]
+        nodes += [
+            helper.make_node("LayerNormalization", [x, "scale"], [f"n{i}"], f"norm{i}", axis=-1),
+            helper.make_node("MatMul", [f"n{i}", f"in{i}"], [f"h{i}"], f"in{i}"),
+            helper.make_node("Gelu", [f"h{i}"], [f"r{i}"], f"gelu{i}"),
+            helper.make_node("MatMul", [f"r{i}", f"out{i}"], [f"o{i}"], f"out{i}"),
+            helper.make_node("Add", [x, f"o{i}"], [f"x{i}"], f"add{i}"),
+        ]
+        x = f"x{i}"
+    nodes.append(helper.make_node("LpNormalization", [x], ["embedding"], "norm", axis=1, p=2))
+    graph = helper.make_graph(
+        nodes,
+        "blocks",
+        [helper.make_tensor_value_info("X", TensorProto.FLOAT, ["rows", width])],
+        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["rows", width])],
+        weights,
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+
+
 def _weight(values: Any, name: str) -> onnx.TensorProto:
     return numpy_helper.from_array(np.asarray(values, np.float32), name)
 
