@@ -338,9 +338,7 @@ def test_an_internal_error_is_a_500_with_the_request_id(
     monkeypatch.setattr(server, "infer", lambda *_, **__: nothing["method"])
     answer = respond(event("http-infer"), Call(), server)
     assert answer["statusCode"] == 500
-    assert document(answer)["error"] == (
-        "internal error; see request request-1 in the function's log"
-    )
+    assert document(answer)["error"] == ("internal error; see request request-1 in the log")
     (failure, _) = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert failure["request_id"] == "request-1"
     assert "KeyError: 'method'" in failure["traceback"]
@@ -405,7 +403,7 @@ def test_a_model_that_fails_is_a_500_without_its_message(
     answer = respond(http("/v2/models/fraud/infer", "POST", json.dumps(request)), Call(), server)
     assert answer["statusCode"] == 500
     error = document(answer)["error"]
-    assert error == "the model failed with ValueError; see request request-1 in the function's log"
+    assert error == "the model failed with ValueError; see request request-1 in the log"
     assert "secret" not in error
     assert "Traceback" not in answer["body"]
     logged = [json.loads(line) for line in capfd.readouterr().out.splitlines()]

@@ -7,19 +7,16 @@ import os
 import shutil
 import signal
 import subprocess
-import time
-import urllib.error
-import urllib.request
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.production_server import Served
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
-
-_START_SECONDS = 30
 
 # A root directory that only this process and its children see; it is gone with them.
 _ENTER = r"""
@@ -113,7 +110,7 @@ class Image:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-        container = Container(process, port)
+        container = Container(process, port, log)
         try:
             yield container
         finally:
@@ -121,46 +118,14 @@ class Image:
             process.wait()
 
 
-class Container:
+class Container(Served):
     """A running container."""
-
-    def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
-        self.process = process
-        self.url = f"http://127.0.0.1:{port}"
-
-    def wait_until_ready(self) -> list[int]:
-        """Wait until `/ping` answers 200; return the statuses that it had before."""
-        statuses: list[int] = []
-        deadline = time.monotonic() + _START_SECONDS
-        while time.monotonic() < deadline and self.process.poll() is None:
-            with suppress(ConnectionError, urllib.error.URLError, TimeoutError):
-                status, _, _ = request(f"{self.url}/ping")
-                if status == 200:
-                    return statuses
-                statuses.append(status)
-            time.sleep(0.02)
-        raise RuntimeError(f"not ready: {statuses[-5:]}, exit code {self.process.poll()}")
 
     def terminate(self) -> None:
         """Send SIGTERM to the first process of the container, as engines do."""
         children = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
         with open(children) as stream:  # noqa: PTH123 - not a regular file
             os.kill(int(stream.read().split()[0]), signal.SIGTERM)
-
-
-def request(
-    url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
-) -> tuple[int, dict[str, str], bytes]:
-    """Return status, headers in lower case and body of the response to a request."""
-    asked = urllib.request.Request(url, data=body, headers=dict(headers or {}))
-    try:
-        with urllib.request.urlopen(asked, timeout=30) as answer:
-            found = {name.lower(): value for name, value in answer.headers.items()}
-            return answer.status, found, answer.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            found = {name.lower(): value for name, value in error.headers.items()}
-            return error.code, found, error.read()
 
 
 def _run(*command: str) -> None:

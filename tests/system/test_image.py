@@ -17,10 +17,11 @@ from shearling.package.image import ImageReport, build_image
 from tests.embedded_aws import install
 from tests.support.base_images import machine_base
 from tests.support.bundles import scaling_bundle
-from tests.support.containers import Container, Image, needs_root, request
+from tests.support.containers import Container, Image, needs_root
 from tests.support.http_load import load
 from tests.support.image_registry import free_port, image_registry, needs_registry
 from tests.support.packages import host_architecture
+from tests.support.production_server import request
 from tests.support.runtime_emulator import RuntimeEmulator
 
 if TYPE_CHECKING:

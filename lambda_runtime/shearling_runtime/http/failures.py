@@ -20,7 +20,7 @@ def failure_response(error: Exception, request_id: str, **fields: str) -> Respon
     """
     if isinstance(error, PredictionError):
         log_error("prediction failed", error.__cause__ or error, request_id=request_id, **fields)
-        message = f"{error}; see request {request_id} in the function's log"
+        message = f"{error}; see request {request_id} in the log"
         return Response(error.status, {"error": cut(message, _MESSAGE_CHARACTERS)})
     if isinstance(error, InferenceError):
         return Response(error.status, {"error": cut(str(error), _MESSAGE_CHARACTERS)})
@@ -39,5 +39,5 @@ def internal_error(
         message: message of the response.
     """
     log_error("internal error", error, request_id=request_id)
-    text = f"{message}; see request {request_id} in the function's log"
+    text = f"{message}; see request {request_id} in the log"
     return Response(status, {"error": text})

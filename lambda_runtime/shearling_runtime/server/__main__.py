@@ -32,7 +32,7 @@ def main() -> int:
         )
         return 1
     directory = os.environ.get("SHEARLING_MODEL_DIRECTORY", _MODEL_DIRECTORY)
-    settings = replace(settings, package=Path(directory))
+    settings = replace(settings, package=Path(directory), function=pin.model)
     settings.prepare(os.environ)
     try:
         return Supervisor(settings, pin, options).run()

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     Receive = Callable[[], Awaitable[dict[str, Any]]]
     Send = Callable[[dict[str, Any]], Awaitable[None]]
 
+#: A body is read up to this multiple of its limit.
+_DROPPED = 16
+
 _NO_BODY = frozenset({204, 304})
 
 #: Routes by the end of their path, for metrics: what callers send must not become a label.
@@ -72,7 +75,7 @@ class Application:
         headers = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
-        body = await self._body(headers, receive)
+        body = await self._body(receive)
         if body is None:
             return None
         if isinstance(body, Reply):
@@ -85,24 +88,23 @@ class Application:
             return await loop.run_in_executor(self._pool, _metrics, request)
         return await loop.run_in_executor(self._pool, self._routes.answer, request, started)
 
-    async def _body(self, headers: dict[str, str], receive: Receive) -> bytes | Reply | None:
+    async def _body(self, receive: Receive) -> bytes | Reply | None:
         """Return the body; None if the client has gone, and an error if it is too large."""
-        too_large = error(413, f"a request can have {self._body_limit:,} bytes at most")
-        if int(headers.get("content-length") or 0) > self._body_limit:
-            return too_large
-        message = await receive()
-        if message["type"] == "http.request" and not message["more_body"]:
-            body: bytes = message["body"]
-            return body if len(body) <= self._body_limit else too_large
-        parts = bytearray()
-        while message["type"] != "http.disconnect":
-            parts += message["body"]
-            if len(parts) > self._body_limit:
-                return too_large
-            if not message["more_body"]:
-                return bytes(parts)
+        limit, size = self._body_limit, 0
+        parts: list[bytes] = []
+        more_body = True
+        # A body that is too large is read and dropped, or the client would not read the answer.
+        while more_body and size <= limit * _DROPPED:
             message = await receive()
-        return None
+            if message["type"] == "http.disconnect":
+                return None
+            size += len(message["body"])
+            if size <= limit:
+                parts.append(message["body"])
+            more_body = message["more_body"]
+        if size > limit:
+            return error(413, f"a request can have {limit:,} bytes at most")
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def _send(self, reply: Reply, send: Send) -> None:
         headers = [

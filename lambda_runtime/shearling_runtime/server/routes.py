@@ -7,7 +7,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING, NamedTuple
 
-from shearling.errors import InvalidRequestError, ModelNotReadyError
+from shearling.errors import DeadlineError, InvalidRequestError, ModelNotReadyError
 from shearling.protocol.constants import LENGTH_HEADER
 from shearling_runtime.http.failures import failure_response
 from shearling_runtime.http.messages import Caller, Request, Response, content_of
@@ -105,7 +105,13 @@ class Routes:
                 is_base64=False,
                 limit=request.limit,
             )
-        return route(request, caller, self._server)
+        try:
+            return route(request, caller, self._server)
+        except DeadlineError as failure:
+            raise DeadlineError(
+                f"{left:.2f} s of {self._timeout} s were left, which is less than a request needs. "
+                "Send fewer requests at once, or raise SHEARLING_TIMEOUT_SECONDS"
+            ) from failure
 
 
 def error(status: int, message: str) -> Reply:

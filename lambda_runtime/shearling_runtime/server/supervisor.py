@@ -72,9 +72,10 @@ class Supervisor:
         Raises:
             OSError: the port is in use.
         """
-        options = self._options
+        options, scratch = self._options, self._settings.scratch
+        scratch.mkdir(parents=True, exist_ok=True)
         with (
-            tempfile.TemporaryDirectory(prefix="shearling-metrics-") as directory,
+            tempfile.TemporaryDirectory(prefix="shearling-metrics-", dir=scratch) as directory,
             socket.create_server((options.host, options.port), backlog=_BACKLOG) as listener,
         ):
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory

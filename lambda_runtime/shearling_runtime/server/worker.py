@@ -84,8 +84,11 @@ def _load(routes: Routes, task: WorkerTask) -> None:
     from shearling_runtime.server import metrics
 
     try:
+        known = ""
         while problem := routes.load():
-            log("not ready", reason=problem, retry_seconds=_RETRY_SECONDS)
+            if problem != known:
+                log("not ready", reason=problem, retry_seconds=_RETRY_SECONDS)
+            known = problem
             time.sleep(_RETRY_SECONDS)
         metrics.ready(task.pin)
         task.ready.send(peak_memory_mb())

@@ -8,6 +8,8 @@ from dataclasses import replace
 from threading import Thread
 from typing import TYPE_CHECKING
 
+from shearling.errors import RegistryError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -32,6 +34,7 @@ def locate_bundle(settings: Settings, pin: Pin, startup: StartupTimings) -> tupl
     Raises:
         BundleError: the bundle does not match the pin, or this version cannot read it.
         StoreError: the bundle cannot be fetched.
+        RegistryError: it is not here, and there is no registry to fetch it from.
     """
     # Imported here, so that the import overlaps with those of the main thread.
     from shearling.storage.blobs import BLOBS, staged_manifest
@@ -85,6 +88,11 @@ def _read(paths: list[Path], first: int, part_bytes: int) -> None:
 
 
 def _fetch(settings: Settings, pin: Pin, startup: StartupTimings) -> tuple[Manifest, Path]:
+    if not settings.registry:
+        raise RegistryError(
+            f"SHEARLING_REGISTRY is not set, and {settings.package} has no whole copy of "
+            f"{pin.model}:{pin.version}"
+        )
     with startup.step("resolve"):
         from shearling.registry.registry import Registry, naming_verify
         from shearling.storage.blobs import NoRoomError
