@@ -127,6 +127,16 @@ variable "models" {
     error_message = "network excludes file_system, whose functions run in vpc in any case: ${join(", ", [for name, model in try(merge(var.models), {}) : name if try(model.network, null) != null && try(model.file_system, null) != null])}."
   }
 
+  # The security group of `network = {}` reaches S3 alone.
+  validation {
+    condition = !anytrue([
+      for model in try(values(var.models), []) : try(model.endpoint_name, null) != null && try(model.network, null) != null && try(model.network.security_group_ids, null) == null
+    ])
+    error_message = "endpoint_name with network needs network.security_group_ids, of groups that reach a VPC endpoint for sagemaker.runtime: ${join(", ", [
+      for name, model in try(merge(var.models), {}) : name if try(model.endpoint_name, null) != null && try(model.network, null) != null && try(model.network.security_group_ids, null) == null
+    ])}."
+  }
+
   validation {
     condition = (var.api == null && var.rest_api == null) || alltrue([
       for model in try(values(var.models), []) : try(model.default_alias, null) != null || try(length(model.aliases) == 1, true)

@@ -398,3 +398,71 @@ run "network_is_refused_under_its_old_name" {
   }
   expect_failures = [var.network]
 }
+
+run "endpoint_of_others_is_named_and_may_be_invoked" {
+  module {
+    source = "./modules/function"
+  }
+  variables {
+    endpoint_name = "Legacy-Scorer"
+  }
+
+  assert {
+    condition     = module.lambda.environment["SHEARLING_ENDPOINT"] == "Legacy-Scorer"
+    error_message = "Environment: ${jsonencode(module.lambda.environment)}"
+  }
+  assert {
+    condition = [for s in jsondecode(module.lambda.policies[0]).Statement : [s.Effect, s.Action, s.Resource] if s.Sid == "InvokeEndpoint"] == [
+      ["Allow", "sagemaker:InvokeEndpoint", "arn:aws:sagemaker:eu-central-1:123456789012:endpoint/legacy-scorer"],
+    ]
+    error_message = "Policy: ${module.lambda.policies[0]}"
+  }
+}
+
+run "endpoint_is_given_by_name" {
+  command = plan
+  module {
+    source = "./modules/function"
+  }
+  variables {
+    endpoint_name = "arn:aws:sagemaker:eu-central-1:123456789012:endpoint/legacy"
+  }
+  expect_failures = [var.endpoint_name]
+}
+
+run "endpoint_excludes_pickles" {
+  command = plan
+  module {
+    source = "./modules/function"
+  }
+  variables {
+    endpoint_name = "legacy"
+    allow_pickle  = true
+  }
+  expect_failures = [var.endpoint_name]
+}
+
+run "endpoint_excludes_snap_start" {
+  command = plan
+  module {
+    source = "./modules/function"
+  }
+  variables {
+    endpoint_name = "legacy"
+    snap_start    = true
+  }
+  expect_failures = [var.endpoint_name]
+}
+
+run "endpoint_excludes_a_file_system" {
+  command = plan
+  module {
+    source = "./modules/function"
+  }
+  variables {
+    endpoint_name = "legacy"
+    vpc           = { subnet_ids = ["subnet-1"], security_group_ids = ["sg-1"] }
+    file_system   = { access_point_arn = "arn:aws:elasticfilesystem:eu-central-1:123456789012:access-point/fsap-1" }
+  }
+  expect_failures = [var.endpoint_name]
+}

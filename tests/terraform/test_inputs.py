@@ -94,6 +94,10 @@ def terraform(directory: Path, *arguments: str) -> str:
             'models = { fraud = { aliases = { prod = {} }, snap_start = "x" } }',
             "snap_start of fraud must be true or false.",
         ),
+        (
+            'models = { fraud = { aliases = { prod = {} }, endpoint_name = "x", network = {} } }',
+            "endpoint_name with network needs network.security_group_ids",
+        ),
         ('models = { fraud = { aliases = "prod" } }', "map of object required"),
         ('models = { fraud = { aliases = ["prod"] } }', "map of object required"),
         (

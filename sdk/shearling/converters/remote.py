@@ -75,8 +75,7 @@ def convert(model: Remote, example: Any) -> ConvertedModel:
     outputs = {name: as_tensor(array, f"answers {name!r}") for name, array in answers.items()}
     rows = next(iter(inputs.values())).shape[:1]
     _check_rows(outputs, rows)
-    if model.body == "csv":
-        _check_csv(inputs, outputs)
+    _check_body(model.body, inputs, outputs)
     specs = observed_specs(inputs, rows)
     columns = columns_of(example, specs)
     return ConvertedModel(
@@ -129,11 +128,15 @@ def _check_rows(outputs: dict[str, NDArray[Any]], rows: tuple[int, ...]) -> None
             )
 
 
-def _check_csv(inputs: dict[str, NDArray[Any]], outputs: dict[str, NDArray[Any]]) -> None:
+def _check_body(
+    body: _Body, inputs: dict[str, NDArray[Any]], outputs: dict[str, NDArray[Any]]
+) -> None:
     arrays = [*inputs.values(), *outputs.values()]
+    if body == "json" and any(array.dtype == np.float16 for array in arrays):
+        raise FormatError("body 'json' cannot carry 16-bit floats: use 'binary'")
     are_numbers = all(np.issubdtype(array.dtype, np.number) for array in arrays)
     are_tables = len(inputs) == len(outputs) == 1 and all(a.ndim <= _MATRIX for a in arrays)
-    if not (are_numbers and are_tables):
+    if body == "csv" and not (are_numbers and are_tables):
         raise FormatError(
             "body 'csv' carries one input and one output of numbers, in rows and columns: use "
             "'json', or pass one array each"

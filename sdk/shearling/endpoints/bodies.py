@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
+from shearling.errors import InvalidRequestError
 from shearling.protocol.requests import tensor_document
 from shearling.protocol.responses import read_answer
 from shearling.tensors.dtypes import DTYPES, datatype_of
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 #: Forms of a body. `json` and `binary` are the Open Inference Protocol's; `csv` has numbers only.
 BODIES = ("json", "binary", "csv")
+
+#: What an answer of another form raises; `InvalidRequestError` is about tensors of a wrong size.
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError)
 
 _JSON, _CSV = "application/json", "text/csv"
 
@@ -91,7 +95,7 @@ def read_response(
             length = _LENGTH.search(content_type)
             end = int(length[1]) if length else len(data)
             arrays = read_answer(orjson.loads(data[:end]), memoryview(data)[end:])
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+    except (*_UNREADABLE, InvalidRequestError) as error:
         kind = content_type or "none"
         raise AnswerError(f"its answer (type {kind:.80}) cannot be read: {error!s:.200}") from error
     return {name: _fitting(name, arrays, signature) for name in outputs}

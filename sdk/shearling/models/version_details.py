@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from shearling.bundle.contract import REVISION, REVISION_FIELD
 from shearling.bundle.digests import digest_of
 from shearling.bundle.measurement import MEASURED_FIELD
+from shearling.formats.base import REMOTE
 from shearling.models.measuring import is_measured, measure
 
 if TYPE_CHECKING:
@@ -52,7 +53,9 @@ def measured_fields(
         largest: rows of the largest request.
     """
     number = registry.version_log(manifest.model).find(digest_of(manifest.to_bytes()))
-    if number is not None or not is_measured(wanted=wanted):
+    # An endpoint's memory and latency are not this machine's to measure.
+    is_local = manifest.format != REMOTE
+    if number is not None or not is_local or not is_measured(wanted=wanted):
         return {}
     measured = measure(manifest, directory, largest=largest)
     return {MEASURED_FIELD: measured.to_record()} if measured else {}

@@ -38,6 +38,21 @@ locals {
   )
 }
 
+data "aws_caller_identity" "current" {
+  count = length(var.endpoint_name[*])
+}
+
+data "aws_partition" "current" {
+  count = length(var.endpoint_name[*])
+}
+
+# Only for the region: no attribute of `aws_region` exists in both 5.x and 6.x of the provider without being deprecated in one.
+data "aws_service" "sagemaker" {
+  count = length(var.endpoint_name[*])
+
+  service_id = "sagemaker"
+}
+
 module "lambda" {
   source = "../lambda"
 
@@ -54,14 +69,29 @@ module "lambda" {
   snap_start           = var.snap_start
   publish              = true # an alias needs a version to start at
 
-  environment = merge(var.environment, var.allow_pickle ? { SHEARLING_ALLOW_PICKLE = "true" } : {})
+  environment = merge(
+    var.environment,
+    var.allow_pickle ? { SHEARLING_ALLOW_PICKLE = "true" } : {},
+    var.endpoint_name == null ? {} : { SHEARLING_ENDPOINT = var.endpoint_name },
+  )
 
   # The pin names a manifest by digest, and the manifest names its files: a function reads nothing but blobs.
   registry         = var.registry
   registry_folders = ["blobs"]
   policy_name      = "function"
 
-  policy_statements = var.policy_statements
+  policy_statements = concat(var.policy_statements, [
+    for endpoint in var.endpoint_name[*] : {
+      Sid    = "InvokeEndpoint"
+      Effect = "Allow"
+      Action = "sagemaker:InvokeEndpoint"
+      # SageMaker ignores the case of a name, and writes it in lower case in the ARN.
+      Resource = join(":", [
+        "arn", data.aws_partition.current[0].partition, "sagemaker", data.aws_service.sagemaker[0].region,
+        data.aws_caller_identity.current[0].account_id, "endpoint/${lower(endpoint)}",
+      ])
+    }
+  ])
 
   vpc                      = var.vpc
   file_system              = var.file_system

@@ -166,6 +166,22 @@ variable "allow_pickle" {
   description = "Load bundles of the format cloudpickle, which run the code that their author put into them."
 }
 
+variable "endpoint_name" {
+  type        = string
+  default     = null
+  description = "SageMaker endpoint of this account and region that serves the model; null serves it in the function. The bundle then has the contract and the example."
+
+  validation {
+    condition     = var.endpoint_name == null || can(regex("^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$", var.endpoint_name))
+    error_message = "endpoint_name of ${var.name} must be the name of a SageMaker endpoint, up to 63 letters, digits and hyphens, and no ARN or URL."
+  }
+
+  validation {
+    condition     = var.endpoint_name == null || (!var.allow_pickle && !var.snap_start && var.file_system == null)
+    error_message = "endpoint_name of ${var.name} excludes allow_pickle, snap_start and file_system, because the function loads no model."
+  }
+}
+
 variable "environment" {
   type        = map(string)
   default     = {}

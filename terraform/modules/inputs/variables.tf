@@ -13,6 +13,7 @@ variable "models" {
     reserved_concurrency = optional(number)      # invocations at the same time at most, reserved from the account's limit
     snap_start           = optional(bool, false)
     allow_pickle         = optional(bool, false) # load cloudpickle bundles, which run their author's code
+    endpoint_name        = optional(string)      # a SageMaker endpoint that serves the model instead of the function
     file_system          = optional(object({}))  # {} mounts the file system, for bundles too large for /tmp; needs `vpc`
     environment          = optional(map(string), {})
     role = optional(object({ # a role that exists; it needs the output `role_policies`
