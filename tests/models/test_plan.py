@@ -17,6 +17,7 @@ import pytest
 from shearling.bundle.digests import Descriptor
 from shearling.bundle.manifest import Environment
 from shearling.bundle.measurement import MEASURED_FIELD, Latency
+from shearling.converters.remote import Remote
 from shearling.errors import (
     InvalidRefError,
     InvalidRequestError,
@@ -419,3 +420,10 @@ def test_the_plan_is_within_a_fifth_of_the_memory_of_a_function(
     )
     peak = float(served.stdout.splitlines()[-1])
     assert plan("fraud", registry=uri).needed_mb == pytest.approx(peak, rel=0.2)
+
+
+def test_a_contract_of_an_endpoint_is_not_sized(registry: Registry) -> None:
+    rows = np.ones((2, 2), np.float32)
+    push_model(Remote({"Y": rows}), "legacy", example=rows, registry=registry)
+    with pytest.raises(PackageError, match="set `endpoint_name`"):
+        plan("legacy", registry=registry)

@@ -80,6 +80,15 @@ def test_a_bundle_just_as_large_as_tmp_fits(plain: Stage, tmp_path: Path) -> Non
     assert plain.release().outcome == "released"
 
 
+def test_a_function_in_front_of_an_endpoint_needs_no_room_for_the_model(
+    plain: Stage, tmp_path: Path
+) -> None:
+    plain.change_latest(Environment={"Variables": {"SHEARLING_ENDPOINT": "legacy"}})
+    pinned = publish_sized(plain, tmp_path, 11_000 * MIB)
+    plain.name(pinned.version)
+    assert plain.release().outcome == "released"
+
+
 def test_mapped_weights_need_no_memory_and_a_mount_has_no_tmp_to_fit(
     stage: Stage, tmp_path: Path
 ) -> None:

@@ -1,17 +1,20 @@
 """A process that speaks SageMaker's InvokeEndpoint, with endpoints that answer and that fail.
 
-The name of an endpoint tells what it does: see `FAILURES`. All others double the input. Requests
-must be signed, which botocore's own signer checks.
+The name of an endpoint tells what it does: see `FAILURES` and `WRONG`; `container-<port>` forwards to
+a container on this machine, and all others double the input. Requests must be signed, which
+botocore's own signer checks.
 """
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
@@ -111,6 +114,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif name in WRONG:
             kind, answer = WRONG[name]
             self._answer(200, {"content-type": kind}, answer)
+        elif name.startswith("container-"):
+            self._answer(*_from_container(int(name.removeprefix("container-")), self, body))
         else:
             if name == "slow":
                 time.sleep(30)
@@ -148,6 +153,22 @@ def _is_signed(request: BaseHTTPRequestHandler, body: bytes) -> bool:
     text = signer.string_to_sign(again, signer.canonical_request(again))
     has_token = signed["x-amz-security-token"] == KEYS["AWS_SESSION_TOKEN"]
     return has_token and given.endswith(f"Signature={signer.signature(text, again)}")
+
+
+def _from_container(
+    port: int, request: BaseHTTPRequestHandler, body: bytes
+) -> tuple[int, dict[str, str], bytes]:
+    """Return a container's answer, without the headers that SageMaker does not know."""
+    known = {name: request.headers[name] for name in ("content-type", "accept")}
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("POST", "/invocations", body, known)
+    answer = connection.getresponse()
+    content = answer.read()
+    connection.close()
+    if answer.status == HTTPStatus.OK:
+        return 200, {"content-type": answer.headers["content-type"]}, content
+    status, kind, document = _model_error(answer.status, content.decode())
+    return status, {"x-amzn-errortype": kind}, json.dumps(document).encode()
 
 
 def _doubled(body: bytes, kind: str) -> tuple[bytes, str]:

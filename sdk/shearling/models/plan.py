@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from shearling.bundle.measurement import Measurement
 from shearling.errors import InvalidRequestError, PackageError
+from shearling.formats.base import REMOTE
 from shearling.models.estimates import FREE_TMP_MB, Point, cold_start_ms, point
 from shearling.models.function_plan import Plan
 from shearling.models.plan_notes import notes
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Sequence
 
-    from shearling.bundle.manifest import Environment
+    from shearling.bundle.manifest import Environment, Manifest
     from shearling.models.sizing import Size
     from shearling.refs import Pin
 
@@ -56,7 +57,8 @@ def plan(
     Raises:
         InvalidRefError: the ref or an alias is malformed.
         InvalidRequestError: `p95_ms`, `per_month` or the file of prices is not valid.
-        PackageError: no function on AWS has the Python that made the pickle.
+        PackageError: no function on AWS has the Python that made the pickle, or an endpoint serves
+            the model.
         ModelNotFoundError: the registry has no such model, version or alias.
         StoreError: the registry cannot be read.
     """
@@ -67,6 +69,7 @@ def plan(
     source = Registry.existing(registry)
     version = source.version(ref)
     pin, manifest = version.pin, source.manifest(version.pin)
+    _require_model(pin, manifest)
     _require_python(pin, manifest.environment)
     measured = Measurement.from_details(version.details)
     size = size_of(manifest, measured, table, p95_ms=p95_ms)
@@ -100,6 +103,15 @@ def undeployed_by(
     """Return the models with a function that Terraform deletes if it gets these plans alone."""
     deployed = {deployment.model for deployment in Registry.at(registry).release_log.deployments()}
     return sorted(deployed - {each.pin.model for each in plans})
+
+
+def _require_model(pin: Pin, manifest: Manifest) -> None:
+    if manifest.format == REMOTE:
+        raise PackageError(
+            f"{pin.model}:{pin.version} is the contract of a model that an endpoint serves, so "
+            "there is nothing to size: set `endpoint_name` and `memory_mb = 512` for it in "
+            "Terraform"
+        )
 
 
 def _require_python(pin: Pin, environment: Environment | None) -> None:

@@ -37,6 +37,8 @@ def capacity_error(
         is_staged: whether the bundle is read from a mounted file system instead of fetched to /tmp.
         measured: what the push measured; None for the sizes of the files.
     """
+    if function.is_proxy:
+        return ""
     size, room = megabytes(manifest.size), function.ephemeral_storage_mb
     if not is_staged and size > room:
         more = f"raise ephemeral_storage_mb to {size}, or " if size <= LAMBDA_LIMIT_MB else ""

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 #: The environment variable of a function that pins the model it serves.
 PIN_VARIABLE = "SHEARLING_MODEL"
 
+#: The environment variable of a function whose model is served by an endpoint, with its name.
+_ENDPOINT_VARIABLE = "SHEARLING_ENDPOINT"
+
 #: Fields that nobody configures: they differ between a function and its published versions, or
 #: change on their own. All other fields count, so a setting that Lambda adds in the future makes a
 #: new version.
@@ -107,6 +110,11 @@ class FunctionConfiguration:
     def pin(self) -> str:
         """The pinned model, such as `fraud:7@sha256:...`; empty if there is none."""
         return (self.variables or {}).get(PIN_VARIABLE, "")
+
+    @property
+    def is_proxy(self) -> bool:
+        """Whether an endpoint serves the model, and the function loads none."""
+        return bool((self.variables or {}).get(_ENDPOINT_VARIABLE))
 
     def is_like(self, other: FunctionConfiguration) -> bool:
         """Return whether code and configuration are equal, regardless of the pinned model."""

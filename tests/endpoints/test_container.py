@@ -1,0 +1,105 @@
+"""A function in front of an endpoint that runs our container's server, as SageMaker would."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from shearling.converters.remote import Remote
+from shearling.endpoints.predictor import EndpointPredictor
+from shearling.errors import InvalidRequestError
+from shearling.models.push import push_model
+from shearling.registry.registry import Registry
+from tests.support.bundles import scaling_graph
+from tests.support.image_registry import free_port
+from tests.support.sagemaker_runtime import KEYS, sagemaker_runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from shearling.bundle.manifest import Manifest
+
+ROWS = np.arange(20, dtype=np.float32).reshape(10, 2)
+
+
+@contextmanager
+def container(registry: str, pin: str, scratch: Path) -> Iterator[int]:
+    """Run the container's server with a model, and yield its port."""
+    port = free_port()
+    variables = {
+        "SHEARLING_REGISTRY": registry,
+        "SHEARLING_MODEL": pin,
+        "SHEARLING_SCRATCH": str(scratch),
+    }
+    command = [sys.executable, "-m", "shearling_runtime.server", "serve", "--workers", "1"]
+    address = ("--host", "127.0.0.1", "--port", str(port))
+    with subprocess.Popen([*command, *address], env=os.environ | variables) as process:
+        try:
+            _wait_until_ready(f"http://127.0.0.1:{port}/ping")
+            yield port
+        finally:
+            process.terminate()
+
+
+def _wait_until_ready(url: str) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except OSError:  # it does not listen yet, or answers 503
+            time.sleep(0.05)
+    pytest.fail("the server did not become ready")
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Manifest]]:
+    """The endpoint's name, and the contract of its model in the protocol's JSON."""
+    directory = tmp_path_factory.mktemp("container")
+    registry = Registry(str(directory / "registry"))
+    pin = push_model(scaling_graph(), "scaled", example=ROWS, registry=registry).pin
+    with (
+        container(registry.store.uri, str(pin), directory / "scratch") as port,
+        sagemaker_runtime() as url,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.delenv("AWS_PROFILE", raising=False)
+        for name, value in {**KEYS, "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": url}.items():
+            patch.setenv(name, value)
+        yield f"container-{port}", registry.manifest(pin)
+
+
+@pytest.mark.parametrize("body", ["json", "binary"])
+def test_tensors_go_through_to_the_container_and_back(
+    endpoint: tuple[str, Manifest], body: str
+) -> None:
+    name, manifest = endpoint
+    predictor = EndpointPredictor(replace(manifest, options={"body": body}), name)
+    answers = predictor.predict({"X": ROWS}, ["Y"])
+    np.testing.assert_array_equal(answers["Y"], 2 * ROWS)
+
+
+def test_what_the_container_refuses_is_the_callers_error(endpoint: tuple[str, Manifest]) -> None:
+    name, manifest = endpoint
+    with pytest.raises(InvalidRequestError, match=r"refused the request: .*inputs"):
+        EndpointPredictor(manifest, name).predict({"Z": ROWS}, ["Y"])
+
+
+def test_the_contract_of_a_container_may_be_pushed_alone(endpoint: tuple[str, Manifest]) -> None:
+    name, _ = endpoint
+    registry = Registry("memory://contract-of-a-container")
+    answers: Any = {"Y": 2 * ROWS}
+    remote = Remote(answers, body="binary")
+    pin = push_model(remote, "remote", example=ROWS, registry=registry).pin
+    answers = EndpointPredictor(registry.manifest(pin), name).predict({"X": ROWS[:3]}, ["Y"])
+    np.testing.assert_array_equal(answers["Y"], 2 * ROWS[:3])
