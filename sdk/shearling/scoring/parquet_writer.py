@@ -11,8 +11,8 @@ import numpy as np
 
 from shearling.errors import InvalidRequestError, PredictionError
 from shearling.protocol.csv_rows import columns_of
+from shearling.scoring.answers import checked, distinct
 from shearling.scoring.parquet_source import ParquetBlock, check_package
-from shearling.scoring.writers import checked, distinct
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

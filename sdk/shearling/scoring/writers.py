@@ -11,7 +11,8 @@ import orjson
 
 from shearling.errors import InvalidRequestError
 from shearling.protocol.csv_rows import columns_of, csv_texts
-from shearling.protocol.instances import check_rows, predictions, row_count
+from shearling.protocol.instances import predictions
+from shearling.scoring.answers import checked, distinct
 from shearling.scoring.csv_source import CsvBlock
 
 if TYPE_CHECKING:
@@ -216,25 +217,6 @@ class NpyWriter(_Plain):
         }
         np.lib.format.write_array_header_1_0(stream, header)
         return stream.getvalue()
-
-
-def distinct(names: Sequence[str], taken: Sequence[str]) -> list[str]:
-    """Return names of outputs; one that a column of the source has begins with `output_`."""
-    used, found = set(taken), []
-    for name in names:
-        new = name
-        while new in used:
-            new = f"output_{new}"
-        found.append(new)
-    return found
-
-
-def checked(request: InferRequest, outputs: Outputs) -> Outputs:
-    """Return the requested outputs, which have a row for each row of the request."""
-    count = row_count(request)
-    for name in request.outputs:
-        check_rows(name, outputs[name], count)
-    return {name: outputs[name] for name in request.outputs}
 
 
 def _array_of(outputs: Outputs) -> NDArray[Any]:
