@@ -18,6 +18,7 @@ from shearling.scoring.engine import score
 from shearling.scoring.request import ScoreRequest
 from tests.scoring.interruptions import Interrupted, KillAfter, Killed, Turns
 from tests.scoring.models import PIN, table_scorer
+from tests.support.attack import attack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -190,7 +191,7 @@ def test_another_object_under_the_same_key_replaces_the_pair(places: Places) -> 
     check_pair(places, data)
 
 
-@settings(FRESH, max_examples=60)
+@settings(FRESH, max_examples=attack(60))
 @given(st.lists(st.integers(0, 2), max_size=120), st.integers(1, 8))
 def test_duplicates_at_the_same_time_end_with_one_pair_that_never_changes(
     places: Places, order: list[int], rows: int
