@@ -1,7 +1,7 @@
 """A process that speaks SageMaker's InvokeEndpoint, with endpoints that answer and that fail.
 
-The name of an endpoint tells what it does: see `FAILURES` and `WRONG`; `container-<port>` forwards to
-a container on this machine, and all others double the input. Requests must be signed, which
+The name of an endpoint tells what it does: see `FAILURES` and `WRONG`; `container-<port>` forwards
+to a container on this machine, and all others double the input. Requests must be signed, which
 botocore's own signer checks.
 """
 
