@@ -11,6 +11,7 @@ from shearling.errors import InvalidRequestError, StoreError
 from shearling.scoring.engine import score
 from shearling.scoring.request import ScoreRequest, is_score_request
 from shearling.storage.s3_bucket import S3Bucket
+from shearling_runtime.events.arrivals import with_source
 from shearling_runtime.http.failures import failure_response, internal_error
 from shearling_runtime.telemetry import Metrics, cut, log_error
 
@@ -84,7 +85,9 @@ class _Objects:
         """Score what a message asks for; return whether the queue may forget it."""
         message = str(record.get("messageId"))
         try:
-            self._score(_body(record))
+            request = with_source(_body(record))
+            if request is not None:
+                self._score(request)
         except Exception as error:  # noqa: BLE001 - the queue delivers the message again
             log_error("object error", error, request_id=self._context.aws_request_id)
             self._emit({"ObjectErrors": 1, "message": message, "error": cut(str(error), _SHOWN)})
@@ -139,7 +142,7 @@ class _Objects:
         )
 
 
-def _body(record: dict[str, Any]) -> object:
+def _body(record: dict[str, Any]) -> dict[str, Any]:
     """Return the request in a message.
 
     Raises:
@@ -151,7 +154,8 @@ def _body(record: dict[str, Any]) -> object:
         raise InvalidRequestError(f"message: not JSON: {error.msg}") from error
     if not is_score_request(document):
         raise InvalidRequestError('message: not a score request, which has "shearling": "score"')
-    return document
+    found: dict[str, Any] = document
+    return found
 
 
 @cache

@@ -272,3 +272,64 @@ def test_an_encrypted_output_names_its_key(
     for name in ("scored/secret.csv", "scored/secret.csv.manifest.json"):
         head = s3.head_object(Bucket=bucket, Key=name)
         assert (head["ServerSideEncryption"], head["SSEKMSKeyId"]) == ("aws:kms", arn)
+
+
+def arrival(bucket: str, key: str, **fields: Any) -> dict[str, Any]:
+    """The message that the target of an event's rule makes of an S3 event."""
+    detail = {
+        "version": "0",
+        "bucket": {"name": bucket},
+        "object": {"key": key, "size": 8, "etag": "5d41402abc4b2a76b9719d911017c592"},
+        "request-id": "C3D13FE58DE4C810",
+        "requester": "123456789012",
+        "source-ip-address": "198.51.100.7",
+        "reason": "PutObject",
+    }
+    without = {k: v for k, v in request(bucket, key).items() if k != "source"}
+    return {**without, "detail": detail, "source": {}, **fields}
+
+
+@pytest.mark.parametrize("name", ['a "quoted".csv', "a'b\\c.csv", "a<detail>.csv"])
+def test_the_object_that_an_s3_event_announces_is_scored(
+    server: ModelServer, s3: S3Client, bucket: str, name: str
+) -> None:
+    s3.put_object(Bucket=bucket, Key=f"in/{name}", Body=b"1,2\n")
+
+    answer = respond(messages(arrival(bucket, f"in/{name}")), Call(), server)
+
+    assert answer == {"batchItemFailures": []}
+    assert read(s3, bucket, f"scored/{name}") == b"Y[0],Y[1]\r\n2.0,4.0\r\n"
+
+
+def test_an_event_may_say_the_format_of_its_sources(
+    server: ModelServer, s3: S3Client, bucket: str
+) -> None:
+    s3.put_object(Bucket=bucket, Key="in/rows.txt", Body=b"1,2\n")
+
+    message = arrival(bucket, "in/rows.txt", source={"format": "csv"})
+
+    assert respond(messages(message), Call(), server) == {"batchItemFailures": []}
+    assert read(s3, bucket, "scored/rows.txt") == b"Y[0],Y[1]\r\n2.0,4.0\r\n"
+
+
+@pytest.mark.parametrize(
+    "name", ["x.csv.manifest.json", "x.csv.error.json", "x.csv.rejected.jsonl", "folder/"]
+)
+def test_files_beside_a_result_and_folders_are_not_scored(
+    server: ModelServer, s3: S3Client, bucket: str, name: str
+) -> None:
+    s3.put_object(Bucket=bucket, Key=f"in/{name}", Body=b"{}")
+
+    answer = respond(messages(arrival(bucket, f"in/{name}")), Call(), server)
+
+    assert answer == {"batchItemFailures": []}
+    found = s3.list_objects_v2(Bucket=bucket, Prefix="scored/").get("Contents", [])
+    assert [each for each in found if name in each["Key"]] == []
+
+
+@pytest.mark.parametrize("detail", [{}, {"bucket": "b", "object": []}, {"object": {"key": 3}}])
+def test_an_s3_event_without_an_object_reaches_the_dead_letter_queue(
+    server: ModelServer, bucket: str, detail: dict[str, Any]
+) -> None:
+    message = arrival(bucket, "in/x.csv", detail=detail)
+    assert failed(respond(messages(message), Call(), server)) == ["m0"]
