@@ -184,6 +184,7 @@ def test_a_job_without_a_whole_model_is_refused_with_the_reason(
     [
         ("ValidationException", ModelNotFoundError, f"no training job {NAME}: check the name"),
         ("AccessDeniedException", StoreError, "needs the action sagemaker:DescribeTrainingJob"),
+        ("ExpiredTokenException", StoreError, r"ExpiredTokenException.*not found\.$"),
     ],
 )
 def test_what_sagemaker_refuses_is_an_error(

@@ -188,10 +188,10 @@ def _description(name: str, region: str | None) -> dict[str, Any]:
                 f"no training job {name}{where}: check the name, the account and the region "
                 "(AWS_REGION); the job's ARN names both"
             ) from error
+        is_denied = "AccessDenied" in code
+        advice = ": the caller needs the action sagemaker:DescribeTrainingJob" if is_denied else ""
         raise StoreError(
-            f"cannot describe training job {name}: {error!s:.500}: the caller needs the action "
-            "sagemaker:DescribeTrainingJob",
-            denied="AccessDenied" in code,
+            f"cannot describe training job {name}: {error!s:.500}{advice}", denied=is_denied
         ) from error
     except BotoCoreError as error:
         raise StoreError(f"cannot describe training job {name}: {error!s:.500}") from error
