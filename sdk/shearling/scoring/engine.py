@@ -41,6 +41,7 @@ def score(
     scorer: Scorer,
     *,
     seconds_left: Callable[[], float] = lambda: _DAY,
+    owner_seconds: float | None = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> Outcome:
     """Score one object, and write the result or why there is none.
@@ -54,6 +55,8 @@ def score(
         output: the objects of the output's bucket.
         scorer: the model.
         seconds_left: returns the seconds until the deadline.
+        owner_seconds: how long another invocation can take that scores the same object; None: as
+            long as is left for this one.
         block_bytes: bytes of the source that are answered at a time.
 
     Raises:
@@ -62,7 +65,8 @@ def score(
         ModelNotReadyError: the model cannot answer yet.
     """
     check_places(request)
-    files = ResultFiles(output, request.output_key, seconds_left())
+    owner_seconds = seconds_left() if owner_seconds is None else owner_seconds
+    files = ResultFiles(output, request.output_key, owner_seconds)
     scoring = _Scoring(request, source, output, scorer, files, seconds_left, block_bytes)
     changed: StoreError | None = None
     for _ in range(_STARTS):

@@ -240,6 +240,24 @@ def test_a_message_for_which_no_time_is_left_is_refused_early(
     assert "Split the object" in error["message"]
 
 
+def test_a_message_for_which_half_of_the_time_is_gone_comes_again(
+    server: ModelServer, s3: S3Client, bucket: str
+) -> None:
+    class Draining(Call):
+        """A call of which each look at the time takes three seconds."""
+
+        def get_remaining_time_in_millis(self) -> int:
+            self.seconds_left -= 3
+            return round(self.seconds_left * 1000)
+
+    keys = ["in/first.csv", "in/second.csv"]
+    for key in keys:
+        s3.put_object(Bucket=bucket, Key=key, Body=b"1,2\n")
+    event = messages(*[request(bucket, key) for key in keys])
+
+    assert failed(respond(event, Draining(seconds_left=20.0), server)) == ["m1"]
+
+
 def test_a_large_output_is_uploaded_in_parts_and_appears_whole(
     server: ModelServer, s3: S3Client, bucket: str
 ) -> None:
