@@ -115,6 +115,18 @@ def test_the_columns_of_the_source_come_first_if_they_are_kept(places: Places) -
     assert kept["scores[goes]"].tolist() == [6.0, 8.0, 10.0]
 
 
+def test_columns_that_the_model_does_not_take_are_only_kept(places: Places) -> None:
+    places.put("a.csv", b'id,name,note,age\nA-1,zoe,"x, y",3\nA-2,max,,4\n')
+
+    places.score("a.csv", table_scorer(), keep_columns=True, block_bytes=20)
+
+    assert places.read("a.csv") == (
+        b"id,name,note,age,label,scores[stays],scores[goes]\r\n"
+        b'A-1,zoe,"x, y",3,1,3.0,6.0\r\nA-2,max,,4,0,3.0,8.0\r\n'
+    )
+    assert places.score("a.csv", table_scorer(), output={"key": "b.csv"}).status == "failed"
+
+
 def test_an_output_with_the_name_of_a_kept_column_is_renamed(places: Places) -> None:
     scorer = matrix_scorer()
     places.put("a.csv", b"sum,output_sum,b\n1,2,3\n")

@@ -7,8 +7,6 @@ import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import pytest
-
 from shearling.scoring import result_files
 from shearling.scoring.engine import score
 from shearling.scoring.request import ScoreRequest
@@ -17,6 +15,7 @@ from tests.scoring.interruptions import Interrupted, KillAfter, Killed
 from tests.scoring.models import PIN, table_scorer
 
 if TYPE_CHECKING:
+    import pytest
     from mypy_boto3_s3 import S3Client
 
     from shearling.scoring.blocks import Scorer

@@ -72,6 +72,18 @@ def test_the_fields_of_an_object_come_first_if_they_are_kept(places: Places) -> 
     assert places.read("b.jsonl") == lines({"instance": [1, 2, 3], "sum": 6.0})
 
 
+def test_fields_that_the_model_does_not_take_are_only_kept(places: Places) -> None:
+    places.put("a.jsonl", lines({"id": "A-1", "age": 3, "name": "zoe"}))
+
+    places.score("a.jsonl", table_scorer(), keep_columns=True)
+
+    assert places.read("a.jsonl") == lines(
+        {"id": "A-1", "age": 3, "name": "zoe", "label": 1, "scores": [3.0, 6.0]}
+    )
+    message = refusal(places, "a.jsonl", table_scorer(), output={"key": "b.jsonl"})
+    assert "'id' is not an input of the model" in message
+
+
 def test_lines_of_json_may_become_csv_with_their_fields(places: Places) -> None:
     places.put("a.jsonl", lines({"age": 3, "name": "zoe, x"}, {"name": "max", "age": 4}))
 

@@ -44,6 +44,18 @@ def test_a_parquet_file_is_answered_by_a_parquet_file(places: Places) -> None:
     assert_frame_equal(scored(places, "a.parquet"), TABLE.with_columns(**answers))
 
 
+def test_columns_that_the_model_does_not_take_are_only_kept(places: Places) -> None:
+    frame = TABLE.with_columns(id=pl.Series(["A", "B", "C"]))
+    places.put("a.parquet", parquet(frame))
+
+    places.score("a.parquet", table_scorer(), keep_columns=True)
+
+    assert scored(places, "a.parquet")["id"].to_list() == ["A", "B", "C"]
+    other = places.score("a.parquet", table_scorer(), output={"key": "b.parquet"})
+    assert other.failure is not None
+    assert "column 'id' is unknown" in other.failure.message
+
+
 def test_columns_without_a_name_for_each_are_a_matrix(places: Places) -> None:
     places.put("a.parquet", parquet(pl.DataFrame({"a": [1, 4], "b": [2, 5], "c": [3.0, 6.0]})))
 

@@ -113,6 +113,7 @@ def find_columns(
     *,
     has_names: bool | None,
     place: str,
+    allows_others: bool = False,
 ) -> TableColumns:
     """Find the columns of the inputs in a table.
 
@@ -122,6 +123,7 @@ def find_columns(
         columns: column names of the model's only input, if it has any.
         has_names: whether the first line has column names; None detects it.
         place: name of the table for error messages.
+        allows_others: whether the table may have named columns that the model does not take.
 
     Raises:
         InvalidRequestError: a column is missing, unknown or used twice; the message names it.
@@ -135,7 +137,14 @@ def find_columns(
         signature=signature,
         columns=columns,
         names=names,
-        order=_order(first, names, place, has_names=has_names, is_indexed=is_indexed),
+        order=_order(
+            first,
+            names,
+            place,
+            has_names=has_names,
+            is_indexed=is_indexed,
+            allows_others=allows_others,
+        ),
         width=len(first),
         header=first if has_names else (),
         has_names=has_names,
@@ -222,30 +231,35 @@ def _order(
     *,
     has_names: bool,
     is_indexed: bool = False,
+    allows_others: bool = False,
 ) -> Sequence[int]:
     """Return the index of each of the model's columns in the table, in the model's order."""
     if not names:
         return range(is_indexed, len(first))
-    takes = f"the model takes {', '.join(names)}"
+    takes, known = f"the model takes {', '.join(names)}", set(names)
     if not has_names:
-        if len(first) != len(names):
-            count = "1 column" if len(first) == 1 else f"{len(first)} columns"
-            hint = "; separate cells by ',' instead of ';'" if ";" in "".join(first) else ""
-            raise InvalidRequestError(f"{place}: {count} without names: {takes}{hint}")
+        _check_width(first, names, place, takes)
         return range(len(first))
     hint = ""
     if _has_index(first, names):
         hint = "; if it is the index of a DataFrame, write the table with to_csv(index=False)"
-    known = set(names)
     places: dict[str, int] = {}
-    for i, name in enumerate(first):
-        if i == 0 and is_indexed:
-            continue
-        if name not in known:
-            raise InvalidRequestError(f"{place}: column {shown(name)} is unknown: {takes}{hint}")
+    for i, name in enumerate(first[is_indexed:], is_indexed):
         if name in places:
             raise InvalidRequestError(f"{place}: duplicate column {shown(name)}{hint}")
-        places[name] = i
+        if name in known:
+            places[name] = i
+        elif not allows_others:
+            raise InvalidRequestError(f"{place}: column {shown(name)} is unknown: {takes}{hint}")
     if missing := [name for name in names if name not in places]:
         raise InvalidRequestError(f"{place}: column {missing[0]!r} is missing: {takes}")
     return [places[name] for name in names]
+
+
+def _check_width(first: Sequence[str], names: Sequence[str], place: str, takes: str) -> None:
+    """Refuse a table without names that has not as many columns as the model takes."""
+    if len(first) == len(names):
+        return
+    count = "1 column" if len(first) == 1 else f"{len(first)} columns"
+    hint = "; separate cells by ',' instead of ';'" if ";" in "".join(first) else ""
+    raise InvalidRequestError(f"{place}: {count} without names: {takes}{hint}")

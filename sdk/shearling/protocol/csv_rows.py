@@ -77,6 +77,7 @@ def open_rows(
     *,
     has_names: bool | None = None,
     place: str = "body",
+    allows_others: bool = False,
 ) -> tuple[Table, TableColumns]:
     """Open the beginning of a CSV table, and find the columns of the inputs in it.
 
@@ -86,6 +87,7 @@ def open_rows(
         columns: as for `parse_csv`.
         has_names: as for `parse_csv`.
         place: as for `parse_csv`.
+        allows_others: whether the table may have named columns that the model does not take.
 
     Raises:
         InvalidRequestError: as for `parse_csv`.
@@ -94,7 +96,14 @@ def open_rows(
     table = open_table(text, place)
     if not table.width:
         raise InvalidRequestError(f"{place}: no rows")
-    return table, find_columns(table.first(), signature, columns, has_names=has_names, place=place)
+    return table, find_columns(
+        table.first(),
+        signature,
+        columns,
+        has_names=has_names,
+        place=place,
+        allows_others=allows_others,
+    )
 
 
 def csv_of(

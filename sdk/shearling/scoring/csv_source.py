@@ -28,14 +28,21 @@ _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 class CsvReader:
-    """Reads a CSV table; see `Reader`."""
+    """Reads a CSV table; see `Reader`. It may have other columns if all are kept."""
 
     def __init__(
-        self, chunks: Iterable[bytes], scorer: Scorer, size: int, *, has_names: bool | None
+        self,
+        chunks: Iterable[bytes],
+        scorer: Scorer,
+        size: int,
+        *,
+        has_names: bool | None,
+        keep: bool,
     ) -> None:
         self._blocks = cut(chunks, end_of_csv_rows, size)
         self._scorer = scorer
         self._has_names = has_names
+        self._keep = keep
         self.names: Sequence[str] = ()
 
     def __iter__(self) -> Iterator[CsvBlock]:
@@ -61,7 +68,12 @@ class CsvReader:
         scorer, text = self._scorer, _decoded(head, 1)
         try:
             _, columns = open_rows(
-                text, scorer.signature, scorer.columns, has_names=self._has_names, place=PLACE
+                text,
+                scorer.signature,
+                scorer.columns,
+                has_names=self._has_names,
+                place=PLACE,
+                allows_others=self._keep,
             )
         except AmbiguousHeaderError as error:
             raise InvalidRequestError(

@@ -23,11 +23,15 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class JsonLinesReader:
-    """Reads lines of JSON; see `Reader`. Empty lines are no rows, but they have numbers."""
+    """Reads lines of JSON; see `Reader`.
 
-    def __init__(self, chunks: Iterable[bytes], scorer: Scorer, size: int) -> None:
+    Empty lines are no rows, but they have numbers. Objects may have other fields if all are kept.
+    """
+
+    def __init__(self, chunks: Iterable[bytes], scorer: Scorer, size: int, *, keep: bool) -> None:
         self._blocks = cut(chunks, end_of_lines, size)
         self._scorer = scorer
+        self._keep = keep
         self.names: Sequence[str] = ()
 
     def __iter__(self) -> Iterator[JsonLinesBlock]:
@@ -39,15 +43,18 @@ class JsonLinesReader:
             rows = [(number + i, line) for i, line in enumerate(lines) if line.strip()]
             number += len(lines)
             if rows:
-                yield JsonLinesBlock(rows, self._scorer, len(block))
+                yield JsonLinesBlock(rows, self._scorer, len(block), keep=self._keep)
 
 
 class JsonLinesBlock:
     """Consecutive lines; see `Block`."""
 
-    def __init__(self, lines: list[tuple[int, bytes]], scorer: Scorer, size: int = 0) -> None:
+    def __init__(
+        self, lines: list[tuple[int, bytes]], scorer: Scorer, size: int = 0, *, keep: bool
+    ) -> None:
         self._lines = lines
         self._scorer = scorer
+        self._keep = keep
         self._values: list[Any] = []
         self.size = size
 
@@ -58,7 +65,7 @@ class JsonLinesBlock:
     def request(self) -> InferRequest:
         """See `Block`."""
         scorer = self._scorer
-        document = {"instances": self.values()}
+        document = {"instances": self._instances() if self._keep else self.values()}
         try:
             return parse_instances(document, scorer.signature, scorer.columns)
         except InvalidRequestError as error:
@@ -74,7 +81,7 @@ class JsonLinesBlock:
 
     def part(self, start: int, stop: int) -> JsonLinesBlock:
         """See `Block`."""
-        return JsonLinesBlock(self._lines[start:stop], self._scorer)
+        return JsonLinesBlock(self._lines[start:stop], self._scorer, keep=self._keep)
 
     def number(self) -> int:
         """See `Block`."""
@@ -93,6 +100,17 @@ class JsonLinesBlock:
         if not self._values:
             self._values = [_parsed(number, line) for number, line in self._lines]
         return self._values
+
+    def _instances(self) -> list[Any]:
+        """Return the rows without fields that the model does not take."""
+        inputs, columns = self._scorer.signature.by_name, self._scorer.columns
+        rows = self.values()
+        is_by_input = not columns or (isinstance(rows[0], dict) and inputs.keys() <= rows[0].keys())
+        names = inputs if is_by_input else columns
+        return [
+            {name: row[name] for name in names if name in row} if isinstance(row, dict) else row
+            for row in rows
+        ]
 
     def _culprit(self) -> tuple[str | None, str | None]:
         """Return the column of the only row whose value is no value of its input."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from shearling.scoring.blocks import Scorer
     from shearling.storage.conditional import ConditionalObjects, ObjectState
+    from shearling.tensors.spec import TensorSpec
 
 _T = TypeVar("_T")
 
@@ -57,7 +58,7 @@ def check_package() -> None:
 
 
 class ParquetReader:
-    """Reads a Parquet file; see `Reader`."""
+    """Reads a Parquet file; see `Reader`. It may have other columns if all are kept."""
 
     def __init__(
         self,
@@ -67,10 +68,12 @@ class ParquetReader:
         scorer: Scorer,
         *,
         rows: int,
+        keep: bool,
     ) -> None:
         self._file = _ObjectFile(objects, key, state)
         self._scorer = scorer
         self._rows = rows
+        self._keep = keep
         self.names: Sequence[str] = ()
 
     def __iter__(self) -> Iterator[ParquetBlock]:
@@ -82,14 +85,15 @@ class ParquetReader:
         if not file.is_parquet():
             raise InvalidRequestError(f"{PLACE}: not Parquet: it does not end as Parquet does")
         # The bytes of a batch are unknown before it is read.
-        size = self._rows or _ROWS
+        rows = self._rows or _ROWS
         batches = self._tried(
-            lambda: arro3.io.read_parquet(cast("IO[bytes]", file), batch_size=size)
+            lambda: arro3.io.read_parquet(cast("IO[bytes]", file), batch_size=rows)
         )
         self.names = batches.schema.names
         row, read = 1, 0
         while (batch := self._tried(lambda: next(batches, None))) is not None:
-            yield ParquetBlock(batch, self._scorer, row, file.fetched - read)
+            size = file.fetched - read
+            yield ParquetBlock(batch, self._scorer, row, size, keep=self._keep)
             row, read = row + batch.num_rows, file.fetched
 
     def _tried(self, call: Callable[[], _T]) -> _T:
@@ -112,9 +116,12 @@ class ParquetReader:
 class ParquetBlock:
     """Consecutive rows; see `Block`."""
 
-    def __init__(self, batch: RecordBatch, scorer: Scorer, row: int, size: int = 0) -> None:
+    def __init__(
+        self, batch: RecordBatch, scorer: Scorer, row: int, size: int = 0, *, keep: bool
+    ) -> None:
         self.batch = batch
         self._scorer = scorer
+        self._keep = keep
         self._row = row
         self.size = size
 
@@ -125,32 +132,45 @@ class ParquetBlock:
     def request(self) -> InferRequest:
         """See `Block`."""
         signature, columns = self._scorer.signature, self._scorer.columns
-        names = self.batch.schema.names
-        if set(names) == set(signature.by_name):
-            inputs = {
-                spec.name: tensor_of(_listed(self.batch[spec.name]), spec, self._place(spec.name))
-                if len(spec.shape) > 1 and spec.shape[1:] != (1,)
-                else self._checked([spec.name], spec.name)
-                for spec in signature.inputs
-            }
+        present = {*self.batch.schema.names}
+        if signature.by_name.keys() == present or (
+            self._keep and signature.by_name.keys() < present
+        ):
+            inputs = {spec.name: self._named(spec) for spec in signature.inputs}
         else:
-            check_tabular(signature, PLACE)
-            found = find_columns(names, signature, columns, has_names=True, place=PLACE)
-            chosen = [names[i] for i in found.order]
-            specs = signature.inputs
-            if len(specs) == 1:
-                inputs = {specs[0].name: self._checked(chosen, specs[0].name)}
-            else:
-                inputs = {
-                    spec.name: self._checked([name], spec.name)
-                    for spec, name in zip(specs, chosen, strict=True)
-                }
+            inputs = self._tabular()
         check_categories(inputs, signature.categorical, columns, place=PLACE, first_row=self._row)
         return InferRequest(None, inputs, signature.output_names, rows="objects")
 
+    def _named(self, spec: TensorSpec) -> NDArray[Any]:
+        """Return the tensor of an input from the column of its name."""
+        if spec.shape[1:] in ((), (1,)):
+            return self._checked([spec.name], spec.name)
+        return tensor_of(_listed(self.batch[spec.name]), spec, self._place(spec.name))
+
+    def _tabular(self) -> dict[str, NDArray[Any]]:
+        """Return the inputs from the columns of a table, as in CSV."""
+        signature, names = self._scorer.signature, self.batch.schema.names
+        check_tabular(signature, PLACE)
+        found = find_columns(
+            names,
+            signature,
+            self._scorer.columns,
+            has_names=True,
+            place=PLACE,
+            allows_others=self._keep,
+        )
+        chosen = [names[i] for i in found.order]
+        if len(signature.inputs) == 1:
+            (only,) = signature.by_name
+            return {only: self._checked(chosen, only)}
+        pairs = zip(signature.by_name, chosen, strict=True)
+        return {name: self._checked([column], name) for name, column in pairs}
+
     def part(self, start: int, stop: int) -> ParquetBlock:
         """See `Block`."""
-        return ParquetBlock(self.batch.slice(start, stop - start), self._scorer, self._row + start)
+        batch = self.batch.slice(start, stop - start)
+        return ParquetBlock(batch, self._scorer, self._row + start, keep=self._keep)
 
     def number(self) -> int:
         """See `Block`."""

@@ -34,7 +34,7 @@ def reader_of(
         InvalidRequestError: the format is unknown, or the object cannot be cut into blocks although
             it is large.
     """
-    name = request.source_format
+    name, keep = request.source_format, request.options.keep_columns
     if not scorer.is_divisible:
         if state.size > ROW_LIMIT:
             raise InvalidRequestError(
@@ -51,16 +51,16 @@ def reader_of(
         from shearling.scoring.parquet_source import ParquetReader
 
         rows = 0 if scorer.is_divisible else state.size
-        return ParquetReader(objects, request.source.key, state, scorer, rows=rows)
+        return ParquetReader(objects, request.source.key, state, scorer, rows=rows, keep=keep)
     parts = read_parts(objects, request.source.key, state)
     if name == "csv":
         from shearling.scoring.csv_source import CsvReader
 
-        return CsvReader(parts, scorer, block_bytes, has_names=request.options.has_names)
+        return CsvReader(parts, scorer, block_bytes, has_names=request.options.has_names, keep=keep)
     if name == "jsonl":
         from shearling.scoring.jsonl_source import JsonLinesReader
 
-        return JsonLinesReader(parts, scorer, block_bytes)
+        return JsonLinesReader(parts, scorer, block_bytes, keep=keep)
     from shearling.scoring.npy_source import NpyReader
 
     return NpyReader(parts, scorer, block_bytes)
