@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from shearling.cli import (
     aliases,
+    events,
     invoke,
     jobs,
     models,
@@ -107,7 +108,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, help="show the version of shearling and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    groups = (push, models, verify, aliases, releases, invoke, jobs, try_model, packages, plan)
+    groups = (
+        push,
+        models,
+        verify,
+        aliases,
+        releases,
+        invoke,
+        jobs,
+        events,
+        try_model,
+        packages,
+        plan,
+    )
     for group in (*groups, quantize):
         group.add_commands(commands)
     return parser
