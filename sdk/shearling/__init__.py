@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from shearling.errors import StoreError as StoreError
     from shearling.errors import UnknownModelError as UnknownModelError
     from shearling.errors import UnsupportedSchemaError as UnsupportedSchemaError
+    from shearling.models.compare import compare as compare
     from shearling.models.diff import diff as diff
+    from shearling.models.distil import distil as distil
     from shearling.models.load import load_model as load_model
     from shearling.models.model_version import ModelVersion as ModelVersion
     from shearling.models.plan import plan as plan
@@ -75,7 +77,9 @@ _PUBLIC = {
         "UnknownModelError",
         "UnsupportedSchemaError",
     ),
+    "models.compare": ("compare",),
     "models.diff": ("diff",),
+    "models.distil": ("distil",),
     "models.load": ("load_model",),
     "models.model_version": ("ModelVersion",),
     "models.plan": ("plan",),

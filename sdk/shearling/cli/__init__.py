@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from shearling.cli import (
     aliases,
+    compare,
+    distil,
     events,
     invoke,
     jobs,
@@ -86,6 +88,8 @@ def main(
         if os.environ.get(_DEBUG_VARIABLE) == "1":
             raise
         note(f"shearling: {_sentence(error)}")
+        for text in getattr(error, "__notes__", ()):
+            note(with_option_names(text))
         return 1
     return 0
 
@@ -121,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
         packages,
         plan,
     )
-    for group in (*groups, quantize):
+    for group in (*groups, compare, quantize, distil):
         group.add_commands(commands)
     return parser
 

@@ -15,7 +15,9 @@ PARAMETERS = (
     "force",
     "load",
     "max_concurrency",
+    "max_difference",
     "metadata",
+    "min_agreement",
     "min_rows",
     "model",
     "name",
@@ -30,6 +32,7 @@ PARAMETERS = (
 
 #: What is more than a parameter, and is replaced before the parameters are.
 PHRASES = {
+    "Pass larger students (student=[...])": "In Python, pass larger students (student=[...])",
     "pass measure=False": "pass --no-measure",
     "metric needs the true values: pass y=...": "--metric needs the true values: pass --labels",
     "pass new=True to set_alias": "pass new=True",

@@ -39,6 +39,11 @@ class LoadedModel:
     _directory: Path
 
     @property
+    def predictor(self) -> Predictor:
+        """What answers tensors that fit the signature."""
+        return self._predictor
+
+    @property
     def signature(self) -> Signature:
         """Names, datatypes and shapes of the model's inputs and outputs."""
         return self.manifest.signature

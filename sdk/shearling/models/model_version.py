@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from shearling.progress import human_bytes
 
 if TYPE_CHECKING:
+    from shearling.bundle.evaluation import Evaluation
     from shearling.models.optimisation_report import OptimisationReport
     from shearling.refs import Pin
 
@@ -26,6 +27,7 @@ class ModelVersion:
         alias: the alias that this push set to the version; None if none was given.
         registry: URI of the registry.
         quantization: what `quantize` tried; None if nothing was to be quantised.
+        evaluation: the metrics on the rows of `evaluate`; None without it.
     """
 
     pin: Pin
@@ -36,6 +38,7 @@ class ModelVersion:
     alias: str | None
     registry: str
     quantization: OptimisationReport | None = None
+    evaluation: Evaluation | None = None
 
     @property
     def model(self) -> str:
@@ -72,6 +75,8 @@ class ModelVersion:
             "digest": self.digest,
             "registry": self.registry,
         }
+        if self.evaluation is not None:
+            rows["evaluation"] = str(self.evaluation)
         cells = "".join(
             f"<tr><th style='text-align:left'>{key}</th><td>{html.escape(str(value))}</td></tr>"
             for key, value in rows.items()

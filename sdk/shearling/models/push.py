@@ -5,61 +5,42 @@ from __future__ import annotations
 import sys
 import tempfile
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
-
-import numpy as np
 
 from shearling.aliases.promotion import require_known
 from shearling.aliases.set_alias import set_alias
 from shearling.aliases.waiting import require_served, wait_for_release
-from shearling.bundle.canonical_json import canonical_json, plain_metadata
-from shearling.bundle.json_reader import check_value
-from shearling.bundle.metrics import metrics_of
-from shearling.errors import (
-    BreakingChangeError,
-    BundleError,
-    FormatError,
-    InvalidRefError,
-    InvalidRequestError,
-    RegistryError,
-)
-from shearling.models.measuring import LARGEST, check_largest
+from shearling.bundle.evaluation import EVALUATION_FIELD
+from shearling.errors import BreakingChangeError, InvalidRequestError, RegistryError
+from shearling.formats.base import REMOTE
+from shearling.models.conversion import convert_model
+from shearling.models.evaluation import evaluate as evaluate_model
+from shearling.models.measuring import LARGEST
 from shearling.models.model_version import ModelVersion
+from shearling.models.push_options import PushOptions, checked_metadata, text_of, tolerance_of
 from shearling.models.quantize import check_recipe, smaller_if_it_pays
 from shearling.models.training import TRAINING_FIELD, current_job
 from shearling.models.verification import verify
 from shearling.models.version_details import measured_fields, version_details
-from shearling.progress import human_bytes, progress
+from shearling.progress import progress
 from shearling.python_versions import OLDEST_ON_AWS
 from shearling.refs import check_alias, check_model
 from shearling.registry.registry import Registry
 from shearling.tensors.comparison import ATOL, RTOL
-from shearling.tensors.conversion import shown
-from shearling.tensors.inputs import check_rows
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from shearling.bundle.evaluation import Evaluation
     from shearling.bundle.manifest import Manifest
-    from shearling.converters.base import ConvertedModel
+    from shearling.models.lineage import Lineage
+    from shearling.models.verification import VerifiedBundle
     from shearling.refs import Pin
     from shearling.registry.records import AliasEntry
-
-#: Suffixes of pickle files, which `push_model` does not accept as paths of models.
-_PICKLES = frozenset({".joblib", ".pickle", ".pkl"})
-
-#: Bytes of metadata as JSON: with them, the model's metadata still fit into any answer.
-_METADATA_LIMIT = 256_000
-
-#: How to export models of other libraries to ONNX, by top-level package.
-_EXPORTS = {
-    "torch": 'export it with torch.onnx.export(model, inputs, "model.onnx")',
-    "keras": 'export it with model.export("model.onnx", format="onnx")',
-}
 
 
 def push_model(
@@ -76,6 +57,7 @@ def push_model(
     rtol: float = RTOL,
     atol: float = ATOL,
     load: Literal["latency", "throughput"] | None = None,
+    evaluate: tuple[Any, Any] | None = None,
     measure: bool | None = None,
     largest: int = LARGEST,
     quantize: str | None = None,
@@ -115,6 +97,10 @@ def push_model(
             relative one; 1e-4 by default.
         load: for ONNX, "latency" to start fastest or "throughput" to answer large batches fastest.
             By default, large float weights load for latency and everything else for throughput.
+        evaluate: rows and their labels that the model was not fitted on, as in `(X_test, y_test)`.
+            The converted model's metrics on them go into the new version's record, for `compare`:
+            accuracy, balanced accuracy, macro F1, log loss and ROC AUC of classes; R2, mean
+            absolute and root mean squared error of numbers. The rows are not published.
         measure: whether to measure memory, load time and latency of a new version in a process of
             its own, for `plan`; yes by default, unless SHEARLING_MEASURE is 0. It takes a second or
             two, and at most 20 seconds. If it fails, a warning says why.
@@ -143,162 +129,161 @@ def push_model(
             function serves it; then nothing is published. With `wait`, also if the release failed,
             timed out or was superseded after the version was published.
     """
-    check_model(_text("name", name))
+    check_model(text_of("name", name))
     if alias is not None:
-        check_alias(_text("alias", alias))
+        check_alias(text_of("alias", alias))
     elif wait:
         raise RegistryError("wait=True waits until an alias is released: pass alias=... too")
-    options = _Options(format=format, requirements=requirements, load=load)
+    options = PushOptions(
+        format=format,
+        requirements=requirements,
+        load=load,
+        rtol=tolerance_of("rtol", rtol),
+        atol=tolerance_of("atol", atol),
+        evaluate=evaluate,
+        measure=measure,
+        largest=largest,
+    )
     options.check()
-    check_largest(largest)
     if quantize is not None:
         check_recipe(quantize)
     if (data is None) is not (quantize is None):
         raise InvalidRequestError("quantize and data go together: pass the rows that judge as data")
-    facts, metrics = _metadata(metadata)
-    rtol, atol = _tolerance("rtol", rtol), _tolerance("atol", atol)
+    facts, metrics = checked_metadata(metadata)
     target = Registry.at(registry)
     target.store.folders("models")  # raises before the conversion if the registry is unreachable
     if alias is not None:
         require_known(target, name, alias, target.alias_entry(name, alias))
         if wait:
             require_served(target, name, alias)
-    with tempfile.TemporaryDirectory(prefix="shearling-") as directory:
-        converted = _save(model, example, options, Path(directory))
-        verified = verify(converted, name, Path(directory), rtol=rtol, atol=atol, metadata=facts)
-        manifest = verified.manifest
-        _warn_of_python(manifest)
-        details = version_details(manifest, verified.load_seconds, target.caller())
-        details |= _lineage(metrics) | measured_fields(
-            target, manifest, Path(directory), wanted=measure, largest=largest
-        )
-        with progress(f"push {name}", manifest.size) as advance:
-            published = target.publish(manifest, verified.files, details, advance)
-    pushed = ModelVersion(
-        pin=published.version.pin,
-        is_new=published.is_new,
-        uploaded_bytes=published.sent_bytes,
-        size_bytes=manifest.size,
-        format=manifest.format,
-        alias=alias,
-        registry=target.store.uri,
+    pushed = _publish(
+        model,
+        name,
+        example=example,
+        options=options,
+        facts=facts,
+        metrics=metrics,
+        target=target,
     )
     if quantize is not None:
         pushed = smaller_if_it_pays(
             pushed, data, y=y, metric=metric, max_loss=max_loss, recipe=quantize, registry=target
         )
-    if alias is not None:
-        entry = _set_alias(target, pushed.pin, alias, allow_breaking=allow_breaking)
-        if wait:
-            wait_for_release(target, entry)
-    return pushed
+    if alias is None:
+        return pushed
+    entry = _set_alias(target, pushed.pin, alias, allow_breaking=allow_breaking)
+    if wait:
+        wait_for_release(target, entry)
+    return replace(pushed, alias=alias)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Options:
-    """How to store the model."""
+def push_derived(
+    model: Any,
+    name: str,
+    *,
+    example: Any,
+    lineage: Lineage,
+    metadata: Mapping[str, object] | None,
+    registry: Registry,
+) -> ModelVersion:
+    """Publish a model that was made from another one, with its lineage.
 
-    format: str | None
-    requirements: Sequence[str] | None
-    load: Literal["latency", "throughput"] | None
-
-    def check(self) -> None:
-        if self.format not in (None, "onnx", "cloudpickle"):
-            raise FormatError(f"format {self.format!r}: expected 'onnx' or 'cloudpickle'")
-        if self.load not in (None, "latency", "throughput"):
-            raise FormatError(f"load {self.load!r}: expected 'latency' or 'throughput'")
-        if self.format == "cloudpickle" and self.load:
-            raise FormatError("load applies to ONNX only: leave it out with format='cloudpickle'")
-        if self.format != "cloudpickle" and self.requirements is not None:
-            raise FormatError(
-                "requirements apply to format='cloudpickle' only: ONNX models need none"
-            )
-
-
-def _text(field: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise InvalidRefError(
-            f"{field} {value!r:.80} is not a string: expected a string such as 'fraud'"
-        )
-    return value
-
-
-def _tolerance(field: str, value: Any) -> float:
-    is_number = isinstance(value, int | float | np.integer | np.floating)
-    if is_number and not isinstance(value, bool) and 0 <= (number := float(value)) < float("inf"):
-        return number
-    raise InvalidRequestError(f"{field} {value!r:.80} is not a finite number of at least 0")
-
-
-def _metadata(metadata: object) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the metadata for the manifest, and its numbers for the version's record."""
-    if metadata is None:
-        return {}, {}
-    if not isinstance(metadata, Mapping):
-        raise BundleError(
-            f"{shown(metadata)} is not a dict such as {{'auc': 0.93}}", field="metadata"
-        )
-    plain = plain_metadata(metadata)
-    check_value({"metadata": plain})
-    _check_size(plain)
-    return plain, metrics_of(metadata)
-
-
-def _check_size(metadata: Mapping[str, object]) -> None:
-    """Refuse metadata that are too large for an answer; the message names the largest field."""
-    size = len(canonical_json(metadata))
-    if size > _METADATA_LIMIT:
-        largest = max(metadata, key=lambda name: len(canonical_json(metadata[name])))
-        raise BundleError(
-            f"the metadata have {human_bytes(size)} as JSON, of which this is the largest field; "
-            f"{human_bytes(_METADATA_LIMIT)} are allowed, because each answer with the model's "
-            "metadata has them: store large values elsewhere, and their place here",
-            field=f"metadata.{largest:.60}",
-        )
-
-
-def _save(model: Any, example: Any, options: _Options, directory: Path) -> ConvertedModel:
-    from shearling.converters import boosting, cloudpickle, onnx, sklearn
-    from shearling.converters.remote import Remote
-    from shearling.converters.remote import convert as convert_remote
-
-    if hasattr(example, "toarray"):  # scipy's sparse matrices
-        raise InvalidRequestError(
-            f"example: sparse data is not supported ({type(example).__name__}): "
-            f"{boosting.dense_form(model)}"
-        )
-    check_rows(example)
-
-    if isinstance(model, Remote):
-        if options.format or options.load:
-            raise FormatError("format and load do not apply to sdk.Remote: leave them out")
-        return convert_remote(model, example)
-    if isinstance(model, type) and (options.format != "cloudpickle" or hasattr(model, "predict")):
-        raise FormatError(
-            f"model: {model.__name__} is a class: push a fitted instance, such as "
-            f"{model.__name__}(...).fit(X, y)"
-        )
-    if options.format == "cloudpickle":
-        return cloudpickle.convert(model, example, directory, options.requirements)
-    if isinstance(model, str | Path) and Path(model).suffix in _PICKLES:
-        raise FormatError(
-            f"{model} is not an ONNX file: load the model from it, and push the loaded object"
-        )
-    if isinstance(model, str | Path) or type(model).__name__ == "ModelProto":
-        return onnx.convert(model, example, directory, options.load)
-    if sklearn.is_estimator(model):
-        return sklearn.convert(model, example, directory, options.load)
-    raise FormatError(
-        f"Shearling has no converter to ONNX for {type(model).__name__}: {_onnx_export(model)} and "
-        "push the file, or pass format='cloudpickle' (a pickle runs code when it is loaded, so the "
-        "function must allow pickles)"
+    Args:
+        model: as for `push_model`, like the arguments that are not listed here.
+        name: the model's name.
+        example: rows to run the model on.
+        lineage: what the model was made from, how, and what was measured.
+        metadata: the caller's own facts.
+        registry: the registry.
+    """
+    _, metrics = checked_metadata(metadata)
+    facts, _ = checked_metadata(lineage.with_metadata(metadata))
+    return _publish(
+        model,
+        name,
+        example=example,
+        options=PushOptions(),
+        facts=facts,
+        metrics=metrics,
+        target=registry,
+        further=lineage.record_fields(),
     )
 
 
-def _onnx_export(model: object) -> str:
-    makers = {kind.__module__.partition(".")[0] for kind in type(model).__mro__}
-    exports = (_EXPORTS[maker] for maker in _EXPORTS if maker in makers)
-    return next(exports, "convert it to ONNX yourself")
+def _publish(
+    model: Any,
+    name: str,
+    *,
+    example: Any,
+    options: PushOptions,
+    facts: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    target: Registry,
+    further: Mapping[str, Any] = MappingProxyType({}),
+) -> ModelVersion:
+    """Convert, verify and publish a model.
+
+    Args:
+        model: the model.
+        name: its name.
+        example: rows to run it on.
+        options: how to store it, and how closely it must agree with the original.
+        facts: metadata for the manifest.
+        metrics: numbers of the metadata, for the version's record.
+        target: the registry.
+        further: more fields of the version's record.
+    """
+    with tempfile.TemporaryDirectory(prefix="shearling-") as directory:
+        converted = convert_model(model, example, Path(directory), options)
+        verified = verify(
+            converted,
+            name,
+            Path(directory),
+            rtol=options.rtol,
+            atol=options.atol,
+            metadata=facts,
+        )
+        manifest = verified.manifest
+        _warn_of_python(manifest)
+        evaluation = _evaluation(verified, options)
+        details = version_details(manifest, verified.load_seconds, target.caller())
+        details |= _origin(metrics) | dict(further)
+        if evaluation is not None:
+            details[EVALUATION_FIELD] = evaluation.to_record()
+        details |= measured_fields(
+            target,
+            manifest,
+            Path(directory),
+            wanted=options.measure,
+            largest=options.largest,
+        )
+        with progress(f"push {name}", manifest.size) as advance:
+            published = target.publish(manifest, verified.files, details, advance)
+    return ModelVersion(
+        pin=published.version.pin,
+        is_new=published.is_new,
+        uploaded_bytes=published.sent_bytes,
+        size_bytes=manifest.size,
+        format=manifest.format,
+        alias=None,
+        registry=target.store.uri,
+        evaluation=evaluation,
+    )
+
+
+def _evaluation(verified: VerifiedBundle, options: PushOptions) -> Evaluation | None:
+    """Return the metrics of the converted model on the rows to evaluate it with, if there are any.
+
+    Raises:
+        InvalidRequestError: the rows do not fit the model, or the model is elsewhere.
+    """
+    if options.evaluate is None:
+        return None
+    if verified.manifest.format == REMOTE:
+        raise InvalidRequestError(
+            "evaluate does not apply to sdk.Remote, which is not asked at push: leave it out"
+        )
+    return evaluate_model(verified.predictor, verified.manifest, options.evaluate)
 
 
 def _warn_of_python(manifest: Manifest) -> None:
@@ -309,7 +294,7 @@ def _warn_of_python(manifest: Manifest) -> None:
             f"a pickle made by Python {manifest.environment.python} cannot run on AWS Lambda, "
             f"where functions have Python {oldest} or newer: push it from Python {oldest} or newer",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 
@@ -327,7 +312,7 @@ def _set_alias(registry: Registry, pin: Pin, alias: str, *, allow_breaking: bool
         raise BreakingChangeError(published, reason=error.reason, changes=error.changes) from error
 
 
-def _lineage(metrics: dict[str, Any]) -> dict[str, Any]:
+def _origin(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Return the metrics and the training job, whose own metrics are among them."""
     job = current_job()
     metrics = {**(job.metrics if job else {}), **metrics}

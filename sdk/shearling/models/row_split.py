@@ -1,4 +1,4 @@
-"""Split rows into those that calibrate and those that judge, so that no row is in both."""
+"""Split rows into some that a model is made with and others that judge it: no row is in both."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shearling.errors import InvalidRequestError
+from shearling.tensors.inputs import is_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,10 +31,8 @@ def split_rows(tensors: Tensors, least: int) -> tuple[Places, Places]:
     Raises:
         InvalidRequestError: there are too few different rows.
     """
-    groups: dict[bytes, list[int]] = {}
-    for place, row in enumerate(_rows(tensors)):
-        groups.setdefault(row, []).append(place)
-    count, different = sum(map(len, groups.values())), len(groups)
+    own = _groups(tensors)
+    count, different = sum(map(len, own)), len(own)
     if different < 2 * least:
         alike = "" if different == count else f", of which {different:,} are different,"
         raise InvalidRequestError(
@@ -41,11 +40,56 @@ def split_rows(tensors: Tensors, least: int) -> tuple[Places, Places]:
             f"which half calibrate and {least:,} judge. Pass more rows. To judge by fewer, which "
             "may miss a loss, pass a smaller number as min_rows="
         )
-    own = list(groups.values())
     order = np.random.default_rng(0).permutation(different)
     halves = order[: different // 2], order[different // 2 :]
     calibrating, judging = ([place for group in half for place in own[group]] for half in halves)
     return np.array(calibrating, np.intp), np.array(judging, np.intp)
+
+
+def hold_out(rows: Any, judged: int, least: int) -> tuple[Places, Places]:
+    """Return the places of rows to learn from, and of others to judge by, in their order.
+
+    Equal rows are on the same side.
+
+    Args:
+        rows: an array or a DataFrame.
+        judged: how many rows are to judge; copies of one row may make it more.
+        least: how many different rows there must be.
+
+    Raises:
+        InvalidRequestError: there are fewer.
+    """
+    columns = (
+        {str(i): rows.iloc[:, i].to_numpy() for i in range(rows.shape[1])}
+        if is_frame(rows)
+        else {"": rows}
+    )
+    own = _groups(columns)
+    if len(own) < least:
+        alike = "" if len(own) == len(rows) else f", of which {len(own):,} are different"
+        raise InvalidRequestError(
+            f"X has {len(rows):,} rows{alike}: at least {least:,} different rows are needed, some "
+            "of which are held out to judge. They need no labels"
+        )
+    is_judged = np.zeros(len(rows), bool)
+    for group in np.random.default_rng(0).permutation(len(own)):
+        if is_judged.sum() >= judged:
+            break
+        is_judged[own[group]] = True
+    return np.flatnonzero(~is_judged), np.flatnonzero(is_judged)
+
+
+def taken_rows(rows: Any, places: Places | slice) -> Any:
+    """Return some rows of an array or a DataFrame."""
+    return rows.iloc[places] if is_frame(rows) else rows[places]
+
+
+def _groups(tensors: Tensors) -> list[list[int]]:
+    """Return the places of equal rows together."""
+    groups: dict[bytes, list[int]] = {}
+    for place, row in enumerate(_rows(tensors)):
+        groups.setdefault(row, []).append(place)
+    return list(groups.values())
 
 
 def _rows(tensors: Tensors) -> Iterator[bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from shearling.bundle.digests import describe
@@ -23,6 +24,7 @@ from shearling.models.both_models import BothModels
 from shearling.models.input_limits import limit_inputs
 from shearling.models.probe_rows import count_of
 from shearling.progress import human_bytes
+from shearling.tensors.comparison import ATOL, RTOL
 from shearling.tensors.inputs import has_rows
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 _EXAMPLE_ROWS = 8
 
 #: Stack level of a warning that points to `push_model`'s caller.
-_CALLER = 3
+_CALLER = 4
 
 #: Limits of the rows of one kind that both models are asked about, and the seconds that they may
 #: take.
@@ -56,11 +58,13 @@ class VerifiedBundle:
         manifest: the complete manifest of the bundle.
         files: local file for each path inside the bundle.
         load_seconds: seconds that loading the bundle took.
+        predictor: the loaded bundle.
     """
 
     manifest: Manifest
     files: Mapping[str, Path]
     load_seconds: float
+    predictor: Predictor
 
 
 def verify(
@@ -86,19 +90,8 @@ def verify(
         FormatError: the converted model cannot be loaded, or its answers differ too much.
         InvalidRequestError: a single row of the example is too large to publish.
     """
-    described = [_store_by_digest(path, file, directory) for path, file in converted.files.items()]
-    signature = _compared_outputs(converted)
-    draft = Manifest(
-        model=name,
-        format=converted.format,
-        entry=converted.entry,
-        files=tuple(described),
-        signature=signature,
-        example=ExampleFile(path=EXAMPLE_FILE, rtol=rtol, atol=atol),
-        options=converted.options,
-        metadata=metadata,
-        environment=converted.environment,
-    )
+    draft = draft_manifest(converted, name, directory, rtol=rtol, atol=atol, metadata=metadata)
+    signature = draft.signature
     predictor: Predictor
     if converted.format == REMOTE:  # the endpoint is asked before each release
         predictor, load_seconds = RecordedAnswers(converted.expected), 0.0
@@ -110,9 +103,11 @@ def verify(
         for text in texts:
             warnings.warn(text, UserWarning, stacklevel=_CALLER)
     example = _write_example(converted, signature, predictor, directory)
-    manifest = replace(draft, signature=signature, files=(*described, example))
+    manifest = replace(draft, signature=signature, files=(*draft.files, example))
     files = {file.path: directory / file.hex for file in manifest.files}
-    return VerifiedBundle(manifest=manifest, files=files, load_seconds=load_seconds)
+    return VerifiedBundle(
+        manifest=manifest, files=files, load_seconds=load_seconds, predictor=predictor
+    )
 
 
 def _verified_signature(
@@ -129,6 +124,33 @@ def _verified_signature(
     seconds = time.perf_counter() - started
     check_example(both, converted, answers)
     return _checked_signature(both, seconds)
+
+
+def draft_manifest(
+    converted: ConvertedModel,
+    name: str,
+    directory: Path,
+    *,
+    rtol: float = RTOL,
+    atol: float = ATOL,
+    metadata: Mapping[str, Any] = MappingProxyType({}),
+) -> Manifest:
+    """Return the manifest of a converted model, whose example is still to be written.
+
+    Each file is renamed to its digest, so that `load_bundle` finds it.
+    """
+    described = [_store_by_digest(path, file, directory) for path, file in converted.files.items()]
+    return Manifest(
+        model=name,
+        format=converted.format,
+        entry=converted.entry,
+        files=tuple(described),
+        signature=_compared_outputs(converted),
+        example=ExampleFile(path=EXAMPLE_FILE, rtol=rtol, atol=atol),
+        options=converted.options,
+        metadata=metadata,
+        environment=converted.environment,
+    )
 
 
 def _compared_outputs(converted: ConvertedModel) -> Signature:

@@ -1,0 +1,99 @@
+"""The command that distils a version into a smaller model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shearling.cli.command import add_command
+from shearling.cli.output import say, say_json
+from shearling.errors import FormatError, InvalidRequestError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from shearling.cli.command import Commands
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the command of this module."""
+    distil = add_command(
+        commands,
+        "distil",
+        _distil,
+        summary="fit small models on a version's answers, and push the smallest that agrees",
+        details="The rows need no labels. A quarter of them is held out to judge the small models, "
+        "so pass some hundred rows or more, if possible rows that the model was not fitted on. "
+        "The first few rows are published with the new model, so use no personal data.",
+        example="shearling distil fraud:prod --data rows.csv --name fraud-small\n"
+        "shearling distil fraud:prod --data rows.csv --label-column is_fraud --name fraud-small",
+        json="the report",
+    )
+    distil.add_argument("ref", metavar="REF", help="the version to learn from")
+    distil.add_argument(
+        "--data", required=True, type=Path, metavar="FILE", help="rows: .csv, .npy or .json"
+    )
+    distil.add_argument("--name", required=True, metavar="NAME", help="name of the new model")
+    distil.add_argument(
+        "--label-column",
+        metavar="NAME",
+        help="the column of FILE with the right answers, to report the quality of each model",
+    )
+    distil.add_argument(
+        "--min-agreement",
+        type=float,
+        default=0.98,
+        metavar="SHARE",
+        help="share of the held-out rows with the version's label, or R2 for numbers, that passes "
+        "(default: 0.98)",
+    )
+    distil.add_argument(
+        "--allow-pickle",
+        action="store_true",
+        help="load a pickle, whose ref must be pinned, and run the code in it",
+    )
+
+
+def _distil(arguments: argparse.Namespace) -> None:
+    from shearling.cli.data import read_data
+    from shearling.models.distil import distil
+
+    rows, labels = _rows_and_labels(
+        read_data(arguments.data), arguments.label_column, arguments.data
+    )
+    report = distil(
+        arguments.ref,
+        rows,
+        labels,
+        name=arguments.name,
+        min_agreement=arguments.min_agreement,
+        allow_pickle=arguments.allow_pickle,
+        registry=arguments.registry,
+    )
+    if arguments.json:
+        say_json(report.to_dict())
+    else:
+        say(str(report))
+
+
+def _rows_and_labels(data: Any, column: str | None, path: Path) -> tuple[Any, Any]:
+    """Return the rows of a file, and the column with the labels if one is named."""
+    if not hasattr(data, "columns"):  # an array
+        if column is not None:
+            raise InvalidRequestError(f"{path} has no column names, so --label-column names none")
+        return data, None
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise FormatError(
+            f"reading columns from {path} needs pandas: pip install 'shearling[pandas]'"
+        ) from error
+    frame = pd.DataFrame({name: data[name].to_numpy().ravel() for name in data.columns})
+    if column is None:
+        return frame, None
+    if column not in frame:
+        raise InvalidRequestError(
+            f"{path} has no column {column!r:.80}: --label-column is one of "
+            f"{', '.join(map(str, frame.columns)):.300}"
+        )
+    return frame.drop(columns=column), frame[column].to_numpy()

@@ -1,0 +1,75 @@
+"""Convert a model with the converter for its kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shearling.errors import FormatError, InvalidRequestError
+from shearling.models.push_options import PushOptions
+from shearling.tensors.inputs import check_rows
+
+if TYPE_CHECKING:
+    from shearling.converters.base import ConvertedModel
+
+#: Suffixes of pickle files, which `push_model` does not accept as paths of models.
+_PICKLES = frozenset({".joblib", ".pickle", ".pkl"})
+
+#: How to export models of other libraries to ONNX, by top-level package.
+_EXPORTS = {
+    "torch": 'export it with torch.onnx.export(model, inputs, "model.onnx")',
+    "keras": 'export it with model.export("model.onnx", format="onnx")',
+}
+
+
+def convert_model(
+    model: Any, example: Any, directory: Path, options: PushOptions | None = None
+) -> ConvertedModel:
+    """Convert a model to the files of a bundle, without comparing its answers yet.
+
+    Raises:
+        FormatError: the model cannot be converted.
+        InvalidRequestError: the example does not fit the model.
+    """
+    from shearling.converters import boosting, cloudpickle, onnx, sklearn
+    from shearling.converters.remote import Remote
+    from shearling.converters.remote import convert as convert_remote
+
+    options = options or PushOptions()
+    if hasattr(example, "toarray"):  # scipy's sparse matrices
+        raise InvalidRequestError(
+            f"example: sparse data is not supported ({type(example).__name__}): "
+            f"{boosting.dense_form(model)}"
+        )
+    check_rows(example)
+
+    if isinstance(model, Remote):
+        if options.format or options.load:
+            raise FormatError("format and load do not apply to sdk.Remote: leave them out")
+        return convert_remote(model, example)
+    if isinstance(model, type) and (options.format != "cloudpickle" or hasattr(model, "predict")):
+        raise FormatError(
+            f"model: {model.__name__} is a class: push a fitted instance, such as "
+            f"{model.__name__}(...).fit(X, y)"
+        )
+    if options.format == "cloudpickle":
+        return cloudpickle.convert(model, example, directory, options.requirements)
+    if isinstance(model, str | Path) and Path(model).suffix in _PICKLES:
+        raise FormatError(
+            f"{model} is not an ONNX file: load the model from it, and push the loaded object"
+        )
+    if isinstance(model, str | Path) or type(model).__name__ == "ModelProto":
+        return onnx.convert(model, example, directory, options.load)
+    if sklearn.is_estimator(model):
+        return sklearn.convert(model, example, directory, options.load)
+    raise FormatError(
+        f"Shearling has no converter to ONNX for {type(model).__name__}: {_onnx_export(model)} and "
+        "push the file, or pass format='cloudpickle' (a pickle runs code when it is loaded, so the "
+        "function must allow pickles)"
+    )
+
+
+def _onnx_export(model: object) -> str:
+    makers = {kind.__module__.partition(".")[0] for kind in type(model).__mro__}
+    exports = (_EXPORTS[maker] for maker in _EXPORTS if maker in makers)
+    return next(exports, "convert it to ONNX yourself")

@@ -1,0 +1,209 @@
+"""Compute the standard metrics of a converted model on labelled rows."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from shearling.bundle.evaluation import Evaluation
+from shearling.errors import FormatError, InvalidRequestError
+from shearling.tensors.inputs import as_array, to_tensors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from shearling.bundle.manifest import Manifest
+    from shearling.formats.base import Predictor, Tensors
+    from shearling.tensors.spec import Signature
+
+#: Rows of one call of a model whose rows do not depend on each other.
+_BLOCK = 1000
+
+_MATRIX = 2
+
+#: By how much the probabilities of a row may miss a sum of 1.
+_ROUNDING = 1e-3
+
+
+def check_labelled(value: object) -> None:
+    """Refuse what is no pair of rows and labels.
+
+    Raises:
+        InvalidRequestError: it is none.
+    """
+    if not isinstance(value, tuple | list) or len(value) != 2:  # noqa: PLR2004 - X and y
+        raise InvalidRequestError(
+            f"evaluate {value!r:.80}: expected rows and their labels, as in "
+            "evaluate=(X_test, y_test)"
+        )
+
+
+def evaluate(predictor: Predictor, manifest: Manifest, labelled: Any) -> Evaluation:
+    """Return the metrics of a loaded model on labelled rows.
+
+    Classes get accuracy, balanced accuracy and macro F1, and with probabilities also log loss and
+    ROC AUC. Numbers get R2, mean absolute error and root mean squared error.
+
+    Args:
+        predictor: the loaded model.
+        manifest: its manifest.
+        labelled: the rows and their labels.
+
+    Raises:
+        InvalidRequestError: the rows do not fit the model, or the labels its answers.
+        FormatError: scikit-learn is not installed.
+    """
+    rows, y = labelled
+    labels = as_array(y, "evaluate: y")
+    if labels.ndim > 1 and labels.shape[1:] == (1,):
+        labels = labels.ravel()
+    try:
+        inputs = to_tensors(rows, manifest.signature.inputs, manifest.options.get("columns", ()))
+    except InvalidRequestError as error:
+        raise InvalidRequestError(f"evaluate: {error}") from error
+    count = len(next(iter(inputs.values())))
+    if labels.shape[:1] != (count,) or not count:
+        raise InvalidRequestError(
+            f"evaluate: {count} rows, but y has shape {list(labels.shape)}: pass one label for "
+            "each row"
+        )
+    return metrics_of_answers(answers_to(predictor, inputs, manifest.signature), labels, manifest)
+
+
+def answers_to(predictor: Predictor, inputs: Tensors, signature: Signature) -> Tensors:
+    """Return a model's outputs for any number of rows, which it gets in blocks.
+
+    Raises:
+        InvalidRequestError: the model fails.
+    """
+    count = len(next(iter(inputs.values())))
+    size = _BLOCK if signature.independent_rows else count
+    names = signature.output_names
+    parts = []
+    for start in range(0, count, size):
+        block = {name: array[start : start + size] for name, array in inputs.items()}
+        try:
+            parts.append(predictor.predict(block, names))
+        except InvalidRequestError:
+            raise
+        except Exception as error:  # models raise errors of any class
+            raise InvalidRequestError(f"the model fails on the rows: {error!s:.300}") from error
+    return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+
+def metrics_of_answers(answers: Tensors, labels: NDArray[Any], manifest: Manifest) -> Evaluation:
+    """Return the metrics of answers.
+
+    Raises:
+        InvalidRequestError: the labels do not fit the answers.
+        FormatError: scikit-learn is not installed.
+    """
+    try:
+        import sklearn.metrics  # noqa: F401 - a clear error if it is missing
+    except ImportError as error:
+        raise FormatError("metrics need scikit-learn: pip install 'shearling[sklearn]'") from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # such as a class that is never predicted
+        try:
+            found = dict(_metrics(answers, labels, manifest.signature))
+        except (ValueError, TypeError) as error:
+            raise InvalidRequestError(
+                f"evaluate: the metrics cannot be computed from y: {error!s:.300}"
+            ) from error
+    return Evaluation(
+        rows=len(labels),
+        metrics={name: float(value) for name, value in found.items() if np.isfinite(value)},
+    )
+
+
+def _metrics(
+    answers: Tensors, labels: NDArray[Any], signature: Signature
+) -> Iterator[tuple[str, float]]:
+    values, probabilities, classes = _predicted(answers, labels, signature)
+    if classes is None:
+        yield from _of_numbers(values.reshape(labels.shape).astype(float), labels.astype(float))
+        return
+    if not np.isin(labels, classes.tolist()).any():
+        raise InvalidRequestError(
+            f"evaluate: no label is a class of the model: y has {labels.tolist()[0]!r:.40}, and "
+            f"the model {classes.tolist()[0]!r:.40}"
+        )
+    yield from _of_classes(values, labels)
+    if probabilities is not None and np.isin(labels, classes.tolist()).all():
+        yield from _of_probabilities(probabilities, labels, classes)
+
+
+def _of_numbers(values: NDArray[Any], labels: NDArray[Any]) -> Iterator[tuple[str, float]]:
+    from sklearn import metrics
+
+    yield "r2", metrics.r2_score(labels, values)
+    yield "mean_absolute_error", metrics.mean_absolute_error(labels, values)
+    yield "root_mean_squared_error", metrics.root_mean_squared_error(labels, values)
+
+
+def _of_classes(values: NDArray[Any], labels: NDArray[Any]) -> Iterator[tuple[str, float]]:
+    from sklearn import metrics
+
+    yield "accuracy", metrics.accuracy_score(labels, values)
+    yield "balanced_accuracy", metrics.balanced_accuracy_score(labels, values)
+    yield "f1_macro", metrics.f1_score(labels, values, average="macro")
+
+
+def _of_probabilities(
+    probabilities: NDArray[Any], labels: NDArray[Any], classes: NDArray[Any]
+) -> Iterator[tuple[str, float]]:
+    from sklearn import metrics
+
+    order = np.argsort(classes)  # as scikit-learn wants the columns
+    columns = probabilities[:, order].astype(float)
+    columns /= columns.sum(axis=1, keepdims=True)
+    known = classes[order]
+    yield "log_loss", metrics.log_loss(labels, columns, labels=known)
+    if set(labels.tolist()) != set(known.tolist()):
+        return  # not defined without rows of each class
+    if len(known) == _MATRIX:
+        yield "roc_auc", metrics.roc_auc_score(labels == known[1], columns[:, 1])
+    else:
+        yield "roc_auc", metrics.roc_auc_score(labels, columns, multi_class="ovr", labels=known)
+
+
+def _predicted(
+    answers: Tensors, labels: NDArray[Any], signature: Signature
+) -> tuple[NDArray[Any], NDArray[Any] | None, NDArray[Any] | None]:
+    """Return predicted values, probabilities and classes; without classes the values are numbers.
+
+    Raises:
+        InvalidRequestError: the outputs do not tell what to compare with the labels.
+    """
+    if "label" in answers:
+        values = answers["label"]
+        named = signature.classes.get("probabilities")
+        scores = answers.get("probabilities")
+        if named is None or scores is None or not _are_probabilities(scores):
+            return values, None, np.unique(values)
+        return values, scores, np.array(named, object if isinstance(named[0], str) else None)
+    if len(answers) > 1:
+        raise InvalidRequestError(
+            f"evaluate: the model has several outputs ({', '.join(answers)}) and none is named "
+            "'label': compute the metrics yourself, and pass them as metadata="
+        )
+    values = next(iter(answers.values()))
+    if values.dtype.kind != "f":
+        return values.reshape(labels.shape), None, np.unique(values)
+    is_matrix = values.ndim == _MATRIX and values.shape[1] > 1
+    if is_matrix and labels.ndim == 1 and labels.dtype.kind in "iub":
+        classes = np.arange(values.shape[1])
+        scores = values if _are_probabilities(values) else None
+        return values.argmax(axis=1), scores, classes
+    return values, None, None
+
+
+def _are_probabilities(values: NDArray[Any]) -> bool:
+    if values.ndim != _MATRIX or values.dtype.kind != "f":
+        return False
+    sums = np.abs(values.sum(axis=1) - 1)
+    return bool((values >= 0).all() and (sums <= _ROUNDING).all())

@@ -1,0 +1,90 @@
+"""The command `shearling compare`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from shearling.models.push import push_model
+from tests.support.bundles import ROWS, scaling_graph
+from tests.support.cli import error, output, run, write
+from tests.support.datasets import WORDS, X
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from shearling.registry.registry import Registry
+
+
+@pytest.fixture
+def versions(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    monkeypatch.setenv("SHEARLING_REGISTRY", registry.store.uri)
+    for factor in (1.0, 2.0):
+        push_model(scaling_graph(factor), "fraud", example=ROWS, registry=registry)
+    registry.set_alias("fraud", "prod", 1)
+    return registry
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> str:
+    return write(tmp_path / "golden.csv", "1,2\n3,4\n")
+
+
+@pytest.mark.parametrize(
+    ("limits", "code"),
+    [
+        ((), 0),
+        (("--max-difference", "4"), 0),
+        (("--max-difference", "3.9"), 3),
+        (("--min-agreement", "0.5"), 3),
+    ],
+)
+@pytest.mark.usefixtures("versions")
+def test_the_exit_code_says_whether_the_version_keeps_the_limits(
+    rows: str, limits: tuple[str, ...], code: int
+) -> None:
+    arguments = ("compare", "fraud:2", "--against", "prod", "--csv", rows, *limits)
+    if code:
+        with pytest.raises(SystemExit) as ended:
+            run(*arguments)
+        assert ended.value.code == code
+    else:
+        assert run(*arguments) == 0
+
+
+@pytest.mark.usefixtures("versions")
+def test_what_speaks_against_a_version_is_printed_with_the_options(
+    rows: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        run("compare", "fraud", "--csv", rows, "--max-difference", "1", "--json")
+    document = json.loads(output(capsys))
+    assert document["problems"] == ["fraud:2 differs by up to 4, and max_difference is 1"]
+
+
+def test_a_column_of_the_file_has_the_labels(
+    registry: Registry,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("SHEARLING_REGISTRY", registry.store.uri)
+    push_model(LogisticRegression().fit(X, WORDS), "fraud", example=X, registry=registry)
+    lines = [",".join(map(str, [*row, word])) for row, word in zip(X, WORDS, strict=True)]
+    path = write(tmp_path / "golden.csv", "\n".join(["a,b,c,d,fraud", *lines]))
+    assert run("compare", "fraud", "--csv", path, "--label-column", "fraud", "--json") == 0
+    metrics = json.loads(output(capsys))["versions"][0]["metrics"]
+    assert metrics["data accuracy"] > 0.9
+    assert run("compare", "fraud", "--csv", path, "--label-column", "kind") == 1
+    assert "has no column 'kind': --label-column is one of a, b, c, d, fraud" in error(capsys)
+
+
+@pytest.mark.usefixtures("versions")
+def test_labels_without_a_file_are_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run("compare", "fraud", "--label-column", "kind")
+    assert ended.value.code == 2
+    assert "--label-column names a column of the file of --csv" in error(capsys)

@@ -1,0 +1,145 @@
+"""`push_model(..., evaluate=(X, y))`: metrics of the converted model, in its version's record."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+from sklearn import metrics
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.tree import DecisionTreeClassifier
+
+from shearling.bundle.evaluation import Evaluation
+from shearling.errors import InvalidRequestError
+from shearling.models.push import push_model
+from tests.support.datasets import BINARY, FRAME, WORDS, X, echo_graph, mixed_pipeline
+
+if TYPE_CHECKING:
+    from shearling.registry.registry import Registry
+
+TRAIN, TEST = slice(0, 40), slice(40, 60)
+
+
+def recorded(registry: Registry, model: Any, example: Any, evaluate: Any) -> dict[str, Any]:
+    version = push_model(model, "fraud", example=example, evaluate=evaluate, registry=registry)
+    record: dict[str, Any] = registry.version(version.pin).details["evaluation"]
+    assert version.evaluation == Evaluation(**record)
+    return record
+
+
+@pytest.mark.parametrize("labels", [BINARY, WORDS, np.digitize(X[:, 1], [-0.5, 0.5])])
+def test_a_classifier_gets_the_metrics_of_scikit_learn(registry: Registry, labels: Any) -> None:
+    model = LogisticRegression(C=0.01).fit(X[TRAIN], labels[TRAIN])
+    record = recorded(registry, model, X[TRAIN], (X[TEST], labels[TEST]))
+    expected = model.predict(X[TEST])
+    scores = model.predict_proba(X[TEST])
+    assert record["rows"] == 20
+    assert record["metrics"] == pytest.approx(
+        {
+            "accuracy": metrics.accuracy_score(labels[TEST], expected),
+            "balanced_accuracy": metrics.balanced_accuracy_score(labels[TEST], expected),
+            "f1_macro": metrics.f1_score(labels[TEST], expected, average="macro"),
+            "log_loss": metrics.log_loss(labels[TEST], scores),
+            "roc_auc": metrics.roc_auc_score(
+                labels[TEST], scores if scores.shape[1] > 2 else scores[:, 1], multi_class="ovr"
+            ),
+        },
+        abs=1e-4,
+    )
+
+
+def test_a_regressor_gets_the_metrics_of_numbers(registry: Registry) -> None:
+    y = X[:, 0] * 2 + X[:, 1] ** 2
+    model = LinearRegression().fit(X[TRAIN], y[TRAIN])
+    record = recorded(registry, model, X[TRAIN], (X[TEST], y[TEST]))
+    expected = model.predict(X[TEST])
+    assert record["metrics"] == pytest.approx(
+        {
+            "r2": metrics.r2_score(y[TEST], expected),
+            "mean_absolute_error": metrics.mean_absolute_error(y[TEST], expected),
+            "root_mean_squared_error": metrics.root_mean_squared_error(y[TEST], expected),
+        },
+        abs=1e-4,
+    )
+
+
+def test_the_converted_model_is_evaluated_and_not_the_original(registry: Registry) -> None:
+    """A split at a value that 32-bit floats do not have separates rows only in 64 bits."""
+    rows = np.array([[1.0], [1.0 + 1e-12]] * 10)
+    labels = np.array([0, 1] * 10)
+    model = DecisionTreeClassifier().fit(np.array([[0.0], [2.0]]), [0, 1])
+    record = recorded(registry, model, np.array([[0.0], [2.0]]), (rows, labels))
+    assert record["metrics"]["accuracy"] == 0.5
+
+
+def test_a_frame_is_evaluated_by_its_columns(registry: Registry) -> None:
+    record = recorded(
+        registry, mixed_pipeline(), FRAME, (FRAME[["country", "count", "amount"]], WORDS)
+    )
+    assert record["metrics"]["accuracy"] == 1.0
+
+
+def test_scores_of_a_graph_are_classes_by_place(registry: Registry) -> None:
+    labels = X.argmax(axis=1)
+    record = recorded(registry, echo_graph("rows", 4), X, (X, labels))
+    assert record["metrics"]["accuracy"] == 1.0
+    assert "log_loss" not in record["metrics"]  # they are no probabilities
+
+
+def test_an_evaluation_is_not_part_of_the_manifest(registry: Registry) -> None:
+    model = LogisticRegression().fit(X, BINARY)
+    push_model(model, "fraud", example=X, registry=registry)
+    again = push_model(model, "fraud", example=X, evaluate=(X, BINARY), registry=registry)
+    assert not again.is_new
+    assert again.evaluation is not None
+
+
+def several_outputs() -> Any:
+    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 4]) for name in "YZ"]
+    nodes = [helper.make_node("Identity", ["X"], [name]) for name in "YZ"]
+    rows = helper.make_tensor_value_info("X", TensorProto.FLOAT, ["n", 4])
+    graph = helper.make_graph(nodes, "two", [rows], outputs)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.mark.parametrize(
+    ("evaluate", "message"),
+    [
+        (X, r"expected rows and their labels, as in evaluate=\(X_test, y_test\)"),
+        ((X, BINARY, X), "expected rows and their labels"),
+        ((X, BINARY[:9]), r"60 rows, but y has shape \[9\]"),
+        ((X[:, :2], BINARY), r"evaluate: input 'X'"),
+        ((X, WORDS), "no label is a class of the model: y has 'yes', and the model 0"),
+        ((X[:0], BINARY[:0]), "0 rows"),
+    ],
+)
+def test_rows_that_do_not_fit_are_refused_and_nothing_is_published(
+    registry: Registry, evaluate: Any, message: str
+) -> None:
+    model = LogisticRegression().fit(X, BINARY)
+    with pytest.raises(InvalidRequestError, match=message):
+        push_model(model, "fraud", example=X, evaluate=evaluate, registry=registry)
+    assert registry.models() == []
+
+
+def test_several_outputs_do_not_tell_what_to_compare(registry: Registry) -> None:
+    with pytest.raises(InvalidRequestError, match=r"several outputs \(Y, Z\)"):
+        push_model(several_outputs(), "two", example=X, evaluate=(X, BINARY), registry=registry)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        None,
+        7,
+        {},
+        {"rows": -1, "metrics": {}},
+        {"rows": 2, "metrics": {"a": "b"}},
+        {"rows": 2, "metrics": {"a": True}},
+        {"rows": 2, "metrics": {str(i): 1 for i in range(99)}},
+    ],
+)
+def test_an_invalid_record_is_no_evaluation(record: Any) -> None:
+    assert Evaluation.from_details({"evaluation": record}) is None
