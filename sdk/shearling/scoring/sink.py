@@ -76,7 +76,9 @@ class Sink:
         for each in self._waiting:
             each.result()
         self._pool.shutdown()
-        return upload.complete(replaces)
+        etag = upload.complete(replaces)
+        self._upload = None  # nothing is left to abort
+        return etag
 
     def abort(self) -> None:
         """Delete what was uploaded; does nothing after `finish`."""
