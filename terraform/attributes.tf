@@ -6,8 +6,9 @@ locals {
     models = [
       "aliases", "aliases.*.provisioned_concurrency", "default_alias", "memory_mb", "timeout_seconds", "ephemeral_storage_mb",
       "reserved_concurrency", "snap_start", "allow_pickle", "file_system", "environment", "role", "role.arn", "network",
-      "network.security_group_ids", "package", "package.path", "package.bucket", "package.key", "package.source_code_hash", "python",
-      "architecture", "endpoint_name", "events", "events.*.alias", "events.*.source", "events.*.source.bucket", "events.*.source.prefix",
+      "network.security_group_ids", "package", "package.path", "package.bucket", "package.key", "package.source_code_hash",
+      "image_uri", "python", "architecture", "endpoint_name", "events", "events.*.alias", "events.*.source",
+      "events.*.source.bucket", "events.*.source.prefix",
       "events.*.source.suffix", "events.*.source.kms_key_arn", "events.*.source.format", "events.*.source.header", "events.*.output",
       "events.*.output.bucket", "events.*.output.prefix", "events.*.output.kms_key_arn", "events.*.output.format",
       "events.*.keep_columns", "events.*.on_bad_rows", "events.*.max_concurrency", "events.*.max_attempts", "events.*.max_age_minutes",

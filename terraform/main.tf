@@ -150,7 +150,8 @@ module "function" {
 
   name                     = "${var.name}-${each.key}"
   registry                 = module.registry.registry
-  package                  = local.function_packages[each.value.package == null ? "runtime" : "models/${each.key}"]
+  package                  = each.value.image_uri == null ? local.function_packages[each.value.package == null ? "runtime" : "models/${each.key}"] : null
+  image_uri                = each.value.image_uri
   aliases                  = each.value.aliases
   python                   = coalesce(each.value.python, var.python)
   architecture             = coalesce(each.value.architecture, var.architecture)

@@ -63,6 +63,11 @@ variable "models" {
   }
 
   validation {
+    condition     = !anytrue([for model in try(values(var.models), []) : try(model.image_uri, null) != null && try(model.package, null) != null])
+    error_message = "image_uri stands in place of package: leave out one of them for ${join(", ", [for name, model in try(merge(var.models), {}) : name if try(model.image_uri, null) != null && try(model.package, null) != null])}."
+  }
+
+  validation {
     condition     = alltrue(flatten([for model in try(values(var.models), []) : [for alias in try(values(model.aliases), []) : alias != null]]))
     error_message = "An alias must be an object, {} for one without attributes. Change ${join(", ", flatten([for key, model in try(merge(var.models), {}) : try([for name, alias in model.aliases : "${key}:${name}" if alias == null], [])]))}."
   }

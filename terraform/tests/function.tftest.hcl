@@ -466,3 +466,51 @@ run "endpoint_excludes_a_file_system" {
   }
   expect_failures = [var.endpoint_name]
 }
+
+run "an_image_runs_the_handler_in_place_of_a_package" {
+  module {
+    source = "./modules/function"
+  }
+
+  variables {
+    package   = null
+    image_uri = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/models@sha256:0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f"
+  }
+
+  assert {
+    condition     = output.release_trigger != run.function_knows_its_registry_and_nothing_of_its_model.release_trigger
+    error_message = "Another image is released as another package is."
+  }
+}
+
+run "an_image_with_a_snapshot_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/function"
+  }
+
+  variables {
+    package    = null
+    snap_start = true
+    image_uri  = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/models@sha256:0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f"
+  }
+
+  expect_failures = [var.snap_start]
+}
+
+run "an_image_with_code_signing_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/function"
+  }
+
+  variables {
+    package   = null
+    options   = { code_signing_config_arn = "arn:aws:lambda:eu-central-1:123456789012:code-signing-config:csc-0f6c334abcdea4d8b" }
+    image_uri = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/models@sha256:0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f"
+  }
+
+  expect_failures = [var.image_uri]
+}

@@ -583,3 +583,71 @@ run "prefix_of_roles_that_iam_refuses_is_refused" {
   }
   expect_failures = [var.options]
 }
+
+run "an_image_is_started_with_the_handler_as_its_entry" {
+  module {
+    source = "./modules/lambda"
+  }
+
+  variables {
+    package   = null
+    image_uri = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/acme/models@sha256:0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f"
+  }
+
+  assert {
+    condition = (
+      aws_lambda_function.function.package_type == "Image"
+      && aws_lambda_function.function.image_uri == var.image_uri
+      && aws_lambda_function.function.runtime == null
+      && aws_lambda_function.function.handler == null
+      && aws_lambda_function.function.s3_key == null
+      && aws_lambda_function.function.image_config[0].entry_point == tolist(["/var/task/python", "-m", "awslambdaric"])
+      && aws_lambda_function.function.image_config[0].command == tolist([var.handler])
+    )
+    error_message = "Function: ${jsonencode(aws_lambda_function.function.image_config)}"
+  }
+}
+
+run "neither_a_package_nor_an_image_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/lambda"
+  }
+
+  variables {
+    package = null
+  }
+
+  expect_failures = [var.image_uri]
+}
+
+run "an_image_by_its_tag_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/lambda"
+  }
+
+  variables {
+    package   = null
+    image_uri = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/models:latest"
+  }
+
+  expect_failures = [var.image_uri]
+}
+
+run "an_image_that_is_not_in_ecr_is_refused" {
+  command = plan
+
+  module {
+    source = "./modules/lambda"
+  }
+
+  variables {
+    package   = null
+    image_uri = "example.com/models@sha256:0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f"
+  }
+
+  expect_failures = [var.image_uri]
+}

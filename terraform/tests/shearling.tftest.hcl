@@ -576,6 +576,37 @@ run "package_of_a_model_without_a_hash_is_refused" {
   expect_failures = [var.models]
 }
 
+run "a_model_may_have_an_image_in_place_of_the_common_package" {
+  command = plan
+  variables {
+    models = {
+      fraud = { aliases = { prod = {} } }
+      big = {
+        aliases   = { prod = {} }
+        image_uri = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/models@sha256:0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f"
+      }
+    }
+  }
+  assert {
+    condition     = output.function_names == { big = "acme-big", fraud = "acme-fraud" }
+    error_message = "Functions: ${jsonencode(output.function_names)}"
+  }
+}
+
+run "package_of_a_model_with_an_image_is_refused" {
+  command = plan
+  variables {
+    models = {
+      big = {
+        aliases   = { prod = {} }
+        package   = "tests/packages/runtime.zip"
+        image_uri = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/models@sha256:0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f"
+      }
+    }
+  }
+  expect_failures = [var.models]
+}
+
 run "model_that_is_no_object_is_refused" {
   command = plan
   variables {

@@ -12,7 +12,9 @@ import pytest
 
 import shearling.models.push
 import shearling.package
+import shearling.package.image
 from shearling.storage.store import open_store
+from tests.support.bundles import scaling_bundle
 from tests.support.cli import PYTHON, error, push_pickle, run
 
 if TYPE_CHECKING:
@@ -30,6 +32,26 @@ def builds(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         return "the report"
 
     monkeypatch.setattr(shearling.package, "build_package", build)
+    return asked
+
+
+@pytest.fixture
+def images(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Records the calls of the builder of images, which other tests run for real."""
+    asked: list[dict[str, Any]] = []
+
+    class Report:
+        pushed = "example.com/models@sha256:0f"
+
+        def __str__(self) -> str:
+            return "the report"
+
+    def build(**options: Any) -> Report:
+        options.pop("progress")("Writing the layer")
+        asked.append(options)
+        return Report()
+
+    monkeypatch.setattr(shearling.package.image, "build_image", build)
     return asked
 
 
@@ -166,3 +188,87 @@ def test_a_package_that_is_refused_shows_its_report(
     monkeypatch.setattr(shearling.package, "build_package", refuse)
     assert run("package", "runtime") == 1
     assert error(capsys) == "shearling: too large\n  onnxruntime  100 MB\n"
+
+
+def test_an_image_is_written_to_a_tar_unless_it_is_pushed(
+    images: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("package", "image") == 0
+    assert run("package", "image", "--push", "example.com/models:7") == 0
+    assert run("package", "image", "--push", "example.com/models", "--output", "x.tar") == 0
+    assert [options["output"] for options in images] == [
+        Path("build/image.tar"),
+        None,
+        Path("x.tar"),
+    ]
+    assert [str(options["push"]) for options in images[1:]] == [
+        "example.com/models:7",
+        "example.com/models",
+    ]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == lines[1] == "the report"
+    assert lines[2] == 'image_uri = "example.com/models@sha256:0f"'
+
+
+def test_an_image_has_the_python_and_packages_of_a_pickle_and_others(
+    registry: Registry, images: list[dict[str, Any]]
+) -> None:
+    push_pickle(registry)
+    options = ["--for", "guess:1", "--with", "pandas==2.3.3", "--base", "./base"]
+    assert run("package", "image", *options, "--architecture", "arm64") == 0
+    environment = registry.manifest("guess").environment
+    assert environment
+    assert images == [
+        {
+            "base": "./base",
+            "python": environment.python,
+            "architecture": "arm64",
+            "requirements": (*environment.requirements, "pandas==2.3.3"),
+            "output": Path("build/image-guess-1.tar"),
+            "push": None,
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("runtime --base debian", "--base is allowed only for an image"),
+        ("control --push example.com/models", "--push is allowed only for an image"),
+        ("control --with pandas", "--with is allowed only for"),
+        ("image --upload s3://builds", "--upload is allowed only for a runtime or control package"),
+    ],
+)
+def test_options_of_another_kind_are_refused(
+    images: list[dict[str, Any]],
+    builds: list[dict[str, Any]],
+    capsys: pytest.CaptureFixture[str],
+    arguments: str,
+    message: str,
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        run("package", *arguments.split())
+    assert message in error(capsys)
+    assert images == builds == []
+
+
+def test_a_repository_that_is_none_is_refused_before_the_build(
+    images: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("package", "image", "--push", "https://example.com/models") == 1
+    assert "is not the name of an image: expected host/repository" in error(capsys)
+    assert images == []
+
+
+def test_an_image_for_a_model_that_needs_no_packages_is_refused(
+    registry: Registry,
+    tmp_path: Path,
+    images: list[dict[str, Any]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    scaling_bundle(tmp_path).publish(registry)
+    assert run("package", "image", "--for", "fraud:1") == 1
+    assert "fraud:1 is stored as onnx and needs no packages of its own. Leave out --for" in error(
+        capsys
+    )
+    assert images == []

@@ -211,3 +211,49 @@ def test_a_port_that_does_not_exist_is_refused(
     with pytest.raises(SystemExit, match="2"):
         shearling(["serve", "fraud", "--port", port])
     assert "is not a port, which is 0 to 65535" in capsys.readouterr().err
+
+
+def test_production_serves_others_with_health_and_metrics(registry: str) -> None:
+    with serving(registry, "fraud:prod", "--port", "0", "--production") as process:
+        assert line(process).startswith("fraud:1@sha256:")
+        host, port = line(process).removeprefix("http://").split(":")
+        assert host == "0.0.0.0"
+        url = f"http://127.0.0.1:{port}"
+        while "ready" not in health(f"{url}/ping"):
+            pass
+        for path in ("/invocations", "/v2/models/fraud/versions/prod/infer"):
+            answer = json.loads(answered(f"{url}{path}", {"instances": [[1, 2]]}))
+            assert answer["predictions"] == [[2, 4]]
+        assert 'shearling_model{digest="sha256:' in answered(f"{url}/metrics")
+        os.killpg(process.pid, signal.SIGTERM)
+        assert process.wait(20) == 0
+
+
+def health(url: str) -> str:
+    try:
+        return answered(url)
+    except HTTPError as error:
+        with error:
+            return error.read().decode()
+
+
+@pytest.mark.parametrize(
+    "option", [["--verbose"], ["--allow-host", "dev.example"], ["--jobs", "jobs"]]
+)
+def test_options_of_the_local_server_are_refused_in_production(
+    registry: str, option: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        shearling(["serve", "fraud", "--production", *option, "--registry", registry])
+    assert f"{option[0]} is not allowed with --production" in capsys.readouterr().err
+
+
+def test_production_without_its_packages_names_the_extra(
+    registry: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "uvloop" else name)
+    with pytest.raises(SystemExit, match="2"):
+        shearling(["serve", "fraud", "--production", "--registry", registry])
+    assert "needs the packages uvloop. Install them with pip install 'shearling[server]'" in (
+        " ".join(capsys.readouterr().err.split())
+    )

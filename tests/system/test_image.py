@@ -13,8 +13,9 @@ import pytest
 
 from shearling.cli import main
 from shearling.client.connect import connect
+from shearling.loopback import Reply, Request, serving
 from shearling.package.image import ImageReport, build_image
-from tests.embedded_aws import install
+from tests.embedded_aws import REGION, install
 from tests.support.base_images import machine_base
 from tests.support.bundles import scaling_bundle
 from tests.support.containers import Container, Image, needs_root
@@ -115,9 +116,8 @@ def test_the_same_inputs_give_the_same_bytes_pushed_or_written(
 def test_an_image_starts_the_server_and_keeps_what_its_base_sets(pushed: str) -> None:
     configuration = _inspected(pushed)
     settings = configuration["config"]
-    interpreter, *module = settings["Entrypoint"]
-    assert interpreter.startswith("/usr/local/bin/python3.")
-    assert (module, settings["Cmd"]) == (["-m", "shearling_runtime.server"], ["serve"])
+    entry = ["/var/task/python", "-m", "shearling_runtime.server"]
+    assert (settings["Entrypoint"], settings["Cmd"]) == (entry, ["serve"])
     assert settings["ExposedPorts"] == {"8080/tcp": {}}
     assert "PATH=/usr/local/bin:/usr/bin" in settings["Env"]
     assert len(configuration["rootfs"]["diff_ids"]) == 3
@@ -183,6 +183,38 @@ def test_bad_input_gets_a_400_that_names_it(url: str) -> None:
     status, _, body = request(url, b'{"instances": [[1, "x"]]}')
     assert status == 400
     assert "'x' at [0, 1] is not a number" in json.loads(body)["error"]
+
+
+def test_a_registry_in_s3_is_read_with_the_role_of_the_container(
+    image: Image, directory: Path, s3_uri: str, aws_environment: dict[str, str]
+) -> None:
+    pin = scaling_bundle(directory).publish(s3_uri).pin
+    asked: list[str | None] = []
+
+    def credentials(request: Request) -> Reply:
+        asked.append(request.header("authorization"))
+        expiry = "2099-01-01T00:00:00Z"
+        document = {"AccessKeyId": "test", "SecretAccessKey": "test", "Token": "t"}
+        return Reply(200, {}, json.dumps(document | {"Expiration": expiry}).encode())
+
+    (directory / "token").mkdir(exist_ok=True)
+    (directory / "token" / "token").write_text("the token of the pod")
+    with serving(credentials, body_limit=0) as port:
+        variables = {
+            "SHEARLING_REGISTRY": s3_uri,
+            "SHEARLING_MODEL": str(pin),
+            "AWS_ENDPOINT_URL_S3": aws_environment["AWS_ENDPOINT_URL"],
+            "AWS_REGION": REGION,
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://127.0.0.1:{port}/credentials",
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": "/token/token",
+        }
+        mounts = {"/token": directory / "token"}
+        log = directory / "s3.log"
+        with image.running(free_port(), variables, mounts, log) as container:
+            container.wait_until_ready()
+            status, _, _ = request(f"{container.url}/invocations", b'{"instances": [[1, 2]]}')
+    assert status == 200
+    assert set(asked) == {"the token of the pod"}
 
 
 def test_the_sdk_calls_a_container_as_any_api(container: Container) -> None:

@@ -199,7 +199,7 @@ def _environment(ref: str, uri: str | None) -> tuple[Pin, Environment]:
     manifest = registry.manifest(pin)
     if manifest.environment is None:
         raise PackageError(
-            f"{ref} is stored as {manifest.format} and needs no package of its own. Build the "
-            "common one with `shearling package runtime`"
+            f"{ref} is stored as {manifest.format} and needs no packages of its own. Leave out "
+            "--for"
         )
     return pin, manifest.environment

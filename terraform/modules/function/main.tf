@@ -8,6 +8,7 @@ locals {
   }
 
   frozen_options = {
+    image_uri               = var.image_uri
     environment_key_arn     = var.options.environment_key_arn
     log_level               = var.options.log_level
     tracing                 = var.options.tracing == "PassThrough" ? null : var.options.tracing
@@ -22,7 +23,7 @@ locals {
   # attributes still show the old code while the apply that changes it is planned.
   frozen = merge(
     {
-      package              = var.package.source_code_hash
+      package              = one(var.package[*].source_code_hash)
       python               = var.python
       architecture         = var.architecture
       memory_mb            = var.memory_mb
@@ -60,6 +61,7 @@ module "lambda" {
   description          = "Serves a model by alias; its versions are published by the releaser."
   handler              = "shearling_runtime.handler.handler"
   package              = var.package
+  image_uri            = var.image_uri
   python               = var.python
   architecture         = var.architecture
   memory_mb            = var.memory_mb

@@ -22,8 +22,19 @@ variable "package" {
     key              = string
     source_code_hash = string
   })
-  nullable    = false
+  default     = null
   description = "The function's code: a zip in a bucket of this region, and its base64 SHA-256. The registry module's output `packages` has these."
+}
+
+variable "image_uri" {
+  type        = string
+  default     = null
+  description = "The function's code as a container image, instead of `package`: what `shearling package image --push` prints."
+
+  validation {
+    condition     = var.image_uri == null || var.options.code_signing_config_arn == null
+    error_message = "image_uri of ${var.name} excludes options.code_signing_config_arn: Lambda checks signatures of zips only."
+  }
 }
 
 variable "aliases" {
@@ -128,6 +139,11 @@ variable "snap_start" {
   validation {
     condition     = !var.snap_start || length(local.provisioned_concurrency) == 0
     error_message = "snap_start of ${var.name} excludes provisioned_concurrency: Lambda offers one or the other."
+  }
+
+  validation {
+    condition     = !var.snap_start || var.image_uri == null
+    error_message = "snap_start of ${var.name} excludes image_uri: Lambda takes no snapshot of a function from a container image."
   }
 
   validation {

@@ -28,6 +28,7 @@ variable "models" {
       key              = optional(string)
       source_code_hash = optional(string)
     }))
+    image_uri    = optional(string) # a container image instead of a package, with its digest; known at plan
     python       = optional(string) # the version that this package was built for, instead of `python`
     architecture = optional(string) # likewise, instead of `architecture`
     events = optional(map(object({  # objects that arrive are scored into objects, by names of the events

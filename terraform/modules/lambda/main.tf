@@ -37,12 +37,14 @@ resource "aws_lambda_function" "function" {
   function_name    = var.name
   description      = var.description
   role             = local.role_arn
-  runtime          = "python${var.python}"
-  handler          = var.handler
+  package_type     = var.image_uri == null ? "Zip" : "Image"
+  image_uri        = var.image_uri
+  runtime          = var.image_uri == null ? "python${var.python}" : null
+  handler          = var.image_uri == null ? var.handler : null
   architectures    = [var.architecture]
-  s3_bucket        = var.package.bucket
-  s3_key           = var.package.key
-  source_code_hash = var.package.source_code_hash
+  s3_bucket        = one(var.package[*].bucket)
+  s3_key           = one(var.package[*].key)
+  source_code_hash = one(var.package[*].source_code_hash)
   memory_size      = var.memory_mb
   timeout          = var.timeout_seconds
   publish          = var.publish
@@ -51,6 +53,16 @@ resource "aws_lambda_function" "function" {
   reserved_concurrent_executions = coalesce(var.reserved_concurrency, -1)
   kms_key_arn                    = var.options.environment_key_arn
   code_signing_config_arn        = var.options.code_signing_config_arn
+
+  # An image of Shearling's starts its server; Lambda's runtime client starts the handler instead.
+  dynamic "image_config" {
+    for_each = var.image_uri[*]
+
+    content {
+      entry_point = ["/var/task/python", "-m", "awslambdaric"]
+      command     = [var.handler]
+    }
+  }
 
   tracing_config {
     mode = var.options.tracing

@@ -45,8 +45,24 @@ variable "package" {
     key              = string
     source_code_hash = string
   })
-  nullable    = false
-  description = "The function's code: a zip in a bucket of this region, and its base64 SHA-256."
+  description = "The function's code: a zip in a bucket of this region, and its base64 SHA-256; null for an image."
+}
+
+variable "image_uri" {
+  type        = string
+  default     = null
+  description = "The function's code as a container image, instead of `package`: its name in ECR with its digest, known at plan."
+
+  validation {
+    condition     = (var.image_uri == null) != (var.package == null)
+    error_message = "${var.name} needs either package or image_uri."
+  }
+
+  # By a tag, an apply would not notice that the image changed.
+  validation {
+    condition     = var.image_uri == null || can(regex("^[0-9]{12}\\.dkr[.-]ecr(-fips)?\\.[a-z0-9-]+\\.(amazonaws\\.com|on\\.aws)/[a-z0-9/._-]+@sha256:[0-9a-f]{64}$", var.image_uri))
+    error_message = "image_uri of ${var.name} is ${try("\"${substr(var.image_uri, 0, 200)}\"", "null")}, but must name an image in a private repository of Amazon ECR with its digest, <account>.dkr.ecr.<region>.amazonaws.com/<repository>@sha256:<64 hex digits>, as `shearling package image --push` prints it."
+  }
 }
 
 variable "policy_name" {

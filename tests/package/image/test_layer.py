@@ -51,6 +51,14 @@ def test_a_layer_depends_only_on_names_and_contents(
     assert (first.descriptor, first.diff_id) == (second.descriptor, second.diff_id)
 
 
+def test_a_layer_has_links(tmp_path: Path) -> None:
+    links = {PurePosixPath("python"): "/usr/bin/python3.13"}
+    layer = write_layer(tmp_path / "layer", tmp_path, [], prefix=CODE, links=links)
+    with tarfile.open(layer.path) as archive:
+        [link] = archive.getmembers()
+    assert (link.name, link.linkname) == ("var/task/python", "/usr/bin/python3.13")
+
+
 @given(PATHS)
 def test_a_layer_has_the_files_under_its_prefix_and_the_digests_of_its_bytes(
     tmp_path_factory: pytest.TempPathFactory, files: dict[PurePosixPath, bytes]

@@ -34,6 +34,9 @@ _DEFAULT_PYTHON = "3.13"
 
 #: Where Lambda's own images have the code, and what modules are compiled for.
 _CODE = PurePosixPath("var/task")
+#: Where every image has its Python, whose own place depends on the base: Terraform's module for
+#: functions names it.
+_PYTHON = PurePosixPath("python")
 _PORT = "8080/tcp"
 
 #: A time in an image would make each build another one.
@@ -90,9 +93,13 @@ def build_image(
         content = collect_content(target, requirements, Path(directory, "content"), progress)
         progress("Writing the layer")
         layer = write_layer(
-            Path(directory, "layer.tar.gz"), content.root, content.files, prefix=_CODE
+            Path(directory, "layer.tar.gz"),
+            content.root,
+            content.files,
+            prefix=_CODE,
+            links={_PYTHON: interpreter},
         )
-        image = _compose(based_on, layer, interpreter)
+        image = _compose(based_on, layer)
         if output:
             progress(f"Writing {output.name}")
             image.write(output)
@@ -169,8 +176,8 @@ class _Image:
         return sent
 
 
-def _compose(base: BaseImage, layer: Layer, interpreter: str) -> _Image:
-    config = canonical_json(_config(base, layer, interpreter))
+def _compose(base: BaseImage, layer: Layer) -> _Image:
+    config = canonical_json(_config(base, layer))
     descriptor = Descriptor(media_type=CONFIG, digest=digest_of(config), size=len(config))
     layers = (*base.manifest.layers, layer.descriptor)
     return _Image(
@@ -181,7 +188,7 @@ def _compose(base: BaseImage, layer: Layer, interpreter: str) -> _Image:
     )
 
 
-def _config(base: BaseImage, layer: Layer, interpreter: str) -> dict[str, Any]:
+def _config(base: BaseImage, layer: Layer) -> dict[str, Any]:
     """Return the base's configuration with our layer, our environment and our entry."""
     history = {"created": _EPOCH, "created_by": "shearling package image"}
     settings = {
@@ -198,7 +205,7 @@ def _config(base: BaseImage, layer: Layer, interpreter: str) -> dict[str, Any]:
     variables = {"LAMBDA_TASK_ROOT": code, "PYTHONPATH": code}
     settings |= {
         "Env": _environment(settings.get("Env") or [], variables),
-        "Entrypoint": [interpreter, "-m", "shearling_runtime.server"],
+        "Entrypoint": [f"{code}/{_PYTHON}", "-m", "shearling_runtime.server"],
         "Cmd": ["serve"],
         "ExposedPorts": {_PORT: {}},
         "Labels": {**(settings.get("Labels") or {}), **labels},

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, BinaryIO
 from shearling.package.image.documents import LAYER, Descriptor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 
 _LEVEL = 6  # as for zips
+_NO_LINKS: Mapping[PurePosixPath, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +35,12 @@ class Layer:
 
 
 def write_layer(
-    path: Path, root: Path, names: Iterable[PurePosixPath], *, prefix: PurePosixPath
+    path: Path,
+    root: Path,
+    names: Iterable[PurePosixPath],
+    *,
+    prefix: PurePosixPath,
+    links: Mapping[PurePosixPath, str] = _NO_LINKS,
 ) -> Layer:
     """Write files to a layer, owned by root and without times, in order of their names.
 
@@ -42,6 +49,7 @@ def write_layer(
         root: directory of the files.
         names: paths of the files relative to `root`.
         prefix: directory of the files in the image, without a leading slash.
+        links: target of each symbolic link below the prefix.
     """
     files = sorted(names)
     directories = {prefix / parent for name in files for parent in name.parents}
@@ -57,6 +65,10 @@ def write_layer(
                     entry.size = (root / name).stat().st_size
                     with (root / name).open("rb") as content:
                         archive.addfile(entry, content)
+                for name in sorted(links):
+                    entry = _entry(prefix / name, tarfile.SYMTYPE, 0o777)
+                    entry.linkname = links[name]
+                    archive.addfile(entry)
     descriptor = Descriptor(media_type=LAYER, digest=zipped.digest, size=zipped.size)
     return Layer(path=path, descriptor=descriptor, diff_id=plain.digest)
 
