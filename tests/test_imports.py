@@ -137,6 +137,7 @@ def test_the_exported_names_are_these() -> None:
         "plan",
         "push_model",
         "push_training_job",
+        "quantize",
         "rollback",
         "set_alias",
         "status",
