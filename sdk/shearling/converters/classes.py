@@ -1,4 +1,4 @@
-"""The classes that name the columns of a classifier's outputs."""
+"""The classes or features that name the columns of a model's outputs."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
+from shearling.protocol.class_names import FEATURES
 from shearling.tensors.spec import Scalar, TensorSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from shearling.tensors.spec import Classes, Signature
 
 #: Outputs of a classifier that have a column for each class.
@@ -20,14 +23,18 @@ _OF_ONE, _OF_TARGETS = 2, 3
 
 
 def with_classes(signature: Signature, model: object) -> Signature:
-    """Return a signature in which the outputs by class have the classes of a fitted classifier.
+    """Return a signature whose outputs have the classes of a classifier, or names of features.
 
-    Classes that do not fit an output's columns, one by one, are left out.
+    Names that do not fit an output's columns, one by one, are left out.
 
     Args:
         signature: the signature of the converted model.
         model: the original, with the attribute `classes_` if it is a classifier.
     """
+    if [spec.name for spec in signature.outputs] == [FEATURES]:
+        (spec,) = signature.outputs
+        named = replace(spec, classes=_fitting(_features(model), spec))
+        return replace(signature, outputs=(named,))
     classes = getattr(model, "classes_", None)
     is_by_pair = getattr(model, "decision_function_shape", "") == "ovo"
     if classes is None or (is_by_pair and not hasattr(model, "predict_proba")):
@@ -37,6 +44,16 @@ def with_classes(signature: Signature, model: object) -> Signature:
         for spec in signature.outputs
     )
     return replace(signature, outputs=tuple(outputs))
+
+
+def _features(model: Any) -> Sequence[str]:
+    """Return the names of a transformer's columns; none if it was fitted without names."""
+    if not hasattr(model, "feature_names_in_"):
+        return ()
+    try:
+        return tuple(str(name) for name in model.get_feature_names_out())
+    except Exception:  # noqa: BLE001 - a part of the transformer that does not name its columns
+        return ()
 
 
 def _fitting(classes: Any, spec: TensorSpec) -> Classes | None:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 #: The output of a classifier that has the class itself.
 _LABEL = "label"
 
+#: The output of a transformer, whose columns are features with names of their own.
+FEATURES = "output"
+
 #: Types of classes that a graph cannot return: its labels are integers or texts.
 _NOT_IN_GRAPHS = (bool, float)
 
@@ -32,6 +35,8 @@ def targets_of(classes: Classes) -> list[tuple[Scalar, ...]]:
 def column_names(name: str, array: NDArray[Any], classes: Classes | None) -> list[str] | None:
     """Return the names of an output's columns, as in `probabilities[stays]`; None without classes.
 
+    A transformer's columns have their own names, as the model that takes them knows them.
+
     Args:
         name: name of the output.
         array: its values, of shape [rows, columns], or [rows, targets, columns].
@@ -41,7 +46,7 @@ def column_names(name: str, array: NDArray[Any], classes: Classes | None) -> lis
     if names is None:
         return None
     if array.ndim == 2:  # noqa: PLR2004 - rows and columns
-        return [f"{name}[{column}]" for column in names]
+        return [column if name == FEATURES else f"{name}[{column}]" for column in names]
     return [f"{name}[{i}][{column}]" for i, target in enumerate(names) for column in target]
 
 
