@@ -13,6 +13,7 @@ from bench import (
     cold_start,
     downloads,
     growth,
+    optimisation,
     pickles,
     prepacking,
     scoring,
@@ -34,7 +35,10 @@ if TYPE_CHECKING:
     from bench.measurement import Findings
 
 #: In the order of the report: the quick ones that suffer from others' writes come first.
-PARTS = ("cold", "pickle", "warm", "prepacking", "fetch", "push", "sizes", "scoring", "growth")
+PARTS = (
+    *("cold", "pickle", "warm", "prepacking", "fetch", "push", "sizes", "scoring"),
+    *("optimisation", "growth"),
+)
 
 
 def main() -> None:
@@ -78,6 +82,7 @@ def _measure(names: Sequence[str], python: str, *, quick: bool) -> list[Findings
             "push": lambda: uploads.measure(models, quick=quick),
             "sizes": lambda: sizes.measure(models, package, python, quick=quick),
             "scoring": lambda: scoring.measure(models, quick=quick),
+            "optimisation": lambda: optimisation.measure(quick=quick),
         }
         found = [parts[name]() for name in PARTS if name in names and name in parts]
     series = {title: lines for each in found for title, lines in each.series.items()}

