@@ -261,7 +261,7 @@ def _check_kind(pin: Pin, manifest: Manifest) -> None:
     if manifest.format != "onnx":
         raise FormatError(
             f"{_named(pin)} is stored as {manifest.format}, and only ONNX graphs are quantised: "
-            "push a model that converts to ONNX, or train a smaller one on its answers"
+            "push a model that converts to ONNX, or train a smaller one on its answers (distil)"
         )
     if texts := [spec.name for spec in inputs if spec.datatype == "BYTES"]:
         raise FormatError(
