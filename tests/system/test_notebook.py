@@ -54,7 +54,7 @@ def test_the_quickstart_notebook_pushes_a_model_that_loads(
 
 
 @pytest.mark.slow
-def test_the_notebook_of_optimisation_shows_what_each_recipe_gives(
+def test_the_notebook_of_optimisation_shows_what_each_step_gives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     notebook = executed("optimise.ipynb", tmp_path, monkeypatch)
@@ -62,3 +62,8 @@ def test_the_notebook_of_optimisation_shows_what_each_recipe_gives(
     assert len(quantized) == 2
     assert all("<td>taken</td>" in html for html in quantized)
     assert any("'parent': 'digits:1@sha256:" in text for text in printed(notebook))
+    (distilled,) = [html for html in tables(notebook) if "<td>teacher</td>" in html]
+    assert "<td>pushed</td>" in distilled
+    assert sdk.load_model("digits-small").manifest.size < 12_000
+    (compared,) = [html for html in tables(notebook) if "<svg" in html]
+    assert "data accuracy" in compared

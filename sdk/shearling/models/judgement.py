@@ -98,7 +98,10 @@ class Judge:
         ]
         gain = losses[0] - losses[1]
         error = gain.std() / np.sqrt(len(gain))
-        numbers = f"{before:.3f} on the labels, {after:.3f} on the teacher's answers"
+        numbers = (
+            f"{before:.3f} on the labels, {after:.3f} on the teacher's answers, judged by "
+            f"{len(gain):,} labelled rows"
+        )
         if gain.mean() <= 0:
             return (
                 f"Fitted on the labels, the same student is as good ({numbers}): you do not need "
@@ -106,8 +109,8 @@ class Judge:
             )
         if gain.mean() <= _BEYOND_CHANCE * error:
             return (
-                f"Fitted on the labels, the same student is as good as {len(gain):,} rows can "
-                f"tell ({numbers})"
+                "Fitted on the labels, the same student is as good as so few rows can tell "
+                f"({numbers})"
             )
         return f"The student is better than the same one fitted on the labels ({numbers})"
 

@@ -71,10 +71,10 @@ def hold_out(rows: Any, judged: int, least: int) -> tuple[Places, Places]:
             f"X has {len(rows):,} rows{alike}: at least {least:,} different rows are needed, some "
             "of which are held out to judge. They need no labels"
         )
+    order = np.random.default_rng(0).permutation(len(own))
+    before = np.cumsum([0, *(len(own[group]) for group in order)])[:-1]
     is_judged = np.zeros(len(rows), bool)
-    for group in np.random.default_rng(0).permutation(len(own)):
-        if is_judged.sum() >= judged:
-            break
+    for group in order[before < judged]:
         is_judged[own[group]] = True
     return np.flatnonzero(~is_judged), np.flatnonzero(is_judged)
 
