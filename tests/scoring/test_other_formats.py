@@ -72,6 +72,24 @@ def test_the_fields_of_an_object_come_first_if_they_are_kept(places: Places) -> 
     assert places.read("b.jsonl") == lines({"instance": [1, 2, 3], "sum": 6.0})
 
 
+@pytest.mark.parametrize("size", [2, 1000])
+def test_all_rows_have_the_form_of_the_first_whatever_the_size_of_a_block(
+    places: Places, size: int
+) -> None:
+    places.put("a.jsonl", lines([1, 2, 3], {"x": [0, 0, 0]}, [4, 5, 6]))
+
+    outcome = places.score("a.jsonl", matrix_scorer(), block_bytes=size)
+    skipped = places.score(
+        "a.jsonl", matrix_scorer(), block_bytes=size, on_bad_rows="skip", output={"key": "b.jsonl"}
+    )
+
+    assert outcome.failure is not None
+    assert outcome.failure.row == 2
+    assert "but the first row is a list" in outcome.failure.message
+    assert (skipped.rows, skipped.rejected) == (3, 1)
+    assert places.read("b.jsonl") == b"6.0\n15.0\n"
+
+
 def test_fields_that_the_model_does_not_take_are_only_kept(places: Places) -> None:
     places.put("a.jsonl", lines({"id": "A-1", "age": 3, "name": "zoe"}))
 

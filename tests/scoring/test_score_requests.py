@@ -79,11 +79,14 @@ def test_an_invalid_field_is_refused_by_name(value: object, problem: str) -> Non
     assert problem in refusal(value)
 
 
-def test_an_output_that_is_its_own_source_is_refused() -> None:
-    same = {"bucket": "in", "prefix": ""}
+@pytest.mark.parametrize("ending", ["", ".manifest.json", ".error.json", ".rejected.jsonl"])
+def test_a_result_of_which_a_file_is_its_own_source_is_refused(ending: str) -> None:
+    request = document(
+        source={"bucket": "in", "key": f"a.csv{ending}"}, output={"bucket": "in", "key": "a.csv"}
+    )
 
-    with pytest.raises(InvalidRequestError, match="is the source itself"):
-        check_places(ScoreRequest.from_document(document(output=same)))
+    with pytest.raises(InvalidRequestError, match="would be the source itself"):
+        check_places(ScoreRequest.from_document(request))
 
 
 def test_only_a_document_that_says_so_is_a_score_request() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shearling.scoring.outcome import ERROR, MANIFEST, REJECTED
+from shearling.scoring.file_names import ERROR, MANIFEST, REJECTED
 
 #: Endings of keys that are not scored: folders as made by S3's console, and files of results.
 _IGNORED = ("/", MANIFEST, ERROR, REJECTED)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from shearling.errors import InferenceError, ModelNotReadyError, StoreError
 from shearling.scoring.blocks import BLOCK_BYTES
-from shearling.scoring.outcome import REJECTED, Failure, Outcome
+from shearling.scoring.file_names import REJECTED
+from shearling.scoring.outcome import Failure, Outcome
 from shearling.scoring.pace import Pace
 from shearling.scoring.readers import reader_of
 from shearling.scoring.request import check_places

@@ -26,12 +26,18 @@ class JsonLinesReader:
     """Reads lines of JSON; see `Reader`.
 
     Empty lines are no rows, but they have numbers. Objects may have other fields if all are kept.
+
+    Attributes:
+        scorer: the model.
+        keep: whether all fields are kept.
+        form: form of the first valid row, which all rows must have; empty before it is read.
     """
 
     def __init__(self, chunks: Iterable[bytes], scorer: Scorer, size: int, *, keep: bool) -> None:
         self._blocks = cut(chunks, end_of_lines, size)
-        self._scorer = scorer
-        self._keep = keep
+        self.scorer = scorer
+        self.keep = keep
+        self.form = ""
         self.names: Sequence[str] = ()
 
     def __iter__(self) -> Iterator[JsonLinesBlock]:
@@ -43,18 +49,18 @@ class JsonLinesReader:
             rows = [(number + i, line) for i, line in enumerate(lines) if line.strip()]
             number += len(lines)
             if rows:
-                yield JsonLinesBlock(rows, self._scorer, len(block), keep=self._keep)
+                yield JsonLinesBlock(rows, self, len(block))
 
 
 class JsonLinesBlock:
     """Consecutive lines; see `Block`."""
 
     def __init__(
-        self, lines: list[tuple[int, bytes]], scorer: Scorer, size: int = 0, *, keep: bool
+        self, lines: list[tuple[int, bytes]], reader: JsonLinesReader, size: int = 0
     ) -> None:
         self._lines = lines
-        self._scorer = scorer
-        self._keep = keep
+        self._reader = reader
+        self._scorer = reader.scorer
         self._values: list[Any] = []
         self.size = size
 
@@ -65,9 +71,10 @@ class JsonLinesBlock:
     def request(self) -> InferRequest:
         """See `Block`."""
         scorer = self._scorer
-        document = {"instances": self._instances() if self._keep else self.values()}
+        rows = self._instances() if self._reader.keep else self.values()
         try:
-            return parse_instances(document, scorer.signature, scorer.columns)
+            request = parse_instances({"instances": rows}, scorer.signature, scorer.columns)
+            self._check_forms()
         except InvalidRequestError as error:
             if len(self) > 1:
                 raise
@@ -78,10 +85,11 @@ class JsonLinesBlock:
                 column=error.column or column,
                 value=error.value or value,
             ) from error
+        return request
 
     def part(self, start: int, stop: int) -> JsonLinesBlock:
         """See `Block`."""
-        return JsonLinesBlock(self._lines[start:stop], self._scorer, keep=self._keep)
+        return JsonLinesBlock(self._lines[start:stop], self._reader)
 
     def number(self) -> int:
         """See `Block`."""
@@ -100,6 +108,21 @@ class JsonLinesBlock:
         if not self._values:
             self._values = [_parsed(number, line) for number, line in self._lines]
         return self._values
+
+    def _check_forms(self) -> None:
+        """Refuse a row of another form than the first.
+
+        Each request takes its form from its own first row, so the answers would depend on how the
+        object is cut into blocks.
+        """
+        reader, scorer = self._reader, self._scorer
+        for row in self.values():
+            form = _form(row, scorer)
+            reader.form = reader.form or form
+            if form != reader.form:
+                raise InvalidRequestError(
+                    f"{form}, but the first row is {reader.form}: write all rows in the same form"
+                )
 
     def _instances(self) -> list[Any]:
         """Return the rows without fields that the model does not take."""
@@ -131,11 +154,20 @@ class JsonLinesBlock:
         return None, None
 
 
+def _form(row: Any, scorer: Scorer) -> str:
+    if isinstance(row, dict):
+        by_input = scorer.columns and scorer.signature.by_name.keys() <= row.keys()
+        return "an object of inputs" if by_input else "an object"
+    return "a list" if isinstance(row, list) else "a single value"
+
+
 def _parsed(number: int, line: bytes) -> Any:
     try:
         return orjson.loads(line)
     except orjson.JSONDecodeError as error:
         text = line.decode(errors="replace")
         raise InvalidRequestError(
-            f"{PLACE}: row {number}: not JSON: {error.msg}", value=shown(text)
+            f"{PLACE}: row {number}: not JSON: {error.msg}. Write a row on each line, and nothing "
+            "else",
+            value=shown(text),
         ) from error

@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from shearling.scoring.file_names import REJECTED
+
 if TYPE_CHECKING:
     from shearling.scoring.request import ScoreRequest
-
-#: Endings of the keys of the files beside an output.
-MANIFEST = ".manifest.json"
-ERROR = ".error.json"
-REJECTED = ".rejected.jsonl"
 
 #: Maximum bytes of a manifest that is read.
 MANIFEST_LIMIT = 64 * 1024

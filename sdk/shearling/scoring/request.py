@@ -7,6 +7,7 @@ from typing import Any, Literal, cast
 
 from shearling.errors import InvalidRequestError
 from shearling.scoring.fields import Fields
+from shearling.scoring.file_names import ERROR, MANIFEST, REJECTED
 from shearling.scoring.formats import SUPPORTED, Format, format_of, renamed
 
 #: Value of `shearling` in a score request.
@@ -52,7 +53,7 @@ class Output:
         prefix: what the output's key begins with; the rest is the source's key.
         key: the output's key; None: made of the prefix.
         kms_key_arn: KMS key that encrypts the output; empty: the bucket's default encryption.
-        format: format of the output; None: as `key` says, or the source's.
+        format: format of the output; None: the source's, whatever `key` ends with.
     """
 
     bucket: str
@@ -206,13 +207,15 @@ def _format(fields: Fields) -> Format | None:
 
 
 def check_places(request: ScoreRequest) -> None:
-    """Refuse an output that would replace its own source.
+    """Refuse a result whose files would replace or delete its own source.
 
     Raises:
-        InvalidRequestError: both are the same object.
+        InvalidRequestError: the source is the output, or one of the files beside it.
     """
     source, output = request.source, request.output
-    if (source.bucket, source.key) == (output.bucket, request.output_key):
-        raise InvalidRequestError(
-            f"output: {request.output_key!r:.200} is the source itself: write to another prefix"
-        )
+    for ending in ("", MANIFEST, ERROR, REJECTED):
+        key = request.output_key + ending
+        if (source.bucket, source.key) == (output.bucket, key):
+            raise InvalidRequestError(
+                f"output: {key!r:.200} would be the source itself: write to another prefix"
+            )

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from shearling.errors import StoreError
-from shearling.scoring.outcome import ERROR, MANIFEST, MANIFEST_LIMIT, REJECTED
+from shearling.scoring.file_names import ERROR, MANIFEST, REJECTED
+from shearling.scoring.outcome import MANIFEST_LIMIT
 from shearling.storage.conditional import ConditionFailedError
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ import orjson
 from shearling.errors import InvalidRequestError
 from shearling.protocol.requests import InferRequest
 from shearling.scoring.answering import Refused, answer, answer_valid, first_refused, message_of
-from shearling.scoring.outcome import REJECTED, Failure
+from shearling.scoring.file_names import REJECTED
+from shearling.scoring.outcome import Failure
 from shearling.scoring.sink import Sink
 from shearling.scoring.writers import writer_of
 from shearling.tensors.dtypes import DTYPES
