@@ -25,6 +25,13 @@ def npy(array: Any, version: tuple[int, int] | None = None) -> bytes:
     return stream.getvalue()
 
 
+def npy_header(dtype: str, shape: tuple[int, ...]) -> bytes:
+    stream = io.BytesIO()
+    header = {"descr": dtype, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(stream, header)
+    return stream.getvalue()
+
+
 def lines(*rows: Any) -> bytes:
     return b"".join(orjson.dumps(row) + b"\n" for row in rows)
 
@@ -222,6 +229,9 @@ FORTRAN = np.asfortranarray(np.ones((2, 3), np.float32))
             npy(np.ones((2, 3))).replace(b"'descr'", b"'other'"),
             "header of the .npy file is invalid",
         ),
+        (b"\x93NUMPY\x03\x00\x10\x00\x00\x00" + b"\xff" * 20, "header of the .npy file is invalid"),
+        (npy_header("<f4", (10**15, 0)), "shape [0] has 0 bytes: a row has from 1 to 16,777,216"),
+        (npy_header("<f4", (1, 10**9)), "has 4,000,000,000 bytes: a row has from 1 to"),
         (npy(np.ones((2, 4))), "[1, 4] does not fit [-1, 3] of input 'x'"),
         (npy(np.array([[1, 2, np.nan]])), "the value at [0, 2] is missing"),
     ],
@@ -243,6 +253,40 @@ def test_the_first_value_that_an_array_must_not_have_fails_with_its_row(places: 
 
     assert outcome.failure is not None
     assert outcome.failure.row == 7
+
+
+def test_values_that_json_lacks_are_kept_as_what_is_near(places: Places) -> None:
+    array = np.array([(1, b"a\xff", 2)], [("age", "<i4"), ("id", "S2"), ("name", "U1")])
+    longer = np.ones((1, 3), np.longdouble)
+    places.put("a.npy", npy(array))
+    places.put("b.npy", npy(longer))
+    to_lines = {"format": "jsonl"}
+
+    places.score("a.npy", table_scorer(), output=to_lines, keep_columns=True)
+    places.score("b.npy", matrix_scorer(), output=to_lines, keep_columns=True)
+
+    assert orjson.loads(places.read("a.jsonl"))["id"] == "a\\xff"
+    assert orjson.loads(places.read("b.jsonl")) == {"instance": [1.0, 1.0, 1.0], "sum": 3.0}
+
+
+def test_fields_of_an_array_that_the_model_does_not_take_are_only_kept(places: Places) -> None:
+    places.put("a.npy", npy(np.array([(1, 2, "a")], [("age", "i4"), ("id", "i4"), ("name", "U1")])))
+
+    assert "field 'id' is unknown: the model takes age, name" in refusal(
+        places, "a.npy", table_scorer()
+    )
+
+
+def test_a_text_that_json_cannot_carry_fails_with_its_row(places: Places) -> None:
+    fields = [("age", "<i4"), ("name", "U1"), ("note", "U1")]
+    array = np.array([(1, "a", "b"), (2, "a", "\ud800")], fields)
+    places.put("a.npy", npy(array))
+
+    message = refusal(
+        places, "a.npy", table_scorer(), output={"format": "jsonl"}, keep_columns=True
+    )
+
+    assert message.startswith("source: row 2: JSON cannot carry it")
 
 
 def test_columns_cannot_be_kept_in_an_array(places: Places) -> None:

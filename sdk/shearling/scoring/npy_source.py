@@ -11,9 +11,9 @@ import numpy as np
 
 from shearling.errors import InvalidRequestError
 from shearling.protocol.requests import InferRequest
-from shearling.scoring.blocks import PLACE
+from shearling.scoring.blocks import PLACE, ROW_LIMIT
 from shearling.tensors.categories import check_categories
-from shearling.tensors.conversion import check_array
+from shearling.tensors.conversion import check_array, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -34,19 +34,24 @@ _EXPECTED = "save a plain array of numbers or texts with numpy.save"
 
 
 class NpyReader:
-    """Reads a `.npy` file; see `Reader`. The fields of a structured array are inputs by name."""
+    """Reads a `.npy` file; see `Reader`.
 
-    def __init__(self, chunks: Iterable[bytes], scorer: Scorer, size: int) -> None:
+    The fields of a structured array are inputs by name. There may be others if all are kept.
+    """
+
+    def __init__(self, chunks: Iterable[bytes], scorer: Scorer, size: int, *, keep: bool) -> None:
         self._chunks = iter(chunks)
         self._scorer = scorer
         self._size = size
+        self._keep = keep
         self.names: Sequence[str] = ()
 
     def __iter__(self) -> Iterator[NpyBlock]:
         """Yield the blocks; see `Reader`."""
         dtype, shape, data = self._header()
+        self._check_fields(dtype.names or ())
         width = dtype.itemsize * prod(shape[1:])
-        step = max(1, self._size // max(1, width))
+        step = max(1, self._size // width)
         row = 0
         while row < shape[0]:
             count = min(step, shape[0] - row)
@@ -71,9 +76,17 @@ class NpyReader:
             raise InvalidRequestError(f"{PLACE}: is not a .npy file: {_EXPECTED}")
         start = 8 + struct.calcsize(_LENGTHS[major])
         (length,) = struct.unpack(_LENGTHS[major], data[8:start])
-        text = data[start : start + length].decode("utf-8" if major > 2 else "latin-1")  # noqa: PLR2004
-        dtype, shape = _read_header(text if length <= _HEADER_LIMIT else "")
+        text = data[start : start + length] if length <= _HEADER_LIMIT else b""
+        dtype, shape = _read_header(text, "utf-8" if major > 2 else "latin-1")  # noqa: PLR2004
         return dtype, shape, data[start + length :]
+
+    def _check_fields(self, names: Sequence[str]) -> None:
+        known = self._scorer.signature.by_name
+        others = [name for name in names if name not in known]
+        if others and not self._keep:
+            raise InvalidRequestError(
+                f"{PLACE}: field {shown(others[0])} is unknown: the model takes {', '.join(known)}"
+            )
 
     def _more(self, row: int, shape: tuple[int, ...]) -> bytes:
         chunk = next(self._chunks, b"")
@@ -158,14 +171,14 @@ class NpyBlock:
         return column
 
 
-def _read_header(text: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
+def _read_header(text: bytes, encoding: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
     """Return the type and the shape of the array that a header describes.
 
     Raises:
         InvalidRequestError: it describes none that can be read in blocks.
     """
     try:
-        header = ast.literal_eval(text)
+        header = ast.literal_eval(text.decode(encoding))
         dtype = np.lib.format.descr_to_dtype(header["descr"])
         shape, is_transposed = header["shape"], header["fortran_order"]
         is_valid = isinstance(shape, tuple) and all(
@@ -179,6 +192,11 @@ def _read_header(text: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
         raise InvalidRequestError(f"{PLACE}: has Python objects, as pickles: {_EXPECTED}")
     if not shape:
         raise InvalidRequestError(f"{PLACE}: is a single value and has no rows: {_EXPECTED}")
+    if not 0 < dtype.itemsize * prod(shape[1:]) <= ROW_LIMIT:
+        raise InvalidRequestError(
+            f"{PLACE}: a row of {dtype} of shape {list(shape[1:])} has "
+            f"{dtype.itemsize * prod(shape[1:]):,} bytes: a row has from 1 to {ROW_LIMIT:,}"
+        )
     if is_transposed and len(shape) > 1:
         raise InvalidRequestError(
             f"{PLACE}: is in Fortran order, so that its rows are not consecutive: save "

@@ -63,4 +63,4 @@ def reader_of(
         return JsonLinesReader(parts, scorer, block_bytes, keep=keep)
     from shearling.scoring.npy_source import NpyReader
 
-    return NpyReader(parts, scorer, block_bytes)
+    return NpyReader(parts, scorer, block_bytes, keep=keep)

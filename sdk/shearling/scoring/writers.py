@@ -13,6 +13,7 @@ from shearling.errors import InvalidRequestError
 from shearling.protocol.csv_rows import columns_of, csv_texts
 from shearling.protocol.instances import predictions
 from shearling.scoring.answers import checked, distinct
+from shearling.scoring.blocks import PLACE
 from shearling.scoring.csv_source import CsvBlock
 
 if TYPE_CHECKING:
@@ -168,8 +169,8 @@ class JsonLinesWriter(_Plain):
                 _joined(row, answer, names)
                 for row, answer in zip(block.values(), answers, strict=True)
             ]
-        option = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
-        return b"".join(orjson.dumps(answer, option=option) for answer in answers)
+        first = block.number() if block is not None else 1
+        return b"".join(_json_line(answer, first + i) for i, answer in enumerate(answers))
 
     def head(self, rows: int) -> bytes:
         """See `Writer`."""
@@ -237,6 +238,24 @@ def _joined(row: Any, answer: Any, names: Sequence[str]) -> dict[str, Any]:
     if not isinstance(answer, dict) or {*answer} != {*names}:
         answer = {names[0]: answer}
     return {**kept, **dict(zip(distinct([*answer], [*kept]), answer.values(), strict=True))}
+
+
+def _json_line(answer: Any, row: int) -> bytes:
+    try:
+        return orjson.dumps(
+            answer, default=_near, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
+        )
+    except orjson.JSONEncodeError as error:
+        raise InvalidRequestError(
+            f"{PLACE}: row {row}: JSON cannot carry it: {error}. Set output.format to csv"
+        ) from error
+
+
+def _near(value: object) -> Any:
+    """Return a value of JSON for one that JSON lacks, such as a decimal of Parquet."""
+    if isinstance(value, np.floating):
+        return float(value)
+    return value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
 
 
 def _cells(value: Any, names: Sequence[str]) -> list[Any]:
