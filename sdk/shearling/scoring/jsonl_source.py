@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from shearling.errors import InvalidRequestError
-from shearling.protocol.instances import parse_instances, tensor_of
+from shearling.protocol.instances import parse_instances
 from shearling.scoring.blocks import PLACE
+from shearling.scoring.culprits import naming_culprit
 from shearling.scoring.cutting import cut, end_of_lines
 from shearling.tensors.conversion import shown
 
@@ -73,17 +73,15 @@ class JsonLinesBlock:
         scorer = self._scorer
         rows = self._instances() if self._reader.keep else self.values()
         try:
-            request = parse_instances({"instances": rows}, scorer.signature, scorer.columns)
+            with naming_culprit(self, scorer):
+                request = parse_instances({"instances": rows}, scorer.signature, scorer.columns)
             self._check_forms()
         except InvalidRequestError as error:
             if len(self) > 1:
                 raise
             text = str(error).removeprefix("instances[0]: ").removeprefix("instances: ")
-            column, value = self._culprit()
             raise InvalidRequestError(
-                f"{PLACE}: row {self.number()}: {text}",
-                column=error.column or column,
-                value=error.value or value,
+                f"{PLACE}: row {self.number()}: {text}", column=error.column, value=error.value
             ) from error
         return request
 
@@ -134,24 +132,6 @@ class JsonLinesBlock:
             {name: row[name] for name in names if name in row} if isinstance(row, dict) else row
             for row in rows
         ]
-
-    def _culprit(self) -> tuple[str | None, str | None]:
-        """Return the column of the only row whose value is no value of its input."""
-        (row,) = self.values()
-        scorer = self._scorer
-        specs = scorer.signature.inputs
-        if scorer.columns and isinstance(row, dict) and row.keys() != {specs[0].name}:
-            each = [(name, specs[0]) for name in scorer.columns]
-        else:
-            each = [(spec.name, spec) for spec in specs if spec.shape in ((-1,), (-1, 1))]
-        for name, spec in each:
-            if not isinstance(row, dict) or name not in row:
-                continue
-            try:
-                tensor_of([row[name]], replace(spec, shape=(-1,), categories=None), name)
-            except InvalidRequestError:
-                return name, shown(row[name])
-        return None, None
 
 
 def _form(row: Any, scorer: Scorer) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from shearling.errors import InvalidRequestError
 from shearling.protocol.requests import InferRequest
 from shearling.scoring.blocks import PLACE, ROW_LIMIT
+from shearling.scoring.culprits import naming_culprit
 from shearling.tensors.categories import check_categories
 from shearling.tensors.conversion import check_array, shown
 
@@ -121,7 +122,8 @@ class NpyBlock:
                 array = array.reshape(-1, 1)
             # The copy has the byte order of this machine, and the model may write to it.
             native = array.astype(array.dtype.newbyteorder("="))
-            inputs[spec.name] = check_array(native, spec, f"{place}: {spec.name!r}")
+            with naming_culprit(self, self._scorer):
+                inputs[spec.name] = check_array(native, spec, f"{place}: {spec.name!r}")
         check_categories(
             inputs,
             signature.categorical,

@@ -12,6 +12,7 @@ from shearling.protocol.csv_columns import check_tabular, find_columns
 from shearling.protocol.instances import tensor_of
 from shearling.protocol.requests import InferRequest
 from shearling.scoring.blocks import PLACE
+from shearling.scoring.culprits import naming_culprit
 from shearling.scoring.reading import PART_BYTES
 from shearling.tensors.categories import check_categories
 from shearling.tensors.conversion import check_array
@@ -136,11 +137,16 @@ class ParquetBlock:
         if signature.by_name.keys() == present or (
             self._keep and signature.by_name.keys() < present
         ):
-            inputs = {spec.name: self._named(spec) for spec in signature.inputs}
+            read = self._named_inputs
         else:
-            inputs = self._tabular()
+            read = self._tabular
+        with naming_culprit(self, self._scorer):
+            inputs = read()
         check_categories(inputs, signature.categorical, columns, place=PLACE, first_row=self._row)
         return InferRequest(None, inputs, signature.output_names, rows="objects")
+
+    def _named_inputs(self) -> dict[str, NDArray[Any]]:
+        return {spec.name: self._named(spec) for spec in self._scorer.signature.inputs}
 
     def _named(self, spec: TensorSpec) -> NDArray[Any]:
         """Return the tensor of an input from the column of its name."""
@@ -190,13 +196,8 @@ class ParquetBlock:
         """Return the tensor of an input, of some columns."""
         spec = self._scorer.signature.by_name[name]
         arrays = [_array(self.batch[each]) for each in names]
-        try:
-            if len(spec.shape) == 1:
-                return check_array(arrays[0], spec, self._place(name))
-            return check_array(np.column_stack(arrays), spec, self._place(name))
-        except InvalidRequestError as error:
-            error.column = names[0] if len(names) == 1 else None
-            raise
+        array = arrays[0] if len(spec.shape) == 1 else np.column_stack(arrays)
+        return check_array(array, spec, self._place(name))
 
     def _place(self, name: str) -> str:
         place = f"{PLACE}: row {self._row}" if len(self) == 1 else PLACE
