@@ -224,7 +224,9 @@ def test_the_version_itself_is_no_problem(versions: Registry) -> None:
             {"data": ROWS, "max_difference": -1},
             "max_difference -1: expected a number of at least 0",
         ),
-        ({"data": ROWS, "y": [1]}, r"y has shape \[1\], but data has 3 rows"),
+        ({"data": ROWS, "y": [1]}, r"y has 1 values, but data has 3 rows"),
+        ({"data": ROWS, "y": [1, None, 2]}, "y: row 1 is missing: leave out rows"),
+        ({"data": ROWS, "min_agreement": "0.9"}, "min_agreement '0.9': expected a number"),
     ],
 )
 def test_arguments_that_are_not_allowed_are_named(

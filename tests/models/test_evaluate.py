@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from onnx import TensorProto, helper
 from sklearn import metrics
+from sklearn.datasets import load_breast_cancer
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
 from shearling.bundle.evaluation import Evaluation
 from shearling.errors import InvalidRequestError
+from shearling.models.load import load_model
 from shearling.models.push import push_model
 from tests.support.datasets import BINARY, FRAME, WORDS, X, echo_graph, mixed_pipeline
 
@@ -109,10 +113,15 @@ def several_outputs() -> Any:
     [
         (X, r"expected rows and their labels, as in evaluate=\(X_test, y_test\)"),
         ((X, BINARY, X), "expected rows and their labels"),
-        ((X, BINARY[:9]), r"60 rows, but y has shape \[9\]"),
+        ((X, BINARY[:9]), r"evaluate: y has 9 values, but data has 60 rows"),
+        ((X, None), r"evaluate: y is None"),
+        ((X, np.where(BINARY == 1, np.nan, 0.0)), r"evaluate: y: row \d+ is missing: leave out"),
+        ((X, [None, *BINARY[1:]]), r"evaluate: y: row \d+ is missing: leave out"),
+        ((X, np.column_stack([BINARY, BINARY])), "no label is a class of the model"),
+        (pd.DataFrame(X), "evaluate is a DataFrame of length 60: expected rows and their labels"),
         ((X[:, :2], BINARY), r"evaluate: input 'X'"),
         ((X, WORDS), "no label is a class of the model: y has 'yes', and the model 0"),
-        ((X[:0], BINARY[:0]), "0 rows"),
+        ((X[:0], BINARY[:0]), "evaluate: there are no rows"),
     ],
 )
 def test_rows_that_do_not_fit_are_refused_and_nothing_is_published(
@@ -122,6 +131,32 @@ def test_rows_that_do_not_fit_are_refused_and_nothing_is_published(
     with pytest.raises(InvalidRequestError, match=message):
         push_model(model, "fraud", example=X, evaluate=evaluate, registry=registry)
     assert registry.models() == []
+
+
+def test_labels_may_be_objects_as_a_column_of_mixed_values_has_them(registry: Registry) -> None:
+    model = LogisticRegression(C=0.01).fit(X, BINARY)
+    record = recorded(registry, model, X, (X, BINARY.astype(object)))
+    assert record["metrics"]["accuracy"] == metrics.accuracy_score(BINARY, model.predict(X))
+
+
+def test_probabilities_below_zero_by_rounding_have_their_metrics(registry: Registry) -> None:
+    """ONNX Runtime answers -1e-7 where all trees but a rounding error are for the other class."""
+    rows, labels = load_breast_cancer(return_X_y=True)
+    model = RandomForestClassifier(20, random_state=1).fit(rows[::2], labels[::2])
+    record = recorded(registry, model, rows[:20], (rows[1::2], labels[1::2]))
+    likely = model.predict_proba(rows[1::2])[:, 1]
+    served = load_model("fraud", registry=registry).predict(rows[1::2])
+    assert served["probabilities"].min() < 0
+    assert record["metrics"]["roc_auc"] == pytest.approx(
+        metrics.roc_auc_score(labels[1::2], likely), abs=1e-3
+    )
+
+
+def test_numbers_of_another_shape_than_the_labels_are_refused(registry: Registry) -> None:
+    targets = np.column_stack([X[:, 0], X[:, 1]])
+    model = LinearRegression().fit(X, targets)
+    with pytest.raises(InvalidRequestError, match=r"y: it has shape \[60\], .* \[60, 2\]"):
+        push_model(model, "fraud", example=X, evaluate=(X, targets[:, 0]), registry=registry)
 
 
 def test_several_outputs_do_not_tell_what_to_compare(registry: Registry) -> None:

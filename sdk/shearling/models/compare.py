@@ -11,14 +11,16 @@ from shearling.errors import InvalidRefError, InvalidRequestError, ShearlingErro
 from shearling.models.answer_differences import AnswerDifferences, answer_differences
 from shearling.models.comparison import ComparedVersion, Comparison
 from shearling.models.evaluation import answers_to, metrics_of_answers
+from shearling.models.labelled_rows import all_labels_of
 from shearling.models.latency import median_milliseconds
 from shearling.models.load import load_model
 from shearling.models.model_version import ModelVersion
+from shearling.models.push_options import is_number
 from shearling.models.version_facts import VersionFacts
 from shearling.progress import progress
 from shearling.refs import Ref, check_model
 from shearling.registry.registry import Registry
-from shearling.tensors.inputs import as_array, to_tensors
+from shearling.tensors.inputs import to_tensors
 
 if TYPE_CHECKING:
     import os
@@ -108,7 +110,7 @@ def _check_limits(
         ("min_agreement", min_agreement, 1.0),
         ("max_difference", max_difference, float("inf")),
     ):
-        if value is not None and (isinstance(value, bool) or not 0 <= value <= most):
+        if value is not None and not (is_number(value) and 0 <= value <= most):
             limit = "from 0 to 1" if most == 1 else "of at least 0"
             raise InvalidRequestError(f"{name} {value!r:.80}: expected a number {limit}")
 
@@ -221,14 +223,8 @@ def _call(model: LoadedModel, tensors: Tensors, count: int) -> Callable[[], obje
 def _with_metrics(
     one: ComparedVersion, model: LoadedModel, answers: Tensors, y: Any
 ) -> ComparedVersion:
-    labels = as_array(y, "y")
-    labels = labels.ravel() if labels.ndim > 1 and labels.shape[1:] == (1,) else labels
-    rows = len(next(iter(answers.values())))
-    if labels.shape[:1] != (rows,):
-        raise InvalidRequestError(
-            f"y has shape {list(labels.shape)}, but data has {rows} rows: pass a label for each"
-        )
-    evaluation = metrics_of_answers(answers, labels, model.manifest)
+    labels = all_labels_of(y, len(next(iter(answers.values()))), "y")
+    evaluation = metrics_of_answers(answers, labels, model.manifest, what="y")
     return replace(one, metrics=evaluation.metrics)
 
 

@@ -11,7 +11,7 @@ from shearling.models.distillation import Distillation, Measured
 from shearling.models.judgement import labels_of
 from shearling.models.lineage import Lineage
 from shearling.models.push import push_derived
-from shearling.models.push_options import checked_metadata
+from shearling.models.push_options import checked_metadata, is_number, text_of
 from shearling.models.student_trials import Trials
 from shearling.models.students import students_of
 from shearling.models.teacher import Teacher
@@ -81,9 +81,9 @@ def distil(
         ModelNotFoundError: the registry has no such teacher.
         StoreError: the registry cannot be reached or written.
     """
-    check_model(name)
+    check_model(text_of("name", name))
     checked_metadata(metadata)
-    if isinstance(min_agreement, bool) or not 0 < min_agreement <= 1:
+    if not is_number(min_agreement) or not 0 < min_agreement <= 1:
         raise InvalidRequestError(
             f"min_agreement {min_agreement!r:.80}: expected a number above 0, and at most 1"
         )

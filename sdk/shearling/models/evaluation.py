@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sized
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from shearling.bundle.evaluation import Evaluation
 from shearling.errors import FormatError, InvalidRequestError
-from shearling.tensors.inputs import as_array, to_tensors
+from shearling.models.agreement_gate import are_probabilities
+from shearling.models.labelled_rows import all_labels_of
+from shearling.tensors.inputs import to_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,9 +28,6 @@ _BLOCK = 1000
 
 _MATRIX = 2
 
-#: By how much the probabilities of a row may miss a sum of 1.
-_ROUNDING = 1e-3
-
 
 def check_labelled(value: object) -> None:
     """Refuse what is no pair of rows and labels.
@@ -36,10 +36,14 @@ def check_labelled(value: object) -> None:
         InvalidRequestError: it is none.
     """
     if not isinstance(value, tuple | list) or len(value) != 2:  # noqa: PLR2004 - X and y
+        given = f"{value!r:.80}"
+        if isinstance(value, Sized):  # such as a DataFrame, which has many lines
+            given = f"is a {type(value).__name__} of length {len(value)}"
         raise InvalidRequestError(
-            f"evaluate {value!r:.80}: expected rows and their labels, as in "
-            "evaluate=(X_test, y_test)"
+            f"evaluate {given}: expected rows and their labels, as in evaluate=(X_test, y_test)"
         )
+    if value[1] is None:
+        raise InvalidRequestError("evaluate: y is None: pass a label for each row")
 
 
 def evaluate(predictor: Predictor, manifest: Manifest, labelled: Any) -> Evaluation:
@@ -58,20 +62,16 @@ def evaluate(predictor: Predictor, manifest: Manifest, labelled: Any) -> Evaluat
         FormatError: scikit-learn is not installed.
     """
     rows, y = labelled
-    labels = as_array(y, "evaluate: y")
-    if labels.ndim > 1 and labels.shape[1:] == (1,):
-        labels = labels.ravel()
     try:
         inputs = to_tensors(rows, manifest.signature.inputs, manifest.options.get("columns", ()))
     except InvalidRequestError as error:
         raise InvalidRequestError(f"evaluate: {error}") from error
     count = len(next(iter(inputs.values())))
-    if labels.shape[:1] != (count,) or not count:
-        raise InvalidRequestError(
-            f"evaluate: {count} rows, but y has shape {list(labels.shape)}: pass one label for "
-            "each row"
-        )
-    return metrics_of_answers(answers_to(predictor, inputs, manifest.signature), labels, manifest)
+    if not count:
+        raise InvalidRequestError("evaluate: there are no rows: pass some, with their labels")
+    labels = all_labels_of(y, count, "evaluate: y")
+    answers = answers_to(predictor, inputs, manifest.signature)
+    return metrics_of_answers(answers, labels, manifest, what="evaluate: y")
 
 
 def answers_to(predictor: Predictor, inputs: Tensors, signature: Signature) -> Tensors:
@@ -95,8 +95,16 @@ def answers_to(predictor: Predictor, inputs: Tensors, signature: Signature) -> T
     return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
 
-def metrics_of_answers(answers: Tensors, labels: NDArray[Any], manifest: Manifest) -> Evaluation:
+def metrics_of_answers(
+    answers: Tensors, labels: NDArray[Any], manifest: Manifest, *, what: str
+) -> Evaluation:
     """Return the metrics of answers.
+
+    Args:
+        answers: the answers by output name.
+        labels: the label of each row.
+        manifest: the model's manifest.
+        what: what messages call the labels.
 
     Raises:
         InvalidRequestError: the labels do not fit the answers.
@@ -110,9 +118,11 @@ def metrics_of_answers(answers: Tensors, labels: NDArray[Any], manifest: Manifes
         warnings.simplefilter("ignore")  # such as a class that is never predicted
         try:
             found = dict(_metrics(answers, labels, manifest.signature))
+        except InvalidRequestError as error:
+            raise InvalidRequestError(f"{what}: {error}") from error
         except (ValueError, TypeError) as error:
             raise InvalidRequestError(
-                f"evaluate: the metrics cannot be computed from y: {error!s:.300}"
+                f"{what}: the metrics cannot be computed: {error!s:.300}"
             ) from error
     return Evaluation(
         rows=len(labels),
@@ -125,12 +135,17 @@ def _metrics(
 ) -> Iterator[tuple[str, float]]:
     values, probabilities, classes = _predicted(answers, labels, signature)
     if classes is None:
+        if values.size != labels.size:
+            raise InvalidRequestError(
+                f"it has shape {list(labels.shape)}, and the model's answers have shape "
+                f"{list(values.shape)}: pass a number for each of these"
+            )
         yield from _of_numbers(values.reshape(labels.shape).astype(float), labels.astype(float))
         return
-    if not np.isin(labels, classes.tolist()).any():
+    if labels.ndim > 1 or not np.isin(labels, classes.tolist()).any():
         raise InvalidRequestError(
-            f"evaluate: no label is a class of the model: y has {labels.tolist()[0]!r:.40}, and "
-            f"the model {classes.tolist()[0]!r:.40}"
+            f"no label is a class of the model: y has {labels.tolist()[0]!r:.40}, and the model "
+            f"{classes.tolist()[0]!r:.40}"
         )
     yield from _of_classes(values, labels)
     if probabilities is not None and np.isin(labels, classes.tolist()).all():
@@ -159,7 +174,7 @@ def _of_probabilities(
     from sklearn import metrics
 
     order = np.argsort(classes)  # as scikit-learn wants the columns
-    columns = probabilities[:, order].astype(float)
+    columns = probabilities[:, order].astype(float).clip(0)  # trees answer -1e-7 for zero
     columns /= columns.sum(axis=1, keepdims=True)
     known = classes[order]
     yield "log_loss", metrics.log_loss(labels, columns, labels=known)
@@ -183,12 +198,12 @@ def _predicted(
         values = answers["label"]
         named = signature.classes.get("probabilities")
         scores = answers.get("probabilities")
-        if named is None or scores is None or not _are_probabilities(scores):
+        if named is None or scores is None or not are_probabilities(scores):
             return values, None, np.unique(values)
         return values, scores, np.array(named, object if isinstance(named[0], str) else None)
     if len(answers) > 1:
         raise InvalidRequestError(
-            f"evaluate: the model has several outputs ({', '.join(answers)}) and none is named "
+            f"the model has several outputs ({', '.join(answers)}) and none is named "
             "'label': compute the metrics yourself, and pass them as metadata="
         )
     values = next(iter(answers.values()))
@@ -197,13 +212,6 @@ def _predicted(
     is_matrix = values.ndim == _MATRIX and values.shape[1] > 1
     if is_matrix and labels.ndim == 1 and labels.dtype.kind in "iub":
         classes = np.arange(values.shape[1])
-        scores = values if _are_probabilities(values) else None
+        scores = values if are_probabilities(values) else None
         return values.argmax(axis=1), scores, classes
     return values, None, None
-
-
-def _are_probabilities(values: NDArray[Any]) -> bool:
-    if values.ndim != _MATRIX or values.dtype.kind != "f":
-        return False
-    sums = np.abs(values.sum(axis=1) - 1)
-    return bool((values >= 0).all() and (sums <= _ROUNDING).all())

@@ -12,6 +12,7 @@ from shearling.models.estimates import FREE_TMP_MB, Point, cold_start_ms, point
 from shearling.models.function_plan import Plan
 from shearling.models.plan_notes import notes
 from shearling.models.prices import Prices
+from shearling.models.push_options import is_number
 from shearling.models.sizing import size_of
 from shearling.progress import human_bytes
 from shearling.python_versions import OLDEST_ON_AWS
@@ -127,8 +128,7 @@ def _require_python(pin: Pin, environment: Environment | None) -> None:
 
 
 def _check_positive(field: str, value: Any) -> None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if value is not None and not (is_number and 0 < value < math.inf):
+    if value is not None and not (is_number(value) and 0 < value < math.inf):
         raise InvalidRequestError(f"{field} {value!r:.80} is not a number above 0")
 
 

@@ -68,14 +68,19 @@ def text_of(field: str, value: object) -> str:
     return value
 
 
+def is_number(value: object) -> bool:
+    """Return whether a value is a number of Python or NumPy, and no boolean."""
+    is_real = isinstance(value, int | float | np.integer | np.floating)
+    return is_real and not isinstance(value, bool)
+
+
 def tolerance_of(field: str, value: Any) -> float:
     """Return a tolerance as a float.
 
     Raises:
         InvalidRequestError: it is no finite number of at least 0.
     """
-    is_number = isinstance(value, int | float | np.integer | np.floating)
-    if is_number and not isinstance(value, bool) and 0 <= (number := float(value)) < float("inf"):
+    if is_number(value) and 0 <= (number := float(value)) < float("inf"):
         return number
     raise InvalidRequestError(f"{field} {value!r:.80} is not a finite number of at least 0")
 

@@ -22,6 +22,7 @@ from shearling.models.measuring import LARGEST
 from shearling.models.metric_gate import MetricGate
 from shearling.models.model_version import ModelVersion
 from shearling.models.optimisation_report import TAKEN, OptimisationReport
+from shearling.models.push_options import is_number, text_of
 from shearling.models.row_split import split_rows
 from shearling.models.trial import Trial
 from shearling.models.version_details import measured_fields, version_details
@@ -123,7 +124,7 @@ def _quantized(
     min_rows: int = MIN_ROWS,
 ) -> tuple[OptimisationReport, ModelVersion | None]:
     """Return the report of `quantize`, whose arguments these are, and the version."""
-    target = None if name is None else check_model(name)
+    target = None if name is None else check_model(text_of("name", name))
     choice = check_recipe(recipe)
     if metric is not None and y is None:
         raise InvalidRequestError("metric needs the true values: pass y=... too")
@@ -228,8 +229,7 @@ def check_recipe(recipe: str) -> list[Recipe]:
 
 
 def _check_number(field: str, value: Any, *, least: int) -> None:
-    is_number = isinstance(value, int | float | np.integer | np.floating)
-    if isinstance(value, bool) or not is_number or not least <= value < float("inf"):
+    if not is_number(value) or not least <= value < float("inf"):
         raise InvalidRequestError(
             f"{field} {value!r:.80} is not a finite number of at least {least}"
         )

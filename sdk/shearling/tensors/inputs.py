@@ -183,7 +183,7 @@ def check_strings(array: NDArray[Any], what: str) -> None:
         return
     element = array.ravel()[place]
     row = int(np.unravel_index(place, array.shape)[0]) if array.ndim else 0
-    if element is None or element is np.ma.masked or _is_missing(element):
+    if element is np.ma.masked or is_missing(element):
         raise InvalidRequestError(
             f"{what}: row {row} is {element!r}, but inputs of strings accept no missing values: "
             "fill them first, for example with frame.fillna('')"
@@ -191,10 +191,14 @@ def check_strings(array: NDArray[Any], what: str) -> None:
     raise InvalidRequestError(f"{what}: row {row} is {element!r:.80}, which is not a string")
 
 
-def _is_missing(value: object) -> bool:
+def is_missing(value: object) -> bool:
+    """Return whether a value is None, NaN, or a missing value of pandas."""
     if isinstance(value, float):
         return value != value  # noqa: PLR0124 - true for NaN only
-    return type(value).__name__ in ("NAType", "NaTType")  # by name, so as not to import pandas
+    return value is None or type(value).__name__ in (
+        "NAType",
+        "NaTType",
+    )  # by name, so as not to import pandas
 
 
 def _ordered_matrix(frame: Any, columns: Sequence[str]) -> NDArray[Any]:
