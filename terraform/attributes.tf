@@ -12,6 +12,7 @@ locals {
       "events.*.source.suffix", "events.*.source.kms_key_arn", "events.*.source.format", "events.*.source.header", "events.*.output",
       "events.*.output.bucket", "events.*.output.prefix", "events.*.output.kms_key_arn", "events.*.output.format",
       "events.*.keep_columns", "events.*.on_bad_rows", "events.*.max_concurrency", "events.*.max_attempts", "events.*.max_age_minutes",
+      "jobs", "jobs.keep_days", "jobs.max_concurrency", "jobs.topic_arn",
     ]
     registry = [
       "bucket", "region", "packages_bucket", "accounts", "prefix", "kms_key_arn", "previous_kms_key_arns", "force_destroy",
@@ -42,8 +43,9 @@ locals {
   numbers = ["memory_mb", "timeout_seconds", "ephemeral_storage_mb", "reserved_concurrency"]
   bools   = ["snap_start", "allow_pickle"]
 
-  # And those of an event.
+  # Those of an event, and of the jobs.
   event_numbers = ["max_concurrency", "max_attempts", "max_age_minutes"]
+  job_numbers   = ["keep_days", "max_concurrency"]
 
   # What became of attributes of 0.1.
   renamed = {

@@ -101,6 +101,7 @@ module "network" {
   vpc      = module.inputs.vpc
   registry = module.registry.registry
   s3_only  = length(local.network_models) > 0
+  written  = [for name in local.network_models : module.jobs[0].bucket_arns[name] if contains(keys(local.job_models), name)]
   tags     = var.tags
 }
 
@@ -168,7 +169,8 @@ module "function" {
   log_retention_days       = var.log_retention_days
   permissions_boundary_arn = var.permissions_boundary_arn
   role                     = each.value.role
-  policy_statements        = try(module.events[0].policy_statements[each.key], [])
+  policy_statements        = concat(try(module.events[0].policy_statements[each.key], []), try(module.jobs[0].policy_statements[each.key], []))
+  jobs                     = each.value.jobs == null ? null : { bucket = module.jobs[0].buckets[each.key], keep_days = each.value.jobs.keep_days }
   options                  = local.options
 }
 
@@ -310,12 +312,13 @@ resource "aws_lambda_invocation" "destroy_guard" {
     module.rest_api,
     module.releaser,
     module.events,
+    module.jobs,
   ]
 }
 
 locals {
-  # A model with events may need more time for objects than any API waits. Its function tells callers of an API so, by a 504.
-  timeouts = { for name, model in module.inputs.models : name => model.timeout_seconds if length(model.events) == 0 }
+  # A model with events or jobs may need more time for them than any API waits. Its function tells callers of an API so, by a 504.
+  timeouts = { for name, model in module.inputs.models : name => model.timeout_seconds if length(model.events) == 0 && model.jobs == null }
 
   slower_than_api = var.api == null ? {} : { for name, seconds in local.timeouts : name => seconds if seconds > 30 }
 
@@ -330,7 +333,7 @@ check "api_timeout" {
     condition = length(local.slower_than_api) == 0
     error_message = "The HTTP API answers 503 after 30 seconds, even if the function still runs: ${join(", ", [
       for name, seconds in local.slower_than_api : "${name} has timeout_seconds = ${seconds}"
-    ])}. A direct invocation waits for the function."
+    ])}. A direct invocation waits for the function, and so does an asynchronous job (jobs = {})."
   }
 }
 
@@ -346,6 +349,6 @@ check "rest_api_timeout" {
     condition = length(local.slower_than_rest_api) == 0
     error_message = "The REST API answers 504 after its own timeout_seconds, even if the function still runs: ${join(", ", [
       for name, seconds in local.slower_than_rest_api : "${name} has timeout_seconds = ${seconds}"
-    ])}. A direct invocation waits for the function."
+    ])}. A direct invocation waits for the function, and so does an asynchronous job (jobs = {})."
   }
 }

@@ -147,3 +147,8 @@ output "redrive_policy" {
   value       = one(module.events[*].redrive_policy)
   description = "IAM policy (JSON) for running `shearling events`; null without an event."
 }
+
+output "job_buckets" {
+  value       = length(module.jobs) == 0 ? {} : module.jobs[0].buckets
+  description = "Name of the bucket of asynchronous jobs of each model that has them."
+}

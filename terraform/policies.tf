@@ -29,6 +29,13 @@ locals {
             ["GET/v2/models/${name}${path}", "HEAD/v2/models/${name}${path}"]
           ],
           alias == local.default_aliases[name] ? ["POST/v2/models/${name}/infer"] : [],
+          model.jobs == null ? [] : concat(
+            ["DELETE/v2/models/${name}/versions/${alias}/jobs/*"],
+            alias != local.default_aliases[name] ? [] : concat(
+              ["POST/v2/models/${name}/jobs"],
+              [for method in ["GET", "HEAD", "DELETE"] : "${method}/v2/models/${name}/jobs/*"],
+            ),
+          ),
         ])
       }
     }

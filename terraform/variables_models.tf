@@ -16,7 +16,7 @@ variable "models" {
       for model in try(values(var.models), []) : [
         try(keys(model), []),
         [for alias in try(values(model.aliases), []) : [for name in try(keys(alias), []) : "aliases.*.${name}"]],
-        [for part in ["role", "network", "package", "file_system"] : [for name in try(keys(model[part]), []) : "${part}.${name}"]],
+        [for part in ["role", "network", "package", "file_system", "jobs"] : [for name in try(keys(model[part]), []) : "${part}.${name}"]],
         [for event in try(values(model.events), []) : [
           [for name in try(keys(event), []) : "events.*.${name}"],
           [for part in ["source", "output"] : [for name in try(keys(event[part]), []) : "events.*.${part}.${name}"]],
@@ -27,7 +27,7 @@ variable "models" {
       for key, model in try(merge(var.models), {}) : [
         [for name in try(keys(model), []) : "The model ${key} has no attribute ${name}." if !contains(local.attributes.models, name)],
         [
-          for part in ["role", "network", "package", "file_system"] : [
+          for part in ["role", "network", "package", "file_system", "jobs"] : [
             for name in try(keys(model[part]), []) : "The model ${key} has no attribute ${part}.${name}."
             if !contains(local.attributes.models, "${part}.${name}")
           ]
@@ -79,12 +79,18 @@ variable "models" {
     error_message = "An event must be an object with an output, as in events = { incoming = { source = { prefix = \"incoming/\" }, output = { prefix = \"scored/\" } } }. Change ${join(", ", flatten([for key, model in try(merge(var.models), {}) : try([for name, event in model.events : "${key}:${name}" if !(can(keys(event)) && can(keys(event.output)))], [])]))}."
   }
 
+  validation {
+    condition     = alltrue([for model in try(values(var.models), []) : try(model.jobs, null) == null || can(keys(model.jobs))])
+    error_message = "jobs of a model must be an object, {} for the defaults, or null for none. Change ${join(", ", [for name, model in try(merge(var.models), {}) : name if !(try(model.jobs, null) == null || can(keys(model.jobs)))])}."
+  }
+
   # Terraform's own message would not say which model and attribute it means.
   validation {
     condition = alltrue(flatten([
       for model in try(values(var.models), []) : [
         [for name in local.numbers : can(tonumber(model[name])) if can(model[name])],
         [for name in local.bools : can(tobool(model[name])) if can(model[name])],
+        [for name in local.job_numbers : can(tonumber(model.jobs[name])) if can(model.jobs[name])],
         [for alias in try(values(model.aliases), []) : can(tonumber(alias.provisioned_concurrency)) if can(alias.provisioned_concurrency)],
         [for event in try(values(model.events), []) : [for name in local.event_numbers : can(tonumber(event[name])) if can(event[name])]],
         [for event in try(values(model.events), []) : can(tobool(event.keep_columns)) if can(event.keep_columns)],
@@ -94,6 +100,7 @@ variable "models" {
       for key, model in try(merge(var.models), {}) : [
         [for name in local.numbers : "${name} of ${key} must be a number." if can(model[name]) && !can(tonumber(model[name]))],
         [for name in local.bools : "${name} of ${key} must be true or false." if can(model[name]) && !can(tobool(model[name]))],
+        [for name in local.job_numbers : "jobs.${name} of ${key} must be a number." if can(model.jobs[name]) && !can(tonumber(model.jobs[name]))],
         try([
           for name, alias in model.aliases : "provisioned_concurrency of ${key}:${name} must be a number."
           if can(alias.provisioned_concurrency) && !can(tonumber(alias.provisioned_concurrency))

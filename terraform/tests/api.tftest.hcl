@@ -186,7 +186,7 @@ run "web_pages_may_call_when_asked_for" {
     error_message = "Binary tensors both ways."
   }
   assert {
-    condition     = toset([for route in aws_apigatewayv2_route.model : split(" ", route.route_key)[0]]) == toset(["GET", "POST"])
+    condition     = toset([for route in aws_apigatewayv2_route.model : split(" ", route.route_key)[0]]) == toset(["GET", "POST", "DELETE"])
     error_message = "A route for ANY would ask a browser's preflight for credentials, which it never sends."
   }
 }

@@ -75,3 +75,21 @@ run "objects_do_not_expire_at_once" {
   }
   expect_failures = [var.expire_days]
 }
+
+run "only_objects_below_prefixes_expire_where_these_are_named" {
+  module {
+    source = "./modules/bucket"
+  }
+
+  variables {
+    expire_days     = 7
+    expire_prefixes = ["jobs/", "completed/"]
+  }
+
+  assert {
+    condition = {
+      for rule in aws_s3_bucket_lifecycle_configuration.objects.rule : rule.id => [rule.filter[0].prefix, rule.expiration[0].days] if startswith(rule.id, "expire")
+    } == { expire-jobs = ["jobs/", 7], expire-completed = ["completed/", 7] }
+    error_message = "Rules: ${jsonencode(aws_s3_bucket_lifecycle_configuration.objects.rule)}"
+  }
+}

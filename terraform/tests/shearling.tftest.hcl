@@ -816,6 +816,23 @@ run "stack_without_an_event_has_no_bucket_and_no_queue_for_it" {
   }
 }
 
+run "stack_without_jobs_has_no_bucket_for_them" {
+  command = plan
+
+  assert {
+    condition     = length(module.jobs) == 0 && output.job_buckets == {}
+    error_message = "Nothing is created for jobs."
+  }
+}
+
+run "jobs_that_are_no_object_are_refused" {
+  command = plan
+  variables {
+    models = { fraud = { aliases = { prod = {} }, jobs = true } }
+  }
+  expect_failures = [var.models]
+}
+
 run "event_without_an_output_is_refused" {
   command = plan
   variables {

@@ -11,7 +11,7 @@ module "routes" {
 locals {
   # A browser sends OPTIONS without credentials before it calls another origin. The API answers that itself, except on routes
   # with the method ANY, which require credentials: with CORS, routes name their methods.
-  methods = var.cors == null ? ["ANY"] : ["GET", "POST"]
+  methods = var.cors == null ? ["ANY"] : ["GET", "POST", "DELETE"]
 
   routes = merge([
     for method in local.methods : { for path, key in module.routes.model_paths : "${method} ${path}" => key }
@@ -32,8 +32,8 @@ resource "aws_apigatewayv2_api" "models" {
     content {
       allow_origins     = cors_configuration.value.allow_origins
       allow_headers     = cors_configuration.value.allow_headers
-      allow_methods     = ["GET", "POST"]
-      expose_headers    = ["inference-header-content-length"] # a page needs it to split binary tensors
+      allow_methods     = ["GET", "POST", "DELETE"]
+      expose_headers    = ["inference-header-content-length", "location"] # a page needs them: to split binary tensors, to find a job
       allow_credentials = cors_configuration.value.allow_credentials
       max_age           = cors_configuration.value.max_age_seconds
     }
@@ -159,7 +159,7 @@ resource "aws_apigatewayv2_integration" "catalog" {
 }
 
 resource "aws_apigatewayv2_route" "catalog" {
-  for_each = toset([for pair in setproduct(local.methods, module.routes.catalog_paths) : join(" ", pair)])
+  for_each = toset([for pair in setproduct(setsubtract(local.methods, ["DELETE"]), module.routes.catalog_paths) : join(" ", pair)])
 
   api_id               = aws_apigatewayv2_api.models.id
   route_key            = each.key

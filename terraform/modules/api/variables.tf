@@ -74,7 +74,7 @@ variable "jwt" {
 variable "cors" {
   type = object({
     allow_origins     = list(string)
-    allow_headers     = optional(list(string), ["authorization", "content-type", "inference-header-content-length", "x-amz-date", "x-amz-security-token"])
+    allow_headers     = optional(list(string), ["authorization", "content-type", "idempotency-key", "inference-header-content-length", "prefer", "x-amz-date", "x-amz-security-token"])
     allow_credentials = optional(bool, false)
     max_age_seconds   = optional(number, 300)
   })

@@ -61,16 +61,18 @@ resource "aws_s3_bucket_lifecycle_configuration" "objects" {
   }
 
   dynamic "rule" {
-    for_each = var.expire_days[*]
+    for_each = var.expire_days == null ? [] : var.expire_prefixes
 
     content {
-      id     = "expire"
+      id     = trimsuffix("expire-${rule.value}", rule.value == "" ? "-" : "/")
       status = "Enabled"
 
-      filter {}
+      filter {
+        prefix = rule.value
+      }
 
       expiration {
-        days = rule.value
+        days = var.expire_days
       }
     }
   }

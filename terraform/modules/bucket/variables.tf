@@ -34,6 +34,13 @@ variable "expire_days" {
   }
 }
 
+variable "expire_prefixes" {
+  type        = list(string)
+  default     = [""]
+  nullable    = false
+  description = "What the keys of objects begin with that expire; by default all do."
+}
+
 variable "tags" {
   type        = map(string)
   default     = {}

@@ -75,6 +75,7 @@ module "lambda" {
     var.environment,
     var.allow_pickle ? { SHEARLING_ALLOW_PICKLE = "true" } : {},
     var.endpoint_name == null ? {} : { SHEARLING_ENDPOINT = var.endpoint_name },
+    var.jobs == null ? {} : { SHEARLING_JOBS = "s3://${var.jobs.bucket}", SHEARLING_JOBS_KEEP_DAYS = tostring(var.jobs.keep_days) },
   )
 
   # The pin names a manifest by digest, and the manifest names its files: a function reads nothing but blobs.

@@ -238,7 +238,16 @@ variable "policy_statements" {
   type        = any # a list of objects, which need not have the same attributes
   default     = []
   nullable    = false
-  description = "Further statements of the role's policy: what its events need."
+  description = "Further statements of the role's policy: what its events and its jobs need."
+}
+
+variable "jobs" {
+  type = object({
+    bucket    = string
+    keep_days = number
+  })
+  default     = null
+  description = "The bucket of the model's asynchronous jobs: output `bucket` of the jobs module; null for none."
 }
 
 variable "options" {

@@ -53,6 +53,11 @@ variable "models" {
       max_attempts    = optional(number, 5)      # then an object goes to the dead-letter queue
       max_age_minutes = optional(number, 60)     # an alarm fires if an object waits longer
     })), {})
+    jobs = optional(object({                # asynchronous jobs, for slow answers and large bodies
+      keep_days       = optional(number, 7) # days after which a job and its result are deleted
+      max_concurrency = optional(number, 5) # jobs of an alias at the same time, 2 to 1000
+      topic_arn       = optional(string)    # SNS topic that is notified of each job that is done
+    }))
   }))
   nullable    = false
   description = "The models to serve."

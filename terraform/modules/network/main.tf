@@ -17,13 +17,22 @@ resource "aws_vpc_endpoint" "s3" {
   # Code that reaches S3 could otherwise write what it was sent to a bucket of somebody else's, with keys of its own.
   policy = !var.s3_only ? null : jsonencode({
     Version = "2012-10-17"
-    Statement = [{
-      Sid       = "ReadRegistry"
-      Effect    = "Allow"
-      Principal = "*"
-      Action    = ["s3:GetObject", "s3:ListBucket"]
-      Resource  = [var.registry.bucket_arn, "${var.registry.bucket_arn}/*"]
-    }]
+    Statement = concat(
+      [{
+        Sid       = "ReadRegistry"
+        Effect    = "Allow"
+        Principal = "*"
+        Action    = ["s3:GetObject", "s3:ListBucket"]
+        Resource  = [var.registry.bucket_arn, "${var.registry.bucket_arn}/*"]
+      }],
+      [for arn in var.written : {
+        Sid       = "Write${substr(sha256(arn), 0, 8)}"
+        Effect    = "Allow"
+        Principal = "*"
+        Action    = ["s3:GetObject", "s3:ListBucket", "s3:PutObject", "s3:AbortMultipartUpload"]
+        Resource  = [arn, "${arn}/*"]
+      }],
+    )
   })
 
   lifecycle {

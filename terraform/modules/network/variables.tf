@@ -23,7 +23,14 @@ variable "registry" {
 variable "s3_only" {
   type        = bool
   nullable    = false
-  description = "Create a security group that reaches S3 alone. The gateway then admits only reads of the registry, for whatever uses its route tables."
+  description = "Create a security group that reaches S3 alone. The gateway then admits only reads of the registry and what `written` names, for whatever uses its route tables."
+}
+
+variable "written" {
+  type        = list(string)
+  default     = []
+  nullable    = false
+  description = "ARN of each bucket that the functions of `s3_only` write besides."
 }
 
 variable "tags" {
