@@ -5,6 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from shearling.protocol.constants import LENGTH_HEADER
+from shearling_runtime.apidocs.answer_schemas import (
+    ERRORS,
+    READ_ERRORS,
+    error_answers,
+    json_answer,
+    ref,
+)
+from shearling_runtime.apidocs.job_paths import SUBMIT_HEADERS, accepted, job_paths, job_schemas
 from shearling_runtime.apidocs.request_examples import request_examples
 from shearling_runtime.apidocs.tensor_schemas import (
     Schema,
@@ -20,24 +28,6 @@ if TYPE_CHECKING:
 
     from shearling.bundle.example import Example
     from shearling.tensors.spec import Signature
-
-_ERRORS = {
-    "400": "The request is malformed, or does not fit the model's signature.",
-    "404": "This function does not serve the model, version or alias.",
-    "405": "The path does not allow this method.",
-    "413": "The request or the response is above Lambda's size limit.",
-    "500": "The model failed. The function's log has the cause.",
-    "503": "No model is released yet, or the model cannot be loaded.",
-    "504": "The time left is less than the request needs.",
-}
-_READ_ERRORS = ("404", "405", "503")
-
-#: Responses of API Gateway, before it invokes the function.
-_GATEWAY_ERRORS = {
-    "401": "The request has no valid credentials.",
-    "403": "The caller is not permitted to call this API.",
-    "429": "Too many requests for the API or the function. Retry with exponential backoff.",
-}
 
 #: All schemes that an API may require; its configuration decides which.
 _SECURITY_SCHEMES = {
@@ -68,6 +58,7 @@ def describe_api(
     example: Example | None = None,
     *,
     version: str | None = None,
+    has_jobs: bool = False,
 ) -> dict[str, Any]:
     """Return the OpenAPI document of a model.
 
@@ -76,6 +67,7 @@ def describe_api(
         signature: inputs and outputs of the model.
         example: example of the bundle; its first rows are the example of a request.
         version: version number or alias in the paths; None for paths without a version.
+        has_jobs: whether the model answers asynchronous jobs.
     """
     model = metadata["name"]
     columns = tuple(metadata.get("parameters", {}).get("columns", ()))
@@ -93,7 +85,8 @@ def describe_api(
         "paths": {
             path: {"get": _read("metadata", "Get the inputs, outputs and version", "Metadata")},
             f"{path}/ready": {"get": _read("ready", "Check whether the model is ready", "Health")},
-            f"{path}/infer": {"post": _infer(signature, example, columns)},
+            f"{path}/infer": {"post": _infer(signature, example, columns, has_jobs=has_jobs)},
+            **(job_paths(path) if has_jobs else {}),
         },
         "security": [{}, *({name: []} for name in _SECURITY_SCHEMES)],
         "components": {
@@ -113,6 +106,7 @@ def describe_api(
                 "Prediction": object_schema(
                     {spec.name: prediction_schema(spec) for spec in signature.outputs}
                 ),
+                **(job_schemas() if has_jobs else {}),
             },
         },
     }
@@ -122,14 +116,16 @@ def _read(operation: str, summary: str, schema: str) -> Schema:
     return {
         "operationId": operation,
         "summary": summary,
-        "responses": {"200": _json(summary, _ref(schema)), **_error_answers(_READ_ERRORS)},
+        "responses": {"200": json_answer(summary, ref(schema)), **error_answers(READ_ERRORS)},
     }
 
 
-def _infer(signature: Signature, example: Example | None, columns: Sequence[str]) -> Schema:
+def _infer(
+    signature: Signature, example: Example | None, columns: Sequence[str], *, has_jobs: bool
+) -> Schema:
     plain_name = ", ".join(spec.name for spec in signature.inputs)
-    requests = {"schema": {"oneOf": [_ref("TensorRequest"), _ref("PlainRequest")]}}
-    answers = {"schema": {"oneOf": [_ref("TensorAnswer"), _ref("PlainAnswer")]}}
+    requests = {"schema": {"oneOf": [ref("TensorRequest"), ref("PlainRequest")]}}
+    answers = {"schema": {"oneOf": [ref("TensorAnswer"), ref("PlainAnswer")]}}
     examples = {} if example is None else request_examples(signature, example, columns)
     return {
         "operationId": "infer",
@@ -137,11 +133,12 @@ def _infer(signature: Signature, example: Example | None, columns: Sequence[str]
         "description": "The request contains tensors, plain instances, binary tensors as in "
         "Triton's extension, or rows as CSV. The response to CSV, or to `Accept: text/csv`, is "
         "CSV.",
-        "parameters": [_LENGTH_HEADER],
+        "parameters": [_LENGTH_HEADER, *(SUBMIT_HEADERS if has_jobs else [])],
         "requestBody": {"required": True, "content": _content(requests, examples)},
         "responses": {
             "200": {"description": "The model's outputs", "content": _content(answers, {})},
-            **_error_answers(tuple(_ERRORS)),
+            **(accepted() if has_jobs else {}),
+            **error_answers(tuple(ERRORS)),
         },
     }
 
@@ -154,21 +151,6 @@ def _content(json: Schema, examples: Mapping[str, Schema]) -> Schema:
         "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
         "text/csv": table | examples.get("text/csv", {}),
     }
-
-
-def _error_answers(statuses: tuple[str, ...]) -> Schema:
-    return {
-        **{status: _json(_ERRORS[status], _ref("Error")) for status in statuses},
-        **{status: _json(text, _ref("Refusal")) for status, text in _GATEWAY_ERRORS.items()},
-    }
-
-
-def _json(description: str, schema: Schema) -> Schema:
-    return {"description": description, "content": {"application/json": {"schema": schema}}}
-
-
-def _ref(name: str) -> Schema:
-    return {"$ref": f"#/components/schemas/{name}"}
 
 
 def _metadata_schema() -> Schema:
@@ -268,7 +250,7 @@ def _common(signature: Signature) -> Schema:
 
 def _plain_request(signature: Signature, columns: Sequence[str]) -> Schema:
     inputs = {spec.name: row_schema(spec) for spec in signature.inputs}
-    forms = [_ref("Instance")]
+    forms = [ref("Instance")]
     if len(inputs) == 1:
         forms += inputs.values()
     else:
@@ -322,7 +304,7 @@ def _plain_answer(signature: Signature) -> Schema:
     # Rows are objects, unless the instances were values and one output was requested.
     predictions: Schema = {
         "type": "array",
-        "items": {"anyOf": [_ref("Prediction"), *rows]},
+        "items": {"anyOf": [ref("Prediction"), *rows]},
     }
     if by_class := [spec.name for spec in signature.outputs if spec.classes]:
         predictions["description"] = (

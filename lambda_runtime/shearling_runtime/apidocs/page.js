@@ -2,9 +2,10 @@
 (() => {
   const parsed = (id) => JSON.parse(document.getElementById(id).textContent);
   const byId = (id) => document.getElementById(id);
-  const { metadata, example } = parsed("data");
+  const { metadata, example, jobs } = parsed("data");
   const connection = parsed("connection");
   const SHOWN_COLUMNS = 24, SHOWN_ROWS = 100, FIELDS = 64;
+  const SLOW_MS = 10000, POLL_MS = 2000;
   const here = location.pathname.replace(/\/docs\/?$/, "");
   const models = here.slice(0, here.indexOf("/v2/models/") + "/v2/models/".length);
 
@@ -331,7 +332,31 @@
     } catch (error) {
       byId("state").textContent = "No response.";
       fail(0, error.message);
-    } finally { byId("send").ariaDisabled = null; }
+    } finally {
+      byId("send").ariaDisabled = null;
+      if (jobs && performance.now() - started > SLOW_MS) byId("later").hidden = false;
+    }
+  }
+
+  // Sends the form as a job, and asks for it until it is done. The result's URL may be of another host, to which this page
+  // may link but not connect.
+  async function runLater() {
+    if (byId("run-later").ariaDisabled === "true") return;
+    byId("run-later").ariaDisabled = "true";
+    const shown = (...parts) => byId("job").replaceChildren(...parts);
+    try {
+      const request = requestOf(tensors());
+      let response = await fetch(`${here}/infer`, { method: "POST", credentials: "same-origin", ...request, headers: { ...request.headers, prefer: "respond-async" } });
+      let job = await response.json();
+      while (response.ok && job.status === "queued") {
+        shown(`Job ${job.id} is queued …`);
+        await new Promise((done) => setTimeout(done, POLL_MS));
+        response = await fetch(`${here}/jobs/${job.id}`, { credentials: "same-origin" });
+        job = await response.json();
+      }
+      if (response.ok && job.result) shown(`Answered by version ${job.model_version}. `, make("a", { href: job.result.url, download: "" }, "Download the result"));
+      else shown(job.error || job.message || response.statusText);
+    } catch (error) { shown(error.message); } finally { byId("run-later").ariaDisabled = null; }
   }
 
   function drawVersions(entries) {
@@ -359,6 +384,7 @@
   if (metadata.alias) byId("versions").append(make("span", { "aria-current": "page" }, `${metadata.alias}: version ${metadata.versions[0]}`));
 
   byId("form").addEventListener("submit", (event) => { event.preventDefault(); send(); });
+  byId("run-later").addEventListener("click", runLater);
   byId("add").addEventListener("click", () => { rows.push([...rows[rows.length - 1]]); drawFields(); });
   byId("remove").addEventListener("click", () => { rows.pop(); drawFields(); });
   byId("reset").addEventListener("click", () => { byId("fields").replaceChildren(); rows = exampleRows(); drawFields(); });

@@ -28,7 +28,11 @@ _UNSAFE = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
 
 
 def docs_page(
-    metadata: Mapping[str, Any], example: Example | None, alias: str | None = None
+    metadata: Mapping[str, Any],
+    example: Example | None,
+    alias: str | None = None,
+    *,
+    has_jobs: bool = False,
 ) -> tuple[str, dict[str, str]]:
     """Return the page of a model, and the headers to send it with.
 
@@ -36,10 +40,12 @@ def docs_page(
         metadata: metadata of the model, as the protocol defines it.
         example: example that fills the form; None for an empty form.
         alias: alias by which the page was requested.
+        has_jobs: whether the page offers an asynchronous job after a slow answer.
     """
     data = {
         "metadata": {**metadata, "alias": alias},
         "example": _tensors(example) if example else [],
+        "jobs": has_jobs,
     }
     style, script = _part("page.css"), _part("page.js")
     values = {

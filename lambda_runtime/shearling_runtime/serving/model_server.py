@@ -94,7 +94,8 @@ class ModelServer:
         from shearling_runtime.apidocs.page import docs_page
 
         model = self._ready_model()
-        return docs_page(model.metadata(), model.example, alias)
+        has_jobs = bool(self.settings.jobs)
+        return docs_page(model.metadata(), model.example, alias, has_jobs=has_jobs)
 
     def openapi(self, version: str | None = None) -> dict[str, Any]:
         """Return the model's OpenAPI description, with the version in the paths if it is given."""
@@ -102,7 +103,11 @@ class ModelServer:
 
         model = self._ready_model()
         return describe_api(
-            model.metadata(), model.manifest.signature, model.example, version=version
+            model.metadata(),
+            model.manifest.signature,
+            model.example,
+            version=version,
+            has_jobs=bool(self.settings.jobs),
         )
 
     def check_ready(self) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _TIMEOUT_SECONDS = 60.0
 _METHODS = ("GET", "POST")
-_FORWARDED_HEADERS = ("content-type", "accept", LENGTH_HEADER)
+_FORWARDED_HEADERS = ("content-type", "accept", "prefer", LENGTH_HEADER)
 _RETURNED_HEADERS = (
     "content-type",
     LENGTH_HEADER,
