@@ -83,7 +83,8 @@ class EventStack:
     def read(self, key: str) -> bytes:
         """Return an object, once it is there."""
         wait_until(lambda: key in self.keys(key))
-        return self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+        body: bytes = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+        return body
 
     def manifest(self, output: str) -> dict[str, Any]:
         document: dict[str, Any] = json.loads(self.read(f"{output}.manifest.json"))
