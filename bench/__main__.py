@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from bench import (
     cold_start,
+    containers,
     downloads,
     growth,
     optimisation,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 #: In the order of the report: the quick ones that suffer from others' writes come first.
 PARTS = (
     *("cold", "pickle", "warm", "prepacking", "fetch", "push", "sizes", "scoring"),
-    *("optimisation", "growth"),
+    *("containers", "optimisation", "growth"),
 )
 
 
@@ -81,6 +82,7 @@ def _measure(names: Sequence[str], python: str, *, quick: bool) -> list[Findings
             "fetch": lambda: downloads.measure(models, quick=quick),
             "push": lambda: uploads.measure(models, quick=quick),
             "sizes": lambda: sizes.measure(models, package, python, quick=quick),
+            "containers": lambda: containers.measure(models, python, quick=quick),
             "scoring": lambda: scoring.measure(models, quick=quick),
             "optimisation": lambda: optimisation.measure(quick=quick),
         }

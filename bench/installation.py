@@ -34,6 +34,7 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "by_hand": ("onnxruntime",),
     "floor": ("onnxruntime", "orjson"),
     "powertools": ("aws-lambda-powertools", "onnxruntime"),
+    "fastapi_server": ("fastapi", "httptools", "onnxruntime", "uvicorn", "uvloop"),
     "fastapi_mangum": ("fastapi", "mangum", "onnxruntime"),
 }
 

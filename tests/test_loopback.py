@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import select
 import socket
+import sys
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -241,3 +243,26 @@ def test_an_answer_under_way_does_not_hold_up_the_end() -> None:
         with socket.create_server(("127.0.0.1", port)):
             pass  # the port is free again
     may_end.set()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_small_responses_do_not_wait_for_others() -> None:
+    with (
+        serving(lambda _: Reply(200, {}, b"yes"), body_limit=0) as port,
+        socket.create_connection(("127.0.0.1", port)) as client,
+    ):
+        client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert client.recv(12) == b"HTTP/1.1 200"
+        [accepted] = sockets_to(client.getsockname())
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def sockets_to(address: tuple[str, int]) -> list[socket.socket]:
+    """Return copies of the sockets of this process that are connected to an address."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - numbers, not paths
+        with suppress(OSError), socket.socket(fileno=os.dup(int(name))) as each:
+            if each.getpeername() == address:
+                found.append(each.dup())
+    return found

@@ -102,7 +102,7 @@ def serving(
     """
     from uvicorn import Config, Server
 
-    listener = socket.create_server((HOST, port), backlog=_BACKLOG)
+    listener = _listener(port)
     config = Config(
         _Application(answer, body_limit, frozenset(name.lower() for name in names)),
         http="h11",
@@ -128,6 +128,23 @@ def serving(
         finally:
             server.should_exit = True
             thread.join()
+
+
+def _listener(port: int) -> socket.socket:
+    """Return a socket that listens, whose connections send what is small at once.
+
+    asyncio turns Nagle's algorithm off only for sockets that say that they are TCP, which
+    `socket.create_server` does not. With it, each response on an open connection waits 40 ms.
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((HOST, port))
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 @contextmanager

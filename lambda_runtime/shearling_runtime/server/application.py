@@ -1,4 +1,4 @@
-"""The ASGI application of a worker: read a request, answer it in a thread, count and time it."""
+"""The ASGI application of a worker: read a request, have it answered, count and time it."""
 
 from __future__ import annotations
 
@@ -83,6 +83,8 @@ class Application:
         request = Request(
             scope["method"], path, headers, body, is_base64=False, limit=self._body_limit
         )
+        if self._routes.is_quick(request) and path != METRICS:
+            return self._routes.answer(request, started)
         loop = asyncio.get_running_loop()
         if path == METRICS:
             return await loop.run_in_executor(self._pool, _metrics, request)

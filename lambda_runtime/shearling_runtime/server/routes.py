@@ -30,6 +30,9 @@ _BINARY_LENGTH = re.compile(
 )
 _SHOWN = 100
 
+#: A model whose example takes less than this answers a body of this size without delaying others.
+_QUICK_SECONDS, _QUICK_BYTES = 0.001, 16 * 1024
+
 #: Paths of the protocol that say nothing of the model.
 _ALWAYS = ("/v2", "/v2/health/live")
 
@@ -58,11 +61,22 @@ class Routes:
         self._limit = AnswerLimit(options.body_limit, "this server")
         self._infer = f"/v2/models/{model}/infer"
         self._problem = "the model is being loaded"
+        self._is_quick = False
 
     def load(self) -> str:
         """Load the model, or try again what failed; return the problem, empty if there is none."""
-        self._problem = self._server.problem()
-        return self._problem
+        problem = self._server.problem()
+        self._is_quick = not problem and self._server.warm_seconds() < _QUICK_SECONDS
+        self._problem = problem
+        return problem
+
+    def is_quick(self, request: Request) -> bool:
+        """Return whether a request takes so little time that a thread of its own costs more.
+
+        The time of a graph depends on the size of its inputs; a pickled model's may not.
+        """
+        is_small = len(request.body) <= _QUICK_BYTES and "content-encoding" not in request.headers
+        return is_small and self._is_quick and not self._server.settings.allow_pickle
 
     def ping(self) -> Reply:
         """Return 200 if requests can be answered, else 503 with the reason."""

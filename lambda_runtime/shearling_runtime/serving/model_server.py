@@ -85,6 +85,10 @@ class ModelServer:
                 f"{pin.version} is{by_alias}"
             )
 
+    def warm_seconds(self) -> float:
+        """Return the seconds that the example takes when the model is warm."""
+        return self._ready_model().warm_seconds
+
     def metadata(self) -> dict[str, Any]:
         """Return the model's metadata as the protocol defines it."""
         return self._ready_model().metadata()
