@@ -7,10 +7,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from shearling_runtime.http.messages import Request, Response, content_of
+from shearling_runtime.http.messages import Request
 from shearling_runtime.http.router import READS, refused
 from shearling_runtime.server import metrics
-from shearling_runtime.server.routes import INVOCATIONS, METRICS, PING, Reply, error
+from shearling_runtime.server.routes import INVOCATIONS, METRICS, PING, Reply, error, reply_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -83,7 +83,7 @@ class Application:
         request = Request(
             scope["method"], path, headers, body, is_base64=False, limit=self._body_limit
         )
-        if self._routes.is_quick(request) and path != METRICS:
+        if self._routes.is_quick(request):
             return self._routes.answer(request, started)
         loop = asyncio.get_running_loop()
         if path == METRICS:
@@ -123,9 +123,7 @@ class Application:
 
 def _metrics(request: Request) -> Reply:
     if request.method not in ("GET", "HEAD"):
-        response: Response = refused(request, READS)
-        headers, body = content_of(response)
-        return Reply(response.status, headers, body if isinstance(body, bytes) else body.encode())
+        return reply_of(refused(request, READS))
     return Reply(200, {"content-type": metrics.CONTENT_TYPE}, metrics.exposition())
 
 

@@ -11,7 +11,7 @@ from shearling.errors import DeadlineError, InvalidRequestError, ModelNotReadyEr
 from shearling.protocol.constants import LENGTH_HEADER
 from shearling_runtime.http.failures import failure_response
 from shearling_runtime.http.messages import Caller, Request, Response, content_of
-from shearling_runtime.http.router import POSTS, READS, refused, route
+from shearling_runtime.http.router import POSTS, refused, route
 from shearling_runtime.serving.answer_size import AnswerLimit, check_answer
 
 if TYPE_CHECKING:
@@ -75,8 +75,10 @@ class Routes:
 
         The time of a graph depends on the size of its inputs; a pickled model's may not.
         """
+        is_inference = request.path == INVOCATIONS or request.path.endswith("/infer")
         is_small = len(request.body) <= _QUICK_BYTES and "content-encoding" not in request.headers
-        return is_small and self._is_quick and not self._server.settings.allow_pickle
+        may_run_code = self._server.settings.allow_pickle
+        return self._is_quick and is_inference and is_small and not may_run_code
 
     def ping(self) -> Reply:
         """Return 200 if requests can be answered, else 503 with the reason."""
@@ -94,14 +96,12 @@ class Routes:
         is_invocation = request.path == INVOCATIONS
         try:
             response = self._route(request, received, is_invocation=is_invocation)
-            headers, body = content_of(response)
-            check_answer(len(body), *self._limit)
+            reply = reply_of(response, in_type=is_invocation)
+            check_answer(len(reply.body), *self._limit)
         except Exception as failure:  # noqa: BLE001 - becomes a response and a log line
             response = failure_response(failure, str(uuid.uuid4()), model=self._server.name)
-            headers, body = content_of(response)
-        if is_invocation and response.tail:
-            headers |= {"content-type": f"{_BINARY}{headers[LENGTH_HEADER]}"}
-        return Reply(response.status, headers, body if isinstance(body, bytes) else body.encode())
+            return reply_of(response)
+        return reply
 
     def _route(self, request: Request, received: float, *, is_invocation: bool) -> Response:
         if self._problem and request.path.rstrip("/") not in _ALWAYS:
@@ -128,10 +128,22 @@ class Routes:
             ) from failure
 
 
+def reply_of(response: Response, *, in_type: bool = False) -> Reply:
+    """Return a response with its body as bytes.
+
+    Args:
+        response: response to convert.
+        in_type: whether the length of the JSON before binary tensors is in the content type, too.
+    """
+    headers, body = content_of(response)
+    if in_type and response.tail:
+        headers |= {"content-type": f"{_BINARY}{headers[LENGTH_HEADER]}"}
+    return Reply(response.status, headers, body if isinstance(body, bytes) else body.encode())
+
+
 def error(status: int, message: str) -> Reply:
     """Return an error in the format of the model's own."""
-    headers, body = content_of(Response(status, {"error": message}))
-    return Reply(status, headers, body if isinstance(body, bytes) else body.encode())
+    return reply_of(Response(status, {"error": message}))
 
 
 def _with_length(headers: Mapping[str, str]) -> Mapping[str, str]:
@@ -145,6 +157,3 @@ def _with_length(headers: Mapping[str, str]) -> Mapping[str, str]:
             f"content-type: {kind[:_SHOWN]!r} is not {_BINARY}<bytes of the JSON>"
         )
     return headers
-
-
-__all__ = ["INVOCATIONS", "METRICS", "PING", "READS", "Reply", "Routes", "error"]

@@ -32,9 +32,9 @@ def settings(tmp_path: Path) -> Settings:
     return Settings.from_environment(variables)
 
 
-def is_quick(settings: Settings, body: bytes, **headers: str) -> bool:
+def is_quick(settings: Settings, body: bytes, path: str = "/invocations", **headers: str) -> bool:
     routes = Routes(ModelServer(settings), "fraud", parse_options(["serve"], {}))
-    request = Request("POST", "/invocations", headers, body, is_base64=False)
+    request = Request("POST", path, headers, body, is_base64=False)
     assert not routes.is_quick(request)  # before the model is loaded
     assert routes.load() == ""
     return routes.is_quick(request)
@@ -42,6 +42,11 @@ def is_quick(settings: Settings, body: bytes, **headers: str) -> bool:
 
 def test_a_small_request_to_a_fast_graph_is_quick(settings: Settings) -> None:
     assert is_quick(settings, ONE_ROW)
+    assert is_quick(settings, ONE_ROW, "/v2/models/fraud/infer")
+
+
+def test_a_page_is_not_quick(settings: Settings) -> None:
+    assert not is_quick(settings, b"", "/v2/models/fraud/docs")
 
 
 def test_a_large_body_is_not_quick_and_neither_is_a_compressed_one(settings: Settings) -> None:

@@ -135,7 +135,7 @@ def test_a_bad_request_gets_a_400_that_says_what_is_wrong(
 
 
 def test_a_body_above_the_limit_gets_a_413_plain_and_compressed(server: Served) -> None:
-    large = b" " * (1 << 20) + ONE_ROW
+    large = b" " * (8 << 20) + ONE_ROW
     status, error = problem(invoked(server, large))
     assert (status, error) == (413, "a request can have 1,048,576 bytes at most")
     status, error = problem(invoked(server, gzip.compress(large), content_encoding="gzip"))
