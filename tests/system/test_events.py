@@ -242,5 +242,8 @@ def test_after_a_promotion_the_next_file_is_answered_by_the_new_version(stack: E
 
 
 def test_everything_is_destroyed(stack: EventStack) -> None:
+    # The provider empties a bucket in rounds that never end if a key has `+` and `%`.
+    for key in [key for key in stack.keys("") if "%" in key]:
+        stack.s3.delete_object(Bucket=stack.bucket, Key=key)
     stack.terraform.destroy()
     assert not [url for url in stack.sqs.list_queues().get("QueueUrls", []) if "/scoring-" in url]
