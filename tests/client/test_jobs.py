@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,10 +15,9 @@ from shearling.loopback import serving
 from shearling_runtime.events.dispatch import respond
 from shearling_runtime.http.decompression import REQUEST_LIMIT
 from shearling_runtime.local import answering, event_of
-from shearling_runtime.local_jobs import LocalJobs
 from shearling_runtime.serving.loaded_model import LoadedModel
 from tests.support.bundles import ROWS
-from tests.support.jobs import Invocation, JobFunction
+from tests.support.jobs import Invocation, JobFunction, served_with_jobs
 from tests.support.lambda_server import LocalLambda
 
 if TYPE_CHECKING:
@@ -36,18 +34,6 @@ def function(tmp_path: Path) -> JobFunction:
     function = JobFunction(tmp_path, jobs=str(tmp_path / "jobs"))
     function.server.start()
     return function
-
-
-@contextmanager
-def served_with_jobs(function: JobFunction, *, starts: bool = True) -> Iterator[str]:
-    """Serve a function with its jobs, as `shearling serve` does, and yield the URL."""
-    jobs = LocalJobs(function.server, "prod")
-    if starts:
-        jobs.start()
-    answer = answering(lambda event: respond(event, Invocation(), function.server), event_of)
-    limit = lambda request: jobs.limit(request, REQUEST_LIMIT)  # noqa: E731
-    with serving(jobs.answering(answer), body_limit=limit) as port:
-        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture

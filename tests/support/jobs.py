@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 import uuid
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from shearling.loopback import serving
 from shearling.protocol.http_events import base64_body, http_event, read_http_answer
 from shearling.registry.registry import Registry
 from shearling_runtime.events.dispatch import respond
+from shearling_runtime.http.decompression import REQUEST_LIMIT
 from shearling_runtime.jobs.opening import open_jobs
+from shearling_runtime.local import answering, event_of
+from shearling_runtime.local_jobs import LocalJobs
 from shearling_runtime.serving.model_server import ModelServer
 from shearling_runtime.settings import Settings
 from tests.support.bundles import scaling_bundle
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from shearling.refs import Pin
@@ -153,3 +159,15 @@ class JobFunction:
         assert outcome is not None
         assert outcome.result is not None
         return self.store().read_result(outcome.result) or b""
+
+
+@contextmanager
+def served_with_jobs(function: JobFunction, *, starts: bool = True) -> Iterator[str]:
+    """Serve a function with its jobs, as `shearling serve` does, and yield the URL."""
+    jobs = LocalJobs(function.server, "prod")
+    if starts:
+        jobs.start()
+    answer = answering(lambda event: respond(event, Invocation(), function.server), event_of)
+    limit = lambda request: jobs.limit(request, REQUEST_LIMIT)  # noqa: E731
+    with serving(jobs.answering(answer), body_limit=limit) as port:
+        yield f"http://127.0.0.1:{port}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import urllib.request
 import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -24,12 +25,14 @@ from tests.protocol.test_csv_rows import frame_server
 from tests.runtime.test_runtime import Call, settings_of
 from tests.support.bundles import scaling_bundle
 from tests.support.http_server import http_api
+from tests.support.jobs import JobFunction, served_with_jobs
 from tests.support.lambda_server import served
 from tests.support.terraform_cli import TOOLS
 from tests.support.webdriver import Browser, chromium, why_not
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 SCREENSHOTS = TOOLS / "screenshots"
 ATTACK = (
@@ -225,6 +228,30 @@ def test_an_error_of_the_server_is_shown_with_the_next_step(page: Browser) -> No
     page.wait_for("return document.querySelector('#error strong')")
     assert page.text("#error strong") == "Invalid input (400)"
     assert "inputs[0]" in page.text("#error")
+
+
+@in_a_browser
+def test_a_slow_answer_is_offered_as_a_job(window: Browser, tmp_path: Path) -> None:
+    function = JobFunction(tmp_path, jobs=str(tmp_path / "jobs"))
+    function.server.start()
+    with served_with_jobs(function) as url:
+        window.open(f"{url}/v2/models/fraud/docs")
+        window.click("#send")
+        window.wait_for("return document.querySelector('#answer td')")
+        assert window.run("return document.querySelector('#later').hidden")
+        # The page's clock shows eleven seconds more at each look.
+        window.run(
+            "const now = performance.now.bind(performance); let n = 0;"
+            "performance.now = () => now() + 11000 * n++;"
+        )
+        window.click("#send")
+        window.wait_for("return !document.querySelector('#later').hidden")
+        window.click("#run-later")
+        window.wait_for("return document.querySelector('#job a')")
+        assert window.text("#job").startswith("Answered by version 1.")
+        link = window.run("return document.querySelector('#job a').href")
+        with urllib.request.urlopen(link, timeout=20) as answer:
+            assert json.load(answer)["outputs"][0]["data"] == [2, 4, 6, 8, 10, 12]
 
 
 @in_a_browser

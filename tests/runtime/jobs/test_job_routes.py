@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from openapi_spec_validator import validate
 
 from shearling.protocol.binary import request_body
 from shearling_runtime.events.dispatch import respond
@@ -311,3 +312,36 @@ def days(monkeypatch: pytest.MonkeyPatch, count: float) -> None:
 
     later = time.time() + count * 86_400
     monkeypatch.setattr("shearling_runtime.jobs.job_store.JobStore.now", lambda _: int(later))
+
+
+# What describes the jobs
+
+
+def test_the_openapi_document_has_the_jobs_of_a_model_that_has_them(function: JobFunction) -> None:
+    document = function.send("GET", "/openapi.json").document
+    validate(document)
+    paths = document["paths"]
+    assert set(paths["/v2/models/fraud/jobs/{job}"]) == {"parameters", "get", "delete"}
+    assert set(paths["/v2/models/fraud/jobs"]) == {"post"}
+    submit = paths["/v2/models/fraud/infer"]["post"]
+    assert "202" in submit["responses"]
+    assert "Prefer" in {header["name"] for header in submit["parameters"]}
+
+
+def test_the_openapi_document_of_a_model_without_jobs_has_none(tmp_path: Path) -> None:
+    document = JobFunction(tmp_path, jobs="").send("GET", "/openapi.json").document
+    assert not any("jobs" in path for path in document["paths"])
+    assert "202" not in document["paths"]["/v2/models/fraud/infer"]["post"]["responses"]
+
+
+def test_each_document_of_a_job_is_as_the_openapi_document_says(function: JobFunction) -> None:
+    described = function.send("GET", "/openapi.json").document
+    schema = described["components"]["schemas"]["Job"]
+    queued = function.submit().document
+    uploading = function.send("POST", "/jobs").document
+    done, failed = (function.submit().document["id"] for _ in range(2))
+    function.deliver(done)
+    function.send("DELETE", f"/jobs/{failed}")
+    for document in (queued, uploading, function.state(done), function.state(failed)):
+        assert set(schema["required"]) <= set(document) <= set(schema["properties"])
+        assert document["status"] in schema["properties"]["status"]["enum"]
