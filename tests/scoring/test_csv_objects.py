@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import gzip
 import io
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shearling.protocol.csv_rows import csv_of, parse_csv
-from tests.scoring.models import matrix_scorer, table_scorer, text_scorer
+from shearling.scoring.blocks import Scorer
+from tests.scoring.models import PIN, matrix_scorer, spec, table_scorer, text_scorer
 
 if TYPE_CHECKING:
-    from shearling.scoring.blocks import Scorer
+    from shearling.protocol.requests import InferRequest
     from tests.scoring.places import Places
 
 FRESH = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -184,3 +188,70 @@ def test_a_first_line_that_may_be_names_or_values_fails_with_what_to_set(places:
     assert outcome.failure is not None
     assert "set `options.header` to present or absent" in outcome.failure.message
     assert places.score("a.csv", matrix_scorer(), header="absent").rows == 2
+
+
+@pytest.mark.parametrize("number", [1, 250_000])
+def test_empty_lines_of_a_column_of_texts_are_rows_before_another_row(
+    places: Places, number: int
+) -> None:
+    places.put("a.csv", b"text\na\n" + b"\n" * number + b"b\n")
+
+    outcome = places.score("a.csv", text_scorer(), block_bytes=200_000)
+
+    assert outcome.rows == number + 2
+    assert places.read("a.csv") == b"loud\r\nA\r\n" + b'""\r\n' * number + b"B\r\n"
+
+
+def test_a_quote_that_is_open_at_the_end_is_closed_before_the_outputs(places: Places) -> None:
+    places.put("a.csv", b'age,name\n1,a\n2,"b\n')
+
+    places.score("a.csv", table_scorer(), keep_columns=True)
+
+    found = pd.read_csv(io.BytesIO(places.read("a.csv")))
+    assert found["name"].tolist() == ["a", "b\n"]
+    assert found["label"].tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (gzip.compress(b"age,name\n1,a\n"), "gzip"),
+        (b"PK\x03\x04\x14\x00", "zip or a workbook"),
+        ("age,name\n1,a\n".encode("utf-16"), "UTF-16"),
+    ],
+)
+def test_a_file_of_another_format_is_refused_by_its_name(
+    places: Places, data: bytes, name: str
+) -> None:
+    places.put("a.csv", data)
+
+    outcome = places.score("a.csv", table_scorer())
+
+    assert outcome.failure is not None
+    assert f"not CSV in UTF-8, but {name}" in outcome.failure.message
+
+
+def test_a_column_that_occurs_twice_is_kept_in_csv_alone(places: Places) -> None:
+    places.put("a.csv", b"age,name,id,id\n1,a,3,4\n")
+
+    places.score("a.csv", table_scorer(), keep_columns=True)
+    as_lines = places.score("a.csv", table_scorer(), keep_columns=True, output={"format": "jsonl"})
+
+    assert places.read("a.csv").splitlines()[1] == b"1,a,3,4,1,1.0,2.0"
+    assert as_lines.failure is not None
+    assert "duplicate column 'id'" in as_lines.failure.message
+
+
+def test_the_output_has_the_same_columns_in_all_rows(places: Places) -> None:
+    def answer(request: InferRequest) -> dict[str, Any]:
+        ages = request.inputs["age"]
+        return {"scores": np.ones((len(ages), int(ages.max())), np.float32)}
+
+    signature = replace(table_scorer().signature, outputs=(spec("scores", "FP32", -1, -1),))
+    scorer = Scorer(pin=PIN, signature=signature, answer=answer)
+    places.put("a.csv", b"age,name\n1,a\n2,b\n")
+
+    outcome = places.score("a.csv", scorer, block_bytes=4)
+
+    assert outcome.failure is not None
+    assert "columns change from 1 to 2, which CSV cannot carry" in outcome.failure.message

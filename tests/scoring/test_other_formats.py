@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from shearling.scoring.answers import distinct
 from tests.scoring.models import matrix_scorer, table_scorer, text_scorer
 
 if TYPE_CHECKING:
@@ -295,3 +296,30 @@ def test_columns_cannot_be_kept_in_an_array(places: Places) -> None:
     message = refusal(places, "a.npy", matrix_scorer(), keep_columns=True)
 
     assert message.startswith("options.keep_columns: not for npy")
+
+
+def test_nested_values_are_json_in_csv(places: Places) -> None:
+    places.put("a.jsonl", lines({"age": 1, "name": "a", "more": {"tags": ["x", True]}}))
+
+    places.score("a.jsonl", table_scorer(), output={"format": "csv"}, keep_columns=True)
+
+    row = places.read("a.csv").splitlines()[1]
+    assert row == b'1,a,"{""tags"":[""x"",true]}",1,1.0,2.0'
+
+
+def test_a_field_that_the_first_row_lacks_is_not_lost_in_csv(places: Places) -> None:
+    rows = [{"age": 1, "name": "a"}, {"age": 2, "name": "b", "id": 7}]
+    places.put("a.jsonl", lines(*rows))
+
+    message = refusal(
+        places, "a.jsonl", table_scorer(), output={"format": "csv"}, keep_columns=True
+    )
+
+    assert message.startswith("source: row 2: the first row has no field 'id'")
+
+
+def test_an_output_never_gets_the_name_of_a_column_or_of_another_output() -> None:
+    assert distinct(["label", "output_label"], ["label"]) == [
+        "output_output_label",
+        "output_label",
+    ]

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 def distinct(names: Sequence[str], taken: Sequence[str]) -> list[str]:
     """Return names of outputs; one that a column of the source has begins with `output_`."""
-    used, found = set(taken), []
+    used, found = {*taken}, []
     for name in names:
         new = name
-        while new in used:
+        while new in used or (new != name and new in names):
             new = f"output_{new}"
+        used.add(new)
         found.append(new)
     return found
 

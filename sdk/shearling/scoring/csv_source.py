@@ -9,8 +9,9 @@ from shearling.errors import InvalidRequestError
 from shearling.protocol.csv_columns import AmbiguousHeaderError
 from shearling.protocol.csv_rows import open_rows, read_rows
 from shearling.protocol.csv_tables import open_table
-from shearling.scoring.blocks import PLACE
+from shearling.scoring.blocks import PLACE, ROW_LIMIT
 from shearling.scoring.cutting import csv_rows, cut, end_of_csv_rows
+from shearling.tensors.conversion import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -24,7 +25,17 @@ _BOM = b"\xef\xbb\xbf"
 #: An empty cell in a table of one column, where an empty line may be the end of the table.
 _EMPTY = b'""'
 
-_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+#: Empty lines that are rows of one block at most.
+_MANY = 100_000
+
+#: What other files begin with -> what they are.
+_OTHERS = {
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+    b"\x1f\x8b": "gzip",
+    b"PK\x03\x04": "zip or a workbook",
+    b"PAR1": "Parquet",
+}
 
 
 class CsvReader:
@@ -50,6 +61,11 @@ class CsvReader:
         head, data = _first_row(self._blocks)
         if not head:
             return
+        if other := next((name for magic, name in _OTHERS.items() if head.startswith(magic)), ""):
+            raise InvalidRequestError(
+                f"{PLACE}: not CSV in UTF-8, but {other}, as its first bytes say: save the table "
+                "as CSV in UTF-8, uncompressed"
+            )
         head = head.removeprefix(_BOM)
         columns = self._open(head)
         self.names = columns.header or columns.names or [*map(str, range(columns.width))]
@@ -129,6 +145,12 @@ class CsvBlock:
         """See `Block`."""
         cells = read_rows(io.StringIO(self._text(), newline=""), PLACE)
         names = self._columns.header or self._columns.names
+        if len({*names}) < len(names):
+            twice = next(name for i, name in enumerate(names) if name in names[:i])
+            raise InvalidRequestError(
+                f"{PLACE}: duplicate column {shown(twice)}, which an object of JSON cannot carry: "
+                "rename it, or set output.format to csv"
+            )
         return [dict(zip(names, row, strict=True)) for row in cells] if names else cells
 
     def _text(self) -> str:
@@ -143,6 +165,10 @@ def _first_row(blocks: Iterator[bytes]) -> tuple[bytes, bytes]:
     for block in blocks:
         data = empty + block
         if not data.removeprefix(_BOM).strip(b"\r\n"):
+            if len(data) > ROW_LIMIT:
+                raise InvalidRequestError(
+                    f"{PLACE}: begins with more than {ROW_LIMIT:,} bytes of empty lines"
+                )
             empty = data
             continue
         lead = len(data) - len(data.removeprefix(_BOM).lstrip(b"\r\n"))
@@ -164,8 +190,13 @@ def _rows(data: bytes, blocks: Iterator[bytes], width: int) -> Iterator[tuple[by
             if block.strip(b"\r\n"):
                 yield block, len(block)
             continue
-        rows = [_EMPTY] * empty_lines + [row or _EMPTY for row in csv_rows(block)]
-        empty_lines = 0
+        rows = [row or _EMPTY for row in csv_rows(block)]
+        if any(row != _EMPTY for row in rows):
+            while empty_lines > _MANY:  # limits the memory
+                yield (_EMPTY + b"\n") * _MANY, 0
+                empty_lines -= _MANY
+            rows = [_EMPTY] * empty_lines + rows
+            empty_lines = 0
         while rows and rows[-1] == _EMPTY:
             rows.pop()
             empty_lines += 1
@@ -183,7 +214,6 @@ def _decoded(data: bytes, row: int) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        hint = " (it looks like UTF-16)" if data.startswith(_UTF_16) else ""
         raise InvalidRequestError(
-            f"{PLACE}: row {row}: not UTF-8{hint}: {error.reason}. Save the table as UTF-8"
+            f"{PLACE}: row {row}: not UTF-8: {error.reason}. Save the table as UTF-8"
         ) from error

@@ -22,6 +22,7 @@ _WHOLE_ROWS = re.compile(rb"(?:" + _ROW + rb"(?:\r\n|\n|\r(?!\Z)))*+")
 _LINE_END = rb"(?:\r\n|\n|\r)"
 _ENDED_ROWS = re.compile(rb"(?:" + _ROW + _LINE_END + rb")*+")
 _ONE_ROW = re.compile(rb"(" + _ROW + rb")" + _LINE_END)
+_LAST_ROW = re.compile(_ROW)
 _LINE = re.compile(_LINE_END)
 
 
@@ -72,11 +73,17 @@ def end_of_lines(data: bytes) -> int:
 
 
 def csv_rows(data: bytes) -> list[bytes]:
-    """Return the rows of a part of a CSV table without their ends; the last may have none."""
+    """Return the rows of a part of a CSV table without their ends; the last may have none.
+
+    A quote that is still open at the end is closed, so that other cells can follow the row.
+    """
     if b'"' not in data:
         rows = _LINE.split(data) if b"\r" in data else data.split(b"\n")
         return rows[:-1] if not rows[-1] else rows
     match = _ENDED_ROWS.match(data)
     end = match.end() if match else 0
     rows = _ONE_ROW.findall(data, 0, end)
-    return [*rows, data[end:]] if end < len(data) else rows
+    if end == len(data):
+        return rows
+    last = data[end:]
+    return [*rows, last if _LAST_ROW.fullmatch(last) else last + b'"']

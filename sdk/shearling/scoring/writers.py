@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from math import isnan, prod
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -15,6 +16,7 @@ from shearling.protocol.instances import predictions
 from shearling.scoring.answers import checked, distinct
 from shearling.scoring.blocks import PLACE
 from shearling.scoring.csv_source import CsvBlock
+from shearling.tensors.conversion import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -108,17 +110,25 @@ class CsvWriter(_Plain):
         self._classes = scorer.signature.classes
         self._kept = kept
         self._head = b""
+        self._width = 0
 
     def write(self, block: Block | None, request: InferRequest, outputs: Outputs) -> bytes:
         """See `Writer`."""
         found = checked(request, outputs)
+        width = sum(prod(array.shape[1:]) for array in found.values())
         if not self._head:
+            self._width = width
             names = [name for name, _ in columns_of(found, classes=self._classes)]
             kept = self._names(block)
             self._head = _csv_text([[*kept, *distinct(names, kept)]])
         rows = csv_texts(found)
         if not rows:
             return b""
+        if width != self._width:
+            raise InvalidRequestError(
+                f"output.format: the outputs' columns change from {self._width} to {width}, which "
+                "CSV cannot carry: choose jsonl"
+            )
         if self._kept is None or block is None:
             return "\r\n".join([*rows, ""]).encode("utf-8", "backslashreplace")
         pairs = zip(self._lines(block), rows, strict=True)
@@ -145,8 +155,16 @@ class CsvWriter(_Plain):
         if isinstance(block, CsvBlock):
             return block.lines()
         names = self._kept or ()
-        rows = [_cells(value, names) for value in block.values()]
-        return [_csv_text([row]).removesuffix(b"\r\n") for row in rows]
+        lines = []
+        for i, value in enumerate(block.values()):
+            if isinstance(value, dict) and (others := value.keys() - names):
+                raise InvalidRequestError(
+                    f"{PLACE}: row {block.part(i, i + 1).number()}: the first row has no field "
+                    f"{shown(min(others))}, so that the CSV has no column for it: set "
+                    "output.format to jsonl"
+                )
+            lines.append(_csv_text([_cells(value, names)]).removesuffix(b"\r\n"))
+        return lines
 
 
 class JsonLinesWriter(_Plain):
@@ -260,8 +278,16 @@ def _near(value: object) -> Any:
 
 def _cells(value: Any, names: Sequence[str]) -> list[Any]:
     if isinstance(value, dict):
-        return [value.get(name) for name in names]
-    return value if isinstance(value, list) else [value]
+        return [_cell(value.get(name)) for name in names]
+    return [*map(_cell, value)] if isinstance(value, list) else [_cell(value)]
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, dict | list | tuple):
+        return orjson.dumps(value, default=_near).decode()
+    if isinstance(value, float) and isnan(value):
+        return None  # an empty cell, as in the outputs
+    return _near(value) if isinstance(value, bytes) else value
 
 
 def _csv_text(rows: Sequence[Sequence[Any]]) -> bytes:
