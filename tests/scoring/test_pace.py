@@ -83,3 +83,36 @@ def test_an_object_that_is_too_slow_leaves_an_error_and_no_output(places: Places
     assert outcome.status == "failed"
     assert places.files() == ["a.csv.error.json"]
     assert time.monotonic() < ends
+
+
+def test_a_slow_model_is_noticed_within_the_first_block(places: Places) -> None:
+    scorer = table_scorer()
+    ends = time.monotonic() + 3.0
+
+    def answer(request: InferRequest) -> Any:
+        time.sleep(0.004 * len(request.inputs["age"]))
+        return scorer.answer(request)
+
+    places.put("a.csv", b"age,name\n" + b"1,a\n" * 5000)
+    slow = Scorer(pin=PIN, signature=scorer.signature, answer=answer)
+
+    outcome = places.score("a.csv", slow, seconds_left=lambda: ends - time.monotonic())
+
+    assert outcome.failure is not None
+    assert "about" in outcome.failure.message
+    assert time.monotonic() < ends
+
+
+@pytest.mark.parametrize("count", [65, 320, 1000])
+def test_the_parts_of_a_slow_models_first_block_have_all_of_its_rows(
+    places: Places, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    monkeypatch.setattr("shearling.scoring.transfer._SLOW", -1.0)
+    table = b"".join(b"%d,a\n" % (i % 99) for i in range(count))
+    places.put("a.csv", b"age,name\n" + table)
+
+    outcome = places.score("a.csv", table_scorer())
+
+    labels = [row.split(b",")[0] for row in places.read("a.csv").splitlines()[1:]]
+    assert outcome.rows == count
+    assert labels == [b"%d" % (i % 99 % 2) for i in range(count)]

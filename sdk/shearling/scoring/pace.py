@@ -23,12 +23,15 @@ class Pace:
     Args:
         size: bytes of the object.
         seconds_left: returns the seconds until the deadline.
+
+    Attributes:
+        limit: seconds until the deadline at the beginning.
     """
 
     def __init__(self, size: int, seconds_left: Callable[[], float]) -> None:
         self._size = size
         self._seconds_left = seconds_left
-        self._limit = seconds_left()
+        self.limit = seconds_left()
         self._started = time.monotonic()
         self._done = 0
 
@@ -45,17 +48,17 @@ class Pace:
         """
         self._done += size
         spent, left = self.seconds, self._seconds_left()
-        if self._done >= self._size or not self._done or spent < _MEASURED * self._limit:
+        if self._done >= self._size or not self._done or spent < _MEASURED * self.limit:
             return
-        usable = left - max(_LAST_SECONDS, _RESERVE * self._limit)
+        usable = left - max(_LAST_SECONDS, _RESERVE * self.limit)
         rate = self._done / spent
         needed = (self._size - self._done) / rate
         if needed <= usable:
             return
-        fits = rate * max(0.0, self._limit * (1 - _RESERVE) - _LAST_SECONDS)
+        fits = rate * max(0.0, self.limit * (1 - _RESERVE) - _LAST_SECONDS)
         raise DeadlineError(
             f"the object has {_shown(self._size)} and would take {spent + needed:,.0f} s, but the "
-            f"function has {self._limit:,.0f} s: at {_shown(rate)} a second, about {_shown(fits)} "
+            f"function has {self.limit:,.0f} s: at {_shown(rate)} a second, about {_shown(fits)} "
             "fit. Split the object, or raise the function's `timeout_seconds` (900 at most) or "
             "`memory_mb`"
         )

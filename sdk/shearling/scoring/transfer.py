@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +29,13 @@ if TYPE_CHECKING:
 
 #: Maximum characters of a message in a file, and of a rejected row.
 _MESSAGE, _ROW = 2000, 10_000
+
+
+#: Rows of the first part of a slow model's first block, and how many times more the next has.
+_FIRST_ROWS, _GROWTH = 64, 4
+
+#: Share of the time that a block may take without being divided.
+_SLOW = 0.1
 
 
 class RowRefusedError(InvalidRequestError):
@@ -66,7 +74,7 @@ class Transfer:
             InferenceError: the object cannot be scored.
             StoreError: a store refuses or fails.
         """
-        for block in reader:
+        for block in self._paced(reader, pace):
             for each in self._answered(block):
                 self.rows += len(each.block)
                 if isinstance(each, Refused):
@@ -93,6 +101,25 @@ class Transfer:
         self.output.abort()
         self.rejects.abort()
 
+    def _paced(self, reader: Reader, pace: Pace) -> Iterator[Block]:
+        """Yield the blocks; the first in growing parts if the model is slow.
+
+        So it is known soon if the object will not be done in time.
+        """
+        blocks = iter(reader)
+        if (first := next(blocks, None)) is not None:
+            yield from _growing(first) if self._is_slow(first, pace) else [first]
+        yield from blocks
+
+    def _is_slow(self, block: Block, pace: Pace) -> bool:
+        """Return whether a block would take long, as far as a few of its rows tell."""
+        if not self._scorer.is_divisible or len(block) <= _FIRST_ROWS:
+            return False
+        started = pace.seconds
+        with suppress(InvalidRequestError):  # is found again, and then named
+            answer(block.part(0, _FIRST_ROWS), self._scorer)
+        return (pace.seconds - started) / _FIRST_ROWS * len(block) > _SLOW * pace.limit
+
     def _answered(self, block: Block) -> Iterator[Answered | Refused]:
         if self._request.options.on_bad_rows == "skip":
             yield from answer_valid(block, self._scorer)
@@ -116,6 +143,16 @@ class Transfer:
         return writer_of(
             self._request.output_format, self._scorer, reader.names, keep=options.keep_columns
         )
+
+
+def _growing(block: Block) -> Iterator[Block]:
+    """Yield parts of a block, each larger than the one before."""
+    start, count, step = 0, len(block), _FIRST_ROWS
+    while start < count:
+        part = block.part(start, min(start + step, count))
+        part.size = block.size * len(part) // count
+        yield part
+        start, step = start + step, step * _GROWTH
 
 
 def failure_of(refused: Refused) -> Failure:
