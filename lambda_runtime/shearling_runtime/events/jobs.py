@@ -19,6 +19,7 @@ from shearling.errors import (
 from shearling.protocol.constants import LENGTH_HEADER
 from shearling_runtime.http.failures import failure_response
 from shearling_runtime.http.messages import as_bytes, content_of, input_of, response_of
+from shearling_runtime.jobs.block_formats import block_formats
 from shearling_runtime.jobs.job_store import ATTEMPTS
 from shearling_runtime.jobs.opening import body_limit, open_jobs
 from shearling_runtime.jobs.records import Attempt, Outcome
@@ -152,6 +153,15 @@ def _answer(job: Job, jobs: JobStore, call: Call, server: ModelServer) -> Result
     """Answer a job's request, and store the result."""
     limit = body_limit(server.settings)
     size = jobs.request_size(job.id) or 0
+    formats = block_formats(job.headers)
+    # CSV that fits in memory is read as `infer` reads it.
+    if formats and (formats != ("csv", "csv") or size > limit):
+        from shearling_runtime.events.scored_jobs import answer_in_blocks
+
+        ends = time.monotonic() + call.seconds_left
+        return answer_in_blocks(
+            job, jobs, formats, server.scorer(), lambda: ends - time.monotonic()
+        )
     if size > limit:
         raise PayloadTooLargeError(
             f"the body has {size:,} bytes; a function of {server.settings.memory_mb} MB reads "

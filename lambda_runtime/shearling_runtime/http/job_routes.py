@@ -9,6 +9,7 @@ import orjson
 
 from shearling.errors import InvalidRequestError, UnknownModelError
 from shearling.protocol.constants import LENGTH_HEADER, header_number
+from shearling.scoring.formats import CONTENT_TYPES
 from shearling_runtime.http.callers import caller_of
 from shearling_runtime.http.messages import (
     Response,
@@ -18,6 +19,7 @@ from shearling_runtime.http.messages import (
     input_of,
     json_of,
 )
+from shearling_runtime.jobs.block_formats import block_formats
 from shearling_runtime.jobs.job_ids import id_of, new_id
 from shearling_runtime.jobs.job_store import UPLOAD_SECONDS
 from shearling_runtime.jobs.opening import body_limit, open_jobs
@@ -44,7 +46,7 @@ _FIELDS = {
     "inference_header_content_length": LENGTH_HEADER,
 }
 _BINARY = "application/octet-stream"
-_BODY_TYPES = ("application/json", "text/csv", _BINARY)
+_BODY_TYPES = ("application/json", _BINARY, *CONTENT_TYPES)
 
 #: Maximum characters of a header that is kept.
 _HEADER_LIMIT = 1024
@@ -116,8 +118,9 @@ class JobRoutes:
                 "method": "PUT",
                 "url": self._jobs.upload_url(job.id),
                 "expires": timestamp(self._jobs.now() + UPLOAD_SECONDS),
-                "max_bytes": body_limit(self._server.settings),
             }
+            if block_formats(headers) is None:
+                answer.document["upload"]["max_bytes"] = body_limit(self._server.settings)
         return answer
 
     def read(self, job_id: str) -> Response:
@@ -252,4 +255,5 @@ def _upload_headers(document: object) -> dict[str, str]:
             f"send the number of bytes of the JSON with {_BINARY}, and leave it out with others"
         )
     forms_of(headers)
+    block_formats(headers)
     return headers

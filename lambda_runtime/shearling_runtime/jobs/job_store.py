@@ -23,12 +23,14 @@ import orjson
 
 from shearling.errors import StoreError
 from shearling.registry.record_reader import read_record
+from shearling.storage.uris import DirectoryPlace, S3Place, parse_uri
 from shearling_runtime.jobs.job_ids import SECRET_BYTES, is_id
 from shearling_runtime.jobs.records import Attempt, Job, Outcome, Result, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from shearling.storage.conditional import ConditionalObjects
     from shearling.storage.store import Store
 
 #: How often a job is tried. Terraform's queue says the same.
@@ -170,6 +172,26 @@ class JobStore:
         has_request = outcome is not None or self.request_size(job.id) is not None
         outcome = outcome or self._given_up(job, has_request=has_request)
         return State(job, outcome.status if outcome else "queued", outcome, has_request)
+
+    def request_key(self, job_id: str) -> str:
+        """Return the key of a job's body."""
+        return self._key(job_id, "request")
+
+    def objects(self) -> tuple[ConditionalObjects, str]:
+        """Return the objects of the bucket or the directory, and its name.
+
+        Raises:
+            StoreError: the jobs are in memory.
+        """
+        from shearling.storage.directory_objects import DirectoryObjects
+        from shearling.storage.s3_bucket import S3Bucket
+
+        match parse_uri(self._store.uri):
+            case S3Place(bucket, _):
+                return S3Bucket(bucket), bucket
+            case DirectoryPlace(directory):
+                return DirectoryObjects(directory), str(directory)
+        raise StoreError(f"{self._store.uri} has no objects that are read in parts")
 
     def begin(self, job_id: str, attempt: Attempt) -> None:
         """Record that an attempt begins, or how it failed."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from shearling.errors import StoreError
@@ -239,3 +241,83 @@ def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
 
     now = int(time.time() + seconds)
     monkeypatch.setattr("shearling_runtime.jobs.job_store.JobStore.now", lambda _: now)
+
+
+# Bodies that are read in blocks
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> JobFunction:
+    """A function with jobs in a directory, and hardly any memory."""
+    return JobFunction(tmp_path, jobs=str(tmp_path / "jobs"), memory_mb=8)
+
+
+def uploaded(function: JobFunction, body: bytes, **description: str) -> str:
+    """Run the job of an uploaded body, and return its ID."""
+    answer = function.send("POST", "/jobs", json.dumps(description).encode())
+    job_id = str(answer.document["id"])
+    function.store().put_request(job_id, body)
+    assert function.deliver(job_id) == []
+    return job_id
+
+
+def test_a_csv_that_is_larger_than_the_memory_allows_is_answered_in_blocks(
+    large: JobFunction,
+) -> None:
+    body = b"X_0,X_1\n" + b"1.5,2.5\n" * 300_000
+    job_id = uploaded(large, body, content_type="text/csv; header=present")
+    assert large.state(job_id)["result"]["content_type"] == "text/csv"
+    lines = large.result(job_id).split()
+    assert len(lines) == 300_001
+    assert set(lines[1:]) == {b"3.0,5.0"}
+
+
+def test_json_lines_are_answered_with_json_lines(large: JobFunction) -> None:
+    job_id = uploaded(large, b'{"X": [1, 2]}\n{"X": [3, 4]}\n', content_type="application/jsonl")
+    state = large.state(job_id)
+    assert state["result"]["content_type"] == "application/jsonl"
+    lines = [json.loads(line) for line in large.result(job_id).splitlines()]
+    assert [line["Y"] for line in lines] == [[2.0, 4.0], [6.0, 8.0]]
+    assert state["result"]["size"] == len(large.result(job_id))
+
+
+def test_an_array_is_answered_with_csv_where_that_is_asked_for(large: JobFunction) -> None:
+    stream = io.BytesIO()
+    np.save(stream, np.array([[1, 2]], np.float32))
+    job_id = uploaded(large, stream.getvalue(), content_type="application/x-npy", accept="text/csv")
+    assert large.result(job_id).splitlines()[1:] == [b"2.0,4.0"]
+
+
+def test_an_invalid_row_fails_the_job_with_its_number(large: JobFunction) -> None:
+    job_id = uploaded(large, b'{"X": [1, 2]}\n{"X": [3]}\n', content_type="application/jsonl")
+    state = large.state(job_id)
+    assert (state["status"], state["error_status"]) == ("failed", 400)
+    assert "row 2" in state["error"]
+
+
+def test_a_model_that_fails_in_a_block_fails_the_job(
+    large: JobFunction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large.server.start()
+    assert large.server._model is not None
+    monkeypatch.setattr(large.server._model.predictor, "predict", failing)
+    job_id = uploaded(large, b'{"X": [1, 2]}\n', content_type="application/jsonl")
+    assert large.state(job_id)["error_status"] == 500
+
+
+def test_a_format_that_cannot_be_answered_as_asked_is_refused_at_once(large: JobFunction) -> None:
+    description = {"content_type": "application/jsonl", "accept": "application/json"}
+    answer = large.send("POST", "/jobs", json.dumps(description).encode())
+    assert answer.status == 400
+    assert "accept: application/json" in answer.document["error"]
+
+
+def test_only_a_body_that_is_read_as_a_whole_has_a_limit(large: JobFunction) -> None:
+    for description, limited in (
+        ({}, True),
+        ({"content_type": "text/csv", "accept": "application/json"}, True),
+        ({"content_type": "text/csv"}, False),
+        ({"content_type": "application/x-npy"}, False),
+    ):
+        answer = large.send("POST", "/jobs", json.dumps(description).encode())
+        assert ("max_bytes" in answer.document["upload"]) is limited
