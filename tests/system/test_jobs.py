@@ -6,6 +6,7 @@ EventBridge may send nor what the queue's mapping may receive: the plan's tests 
 
 from __future__ import annotations
 
+import io
 import json
 import time
 import urllib.error
@@ -60,6 +61,16 @@ resource "aws_sns_topic" "done" {
 
 resource "aws_sqs_queue" "done" {
   name = "done"
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Principal = { Service = "sns.amazonaws.com" }
+      Action    = "sqs:SendMessage"
+      Resource  = "*"
+    }]
+  })
 }
 
 resource "aws_sns_topic_subscription" "done" {
@@ -274,6 +285,45 @@ def test_another_aliass_job_is_unknown(stack: Stack, model: HttpModel) -> None:
     staging = sdk.connect(stack.url, model="fraud", alias="staging", auth="iam", region=REGION)
     with pytest.raises(sdk.InferenceError):
         staging.job(job.id).state()
+
+
+def test_an_uploaded_array_is_answered_in_blocks(model: HttpModel) -> None:
+    rows = np.random.default_rng(1).random((2_000_000, 2), np.float32)
+    stream = io.BytesIO()
+    np.save(stream, rows)
+    description = {"content_type": "application/x-npy"}
+    _, _, data = model.send("POST", "/jobs", json.dumps(description).encode(), {})
+    created = json.loads(data)
+    upload = urllib.request.Request(
+        created["upload"]["url"], stream.getvalue(), method=created["upload"]["method"]
+    )
+    with urllib.request.urlopen(upload, timeout=60) as answer:
+        assert answer.status == 200
+    state = model.job(created["id"]).wait(timeout=240)
+    assert state["status"] == "succeeded", state
+    with urllib.request.urlopen(state["result"]["url"], timeout=60) as answer:
+        outputs = np.load(io.BytesIO(answer.read()))
+    factor = {"1": 2, "2": 3}[state["model_version"]]
+    assert np.array_equal(outputs, rows * np.float32(factor))
+
+
+def test_a_job_that_is_done_is_announced_to_the_topic(stack: Stack, model: HttpModel) -> None:
+    job = model.infer_async(ROWS)
+    job.wait(timeout=120)
+    client = stack.aws.client("sqs")
+    queue = client.get_queue_url(QueueName="done")["QueueUrl"]
+    wanted = {
+        "function": "later-fraud",
+        "bucket": stack.outputs["bucket"],
+        "key": f"completed/prod/{job.id}/succeeded.json",
+    }
+    ends = time.monotonic() + 60
+    seen: list[Any] = []
+    while wanted not in seen and time.monotonic() < ends:
+        answer = client.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=2)
+        seen += [json.loads(message["Body"]) for message in answer.get("Messages", [])]
+    client.close()
+    assert wanted in seen
 
 
 def keys(stack: Stack, prefix: str) -> list[str]:
