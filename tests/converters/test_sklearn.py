@@ -27,6 +27,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassi
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
@@ -379,6 +380,19 @@ def test_a_text_pipeline_takes_a_list_of_texts(registry: Registry, example: Any)
     assert (
         loaded.predict(["good", "bad"])["label"].tolist() == model.predict(["good", "bad"]).tolist()
     )
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+@pytest.mark.parametrize("activation", ["relu", "logistic", "tanh", "identity"])
+@pytest.mark.parametrize("targets", [X[:, 0], X[:, :3]])
+def test_a_perceptron_answers_numbers_of_any_number_of_targets(
+    registry: Registry, targets: Any, activation: str
+) -> None:
+    settings: dict[str, Any] = {"activation": activation, "max_iter": 5, "random_state": 0}
+    model = MLPRegressor(hidden_layer_sizes=(8, 4), **settings).fit(X, targets)
+    push_model(model, "numbers", example=X, registry=registry)
+    answers = load_model("numbers", registry=registry).predict(X)["prediction"]
+    np.testing.assert_allclose(answers.reshape(targets.shape), model.predict(X), rtol=1e-4)
 
 
 def test_missing_numbers_stay_missing(registry: Registry) -> None:

@@ -47,10 +47,20 @@ FUNCTIONS: dict[Any, Callable[[GraphBuilder, str], str]] = {
     np.tanh: lambda graph, x: graph.add("Tanh", x),
 }
 
+#: Nodes for the activations of perceptrons.
+ACTIVATIONS = {"exp": "Exp", "logistic": "Sigmoid", "relu": "Relu", "tanh": "Tanh"}
+
 
 def converters() -> dict[type, Converter]:
     """Return the converters of these estimators for skl2onnx."""
-    from sklearn import dummy, feature_selection, kernel_ridge, neighbors, preprocessing
+    from sklearn import (
+        dummy,
+        feature_selection,
+        kernel_ridge,
+        neighbors,
+        neural_network,
+        preprocessing,
+    )
     from sklearn.compose import TransformedTargetRegressor
     from sklearn.impute import SimpleImputer
 
@@ -79,6 +89,10 @@ def converters() -> dict[type, Converter]:
         dummy.DummyRegressor: regressor(_convert_dummy_regressor),
         kernel_ridge.KernelRidge: regressor(_convert_kernel_ridge),
         neighbors.NearestCentroid: classifier(_convert_nearest_centroid),
+        neural_network.MLPRegressor: Converter(
+            convert=_convert_perceptron,
+            shapes=lambda operator: set_float_output(operator, operator.raw_operator.n_outputs_),
+        ),
         preprocessing.FunctionTransformer: Converter(
             convert=_convert_function,
             shapes=lambda operator: _set_like_input(
@@ -103,6 +117,21 @@ def _convert_selector(scope: Any, operator: Any, container: Any) -> None:
     graph = GraphBuilder(scope, operator, container)
     places = graph.constant(graph.estimator.get_support(indices=True).astype(np.int64))
     graph.set_output(graph.add("Gather", graph.matrix(), places, axis=1))
+
+
+def _convert_perceptron(scope: Any, operator: Any, container: Any) -> None:
+    """Convert a regressor, of which skl2onnx puts several targets into one column."""
+    graph = GraphBuilder(scope, operator, container)
+    perceptron, values = graph.estimator, graph.floats()
+    hidden = [perceptron.activation] * (len(perceptron.coefs_) - 1)
+    layers = zip(perceptron.coefs_, perceptron.intercepts_, strict=True)
+    activations = [*hidden, perceptron.out_activation_]
+    for (weights, bias), activation in zip(layers, activations, strict=True):
+        products = graph.add("MatMul", values, graph.float_constant(weights))
+        values = graph.add("Add", products, graph.float_constant(bias))
+        if activation != "identity":
+            values = graph.add(ACTIVATIONS[activation], values)
+    graph.set_output(values)
 
 
 def _convert_function(scope: Any, operator: Any, container: Any) -> None:
