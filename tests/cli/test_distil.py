@@ -56,6 +56,20 @@ def test_a_version_is_distilled_and_the_report_printed(
     assert registry.manifest(registry.resolve("small")).metadata["parent"].startswith("large:1@")
 
 
+def test_a_row_with_an_empty_label_has_none(
+    teacher: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sides = np.where(np.arange(400) % 2, SIDES, "")
+    lines = [f"{a},{b},{c},{side}" for (a, b, c), side in zip(X, sides, strict=True)]
+    path = tmp_path / "half.csv"
+    path.write_text("\n".join(["a,b,c,side", *lines]))
+    options = ("--name", "small", "--label-column", "side", "--min-agreement", "0.9", "--json")
+    assert run("distil", teacher, "--data", str(path), *options) == 0
+    report = json.loads(output(capsys))
+    assert 0 < report["rows"]["labelled"] < 100
+    assert report["conclusion"]
+
+
 def test_a_report_without_a_version_follows_the_error(
     teacher: str, rows: str, registry: Registry, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -107,6 +107,32 @@ def test_a_student_learns_probabilities_and_not_only_labels(registry: Registry) 
     assert answers["probabilities"].max() < 0.75
 
 
+def test_probabilities_of_the_second_class_have_shape_rows(registry: Registry) -> None:
+    small(registry, lambda rows: probabilities(rows)[:, 1], classes=["no", "yes"])
+    answers = load_model("small", registry=registry).predict(X[:20].astype(np.float32))
+    np.testing.assert_allclose(answers["probabilities"], probabilities(X[:20]), atol=0.2)
+
+
+def test_a_classifier_of_floats_without_probabilities_gives_classes(registry: Registry) -> None:
+    small(registry, LinearSVC().fit(X, (WORDS == "yes").astype(float)), min_agreement=0.9)
+    answers = load_model("small", registry=registry).predict(X[:20].astype(np.float32))
+    assert set(answers["label"].tolist()) <= {0, 1}
+
+
+def test_a_student_must_agree_in_each_target_whatever_their_scales(registry: Registry) -> None:
+    def teacher(rows: Any) -> Any:
+        return np.column_stack([1e6 * rows[:, 0], np.sin(9 * rows[:, 1])])
+
+    with pytest.raises(FormatError, match="no student agrees enough"):
+        small(registry, teacher, student=Ridge())
+
+
+def test_perceptrons_learn_several_targets(registry: Registry) -> None:
+    report = small(registry, lambda rows: rows[:, :2] @ [[1.0, 2.0], [3.0, 4.0]], student="auto")
+    agreements = {one.name: one.agreement or 0 for one in report.students}
+    assert agreements["perceptron of 64"] > 0.9
+
+
 def test_a_class_that_is_never_likely_stays_a_class(registry: Registry) -> None:
     def teacher(rows: Any) -> Any:
         return np.column_stack([0.999 * probabilities(rows), np.full(len(rows), 0.001)])
@@ -336,6 +362,14 @@ def test_rows_without_labels_are_welcome(registry: Registry) -> None:
     assert report.conclusion
 
 
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+def test_labels_may_be_missing_among_integers(registry: Registry, missing: Any) -> None:
+    labels = [missing if row % 3 == 0 else int(WORDS[row] == "yes") for row in range(600)]
+    report = small(registry, y=np.array(labels, object))
+    assert report.students[-1].verdict == "for comparison"
+    assert report.conclusion
+
+
 def test_labels_of_another_kind_are_refused(registry: Registry) -> None:
     with pytest.raises(InvalidRequestError, match=r"y has 1, and the teacher 'no': pass y in"):
         small(registry, words, y=np.ones(600, int))
@@ -360,7 +394,16 @@ def test_labels_of_another_kind_are_refused(registry: Registry) -> None:
         ({"teacher": 7}, r"teacher 7: expected a ref"),
         ({"teacher": LogisticRegression}, r"teacher <class .*expected a ref"),
         ({"classes": ["no"]}, r"classes: .* pass 2 different classes"),
+        ({"min_agreement": "0.9"}, r"min_agreement '0.9'"),
+        ({"min_agreement": None}, r"min_agreement None"),
         ({"X": {"a": X[:, 0]}}, r"X is a dict"),
+        ({"X": "rows.csv"}, r"X 'rows.csv': expected rows, as an array or a DataFrame"),
+        ({"teacher": words, "classes": [0, 1]}, r"'yes'|'no'.*: leave out classes"),
+        (
+            {"teacher": numbers, "classes": ["no", "yes"]},
+            r"numbers of shape \[600\] that are no probabilities of 2 classes",
+        ),
+        ({"teacher": numbers}, r"pass a regressor. If they are classes, return integers"),
         ({"X": np.array(["a text"] * 600), "student": "auto"}, r"of which 1 are different"),
     ],
 )
@@ -390,6 +433,10 @@ def test_texts_need_a_student_that_reads_them(registry: Registry) -> None:
         (lambda rows: np.full(len(rows), np.nan), "the answer to row 0 is not finite"),
         (lambda rows: np.arange(len(rows)) * 10**6, "600 different labels"),
         (lambda rows: np.full(len(rows), "same"), "only one class"),
+        (lambda rows: np.zeros(len(rows), int), "only one class, 0, for"),
+        (lambda rows: np.zeros(len(rows), "M8[D]"), r"type datetime64\[D\]: expected strings"),
+        (lambda rows: np.zeros(len(rows), complex), "type complex128: expected strings"),
+        (lambda rows: np.full(len(rows), b"a"), r"type \|S1: expected strings"),
     ],
 )
 def test_answers_that_cannot_be_learnt_are_shown(
@@ -400,8 +447,9 @@ def test_answers_that_cannot_be_learnt_are_shown(
 
 
 def test_a_name_is_checked_before_the_teacher_is_asked(registry: Registry) -> None:
-    with pytest.raises(InvalidRefError):
-        small(registry, lambda rows: pytest.fail(f"asked {rows}"), name="No Name")
+    for name in ("No Name", None, 3):
+        with pytest.raises(InvalidRefError):
+            small(registry, lambda rows: pytest.fail(f"asked {rows}"), name=name)
 
 
 # The report

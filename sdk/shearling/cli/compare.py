@@ -83,7 +83,7 @@ def _data(arguments: argparse.Namespace) -> tuple[Any, Any]:
     if path is None:
         return None, None
 
-    from shearling.cli.data import Frame, read_data
+    from shearling.cli.data import Frame, read_data, with_missing
     from shearling.registry.registry import Registry
 
     if arguments.label_column is None:
@@ -97,4 +97,4 @@ def _data(arguments: argparse.Namespace) -> tuple[Any, Any]:
             f"{', '.join(names):.300}"
         )
     rows = {name: array for name, array in frame.arrays.items() if name != arguments.label_column}
-    return Frame(rows), frame.arrays[arguments.label_column]
+    return Frame(rows), with_missing(frame.arrays[arguments.label_column])

@@ -82,6 +82,8 @@ def _rows_and_labels(data: Any, column: str | None, path: Path) -> tuple[Any, An
         if column is not None:
             raise InvalidRequestError(f"{path} has no column names, so --label-column names none")
         return data, None
+    from shearling.cli.data import with_missing
+
     try:
         import pandas as pd
     except ImportError as error:
@@ -96,4 +98,4 @@ def _rows_and_labels(data: Any, column: str | None, path: Path) -> tuple[Any, An
             f"{path} has no column {column!r:.80}: --label-column is one of "
             f"{', '.join(map(str, frame.columns)):.300}"
         )
-    return frame.drop(columns=column), frame[column].to_numpy()
+    return frame.drop(columns=column), with_missing(frame[column].to_numpy())

@@ -51,8 +51,9 @@ def distil(
 
     Args:
         teacher: a ref of a version, a fitted estimator, or a callable that returns labels,
-            probabilities of shape [rows, classes] or numbers (floats) for rows. A pickle's ref must
-            be pinned, with `allow_pickle=True`.
+            probabilities of shape [rows, classes] or numbers (floats) for rows. With two `classes`,
+            probabilities of the second may have shape [rows]. A pickle's ref must be pinned, with
+            `allow_pickle=True`.
         X: rows as the teacher takes them: an array or a DataFrame. They need no labels. Prefer rows
             that the teacher was not fitted on.
         y: the right labels or numbers of the rows; None or NaN for a row without one. The report
@@ -62,7 +63,7 @@ def distil(
         student: "auto" for a linear model, perceptrons, a tree and histogram boosting; or an
             unfitted scikit-learn estimator, or a list of them.
         min_agreement: the share of the held-out rows in which a student must give the teacher's
-            label; for numbers, the R2 against the teacher's.
+            label; for numbers, the R2 against the teacher's; of several targets, the least.
         example: rows to verify the conversion on, of which the first few are published, as for
             `push_model`; by default rows of X.
         classes: the classes of a teacher that gives probabilities without naming them, in the order
@@ -132,6 +133,8 @@ def _rows(X: Any) -> Any:  # noqa: N803 - scikit-learn's name
     if isinstance(X, dict):
         raise InvalidRequestError("X is a dict: pass a DataFrame with its columns, or an array")
     rows = as_array(X, "X")
+    if rows.ndim == 0:
+        raise InvalidRequestError(f"X {X!r:.80}: expected rows, as an array or a DataFrame")
     return rows.astype(object) if rows.dtype.kind == "U" else rows
 
 

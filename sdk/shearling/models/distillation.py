@@ -34,9 +34,9 @@ class Measured:
         name: name of the student, or of the teacher.
         size_bytes: size of its files; None if it cannot be kept.
         latency_ms: median milliseconds of a call with 1 row and with 64 rows, in this process.
-        agreement: share of the rows with the teacher's label, or R2 against the teacher's numbers.
-        quality: share of the labelled rows with the right label, or R2 against the right numbers;
-            None without labels.
+        agreement: share of the rows with the teacher's label, or R2 against the teacher's numbers;
+            of several targets, the least.
+        quality: the same against the labels of the rows that have one; None without labels.
         package: what a function needs to serve it, beyond the runtime.
         verdict: "teacher", "pushed", "passes", "fails", "for comparison" or "impossible", with the
             reason.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shearling.errors import InvalidRequestError
+from shearling.models.labelled_rows import are_known
 from shearling.tensors.conversion import shown
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 #: Share of the errors of a constant answer that a student may make.
 _OF_CONSTANT = 0.5
+
+#: By how much an answer may miss a constant, as a share of it.
+_OF_A_CONSTANT = 1e-3
 
 #: Standard errors beyond which a difference between two students is not chance.
 _BEYOND_CHANCE = 1.64
@@ -116,12 +120,7 @@ class Judge:
 
     def is_labelled(self, labels: NDArray[Any]) -> NDArray[np.bool_]:
         """Return which rows have a label."""
-        if labels.dtype.kind == "f":
-            known: NDArray[np.bool_] = ~np.isnan(labels.reshape(len(labels), -1)).any(axis=1)
-            return known
-        if labels.dtype.kind != "O":
-            return np.ones(len(labels), bool)
-        return np.array([label is not None and label == label for label in labels])  # noqa: PLR0124 - NaN
+        return are_known(labels)
 
     def _known(self) -> NDArray[Any]:
         assert self.labels is not None  # noqa: S101 - asked only with labels
@@ -139,6 +138,8 @@ class Judge:
                 f"y: {error!s:.100}, but the teacher gives numbers: pass numbers"
             ) from error
         if answers.classes is None:
+            if not np.isfinite(known).all():
+                raise InvalidRequestError("y has an infinite number: leave out its row")
             if known.shape[1:] != answers.values.shape[1:]:
                 raise InvalidRequestError(
                     f"y has shape {list(known.shape)}, but the teacher's numbers "
@@ -176,10 +177,17 @@ def labels_of(y: Any, rows: int) -> Any:
 def _score(own: NDArray[Any], right: NDArray[Any], *, are_classes: bool) -> float:
     if are_classes:
         return float(np.mean(own == right))
-    own = own.reshape(right.shape)
-    errors = ((own - right) ** 2).sum()
-    spread = ((right - right.mean(axis=0)) ** 2).sum()
-    return float(1 - errors / spread) if spread else float(errors == 0)
+    return float(np.min(_r2(own.reshape(right.shape), right)))
+
+
+def _r2(own: NDArray[Any], right: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the R2 of each target; for a constant, whether it is kept."""
+    errors = ((own - right) ** 2).sum(axis=0)
+    spread = ((right - right.mean(axis=0)) ** 2).sum(axis=0)
+    is_kept = np.isclose(own, right, rtol=_OF_A_CONSTANT).all(axis=0)
+    is_constant = spread == 0
+    explained = 1 - errors / np.where(is_constant, 1, spread)
+    return np.asarray(np.where(is_constant, is_kept, explained), np.float64)
 
 
 def _losses(own: NDArray[Any], right: NDArray[Any], *, are_classes: bool) -> NDArray[Any]:

@@ -14,6 +14,7 @@ from shearling.formats.base import LoadSettings, load_bundle
 from shearling.models.conversion import convert_model
 from shearling.models.distillation import Measured
 from shearling.models.judgement import Judge
+from shearling.models.labelled_rows import plain
 from shearling.models.latency import median_milliseconds
 from shearling.models.needed_packages import teacher_cost
 from shearling.models.row_split import hold_out, taken_rows
@@ -196,6 +197,7 @@ class Trials:
         """Return labels in the form in which a student learns from a teacher's answers."""
         if self.answers.classes is None:
             return Answers(values=labels.astype(np.float64))
+        labels = plain(labels)
         # A missing label makes integers floats, which are no classes of a student.
         kind = self.answers.classes.dtype
         if labels.dtype.kind == "f" and kind.kind in "iu":

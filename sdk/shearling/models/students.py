@@ -31,6 +31,13 @@ _TREES, _LEAST_ROUNDS = 100, 10
 _MOST_CATEGORIES = 200
 
 
+#: What to do about classes that a teacher gives as floats.
+_OR_CLASSES = (
+    ". If they are classes, return integers or strings; of probabilities of the second of two "
+    "classes, pass classes=[first, second]"
+)
+
+
 def students_of(student: Any, rows: Any, answers: Answers) -> dict[str, Any]:
     """Return the unfitted students by name.
 
@@ -173,7 +180,7 @@ def _check(student: Any, answers: Answers) -> None:
     if not fits:
         raise InvalidRequestError(
             f"student {_name(student)} is not {wanted}, but the teacher gives {answers.kind}: pass "
-            f"{wanted}"
+            f"{wanted}{'' if answers.classes is not None else _OR_CLASSES}"
         )
 
 

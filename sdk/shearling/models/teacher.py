@@ -118,6 +118,8 @@ class Teacher:
             )
         name = getattr(teacher, "__name__", type(teacher).__name__)
         if not hasattr(teacher, "predict_proba"):
+            if hasattr(teacher, "classes_"):  # its labels may be floats
+                return cls(name, lambda rows: (ask(rows), None), classes, teacher)
             return cls(name, ask, classes, teacher)
         known = getattr(teacher, "classes_", None) if classes is None else classes
         return cls(name, lambda rows: (ask(rows), teacher.predict_proba(rows)), known, teacher)
@@ -166,6 +168,11 @@ class Teacher:
                 "expected labels or numbers of shape [rows], or probabilities of shape "
                 "[rows, classes]. Pass a callable that returns one of these"
             )
+        if array.dtype.kind not in "biufUO":
+            raise FormatError(
+                f"teacher {self.name} returns values of type {array.dtype}: expected strings, "
+                "integers or booleans as labels, or floats"
+            )
         return array
 
     def _answers(self, labels: NDArray[Any] | None, values: NDArray[Any] | None) -> Answers:
@@ -176,14 +183,31 @@ class Teacher:
                 raise FormatError(f"teacher {self.name}: the answer to row {row} is not finite")
         if labels is None:
             assert values is not None  # noqa: S101 - a block has labels or values
+            values = self._in_columns(values)
             if not _are_probabilities(values):
-                return Answers(values=values)
+                return self._of_numbers(values)
         if values is None or not _are_probabilities(values):
             return self._of_labels(np.asarray(labels))
         classes = self._classes(labels, values)
         if labels is None:
             labels = classes[values.argmax(axis=1)]
         return Answers(values=values, classes=classes, labels=labels, are_soft=True)
+
+    def _in_columns(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return probabilities of the second of two classes as those of both."""
+        are_two = self.classes is not None and np.size(self.classes) == 2  # noqa: PLR2004
+        if are_two and values.ndim == 1 and values.min() >= 0 and values.max() <= 1:
+            return np.column_stack([1 - values, values])
+        return values
+
+    def _of_numbers(self, values: NDArray[Any]) -> Answers:
+        if self.classes is not None:
+            raise InvalidRequestError(
+                f"classes: teacher {self.name} returns numbers of shape {list(values.shape)} that "
+                f"are no probabilities of {np.size(self.classes)} classes: leave out classes, or "
+                "return probabilities of shape [rows, classes]"
+            )
+        return Answers(values=values)
 
     def _of_labels(self, labels: NDArray[Any]) -> Answers:
         if labels.ndim > 1:
@@ -196,11 +220,19 @@ class Teacher:
                 f"teacher {self.name} returns objects, such as {labels[0]!r:.80}: expected "
                 "strings, integers or booleans as labels, or floats"
             )
+        if (
+            self.classes is not None
+            and not np.isin(labels, np.asarray(self.classes).tolist()).all()
+        ):
+            raise InvalidRequestError(
+                f"classes: teacher {self.name} returns labels such as "
+                f"{shown(labels.tolist()[0])}, which name their classes: leave out classes"
+            )
         labels = labels.astype(str).astype(object) if labels.dtype.kind in "UO" else labels
         classes, places = np.unique(labels, return_inverse=True)
         if len(classes) == 1:
             raise FormatError(
-                f"teacher {self.name} returns only one class, {shown(classes[0])}, for "
+                f"teacher {self.name} returns only one class, {shown(classes.tolist()[0])}, for "
                 f"{len(labels):,} rows: pass rows of each class"
             )
         if len(classes) > len(labels) / _ROWS_OF_CLASS:
