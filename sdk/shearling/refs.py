@@ -70,6 +70,8 @@ class Ref:
     @classmethod
     def parse(cls, text: str) -> Ref:
         """Parse `fraud` or `fraud:latest`, `fraud:7`, `fraud:prod` or `fraud:7@sha256:<hex>`."""
+        if not isinstance(text, str):
+            raise InvalidRefError(f"ref {text!r:.80}: expected a string such as 'fraud:7'")
         name, at, digest = text.partition("@")
         model, colon, selector = name.partition(":")
         check_model(model)

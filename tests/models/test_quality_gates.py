@@ -189,6 +189,14 @@ def test_a_metric_that_cannot_be_computed_is_named(metric: Any, message: str) ->
         MetricGate.of(metric, words, Signature(inputs=(), outputs=(label,)), answers, 0.01)
 
 
+@pytest.mark.parametrize("labels", [LABELS + 100, np.array(["0", "1", "2"])[LABELS]])
+def test_labels_that_no_answer_equals_are_no_proof(labels: Any) -> None:
+    answers = {"label": LABELS}
+    label = TensorSpec(name="label", datatype="INT64", shape=(-1,))
+    with pytest.raises(InvalidRequestError, match="y: no label is a class that the model answers"):
+        MetricGate.of(None, labels, Signature(inputs=(), outputs=(label,)), answers, 0.01)
+
+
 def test_a_metric_that_most_draws_do_not_define_is_no_proof() -> None:
     truth = np.zeros(400, int)
     truth[0] = 1

@@ -309,6 +309,7 @@ def test_a_pickle_is_refused(registry: Registry) -> None:
         ({"min_rows": 0}, "min_rows 0 is not a finite number of at least 1"),
         ({"y": LABELS[:5]}, "y has 5 values, but data has 897 rows"),
         ({"y": np.where(LABELS == 3, np.nan, LABELS)}, "is missing: leave out rows"),
+        ({"data": pictures(ROWS)[:0]}, "0 rows are too few: 400 different rows"),
         ({"data": pictures(ROWS)[:100]}, "100 rows are too few: 400 different rows"),
         ({"data": ROWS}, "input 'image'"),
     ],

@@ -183,9 +183,11 @@ def test_a_pin_resolves_without_reading_the_registry(memory: Registry) -> None:
         "fraud:7@" + DIGEST.upper(),
         "../fraud",
         "fraud\n",
+        None,
+        7,
     ],
 )
-def test_a_malformed_ref_is_refused(memory: Registry, ref: str) -> None:
+def test_a_malformed_ref_is_refused(memory: Registry, ref: Any) -> None:
     with pytest.raises(InvalidRefError) as caught:
         memory.resolve(ref)
     assert isinstance(caught.value, ValueError)

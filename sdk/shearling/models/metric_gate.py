@@ -82,6 +82,8 @@ class MetricGate:
         if metric is None:
             metric = "accuracy" if original.classes is not None else "r2"
         name = metric if isinstance(metric, str) else getattr(metric, "__name__", repr(metric))
+        if original.classes is not None:
+            _check_classes(labels, original.values)
         score = _score_of(metric, labels)
         gate = cls(f"{name:.80}", max_loss, read, score, original)
         try:
@@ -130,6 +132,16 @@ class MetricGate:
                 return self._score(given, rows)
             except ValueError:  # such as a single class among the rows
                 return float("nan")
+
+
+def _check_classes(labels: NDArray[Any], answered: NDArray[Any]) -> None:
+    """Refuse labels of which no answer is right: no recipe could make that worse."""
+    true, own = labels.ravel().tolist(), answered.ravel().tolist()
+    if set(true).isdisjoint(own):
+        raise InvalidRequestError(
+            f"y: no label is a class that the model answers: y has {true[0]!r:.40}, and the model "
+            f"{own[0]!r:.40}"
+        )
 
 
 def _score_of(metric: str | Callable[..., float], labels: NDArray[Any]) -> Score:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -105,7 +106,7 @@ def _rows(tensors: Tensors) -> Iterator[bytes]:
 
 def _comparable(array: NDArray[Any]) -> NDArray[Any]:
     """Return an array as rows whose equal values have equal bytes: one zero, and one NaN."""
-    rows = array.reshape(len(array), -1)
+    rows = array.reshape(len(array), math.prod(array.shape[1:]))
     if array.dtype.kind != "f":
         return rows
     return np.where(np.isnan(rows), np.nan, rows + 0.0).astype(array.dtype)

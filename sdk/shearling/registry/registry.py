@@ -179,7 +179,7 @@ class Registry:
         """
         if isinstance(ref, Pin):
             return ref
-        if isinstance(ref, str):
+        if not isinstance(ref, Ref):
             ref = Ref.parse(ref)
         number = ref.selector
         if isinstance(number, int) and ref.digest:
