@@ -113,6 +113,7 @@ def test_a_negative_size_is_refused(tmp_path: Path) -> None:
         archive({"model.onnx": bytes(range(256)) * 100})[:-40],
         b"\x1f\x8b\x08\x00" + b"damaged" * 10,
     ],
+    ids=["empty", "no-gzip", "no-tar", "cut", "damaged-gzip"],
 )
 def test_a_damaged_archive_is_refused(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(FormatError, match=r"model\.tar\.gz is damaged"):
