@@ -121,3 +121,14 @@ def test_a_content_type_names_a_format() -> None:
 def test_a_key_without_a_suffix_gets_that_of_its_new_format() -> None:
     assert renamed("a", "csv") == "a.csv"
     assert renamed("a.ndjson", "jsonl") == "a.ndjson"
+
+
+@pytest.mark.parametrize("value", [0, "", [], False])
+def test_an_empty_value_that_is_no_object_is_refused_like_any_other(value: Any) -> None:
+    with pytest.raises(InvalidRequestError, match=r"options: .* is not an object"):
+        ScoreRequest.from_document(document(options=value))
+
+
+def test_half_of_a_surrogate_pair_is_no_text() -> None:
+    with pytest.raises(InvalidRequestError, match=r"source.key: .* is not a text"):
+        ScoreRequest.from_document(document(source={"bucket": "in", "key": "\ud800"}))

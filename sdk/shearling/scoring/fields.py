@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from shearling.errors import InvalidRequestError
@@ -10,6 +11,9 @@ from shearling.tensors.conversion import shown
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+
+#: Half of a surrogate pair, which JSON can spell and no object's key can have.
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 
 class Fields:
@@ -37,14 +41,15 @@ class Fields:
 
     def object(self, name: str) -> object:
         """Return the value of a field; an empty object without one."""
-        return self._values.get(name) or {}
+        value = self._values.get(name)
+        return {} if value is None else value
 
     def text(self, name: str, *, required: bool = False) -> str:
         """Return a text; empty without one."""
         value = self._values.get(name)
         if value is None and not required:
             return ""
-        if not isinstance(value, str):
+        if not isinstance(value, str) or _HALF_PAIR.search(value):
             raise self._refused(name, "a text")
         if required and not value:
             raise InvalidRequestError(f"{self._place(name)}: empty, but required")
