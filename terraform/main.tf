@@ -101,8 +101,15 @@ module "network" {
   vpc      = module.inputs.vpc
   registry = module.registry.registry
   s3_only  = length(local.network_models) > 0
-  written  = [for name in local.network_models : module.jobs[0].bucket_arns[name] if contains(keys(local.job_models), name)]
-  tags     = var.tags
+  written = distinct(concat(
+    [for name in local.network_models : module.jobs[0].bucket_arns[name] if contains(keys(local.job_models), name)],
+    flatten([
+      for event in values(local.events) : [
+        for place in [event.source, event.output] : "arn:${data.aws_partition.current.partition}:s3:::${place.bucket}"
+      ] if contains(local.network_models, event.model)
+    ]),
+  ))
+  tags = var.tags
 }
 
 # Created if a model asks for it.

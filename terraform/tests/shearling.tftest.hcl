@@ -638,6 +638,33 @@ run "models_with_a_network_run_in_the_vpc_and_share_a_group_that_reaches_s3_alon
   }
 }
 
+run "model_with_a_network_reaches_the_buckets_of_its_events" {
+  variables {
+    models = {
+      fraud = {
+        aliases = { prod = {} }
+        network = {}
+        events  = { incoming = { source = { bucket = "acme-incoming", prefix = "a/" }, output = { prefix = "scored/" } } }
+      }
+      embed = {
+        aliases = { prod = {} }
+        events  = { incoming = { source = { bucket = "acme-texts" }, output = { bucket = "acme-vectors", prefix = "v/" } } }
+      }
+    }
+    vpc = { vpc_id = "vpc-1", subnets = { a = "subnet-1" }, route_table_ids = ["rtb-1"] }
+  }
+
+  assert {
+    condition = toset(flatten([
+      for statement in jsondecode(module.network[0].gateway_policy).Statement : statement.Resource if startswith(statement.Sid, "Write")
+      ])) == toset([
+      "arn:aws:s3:::acme-incoming", "arn:aws:s3:::acme-incoming/*",
+      "arn:aws:s3:::acme-io-123456789012-eu-central-1", "arn:aws:s3:::acme-io-123456789012-eu-central-1/*",
+    ])
+    error_message = "The gateway admits: ${module.network[0].gateway_policy}"
+  }
+}
+
 run "network_without_a_vpc_is_refused" {
   command = plan
   variables {

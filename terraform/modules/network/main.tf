@@ -29,8 +29,11 @@ resource "aws_vpc_endpoint" "s3" {
         Sid       = "Write${substr(sha256(arn), 0, 8)}"
         Effect    = "Allow"
         Principal = "*"
-        Action    = ["s3:GetObject", "s3:ListBucket", "s3:PutObject", "s3:AbortMultipartUpload"]
-        Resource  = [arn, "${arn}/*"]
+        # Of these, the role of a function has what it needs, on the prefixes that it needs.
+        Action = [
+          "s3:GetObject", "s3:ListBucket", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts",
+        ]
+        Resource = [arn, "${arn}/*"]
       }],
     )
   })

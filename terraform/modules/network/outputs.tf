@@ -9,3 +9,8 @@ output "security_group_id" {
   description = "ID of the security group that reaches S3 alone; null without `s3_only`."
   depends_on  = [aws_vpc_security_group_egress_rule.s3]
 }
+
+output "gateway_policy" {
+  value       = one(aws_vpc_endpoint.s3[*].policy)
+  description = "Policy (JSON) of the S3 gateway; null without one."
+}

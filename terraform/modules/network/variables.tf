@@ -30,7 +30,7 @@ variable "written" {
   type        = list(string)
   default     = []
   nullable    = false
-  description = "ARN of each bucket that the functions of `s3_only` write besides."
+  description = "ARN of each bucket that the functions of `s3_only` read and write besides, for events and jobs."
 }
 
 variable "tags" {
