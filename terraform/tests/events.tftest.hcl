@@ -178,6 +178,8 @@ run "user_may_repeat_failures_and_nothing_else" {
           ["arn:aws:sqs:eu-central-1:123456789012:acme-fraud_incoming", "arn:aws:sqs:eu-central-1:123456789012:acme-fraud_incoming_failures"],
         ]
       },
+      { SeeRules = ["events:DescribeRule", ["arn:aws:events:eu-central-1:123456789012:rule/acme-fraud_incoming"]] },
+      { SeeNotifications = ["s3:GetBucketNotification", ["arn:aws:s3:::acme-in"]] },
       { TakeFailures = [["sqs:ReceiveMessage", "sqs:DeleteMessage"], ["arn:aws:sqs:eu-central-1:123456789012:acme-fraud_incoming_failures"]] },
       { RepeatEvents = ["sqs:SendMessage", ["arn:aws:sqs:eu-central-1:123456789012:acme-fraud_incoming"]] },
       { ReadDeployments = ["s3:GetObject", "arn:aws:s3:::acme-models/ml/deployments/*"] },
@@ -535,7 +537,7 @@ run "max_age_minutes_is_within_the_retention_of_a_queue" {
   expect_failures = [var.events]
 }
 
-run "on_bad_rows_is_fail_or_skip" {
+run "on_bad_rows_is_a_known_word" {
   command = plan
   module {
     source = "./modules/events"

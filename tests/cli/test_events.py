@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -58,11 +58,42 @@ def test_the_objects_of_each_event_are_counted(
     send(sqs, f"{function}_incoming", "a", "b")
     send(sqs, f"{function}_incoming_failures", "c")
     assert run("events", "status", "fraud", "--json") == 0
-    counts = {"model": "fraud", "function": function, "in_work": 0}
+    counts = {
+        "model": "fraud",
+        "function": function,
+        "in_work": 0,
+        "bucket": "",
+        "eventbridge": "unknown",
+    }
     assert json.loads(output(capsys)) == [
         {**counts, "event": "incoming", "waiting": 2, "failed": 1},
         {**counts, "event": "nightly", "waiting": 0, "failed": 0},
     ]
+
+
+@pytest.mark.parametrize(
+    ("configuration", "delivery"), [({}, "off"), ({"EventBridgeConfiguration": {}}, "on")]
+)
+def test_a_bucket_that_sends_nothing_to_eventbridge_is_shown(
+    embedded_aws: EmbeddedAws,
+    function: str,
+    capsys: pytest.CaptureFixture[str],
+    configuration: dict[str, Any],
+    delivery: str,
+) -> None:
+    bucket = f"{function}-{delivery}"
+    s3, events = embedded_aws.client("s3"), embedded_aws.client("events")
+    place = {"LocationConstraint": REGION}
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration=place)
+    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=configuration)
+    pattern = {"source": ["aws.s3"], "detail": {"bucket": {"name": [bucket]}}}
+    for event in ("incoming", "nightly"):
+        events.put_rule(Name=f"{function}_{event}", EventPattern=json.dumps(pattern))
+    assert run("events", "status", "fraud") == 0
+    shown = capsys.readouterr()
+    assert shown.out.splitlines()[1].split()[-2:] == [bucket, delivery]
+    message = f"bucket {bucket} sends no events to EventBridge, so no object arrives. Set"
+    assert (message in " ".join(shown.err.split())) is (delivery == "off")
 
 
 def test_what_failed_is_sent_to_the_queue_again(

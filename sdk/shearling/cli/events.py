@@ -12,6 +12,7 @@ from shearling.text_table import table
 
 if TYPE_CHECKING:
     from shearling.cli.command import Commands
+    from shearling.client.event_buckets import EventBucket
 
 
 def add_commands(commands: Commands) -> None:
@@ -29,8 +30,9 @@ def add_commands(commands: Commands) -> None:
         verbs,
         "status",
         _status,
-        summary="show how many objects wait, are in work, and failed",
-        details="SQS counts approximately.",
+        summary="show how many objects wait, are in work, and failed, and whether any can arrive",
+        details="SQS counts approximately. EVENTBRIDGE says whether the bucket sends its events to "
+        "EventBridge: if not, nothing arrives. Requires Terraform's output `redrive_policy`.",
         example="shearling events status\nshearling events status fraud",
         json="the counts",
     )
@@ -50,18 +52,40 @@ def add_commands(commands: Commands) -> None:
 
 
 def _status(arguments: argparse.Namespace) -> None:
+    from shearling.client.event_buckets import event_bucket
     from shearling.client.event_queues import event_queues
     from shearling.registry.registry import Registry
 
     queues = event_queues(Registry.existing(arguments.registry), arguments.model)
-    rows = [asdict(queue.state()) for queue in queues]
+    buckets = [event_bucket(queue) for queue in queues]
+    rows = [
+        asdict(queue.state()) | {"bucket": bucket.name, "eventbridge": bucket.delivery}
+        for queue, bucket in zip(queues, buckets, strict=True)
+    ]
     if arguments.json:
         say_json(rows)
     elif rows:
-        headers = ["MODEL", "EVENT", "FUNCTION", "WAITING", "IN WORK", "FAILED"]
-        say(table(headers, (list(row.values()) for row in rows)))
+        headers = ["MODEL", "EVENT", "FUNCTION", "WAITING", "IN WORK", "FAILED", "BUCKET"]
+        say(table([*headers, "EVENTBRIDGE"], (list(row.values()) for row in rows)))
     else:
         note("no model has events; add them to Terraform's `models`")
+    for queue, bucket in zip(queues, buckets, strict=True):
+        _note_delivery(queue.name, bucket)
+
+
+def _note_delivery(event: str, bucket: EventBucket) -> None:
+    """Say what to do if no object can arrive, or nobody can tell."""
+    if bucket.delivery == "off":
+        note(
+            f"{event}: bucket {bucket.name} sends no events to EventBridge, so no object arrives. "
+            "Set `eventbridge = true` in its aws_s3_bucket_notification, or turn on Amazon "
+            "EventBridge in the bucket's properties"
+        )
+    elif bucket.delivery == "unknown":
+        note(
+            f"{event}: whether its bucket sends events to EventBridge cannot be read: "
+            f"{bucket.reason}. Terraform's output `redrive_policy` has the rights that this needs"
+        )
 
 
 def _redrive(arguments: argparse.Namespace) -> None:

@@ -108,6 +108,19 @@ locals {
           Resource = concat(values(local.queue_arns), values(local.failures_arns))
         },
         {
+          # A bucket that sends nothing to EventBridge is the most likely reason for an event that nothing arrives for.
+          Sid      = "SeeRules"
+          Effect   = "Allow"
+          Action   = "events:DescribeRule"
+          Resource = [for name in values(local.names) : "${local.rule_arn}/${name}"]
+        },
+        {
+          Sid      = "SeeNotifications"
+          Effect   = "Allow"
+          Action   = "s3:GetBucketNotification"
+          Resource = distinct([for event in values(var.events) : "${local.bucket_arn}${event.source.bucket}"])
+        },
+        {
           Sid      = "TakeFailures"
           Effect   = "Allow"
           Action   = ["sqs:ReceiveMessage", "sqs:DeleteMessage"]
