@@ -6,7 +6,7 @@ import json
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from shearling.loopback import serving
 from shearling.protocol.http_events import base64_body, http_event, read_http_answer
@@ -21,7 +21,7 @@ from shearling_runtime.settings import Settings
 from tests.support.bundles import scaling_bundle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from shearling.refs import Pin
@@ -33,6 +33,32 @@ ROWS = {"inputs": [{"name": "X", "shape": [1, 2], "datatype": "FP32", "data": [1
 def message(key: str) -> dict[str, Any]:
     """The message that the queue's rule makes of the event of an object."""
     return {"shearling": "job", "detail": {"bucket": {"name": "jobs"}, "object": {"key": key}}}
+
+
+def rest_event(
+    method: str, path: str, headers: Mapping[str, str], body: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The event that the stage `live` of a REST API sends for a request."""
+    return {
+        "path": path,
+        "httpMethod": method,
+        "headers": dict(headers),
+        "multiValueHeaders": {name: [value] for name, value in headers.items()},
+        "requestContext": {"path": f"/live{path}", "stage": "live", "identity": {"userArn": None}},
+        "body": None,
+        "isBase64Encoded": False,
+        **body,
+    }
+
+
+def record_of(job_id: str, *, alias: str = "prod", received: int = 1) -> dict[str, Any]:
+    """The record of a queue that says that a job's body has arrived."""
+    return {
+        "messageId": "m-1",
+        "eventSource": "aws:sqs",
+        "body": json.dumps(message(f"jobs/{alias}/{job_id}/request")),
+        "attributes": {"ApproximateReceiveCount": str(received)},
+    }
 
 
 @dataclass
@@ -75,6 +101,7 @@ class JobFunction:
         scratch: directory of the function.
         jobs: URI of the jobs.
         factor: by which the model multiplies.
+        payload: version of the events: 2.0 of an HTTP API, or 1.0 of a REST API.
         server: the function's server.
     """
 
@@ -82,6 +109,7 @@ class JobFunction:
     jobs: str = field(default_factory=lambda: f"memory://{uuid.uuid4().hex}")
     factor: float = 2.0
     memory_mb: int = 1024
+    payload: Literal["1.0", "2.0"] = "2.0"
     registry: Registry = field(default_factory=lambda: Registry(f"memory://{uuid.uuid4().hex}"))
 
     def __post_init__(self) -> None:
@@ -123,12 +151,15 @@ class JobFunction:
         caller: str = "",
         **headers: str,
     ) -> Answer:
-        """Send a request as an HTTP API does."""
+        """Send a request as an API does; the caller is the ARN that it authenticated."""
         names = {name.replace("_", "-"): value for name, value in headers.items()}
         fields = base64_body(body) if body else {}
-        event = http_event(method, f"/v2/models/fraud{path}", names, fields)
-        if caller:
+        event_of = http_event if self.payload == "2.0" else rest_event
+        event = event_of(method, f"/v2/models/fraud{path}", names, fields)
+        if caller and self.payload == "2.0":
             event["requestContext"]["authorizer"] = {"iam": {"userArn": caller}}
+        elif caller:
+            event["requestContext"]["identity"]["userArn"] = caller
         answer = respond(event, Invocation(alias), self.server)
         return Answer(*read_http_answer(answer))
 
@@ -139,13 +170,7 @@ class JobFunction:
 
     def deliver(self, job_id: str, *, alias: str = "prod", received: int = 1) -> list[str]:
         """Deliver the message of a job's body; return the IDs of messages that failed."""
-        key = f"jobs/{alias}/{job_id}/request"
-        record = {
-            "messageId": "m-1",
-            "eventSource": "aws:sqs",
-            "body": json.dumps(message(key)),
-            "attributes": {"ApproximateReceiveCount": str(received)},
-        }
+        record = record_of(job_id, alias=alias, received=received)
         answer = respond({"Records": [record]}, Invocation(alias), self.server)
         return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 

@@ -20,6 +20,7 @@ import shearling as sdk
 from shearling.cli import main as shearling
 from tests.embedded_aws import ACCOUNT, REGION, EmbeddedAws
 from tests.support.bundles import ROWS, scaling_bundle
+from tests.support.jobs import record_of
 from tests.support.packages import built_package, function_python
 from tests.support.terraform_cli import REPOSITORY, TerraformStack, write_emulator_override
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 MANY = np.random.default_rng(0).random((1000, 2), np.float32)
+#: More bytes than a request carries.
+LARGE = np.random.default_rng(0).random((600_000, 2), np.float32)
 
 MAIN = """
 terraform {
@@ -185,6 +188,7 @@ def _serve(aws: EmbeddedAws, bucket: str, directory: Path) -> None:
             "Variables": {
                 "SHEARLING_REGISTRY": f"s3://{bucket}",
                 "SHEARLING_MODEL": str(version.pin),
+                "SHEARLING_JOBS": f"s3://{bucket}",
             }
         },
         MemorySize=1024,
@@ -252,6 +256,32 @@ def test_the_command_sends_the_key_of_the_environment(
     monkeypatch.setenv("SHEARLING_API_KEY", stack.key("checkout"))
     assert shearling(["invoke", stack.url, "--model", "fraud", "--raw"]) == 0
     assert json.loads(capsys.readouterr().out)["name"] == "fraud"
+
+
+def test_a_job_is_submitted_answered_and_cancelled_through_the_api(stack: Stack) -> None:
+    model = sdk.connect(stack.url, model="fraud", api_key=stack.key("checkout"))
+    jobs = {rows.nbytes: model.infer_async(rows) for rows in (ROWS, LARGE)}  # sent, uploaded
+    cancelled = model.infer_async(ROWS)
+    assert cancelled.cancel()
+    # The stack has no queue: its message is the invocation.
+    event = {"Records": [record_of(job.id) for job in jobs.values()]}
+    answer = stack.aws.client("lambda").invoke(
+        FunctionName="keys-fraud", Qualifier="prod", Payload=json.dumps(event)
+    )
+    assert json.load(answer["Payload"]) == {"batchItemFailures": []}
+    for rows in (ROWS, LARGE):
+        outputs = jobs[rows.nbytes].result(timeout=60)
+        np.testing.assert_array_equal(outputs["Y"], 2 * rows)
+    with pytest.raises(sdk.InferenceError, match="was cancelled"):
+        cancelled.result(timeout=60)
+
+
+def test_a_job_is_unknown_to_another_alias_of_the_api(stack: Stack) -> None:
+    key = stack.key("checkout")
+    job = sdk.connect(stack.url, model="fraud", alias="prod", api_key=key).infer_async(ROWS)
+    staging = sdk.connect(stack.url, model="fraud", alias="staging", api_key=key)
+    with pytest.raises(sdk.UnknownModelError):
+        staging.job(job.id).state()
 
 
 def test_calls_above_the_rate_limit_are_throttled(stack: Stack) -> None:
