@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from shearling.errors import InvalidRequestError, PredictionError
 from shearling.scoring.engine import score
 from shearling.scoring.request import Options, Output, ScoreRequest, Source
 from shearling_runtime.http.messages import forms_of
@@ -13,11 +11,8 @@ from shearling_runtime.jobs.block_formats import content_type_of
 from shearling_runtime.jobs.records import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from numpy.typing import NDArray
-
-    from shearling.protocol.requests import InferRequest
     from shearling.scoring.blocks import Scorer
     from shearling_runtime.jobs.block_formats import BlockFormats
     from shearling_runtime.jobs.job_store import JobStore
@@ -37,8 +32,7 @@ def answer_in_blocks(
     """Score the body of a job, and return the result.
 
     Raises:
-        InvalidRequestError: the body is not of its format, or does not fit the model.
-        PredictionError: the model failed.
+        InferenceError: the body cannot be answered, as `infer` says it.
         StoreError: the store failed, in a way that may go away.
     """
     objects, bucket = jobs.objects()
@@ -48,21 +42,9 @@ def answer_in_blocks(
         output=output,
         options=Options(header=_HEADERS[forms_of(job.headers)[1]]),
     )
-    failures: list[PredictionError] = []
-
-    def answer(part: InferRequest) -> Mapping[str, NDArray[Any]]:
-        try:
-            return scorer.answer(part)
-        except PredictionError as error:
-            failures.append(error)
-            raise
-
-    watched = replace(scorer, answer=answer)
-    outcome = score(request, objects, objects, watched, seconds_left=seconds_left)
-    if outcome.failure is not None:
-        if failures:
-            raise failures[-1]
-        raise InvalidRequestError(outcome.failure.message)
+    outcome = score(request, objects, objects, scorer, seconds_left=seconds_left)
+    if outcome.error is not None:
+        raise outcome.error
     return Result(
         key=request.output_key,
         content_type=content_type_of(formats.output),

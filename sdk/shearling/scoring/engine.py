@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from shearling.errors import InferenceError, ModelNotReadyError, StoreError
+from shearling.errors import InferenceError, InvalidRequestError, ModelNotReadyError, StoreError
 from shearling.scoring.blocks import BLOCK_BYTES
 from shearling.scoring.file_names import REJECTED
 from shearling.scoring.outcome import Failure, Outcome
@@ -118,16 +118,16 @@ class _Scoring:
     def _outcome(
         self, outcome: Outcome, state: ObjectState, seen: Seen, transfer: Transfer, pace: Pace
     ) -> Outcome:
-        failure = None
+        error: InferenceError | None = None
         try:
             reader = reader_of(self.request, self.source, state, self.scorer, self.block_bytes)
             transfer.run(reader, pace)
         except ModelNotReadyError:
             raise
-        except RowRefusedError as error:
-            failure = error.failure
-        except (InferenceError, UnreadableError) as error:
-            failure = Failure(message=str(error)[:_MESSAGE])
+        except InferenceError as found:
+            error = found
+        except UnreadableError as found:
+            error = InvalidRequestError(str(found))
         outcome = replace(
             outcome,
             status="scored",
@@ -135,8 +135,8 @@ class _Scoring:
             rejected=transfer.rejected,
             seconds=pace.seconds,
         )
-        if failure is not None:
-            return replace(outcome, status="failed", failure=failure)
+        if error is not None:
+            return replace(outcome, status="failed", failure=_failure_of(error), error=error)
         return self._finish(outcome, seen, transfer)
 
     def _finish(self, outcome: Outcome, seen: Seen, transfer: Transfer) -> Outcome:
@@ -149,3 +149,10 @@ class _Scoring:
         outcome = replace(outcome, output_etag=etag, output_size=transfer.output.size)
         self.files.finish(seen, outcome.document())
         return outcome
+
+
+def _failure_of(error: InferenceError) -> Failure:
+    """Return what the error's file says of an error."""
+    if isinstance(error, RowRefusedError):
+        return error.failure
+    return Failure(message=str(error)[:_MESSAGE])

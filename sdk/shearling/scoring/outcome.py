@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from shearling.scoring.file_names import REJECTED
 
 if TYPE_CHECKING:
+    from shearling.errors import InferenceError
     from shearling.scoring.request import ScoreRequest
 
 #: Maximum bytes of a manifest that is read.
@@ -61,6 +62,7 @@ class Outcome:
         output_etag: ETag of the output; empty without one.
         output_size: size of the output in bytes.
         failure: why the object cannot be scored; None if it was.
+        error: the error behind the failure, whose `status` is that of an answer over HTTP.
     """
 
     status: Status
@@ -74,6 +76,7 @@ class Outcome:
     output_etag: str = ""
     output_size: int = 0
     failure: Failure | None = None
+    error: InferenceError | None = None
 
     @property
     def has_result(self) -> bool:

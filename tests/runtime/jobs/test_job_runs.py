@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from shearling.errors import StoreError
+from shearling.errors import (
+    DeadlineError,
+    PayloadTooLargeError,
+    StoreError,
+)
 from shearling.storage.store import Store
 from shearling_runtime.events.dispatch import respond
 from shearling_runtime.jobs.job_store import ATTEMPTS
@@ -21,6 +25,8 @@ from tests.support.jobs import Invocation, JobFunction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from shearling.errors import InferenceError
 
 KEY = "8e03978e-40d5-43dd-bc93-6894a57f9324"
 REPOSITORY = Path(__file__).parents[3]
@@ -303,6 +309,32 @@ def test_a_model_that_fails_in_a_block_fails_the_job(
     monkeypatch.setattr(large.server._model.predictor, "predict", failing)
     job_id = uploaded(large, b'{"X": [1, 2]}\n', content_type="application/jsonl")
     assert large.state(job_id)["error_status"] == 500
+
+
+@pytest.mark.parametrize("kind", [DeadlineError, PayloadTooLargeError])
+def test_an_error_in_a_block_has_the_status_of_infer(
+    large: JobFunction, monkeypatch: pytest.MonkeyPatch, kind: type[InferenceError]
+) -> None:
+    def refusing(*_: object, **__: object) -> None:
+        raise kind("the reason")
+
+    large.server.start()
+    monkeypatch.setattr(LoadedModel, "answer", refusing)
+    job_id = uploaded(large, b'{"X": [1, 2]}\n', content_type="application/jsonl")
+    state = large.state(job_id)
+    assert (state["error_status"], state["error"]) == (kind.status, "the reason")
+
+
+def test_a_body_that_would_not_be_answered_in_time_fails_with_504(
+    large: JobFunction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = str(large.send("POST", "/jobs", b'{"content_type": "text/csv"}').document["id"])
+    large.store().put_request(job_id, b"X_0,X_1\n" + b"1.5,2.5\n" * 300_000)
+    monkeypatch.setattr("shearling.scoring.pace.Pace.seconds", 59.0)
+    large.deliver(job_id)
+    state = large.state(job_id)
+    assert (state["status"], state["error_status"]) == ("failed", 504)
+    assert "timeout_seconds" in state["error"]
 
 
 def test_a_format_that_cannot_be_answered_as_asked_is_refused_at_once(large: JobFunction) -> None:
