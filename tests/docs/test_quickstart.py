@@ -1,4 +1,4 @@
-"""The commands of the README and of the local quickstart, run as a newcomer runs them."""
+"""The commands of the README, the local quickstart and the jobs example, run as a newcomer does."""
 
 from __future__ import annotations
 
@@ -133,3 +133,26 @@ def test_local_quickstart_runs_from_beginning_to_end(terminal: Terminal) -> None
     for program in blocks(page, "python"):
         terminal.run(f"python - <<'END'\n{program}END\n")
     assert demo.strip() == "make demo"
+
+
+def test_the_example_of_a_job_is_submitted_and_read_by_another_process(terminal: Terminal) -> None:
+    page = (REPOSITORY / "examples" / "jobs" / "README.md").read_text()
+    start, later = blocks(page, "sh")
+    terminal.run(start)
+    shown, printed = (
+        [re.match(r"label (\d): ([\d,]+) flowers", line) for line in text.splitlines()]
+        for text in (blocks(page, "text")[0], terminal.run(later))
+    )
+    assert [line and line[1] for line in printed] == [line and line[1] for line in shown]
+    assert sum(int(line[2].replace(",", "")) for line in printed if line) == 300_000
+
+
+def test_the_example_of_a_job_ends_with_a_sentence_where_it_cannot_go_on(
+    terminal: Terminal,
+) -> None:
+    page = (REPOSITORY / "examples" / "jobs" / "README.md").read_text()
+    terminal.run(blocks(page, "sh")[0])
+    script = f"python examples/jobs/later.py read {ADDRESS} {'0' * 32} --model iris"
+    printed = terminal.run(f"! {script} 2>&1")
+    assert "is not known here" in printed
+    assert "Traceback" not in printed
