@@ -26,7 +26,7 @@ def network(
     registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Registry, str, str]:
     """A registry with a perceptron, a file of rows, and one of labels."""
-    monkeypatch.setattr("shearling.models.interleaved._SECONDS", 0.05)
+    monkeypatch.setattr("shearling.models.latency._SECONDS", 0.05)
     monkeypatch.setattr("shearling.models.interleaved._NOTHING_MS", 1e9)
     monkeypatch.setattr("shearling.models.metric_gate._DRAWS", 60)
     push_model(perceptron(1024), "net", example=ROWS[:4], registry=registry)

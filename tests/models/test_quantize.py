@@ -39,7 +39,7 @@ IDS = np.random.default_rng(0).integers(0, 2000, (500, 5))
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measure, and draw rows, only a few times."""
-    monkeypatch.setattr("shearling.models.interleaved._SECONDS", 0.05)
+    monkeypatch.setattr("shearling.models.latency._SECONDS", 0.05)
     monkeypatch.setattr("shearling.models.metric_gate._DRAWS", 60)
 
 

@@ -67,7 +67,7 @@ def _other_processor() -> None:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measure shortly, and let every latency pass."""
-    monkeypatch.setattr("shearling.models.interleaved._SECONDS", 0.05)
+    monkeypatch.setattr("shearling.models.latency._SECONDS", 0.05)
     monkeypatch.setattr("shearling.models.interleaved._NOTHING_MS", 1e9)
 
 

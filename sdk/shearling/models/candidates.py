@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -59,11 +58,9 @@ class Candidate:
         """Load a bundle."""
         return cls(manifest, directory, load_bundle(manifest, directory, LoadSettings(threads=1)))
 
-    def load_seconds(self) -> float:
-        """Return the seconds that loading the bundle once more takes."""
-        started = time.perf_counter()
-        load_bundle(self.manifest, self.directory, LoadSettings(threads=1))
-        return time.perf_counter() - started
+    def reload(self) -> Candidate:
+        """Load the bundle once more."""
+        return self.load(self.manifest, self.directory)
 
     def predict(self, rows: Tensors) -> dict[str, NDArray[Any]]:
         """Return the answers to rows in one request."""

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from shearling.errors import InvalidRefError, InvalidRequestError, ShearlingError
 from shearling.models.answer_differences import AnswerDifferences, answer_differences
 from shearling.models.comparison import ComparedVersion, Comparison
 from shearling.models.evaluation import answers_to, metrics_of_answers
 from shearling.models.labelled_rows import all_labels_of
-from shearling.models.latency import median_milliseconds
+from shearling.models.latency import TIMED_ROWS, median_milliseconds, repeated
 from shearling.models.load import load_model
 from shearling.models.model_version import ModelVersion
 from shearling.models.push_options import is_number
@@ -35,9 +34,6 @@ _DEFAULT_ALIAS = "prod"
 
 #: Versions of a model that are listed, and those that answer data: the newest.
 _MOST_LISTED, _MOST_ASKED = 20, 5
-
-#: Numbers of rows of the calls that are timed.
-_TIMED = (1, 64)
 
 
 def compare(
@@ -190,7 +186,7 @@ def _answered(
                 continue
             finally:
                 advance(1)
-            calls[one.pin] = [_call(model, tensors, count) for count in _TIMED]
+            calls[one.pin] = [_call(model, tensors, count) for count in TIMED_ROWS]
             found[one.pin] = one if y is None else _with_metrics(one, model, answers[one.pin], y)
     found |= _timed(found, calls)
     if base is not None and base in answers:
@@ -215,9 +211,7 @@ def _tensors(model: LoadedModel, data: Any) -> Tensors:
 
 
 def _call(model: LoadedModel, tensors: Tensors, count: int) -> Callable[[], object]:
-    rows = {name: array[np.arange(count) % len(array)] for name, array in tensors.items()}
-    names = model.signature.output_names
-    return lambda: model.predictor.predict(rows, names)
+    return partial(model.predictor.predict, repeated(tensors, count), model.signature.output_names)
 
 
 def _with_metrics(
@@ -233,10 +227,10 @@ def _timed(
 ) -> dict[Pin, ComparedVersion]:
     """Return the versions with their latencies, which are measured in turns."""
     one, many = (
-        median_milliseconds({str(pin): by_count[place] for pin, by_count in calls.items()})
-        for place in range(len(_TIMED))
+        median_milliseconds({pin: by_count[place] for pin, by_count in calls.items()})
+        for place in range(len(TIMED_ROWS))
     )
-    return {pin: replace(found[pin], latency_ms=(one[str(pin)], many[str(pin)])) for pin in calls}
+    return {pin: replace(found[pin], latency_ms=(one[pin], many[pin])) for pin in calls}
 
 
 def _problems(

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
-from statistics import median
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from shearling.models.latency import TIMED_ROWS, median_milliseconds, repeated
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -18,11 +17,8 @@ if TYPE_CHECKING:
 
     Tensors = Mapping[str, NDArray[Any]]
 
-#: Numbers of rows of the requests that are measured.
-ROWS = (1, 64)
-
-#: The least and the most repetitions, and the seconds after which no other one starts.
-_LEAST, _MOST, _SECONDS = 5, 101, 1.0
+#: The least number of rounds: what pays is decided by their medians.
+_LEAST = 5
 
 #: What pays: so many times smaller and at most so many times slower, or so many times faster.
 _SMALLER, _SLOWER, _FASTER = 1.5, 1.1, 1.2
@@ -52,16 +48,17 @@ def interleaved(first: Candidate, second: Candidate, rows: Tensors) -> tuple[Tim
         second: the other.
         rows: rows to answer, repeated as needed.
     """
-    both = (first, second)
-    loads = _medians([model.load_seconds for model in both])
+    both = dict(enumerate((first, second)))
+    loads = median_milliseconds({i: model.reload for i, model in both.items()}, least=_LEAST)
     latencies = {}
-    for count in ROWS:
-        request = {name: array[np.arange(count) % len(array)] for name, array in rows.items()}
-        latencies[count] = _medians([_timed(model, request) for model in both])
-    return (
-        Timing(loads[0], {count: pair[0] for count, pair in latencies.items()}),
-        Timing(loads[1], {count: pair[1] for count, pair in latencies.items()}),
+    for count in TIMED_ROWS:
+        request = repeated(rows, count)
+        calls = {i: partial(model.predict, request) for i, model in both.items()}
+        latencies[count] = median_milliseconds(calls, least=_LEAST)
+    before, after = (
+        Timing(loads[i], {count: pair[i] for count, pair in latencies.items()}) for i in both
     )
+    return before, after
 
 
 def gain_missing(sizes: tuple[int, int], before: Timing, after: Timing) -> str:
@@ -88,26 +85,3 @@ def gain_missing(sizes: tuple[int, int], before: Timing, after: Timing) -> str:
         f"{smaller:.2f} times smaller and at most {1 / min(slower.values()):.2f} times faster, but "
         f"{_SMALLER:g} times smaller or {_FASTER:g} times faster pays"
     )
-
-
-def _timed(model: Candidate, request: Tensors) -> Callable[[], float]:
-    def run() -> float:
-        started = time.perf_counter()
-        model.predict(request)
-        return time.perf_counter() - started
-
-    return run
-
-
-def _medians(runs: list[Callable[[], float]]) -> list[float]:
-    """Return the median of each run in milliseconds, after one that does not count."""
-    found: list[list[float]] = [[] for _ in runs]
-    for run in runs:
-        run()
-    started = time.perf_counter()
-    for turn in range(_MOST):
-        if turn >= _LEAST and time.perf_counter() - started > _SECONDS:
-            break
-        for place in range(len(runs))[:: -1 if turn % 2 else 1]:
-            found[place].append(runs[place]() * 1000)
-    return [median(times) for times in found]

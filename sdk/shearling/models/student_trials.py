@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from shearling.models.conversion import convert_model
 from shearling.models.distillation import Measured
 from shearling.models.judgement import Judge
 from shearling.models.labelled_rows import plain
-from shearling.models.latency import median_milliseconds
+from shearling.models.latency import TIMED_ROWS, median_milliseconds
 from shearling.models.needed_packages import teacher_cost
 from shearling.models.row_split import hold_out, taken_rows
 from shearling.models.students import as_float32, fit
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 #: Share of the rows that are held out to judge the students, and the fewest and the most of them.
 _HELD_OUT, _FEWEST, _MOST = 0.25, 50, 10_000
 
-#: Rows that verify the conversion of a student, and rows of the larger timed call.
-_EXAMPLE_ROWS, _MANY = 256, 64
+#: Rows that verify the conversion of a student.
+_EXAMPLE_ROWS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,22 +147,27 @@ class Trials:
 
     def _timed(self, trials: list[Trial]) -> list[Trial]:
         """Return the trials with their latencies."""
-        answers = {str(i): trial.answer for i, trial in enumerate(trials) if trial.answer}
+        answers = {i: trial.answer for i, trial in enumerate(trials) if trial.answer}
         one, many = (
-            median_milliseconds({i: _call(answer, rows) for i, answer in answers.items()})
-            for rows in (taken_rows(self.rows, self.judged[:count]) for count in (1, _MANY))
+            median_milliseconds({i: partial(answer, rows) for i, answer in answers.items()})
+            for rows in self._timed_rows(self.rows)
         )
         return [
             replace(trial, measured=replace(trial.measured, latency_ms=(one[i], many[i])))
-            if (i := str(place)) in answers
+            if i in answers
             else trial
-            for place, trial in enumerate(trials)
+            for i, trial in enumerate(trials)
         ]
+
+    def _timed_rows(self, rows: Any) -> tuple[Any, Any]:
+        """Return the rows of the smaller and of the larger timed call."""
+        one, many = (taken_rows(rows, self.judged[:count]) for count in TIMED_ROWS)
+        return one, many
 
     def of_teacher(self) -> Measured:
         """Return what is measured of the teacher."""
-        one, many = (taken_rows(self.raw, self.judged[:count]) for count in (1, _MANY))
-        calls = {"1": _call(self.teacher.ask, one), "64": _call(self.teacher.ask, many)}
+        one, many = self._timed_rows(self.raw)
+        calls = {1: partial(self.teacher.ask, one), 64: partial(self.teacher.ask, many)}
         latency = median_milliseconds(calls)
         size, package = teacher_cost(self.teacher, one)
         own = self.answers.taken(self.judged)
@@ -169,7 +175,7 @@ class Trials:
         return Measured(
             name=self.teacher.name,
             size_bytes=size,
-            latency_ms=(latency["1"], latency["64"]),
+            latency_ms=(latency[1], latency[64]),
             agreement=1.0,
             quality=self.judge.quality(answers),
             package=package,
@@ -203,10 +209,6 @@ class Trials:
         if labels.dtype.kind == "f" and kind.kind in "iu":
             labels = labels.astype(kind)
         return Answers(values=np.empty(0), classes=np.unique(labels), labels=labels)
-
-
-def _call(function: Callable[[Any], object], rows: Any) -> Callable[[], object]:
-    return lambda: function(rows)
 
 
 def _size(trial: Trial) -> float:
