@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
@@ -88,3 +89,35 @@ def test_labels_without_a_file_are_wrong_usage(capsys: pytest.CaptureFixture[str
         run("compare", "fraud", "--label-column", "kind")
     assert ended.value.code == 2
     assert "--label-column names a column of the file of --csv" in error(capsys)
+
+
+@pytest.mark.usefixtures("versions")
+def test_a_file_of_labels_without_rows_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run("compare", "fraud", "--labels", "y.npy")
+    assert ended.value.code == 2
+    assert "--labels names the labels of the rows of --csv or --npy" in error(capsys)
+
+
+def test_an_array_of_rows_has_its_labels_in_a_file(
+    registry: Registry,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("SHEARLING_REGISTRY", registry.store.uri)
+    push_model(LogisticRegression().fit(X, WORDS), "fraud", example=X, registry=registry)
+    np.save(tmp_path / "rows.npy", X)
+    (tmp_path / "words.json").write_text(json.dumps(list(WORDS)))
+    files = ("--npy", str(tmp_path / "rows.npy"), "--labels", str(tmp_path / "words.json"))
+    assert run("compare", "fraud", *files, "--json") == 0
+    assert json.loads(output(capsys))["versions"][0]["metrics"]["data accuracy"] > 0.9
+
+
+@pytest.mark.usefixtures("versions")
+def test_a_file_with_nothing_but_labels_has_no_rows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "labels.csv", "kind\na\nb")
+    assert run("compare", "fraud", "--csv", path, "--label-column", "kind") == 1
+    assert "has no column but 'kind', so it has no rows" in error(capsys)

@@ -88,3 +88,16 @@ def test_a_column_that_is_not_there_is_named(
 ) -> None:
     assert run("distil", teacher, "--data", rows, "--name", "small", "--label-column", "fraud") == 1
     assert "has no column 'fraud': --label-column is one of a, b, c, side" in error(capsys)
+
+
+def test_an_array_of_rows_has_its_labels_in_a_file(
+    teacher: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "rows.npy", X)
+    (tmp_path / "sides.csv").write_text("\n".join(["side", *SIDES]))
+    given = ("distil", teacher, "--data", str(tmp_path / "rows.npy"), "--name", "small")
+    options = ("--labels", str(tmp_path / "sides.csv"), "--min-agreement", "0.9", "--json")
+    assert run(*given, *options) == 0
+    assert json.loads(output(capsys))["rows"]["labelled"] == 100
+    assert run(*given, "--label-column", "side") == 1
+    assert "has no column names" in error(capsys)

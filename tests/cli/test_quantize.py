@@ -55,6 +55,25 @@ def test_json_and_labels(
     assert report["version"].startswith("net:2@sha256:")
 
 
+@pytest.mark.usefixtures("network")
+def test_a_column_of_the_rows_has_the_labels(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [f"pixel{i}" for i in range(ROWS.shape[1])]
+    lines = [",".join(map(str, [*row, label])) for row, label in zip(ROWS, LABELS, strict=True)]
+    (tmp_path / "rows.csv").write_text("\n".join([",".join([*names, "digit"]), *lines]))
+    options = ("--label-column", "digit", "--max-loss", "0.5", "--json")
+    assert run("quantize", "net:1", "--data", str(tmp_path / "rows.csv"), *options) == 0
+    assert json.loads(output(capsys))["rows"][1]["measure"] == "accuracy"
+
+
+def test_a_metric_without_labels_names_the_options(
+    network: tuple[Registry, str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("quantize", "net", "--data", network[1], "--metric", "f1_macro") == 1
+    assert "--metric needs the true values: pass --label-column or --labels" in error(capsys)
+
+
 def test_show_prints_the_parent_the_recipe_and_the_measurements(
     network: tuple[Registry, str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shearling.cli.command import add_command
+from shearling.cli.labels import add_label_options, rows_and_labels
 from shearling.cli.option_names import with_option_names
 from shearling.cli.output import say, say_json
-from shearling.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     import argparse
@@ -43,9 +43,7 @@ def add_commands(commands: Commands) -> None:
     data = compare.add_mutually_exclusive_group()
     data.add_argument("--csv", type=Path, metavar="FILE", help="rows to ask the versions about")
     data.add_argument("--npy", type=Path, metavar="FILE", help="the same as an array of NumPy")
-    compare.add_argument(
-        "--label-column", metavar="NAME", help="the column of the CSV file with the right answers"
-    )
+    add_label_options(compare)
     compare.add_argument(
         "--min-agreement", type=float, metavar="SHARE", help="share of rows with the same answer"
     )
@@ -59,6 +57,8 @@ def _compare(arguments: argparse.Namespace) -> None:
 
     if arguments.label_column is not None and arguments.csv is None:
         arguments.refuse("--label-column names a column of the file of --csv")
+    if arguments.labels is not None and arguments.csv is None and arguments.npy is None:
+        arguments.refuse("--labels names the labels of the rows of --csv or --npy")
     rows, labels = _data(arguments)
     comparison = compare(
         arguments.ref,
@@ -83,18 +83,7 @@ def _data(arguments: argparse.Namespace) -> tuple[Any, Any]:
     if path is None:
         return None, None
 
-    from shearling.cli.data import Frame, read_data, with_missing
     from shearling.registry.registry import Registry
 
-    if arguments.label_column is None:
-        manifest = Registry.existing(arguments.registry).manifest(arguments.ref)
-        return read_data(path, manifest.signature.inputs), None
-    frame = read_data(path)
-    if not isinstance(frame, Frame) or arguments.label_column not in frame.columns:
-        names = frame.columns if isinstance(frame, Frame) else ["no names"]
-        raise InvalidRequestError(
-            f"{path} has no column {arguments.label_column!r:.80}: --label-column is one of "
-            f"{', '.join(names):.300}"
-        )
-    rows = {name: array for name, array in frame.arrays.items() if name != arguments.label_column}
-    return Frame(rows), with_missing(frame.arrays[arguments.label_column])
+    manifest = Registry.existing(arguments.registry).manifest(arguments.ref)
+    return rows_and_labels(arguments, path, manifest.signature.inputs)

@@ -175,12 +175,6 @@ _READERS: dict[str, Callable[[Path], Any]] = {
 }
 
 
-def with_missing(labels: NDArray[Any]) -> NDArray[Any]:
-    """Return a column of labels with None for an empty text."""
-    is_empty = labels == ""
-    return np.where(is_empty, np.array(None), labels) if np.any(is_empty) else labels
-
-
 def _frame(rows: Sequence[Any], place: str) -> Frame:
     first = rows[0]
     for number, row in enumerate(rows, 1):

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shearling.cli.command import add_command
+from shearling.cli.labels import add_label_options, rows_and_labels
 from shearling.cli.output import say, say_json
-from shearling.errors import FormatError, InvalidRequestError
+from shearling.errors import FormatError
 
 if TYPE_CHECKING:
     import argparse
@@ -22,7 +23,8 @@ def add_commands(commands: Commands) -> None:
         "distil",
         _distil,
         summary="fit small models on a version's answers, and push the smallest that agrees",
-        details="The rows need no labels. A quarter of them is held out to judge the small models, "
+        details="The rows need no labels; with labels, the report has the quality of each model. A "
+        "quarter of the rows is held out to judge the small models, "
         "so pass some hundred rows or more, if possible rows that the model was not fitted on. "
         "The first few rows are published with the new model, so use no personal data.",
         example="shearling distil fraud:prod --data rows.csv --name fraud-small\n"
@@ -34,11 +36,7 @@ def add_commands(commands: Commands) -> None:
         "--data", required=True, type=Path, metavar="FILE", help="rows: .csv, .npy or .json"
     )
     distil.add_argument("--name", required=True, metavar="NAME", help="name of the new model")
-    distil.add_argument(
-        "--label-column",
-        metavar="NAME",
-        help="the column of FILE with the right answers, to report the quality of each model",
-    )
+    add_label_options(distil)
     distil.add_argument(
         "--min-agreement",
         type=float,
@@ -55,15 +53,12 @@ def add_commands(commands: Commands) -> None:
 
 
 def _distil(arguments: argparse.Namespace) -> None:
-    from shearling.cli.data import read_data
     from shearling.models.distil import distil
 
-    rows, labels = _rows_and_labels(
-        read_data(arguments.data), arguments.label_column, arguments.data
-    )
+    rows, labels = rows_and_labels(arguments, arguments.data)
     report = distil(
         arguments.ref,
-        rows,
+        _frame(rows, arguments.data),
         labels,
         name=arguments.name,
         min_agreement=arguments.min_agreement,
@@ -76,26 +71,16 @@ def _distil(arguments: argparse.Namespace) -> None:
         say(str(report))
 
 
-def _rows_and_labels(data: Any, column: str | None, path: Path) -> tuple[Any, Any]:
-    """Return the rows of a file, and the column with the labels if one is named."""
-    if not hasattr(data, "columns"):  # an array
-        if column is not None:
-            raise InvalidRequestError(f"{path} has no column names, so --label-column names none")
-        return data, None
-    from shearling.cli.data import with_missing
+def _frame(rows: Any, path: Path) -> Any:
+    """Return rows as a DataFrame if they have columns."""
+    from shearling.tensors.inputs import is_frame
 
+    if not is_frame(rows):
+        return rows
     try:
         import pandas as pd
     except ImportError as error:
         raise FormatError(
             f"reading columns from {path} needs pandas: pip install 'shearling[pandas]'"
         ) from error
-    frame = pd.DataFrame({name: data[name].to_numpy().ravel() for name in data.columns})
-    if column is None:
-        return frame, None
-    if column not in frame:
-        raise InvalidRequestError(
-            f"{path} has no column {column!r:.80}: --label-column is one of "
-            f"{', '.join(map(str, frame.columns)):.300}"
-        )
-    return frame.drop(columns=column), with_missing(frame[column].to_numpy())
+    return pd.DataFrame({name: rows[name].to_numpy().ravel() for name in rows.columns})

@@ -34,7 +34,8 @@ PARAMETERS = (
 PHRASES = {
     "Pass larger students (student=[...])": "In Python, pass larger students (student=[...])",
     "pass measure=False": "pass --no-measure",
-    "metric needs the true values: pass y=...": "--metric needs the true values: pass --labels",
+    "metric needs the true values: pass y=...": "--metric needs the true values: pass "
+    "--label-column or --labels",
     "pass new=True to set_alias": "pass new=True",
     "load_model(<pinned ref>, allow_pickle=True)": "`shearling serve <pinned ref> --allow-pickle`",
     "Choose a version with set_alias": "Choose a version with `shearling alias set`",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from shearling.cli.command import add_command
+from shearling.cli.labels import add_label_options, rows_and_labels
 from shearling.cli.output import say, say_json
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def add_commands(commands: Commands) -> None:
         "that passes and pays becomes a new version. With labels, the loss of the metric decides, "
         "at the upper end of its interval; without, the agreement with the version's own answers.",
         example="shearling quantize embed --data rows.npz\n"
-        "shearling quantize fraud:7 --data rows.npy --labels y.npy --metric roc_auc "
+        "shearling quantize fraud:7 --data rows.csv --label-column is_fraud --metric roc_auc "
         "--max-loss 0.005",
         json="the report",
     )
@@ -37,16 +38,11 @@ def add_commands(commands: Commands) -> None:
         metavar="FILE",
         help="rows like those of callers: .npy, .npz (an array for each input), .json, or .csv",
     )
-    command.add_argument(
-        "--labels",
-        type=Path,
-        metavar="FILE",
-        help="the true value of each row: .npy, .json or .csv",
-    )
+    add_label_options(command)
     command.add_argument(
         "--metric",
         metavar="NAME",
-        help="with --labels, a metric of scikit-learn, such as roc_auc or mean_absolute_error "
+        help="with labels, a metric of scikit-learn, such as roc_auc or mean_absolute_error "
         "(default: accuracy for classes, r2 for numbers)",
     )
     command.add_argument(
@@ -75,16 +71,16 @@ def add_commands(commands: Commands) -> None:
 
 
 def _quantize(arguments: argparse.Namespace) -> None:
-    from shearling.cli.data import read_data
     from shearling.models.quantize import quantize
     from shearling.registry.registry import Registry
 
     registry = Registry.existing(arguments.registry)
     inputs = registry.manifest(arguments.ref).signature.inputs
+    rows, labels = rows_and_labels(arguments, arguments.data, inputs)
     report = quantize(
         arguments.ref,
-        read_data(arguments.data, inputs),
-        y=None if arguments.labels is None else _labels(arguments.labels),
+        rows,
+        y=labels,
         metric=arguments.metric,
         max_loss=arguments.max_loss,
         recipe=arguments.recipe,
@@ -96,11 +92,3 @@ def _quantize(arguments: argparse.Namespace) -> None:
         say_json(report.to_dict())
     else:
         say(str(report))
-
-
-def _labels(path: Path) -> Any:
-    from shearling.cli.data import read_data
-    from shearling.tensors.inputs import is_frame
-
-    values = read_data(path)
-    return values.to_numpy() if is_frame(values) else values
