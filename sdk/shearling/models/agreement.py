@@ -8,15 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from shearling.errors import FormatError
-from shearling.models.probe_rows import (
-    Probe,
-    count_of,
-    first_rows,
-    joined,
-    recombined,
-    taken,
-    unlike,
-)
+from shearling.models.probe_rows import Probe, first_rows, recombined, unlike
+from shearling.models.tensor_rows import count_of, joined, taken
 from shearling.tensors.comparison import compare
 from shearling.tensors.inputs import has_rows
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 import numpy as np
 
 from shearling.errors import InvalidRequestError
-from shearling.models.probe_rows import Probe, count_of, joined, taken
+from shearling.models.tensor_rows import count_of, joined, taken
 from shearling.tensors.comparison import compare, far_apart
 from shearling.tensors.inputs import to_tensors
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from shearling.converters.original import Original
     from shearling.formats.base import Predictor, Tensors
+    from shearling.models.probe_rows import Probe
     from shearling.tensors.spec import Signature
 
     Answers = Tensors | Exception

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from shearling.bundle.digests import describe
 from shearling.bundle.example import Example
 from shearling.converters.onnx_files import drop_unused_opsets, load_options, write_files
@@ -17,6 +15,7 @@ from shearling.formats.base import LoadSettings, load_bundle
 from shearling.models.both_models import BothModels
 from shearling.models.input_limits import limit_inputs
 from shearling.models.rounding import rounding_difference
+from shearling.models.tensor_rows import count_of, in_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,18 +71,14 @@ class Candidate:
         Raises:
             FormatError: the model does not answer each row.
         """
-        count = len(next(iter(rows.values())))
-        parts = [
-            self.predict({name: array[start : start + batch] for name, array in rows.items()})
-            for start in range(0, count, batch)
-        ]
-        joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        if wrong := [name for name, array in joined.items() if len(array) != count]:
+        answers = in_blocks(self.predict, rows, batch)
+        count = count_of(rows)
+        if wrong := [name for name, array in answers.items() if len(array) != count]:
             raise FormatError(
                 f"output {wrong[0]!r} does not have a row for each row of the input, so the rows "
                 "cannot be judged"
             )
-        return joined
+        return answers
 
     def example(self) -> Example:
         """Return the example of the bundle."""

@@ -11,10 +11,11 @@ from shearling.models.answer_differences import AnswerDifferences, answer_differ
 from shearling.models.comparison import ComparedVersion, Comparison
 from shearling.models.evaluation import answers_to, metrics_of_answers
 from shearling.models.labelled_rows import all_labels_of
-from shearling.models.latency import TIMED_ROWS, median_milliseconds, repeated
+from shearling.models.latency import TIMED_ROWS, median_milliseconds
 from shearling.models.load import load_model
 from shearling.models.model_version import ModelVersion
 from shearling.models.push_options import is_number
+from shearling.models.tensor_rows import count_of, repeated
 from shearling.models.version_facts import VersionFacts
 from shearling.progress import progress
 from shearling.refs import Ref, check_model
@@ -205,7 +206,7 @@ def _answered(
 def _tensors(model: LoadedModel, data: Any) -> Tensors:
     columns = model.manifest.options.get("columns", ())
     tensors = to_tensors(data, model.signature.inputs, columns)
-    if not len(next(iter(tensors.values()))):
+    if not count_of(tensors):
         raise InvalidRequestError("data has no rows")
     return tensors
 
@@ -217,7 +218,7 @@ def _call(model: LoadedModel, tensors: Tensors, count: int) -> Callable[[], obje
 def _with_metrics(
     one: ComparedVersion, model: LoadedModel, answers: Tensors, y: Any
 ) -> ComparedVersion:
-    labels = all_labels_of(y, len(next(iter(answers.values()))), "y")
+    labels = all_labels_of(y, count_of(answers), "y")
     evaluation = metrics_of_answers(answers, labels, model.manifest, what="y")
     return replace(one, metrics=evaluation.metrics)
 

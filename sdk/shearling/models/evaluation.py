@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sized
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from shearling.bundle.evaluation import Evaluation
 from shearling.errors import FormatError, InvalidRequestError
 from shearling.models.agreement_gate import are_probabilities
 from shearling.models.labelled_rows import all_labels_of
+from shearling.models.predictions import Predictions
+from shearling.models.tensor_rows import count_of, in_blocks
 from shearling.tensors.inputs import to_tensors
 
 if TYPE_CHECKING:
@@ -66,7 +69,7 @@ def evaluate(predictor: Predictor, manifest: Manifest, labelled: Any) -> Evaluat
         inputs = to_tensors(rows, manifest.signature.inputs, manifest.options.get("columns", ()))
     except InvalidRequestError as error:
         raise InvalidRequestError(f"evaluate: {error}") from error
-    count = len(next(iter(inputs.values())))
+    count = count_of(inputs)
     if not count:
         raise InvalidRequestError("evaluate: there are no rows: pass some, with their labels")
     labels = all_labels_of(y, count, "evaluate: y")
@@ -80,19 +83,13 @@ def answers_to(predictor: Predictor, inputs: Tensors, signature: Signature) -> T
     Raises:
         InvalidRequestError: the model fails.
     """
-    count = len(next(iter(inputs.values())))
-    size = _BLOCK if signature.independent_rows else count
-    names = signature.output_names
-    parts = []
-    for start in range(0, count, size):
-        block = {name: array[start : start + size] for name, array in inputs.items()}
-        try:
-            parts.append(predictor.predict(block, names))
-        except InvalidRequestError:
-            raise
-        except Exception as error:  # models raise errors of any class
-            raise InvalidRequestError(f"the model fails on the rows: {error!s:.300}") from error
-    return {name: np.concatenate([part[name] for part in parts]) for name in names}
+    size = _BLOCK if signature.independent_rows else count_of(inputs)
+    try:
+        return in_blocks(partial(predictor.predict, outputs=signature.output_names), inputs, size)
+    except InvalidRequestError:
+        raise
+    except Exception as error:  # models raise errors of any class
+        raise InvalidRequestError(f"the model fails on the rows: {error!s:.300}") from error
 
 
 def metrics_of_answers(
@@ -133,7 +130,8 @@ def metrics_of_answers(
 def _metrics(
     answers: Tensors, labels: NDArray[Any], signature: Signature
 ) -> Iterator[tuple[str, float]]:
-    values, probabilities, classes = _predicted(answers, labels, signature)
+    given = _predicted(answers, labels, signature)
+    values, classes = given.values, given.classes
     if classes is None:
         if values.size != labels.size:
             raise InvalidRequestError(
@@ -148,8 +146,8 @@ def _metrics(
             f"{classes.tolist()[0]!r:.40}"
         )
     yield from _of_classes(values, labels)
-    if probabilities is not None and np.isin(labels, classes.tolist()).all():
-        yield from _of_probabilities(probabilities, labels, classes)
+    if given.scores is not None and np.isin(labels, classes.tolist()).all():
+        yield from _of_probabilities(given.scores, labels, classes)
 
 
 def _of_numbers(values: NDArray[Any], labels: NDArray[Any]) -> Iterator[tuple[str, float]]:
@@ -186,10 +184,11 @@ def _of_probabilities(
         yield "roc_auc", metrics.roc_auc_score(labels, columns, multi_class="ovr", labels=known)
 
 
-def _predicted(
-    answers: Tensors, labels: NDArray[Any], signature: Signature
-) -> tuple[NDArray[Any], NDArray[Any] | None, NDArray[Any] | None]:
-    """Return predicted values, probabilities and classes; without classes the values are numbers.
+def _predicted(answers: Tensors, labels: NDArray[Any], signature: Signature) -> Predictions:
+    """Return predicted values, with probabilities as the scores of classes.
+
+    Unlike `predictions_of`, this guesses nothing from the metric that a user wants: a single number
+    is never the probability of a class.
 
     Raises:
         InvalidRequestError: the outputs do not tell what to compare with the labels.
@@ -199,8 +198,9 @@ def _predicted(
         named = signature.classes.get("probabilities")
         scores = answers.get("probabilities")
         if named is None or scores is None or not are_probabilities(scores):
-            return values, None, np.unique(values)
-        return values, scores, np.array(named, object if isinstance(named[0], str) else None)
+            return Predictions(values=values, classes=np.unique(values))
+        classes = np.array(named, object if isinstance(named[0], str) else None)
+        return Predictions(values=values, classes=classes, scores=scores)
     if len(answers) > 1:
         raise InvalidRequestError(
             f"the model has several outputs ({', '.join(answers)}) and none is named "
@@ -208,10 +208,12 @@ def _predicted(
         )
     values = next(iter(answers.values()))
     if values.dtype.kind != "f":
-        return values.reshape(labels.shape), None, np.unique(values)
+        return Predictions(values=values.reshape(labels.shape), classes=np.unique(values))
     is_matrix = values.ndim == _MATRIX and values.shape[1] > 1
     if is_matrix and labels.ndim == 1 and labels.dtype.kind in "iub":
-        classes = np.arange(values.shape[1])
-        scores = values if are_probabilities(values) else None
-        return values.argmax(axis=1), scores, classes
-    return values, None, None
+        return Predictions(
+            values=values.argmax(axis=1),
+            classes=np.arange(values.shape[1]),
+            scores=values if are_probabilities(values) else None,
+        )
+    return Predictions(values=values)

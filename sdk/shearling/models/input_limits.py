@@ -14,14 +14,13 @@ from shearling.models.probe_rows import (
     Column,
     Probe,
     columns,
-    count_of,
     foreign,
     infinite,
     known,
     missing,
-    taken,
     unseen,
 )
+from shearling.models.tensor_rows import count_of, taken
 
 if TYPE_CHECKING:
     from shearling.formats.base import Tensors

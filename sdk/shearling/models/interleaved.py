@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from shearling.models.latency import TIMED_ROWS, median_milliseconds, repeated
+from shearling.models.latency import TIMED_ROWS, median_milliseconds
+from shearling.models.tensor_rows import repeated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import time
 from statistics import median
-from typing import TYPE_CHECKING, Any, TypeVar
-
-import numpy as np
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from numpy.typing import NDArray
 
 _Key = TypeVar("_Key")
 
@@ -45,8 +41,3 @@ def median_milliseconds(
             times[name].append(time.perf_counter() - started)
         turns.reverse()  # so that none is always the one that follows a certain other
     return {name: 1000 * median(measured) for name, measured in times.items()}
-
-
-def repeated(rows: Mapping[str, NDArray[Any]], count: int) -> dict[str, NDArray[Any]]:
-    """Return a number of rows, which are repeated as needed."""
-    return {name: array[np.arange(count) % len(array)] for name, array in rows.items()}

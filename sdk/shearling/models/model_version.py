@@ -10,8 +10,11 @@ from shearling.progress import human_bytes
 
 if TYPE_CHECKING:
     from shearling.bundle.evaluation import Evaluation
+    from shearling.bundle.manifest import Manifest
     from shearling.models.optimisation_report import OptimisationReport
     from shearling.refs import Pin
+    from shearling.registry.records import Published
+    from shearling.registry.registry import Registry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,3 +85,22 @@ class ModelVersion:
             for key, value in rows.items()
         )
         return f"<table>{cells}</table>"
+
+
+def version_of(
+    published: Published,
+    manifest: Manifest,
+    registry: Registry,
+    evaluation: Evaluation | None = None,
+) -> ModelVersion:
+    """Return what was published, without an alias."""
+    return ModelVersion(
+        pin=published.version.pin,
+        is_new=published.is_new,
+        uploaded_bytes=published.sent_bytes,
+        size_bytes=manifest.size,
+        format=manifest.format,
+        alias=None,
+        registry=registry.store.uri,
+        evaluation=evaluation,
+    )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from shearling.models.tensor_rows import count_of, joined, repeated
 from shearling.tensors.dtypes import DTYPES
 
 if TYPE_CHECKING:
@@ -115,21 +116,6 @@ def first_rows(rows: Tensors, count: int) -> dict[str, NDArray[Any]]:
     """Return at most `count` rows, fewer if they are wide."""
     count = _affordable(rows, count)
     return {name: array[:count] for name, array in rows.items()}
-
-
-def taken(rows: Tensors, places: Any) -> dict[str, NDArray[Any]]:
-    """Return the rows at the given places, or where a mask is true."""
-    return {name: array[places] for name, array in rows.items()}
-
-
-def joined(parts: Sequence[Tensors]) -> dict[str, NDArray[Any]]:
-    """Return all rows of several sets in one."""
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def count_of(rows: Tensors) -> int:
-    """Return the number of rows."""
-    return len(next(iter(rows.values())))
 
 
 def columns(rows: Tensors, specs: Sequence[TensorSpec], kinds: str) -> list[Column]:
@@ -246,13 +232,13 @@ def foreign(rows: Tensors, column: Column) -> Tensors:
     words = sorted({word for text in column.of(rows) for word in str(text).split()[:8]})
     own = [variant(word) for word in words[:: -(-len(words) // 8) or 1] for variant in _VARIANTS]
     texts = np.array([*_FOREIGN, *own], object)
-    return column.replaced(taken(rows, np.arange(len(texts)) % count_of(rows)), texts)
+    return column.replaced(repeated(rows, len(texts)), texts)
 
 
 def known(rows: Tensors, column: Column, values: Sequence[Scalar]) -> Tensors:
     """Return a row for each known value of a column."""
     chosen = np.array(values[:_KNOWN], column.of(rows).dtype)
-    return column.replaced(taken(rows, np.arange(len(chosen)) % count_of(rows)), chosen)
+    return column.replaced(repeated(rows, len(chosen)), chosen)
 
 
 def _changed_everywhere(

@@ -19,7 +19,7 @@ from shearling.formats.base import REMOTE
 from shearling.models.conversion import convert_model
 from shearling.models.evaluation import evaluate as evaluate_model
 from shearling.models.measuring import LARGEST
-from shearling.models.model_version import ModelVersion
+from shearling.models.model_version import version_of
 from shearling.models.push_options import PushOptions, checked_metadata, text_of, tolerance_of
 from shearling.models.quantize import check_recipe, smaller_if_it_pays
 from shearling.models.training import TRAINING_FIELD, current_job
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from shearling.bundle.evaluation import Evaluation
     from shearling.bundle.manifest import Manifest
     from shearling.models.lineage import Lineage
+    from shearling.models.model_version import ModelVersion
     from shearling.models.verification import VerifiedBundle
     from shearling.refs import Pin
     from shearling.registry.records import AliasEntry
@@ -259,16 +260,7 @@ def _publish(
         )
         with progress(f"push {name}", manifest.size) as advance:
             published = target.publish(manifest, verified.files, details, advance)
-    return ModelVersion(
-        pin=published.version.pin,
-        is_new=published.is_new,
-        uploaded_bytes=published.sent_bytes,
-        size_bytes=manifest.size,
-        format=manifest.format,
-        alias=None,
-        registry=target.store.uri,
-        evaluation=evaluation,
-    )
+    return version_of(published, manifest, target, evaluation)
 
 
 def _evaluation(verified: VerifiedBundle, options: PushOptions) -> Evaluation | None:

@@ -20,10 +20,11 @@ from shearling.models.lineage import PARENT, RECIPE, Lineage
 from shearling.models.load import cache_directory
 from shearling.models.measuring import LARGEST
 from shearling.models.metric_gate import MetricGate
-from shearling.models.model_version import ModelVersion
+from shearling.models.model_version import version_of
 from shearling.models.optimisation_report import TAKEN, OptimisationReport
 from shearling.models.push_options import is_number, text_of
 from shearling.models.row_split import split_rows
+from shearling.models.tensor_rows import count_of, taken
 from shearling.models.trial import Trial
 from shearling.models.version_details import measured_fields, version_details
 from shearling.progress import progress
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from shearling.bundle.manifest import Manifest
     from shearling.converters.quantization import Recipe
+    from shearling.models.model_version import ModelVersion
     from shearling.refs import Pin
 
 #: The least number of different rows that judge.
@@ -137,16 +139,16 @@ def _quantized(
         named = ", ".join(each.name for each in choice)
         raise FormatError(f"{_named(pin)} has no large weights that {named} is for: try the others")
     rows = rows_of(data, parent.manifest)
-    labels = labels_of(y, len(next(iter(rows.values()))))
+    labels = labels_of(y, count_of(rows))
     calibrating, judging = split_rows(rows, int(min_rows))
     calibrating, judging = calibrating[:_CALIBRATING], judging[:_JUDGING]
-    judged = {input_: array[judging] for input_, array in rows.items()}
+    judged = taken(rows, judging)
     expected = parent.answers(judged)
     trial = Trial(
         parent=parent,
         graph=graph,
         calibration=[
-            {input_: array[places] for input_, array in rows.items()}
+            taken(rows, places)
             for places in np.array_split(calibrating, -(-len(calibrating) // _BATCH))
         ],
         rows=judged,
@@ -294,15 +296,7 @@ def _publish(
     files = {file.path: candidate.directory / file.hex for file in manifest.files}
     with progress(f"push {name}", manifest.size) as advance:
         published = registry.publish(manifest, files, details, advance)
-    return ModelVersion(
-        pin=published.version.pin,
-        is_new=published.is_new,
-        uploaded_bytes=published.sent_bytes,
-        size_bytes=manifest.size,
-        format=manifest.format,
-        alias=None,
-        registry=registry.store.uri,
-    )
+    return version_of(published, manifest, registry)
 
 
 def _named(pin: Pin) -> str:

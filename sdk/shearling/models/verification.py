@@ -22,7 +22,7 @@ from shearling.models.agreement import (
 )
 from shearling.models.both_models import BothModels
 from shearling.models.input_limits import limit_inputs
-from shearling.models.probe_rows import count_of
+from shearling.models.tensor_rows import count_of
 from shearling.progress import human_bytes
 from shearling.tensors.comparison import ATOL, RTOL
 from shearling.tensors.inputs import has_rows
