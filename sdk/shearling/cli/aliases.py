@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from shearling.cli.command import add_command, add_wait
+from shearling.cli.command import add_command, add_group, add_wait
 from shearling.cli.option_names import with_option_names
 from shearling.cli.output import entry_document, note, say, say_json, utc
 from shearling.refs import is_alias
@@ -18,14 +18,13 @@ if TYPE_CHECKING:
 
 def add_commands(commands: Commands) -> None:
     """Add the commands of this module."""
-    alias = commands.add_parser(
+    verbs = add_group(
+        commands,
         "alias",
-        help="set and list aliases: set, list, history, delete",
+        summary="set and list aliases: set, list, history, delete",
         description="Set and list aliases. An alias, such as prod, is a movable name of a version.",
-        epilog="example:\n  shearling alias set fraud prod 7 --wait",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        example="shearling alias set fraud prod 7 --wait",
     )
-    verbs = alias.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_set(verbs)
     lister = add_command(
         verbs,

@@ -63,6 +63,28 @@ def add_command(
     return parser
 
 
+def add_group(
+    commands: Commands, name: str, *, summary: str, description: str, example: str
+) -> Commands:
+    """Add a command that has commands of its own, and return where to add these.
+
+    Args:
+        commands: parsers that the command is added to.
+        name: name of the command.
+        summary: one line of help that ends with the commands' names.
+        description: sentences that its own help begins with.
+        example: a command line to copy.
+    """
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    return parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+
 def add_wait(parser: argparse.ArgumentParser) -> None:
     """Add the option to wait for a release."""
     parser.add_argument(

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from shearling.cli.command import add_command
+from shearling.cli.command import add_command, add_group
 from shearling.cli.output import note, say, say_json
 from shearling.text_table import table
 
 if TYPE_CHECKING:
+    import argparse
+
     from shearling.cli.command import Commands
     from shearling.client.event_buckets import EventBucket
 
 
 def add_commands(commands: Commands) -> None:
     """Add the commands of this module."""
-    group = commands.add_parser(
+    verbs = add_group(
+        commands,
         "events",
-        help="objects that arrive in S3 and are scored: status, redrive",
+        summary="objects that arrive in S3 and are scored: status, redrive",
         description="Objects that arrive in S3 and are scored, as Terraform's `events` of a model "
         "says.",
-        epilog="example:\n  shearling events redrive fraud --event incoming",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        example="shearling events redrive fraud --event incoming",
     )
-    verbs = group.add_subparsers(title="commands", metavar="COMMAND", required=True)
     status = add_command(
         verbs,
         "status",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import TYPE_CHECKING
 
-from shearling.cli.command import add_command
+from shearling.cli.command import add_command, add_group
 from shearling.cli.invoke import add_answer
 from shearling.cli.output import note, say, say_json
 from shearling.cli.target import add_target, connected
@@ -13,6 +12,8 @@ from shearling.errors import InferenceError
 from shearling.text_table import table
 
 if TYPE_CHECKING:
+    import argparse
+
     from shearling.cli.command import Commands
     from shearling.client.jobs import Job
 
@@ -22,14 +23,13 @@ _SHOWN = ("id", "status", "model_name", "model_version", "created", "finished", 
 
 def add_commands(commands: Commands) -> None:
     """Add the commands of this module."""
-    group = commands.add_parser(
+    verbs = add_group(
+        commands,
         "job",
-        help="asynchronous jobs: show, wait, cancel",
+        summary="asynchronous jobs: show, wait, cancel",
         description="Asynchronous jobs, which `shearling invoke --async` creates.",
-        epilog="example:\n  shearling job wait acme-fraud:prod 5f0c... --output answers.csv",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        example="shearling job wait acme-fraud:prod 5f0c... --output answers.csv",
     )
-    verbs = group.add_subparsers(title="commands", metavar="COMMAND", required=True)
     show = add_command(
         verbs,
         "show",
