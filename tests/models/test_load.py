@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def test_an_unknown_format_is_refused_by_name(registry: Registry) -> None:
     version = push_model(scaling_graph(), "fraud", example=ROWS, registry=registry)
     rewrite(registry, version, b'"format":"onnx"', b'"format":"wasm"')
-    with pytest.raises(FormatError, match="format 'wasm' is not one of onnx, cloudpickle: upgrade"):
+    with pytest.raises(FormatError, match="format 'wasm' is not one of onnx, cloudpickle, remote: upgrade"):
         load_model("fraud", registry=registry)
 
 

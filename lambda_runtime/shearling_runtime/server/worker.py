@@ -132,8 +132,11 @@ def _draining_server(config: Config, application: Application) -> Server:
 
     class DrainingServer(Server):
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            # New connections are refused at once; one that waits for nobody would be reset later.
             for server in self.servers:
-                server.close()  # new connections go elsewhere
+                server.close()
+            for listener in sockets or ():
+                listener.close()
             application.is_draining = True
             await asyncio.sleep(_LAST_REQUEST_SECONDS)
             await super().shutdown(sockets)
