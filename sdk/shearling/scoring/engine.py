@@ -10,7 +10,7 @@ from shearling.scoring.blocks import BLOCK_BYTES
 from shearling.scoring.file_names import REJECTED
 from shearling.scoring.outcome import Failure, Outcome
 from shearling.scoring.pace import Pace
-from shearling.scoring.readers import reader_of
+from shearling.scoring.readers import open_reader
 from shearling.scoring.request import check_places
 from shearling.scoring.result_files import ResultFiles
 from shearling.scoring.transfer import RowRefusedError, Transfer
@@ -120,8 +120,10 @@ class _Scoring:
     ) -> Outcome:
         error: InferenceError | None = None
         try:
-            reader = reader_of(self.request, self.source, state, self.scorer, self.block_bytes)
-            transfer.run(reader, pace)
+            with open_reader(
+                self.request, self.source, state, self.scorer, self.block_bytes
+            ) as reader:
+                transfer.run(reader, pace)
         except ModelNotReadyError:
             raise
         except InferenceError as found:

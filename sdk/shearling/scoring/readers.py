@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from shearling.errors import InvalidRequestError
@@ -9,19 +10,25 @@ from shearling.scoring.blocks import PLACE, ROW_LIMIT
 from shearling.scoring.reading import read_parts
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from shearling.scoring.blocks import Reader, Scorer
     from shearling.scoring.request import ScoreRequest
     from shearling.storage.conditional import ConditionalObjects, ObjectState
 
 
-def reader_of(
+@contextmanager
+def open_reader(
     request: ScoreRequest,
     objects: ConditionalObjects,
     state: ObjectState,
     scorer: Scorer,
     block_bytes: int,
-) -> Reader:
-    """Return the reader of a request's source.
+) -> Iterator[Reader]:
+    """Open the reader of a request's source; its threads end with the context.
+
+    An error keeps a reader alive. Left to the garbage collector, the threads would be joined in
+    whatever thread it runs in, which can wait for ever.
 
     Args:
         request: the request.
@@ -34,6 +41,19 @@ def reader_of(
         InvalidRequestError: the format is unknown, or the object cannot be cut into blocks although
             it is large.
     """
+    with closing(read_parts(objects, request.source.key, state)) as parts:
+        yield _reader_of(request, objects, state, scorer, block_bytes, parts=parts)
+
+
+def _reader_of(
+    request: ScoreRequest,
+    objects: ConditionalObjects,
+    state: ObjectState,
+    scorer: Scorer,
+    block_bytes: int,
+    *,
+    parts: Iterator[bytes],
+) -> Reader:
     name, keep = request.source_format, request.options.keep_columns
     if not scorer.is_divisible:
         if state.size > ROW_LIMIT:
@@ -52,7 +72,6 @@ def reader_of(
 
         rows = 0 if scorer.is_divisible else state.size
         return ParquetReader(objects, request.source.key, state, scorer, rows=rows, keep=keep)
-    parts = read_parts(objects, request.source.key, state)
     if name == "csv":
         from shearling.scoring.csv_source import CsvReader
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
     from concurrent.futures import Future
 
     from shearling.storage.conditional import ConditionalObjects, ObjectState
@@ -17,8 +17,8 @@ PART_BYTES = 8 * 2**20
 _AHEAD = 3
 
 
-def read_parts(objects: ConditionalObjects, key: str, state: ObjectState) -> Iterator[bytes]:
-    """Yield the parts of an object in order.
+def read_parts(objects: ConditionalObjects, key: str, state: ObjectState) -> Generator[bytes]:
+    """Yield the parts of an object in order; close it to end its threads.
 
     Args:
         objects: where the object is.
