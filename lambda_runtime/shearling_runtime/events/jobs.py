@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from shearling.errors import (
+    InferenceError,
     InvalidRequestError,
     ModelNotReadyError,
     PayloadTooLargeError,
@@ -182,11 +183,20 @@ def _answer(job: Job, jobs: JobStore, call: Call, server: ModelServer) -> Result
 
 def _failed(attempt: Attempt, error: Exception, job_id: str, jobs: JobStore) -> None:
     """Record why an attempt failed; the error of the last one is the job's."""
-    ended = replace(attempt, ends=jobs.now(), error=cut(str(error), _ERROR_CHARACTERS))
+    ended = replace(
+        attempt,
+        ends=jobs.now(),
+        error=cut(str(error), _ERROR_CHARACTERS),
+        error_status=getattr(error, "status", InferenceError.status),
+    )
     jobs.begin(job_id, ended)
     if attempt.number >= ATTEMPTS:
         failure = Outcome(
-            status="failed", finished=ended.ends, version=ended.version, error=ended.error
+            status="failed",
+            finished=ended.ends,
+            version=ended.version,
+            error=ended.error,
+            error_status=ended.error_status,
         )
         jobs.announce(job_id, failure)
 

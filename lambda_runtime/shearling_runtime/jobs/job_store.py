@@ -249,7 +249,9 @@ class JobStore:
                 "memory. Raise its `timeout_seconds` or `memory_mb`, or send fewer rows"
             )
             if attempt.error or now > attempt.ends:
-                return self._failure(attempt.ends, reason, version=attempt.version)
+                return self._failure(
+                    attempt.ends, reason, version=attempt.version, status=attempt.error_status
+                )
         ends = job.created + UPLOAD_SECONDS + QUEUE_DAYS * DAY_SECONDS
         reason = f"the job was not started within {QUEUE_DAYS} days"
         return self._failure(ends, reason) if now > ends else None

@@ -69,12 +69,14 @@ class Attempt:
         ends: seconds since 1970 at which the function is stopped, or has stopped.
         version: version of the model that the function serves.
         error: why the attempt failed; empty while it runs, or if the function was killed.
+        error_status: HTTP status that a direct answer would have had.
     """
 
     number: int
     ends: int
     version: str = ""
     error: str = ""
+    error_status: int = _SERVER_ERROR
 
     def document(self) -> dict[str, Any]:
         """Return the record's JSON document."""
@@ -92,6 +94,8 @@ class Attempt:
             ends=root["ends"].count(),
             version=root["version"].text(),
             error=root["error"].text(),
+            # Not in the records of earlier versions.
+            error_status=root.get("error_status", _SERVER_ERROR).count(),
         )
 
 

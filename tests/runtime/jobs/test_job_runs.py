@@ -14,6 +14,7 @@ import pytest
 
 from shearling.errors import (
     DeadlineError,
+    ModelNotReadyError,
     PayloadTooLargeError,
     StoreError,
 )
@@ -166,6 +167,29 @@ def test_the_last_attempt_fails_the_job_and_leaves_its_message_to_the_dead_lette
     # Sent again from the dead-letter queue after the cause is mended.
     assert function.deliver(job_id) == []
     assert function.state(job_id)["status"] == "succeeded"
+
+
+def test_a_model_that_is_not_ready_at_the_last_attempt_fails_the_job_with_503(
+    function: JobFunction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unready(*_: object, **__: object) -> None:
+        raise ModelNotReadyError("the model cannot be loaded")
+
+    job_id = function.submit().document["id"]
+    monkeypatch.setattr(LoadedModel, "infer", unready)
+    assert function.deliver(job_id, received=ATTEMPTS) == ["m-1"]
+    state = function.state(job_id)
+    assert (state["status"], state["error_status"]) == ("failed", 503)
+    (key,) = announced(function)
+    assert json.loads(function.store()._store.read(key) or b"")["error_status"] == 503
+
+
+def test_an_attempt_that_an_older_version_recorded_is_read(function: JobFunction) -> None:
+    job_id = function.submit().document["id"]
+    attempt = {"number": ATTEMPTS, "ends": 1, "version": "1", "error": "the reason"}
+    function.store()._store.write(f"jobs/prod/{job_id}/attempt.json", json.dumps(attempt).encode())
+    state = function.state(job_id)
+    assert (state["error"], state["error_status"]) == ("the reason", 500)
 
 
 def test_a_job_whose_function_was_stopped_at_each_attempt_has_failed(
