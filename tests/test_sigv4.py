@@ -2,65 +2,88 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import pytest
-from botocore.auth import SigV4Auth
+from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials as Keys
+from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shearling.sigv4 import Credentials, sign
+from shearling.sigv4 import Keys, encoded_path, encoded_query, signed_headers
 
-TEXT = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1)
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+HOST = "s3.eu-central-1.amazonaws.com"
+NOW = datetime(2026, 11, 27, 12, 0, 0, tzinfo=UTC)
 
 
-def signature_of_botocore(
-    url: str, headers: dict[str, str], body: bytes, keys: Credentials, moment: str
-) -> str:
-    request = AWSRequest("POST", url, data=body, headers={**headers, "X-Amz-Date": moment})
-    if keys.token:
-        request.headers["X-Amz-Security-Token"] = keys.token
-    request.context["timestamp"] = moment
-    signer = SigV4Auth(Keys(keys.access_key, keys.secret_key), "sagemaker", "eu-west-1")
-    text = signer.string_to_sign(request, signer.canonical_request(request))
-    return str(signer.signature(text, request))
+KEYS = Keys("AKIDEXAMPLE", "secret/+key", "token")
+
+#: Service -> botocore's class of its signatures.
+SIGNERS = {"s3": S3SigV4Auth, "sagemaker": SigV4Auth}
+
+
+def expected(service: str, target: str, headers: Mapping[str, str], body: bytes, keys: Keys) -> str:
+    """The signature of botocore for the same request at the same time."""
+    request = AWSRequest("PUT", f"https://{HOST}{target}", headers=dict(headers), data=body)
+    credentials = Credentials(keys.access_key_id, keys.secret_access_key, keys.token or None)
+    auth = SIGNERS[service](credentials, service, "eu-central-1")
+    request.context["payload_signing_enabled"] = True
+    request.context["timestamp"] = NOW.strftime("%Y%m%dT%H%M%SZ")
+    for name, value in (
+        ("x-amz-date", request.context["timestamp"]),
+        ("X-Amz-Content-SHA256", auth.payload(request)),
+        *([("X-Amz-Security-Token", keys.token)] if keys.token else []),
+    ):
+        request.headers[name] = value
+    canonical = auth.canonical_request(request)
+    return str(auth.signature(auth.string_to_sign(request, canonical), request))
 
 
 @given(
-    host=st.sampled_from(
-        ["https://runtime.sagemaker.eu-west-1.amazonaws.com", "http://[::1]:8080"]
-    ),
-    path=st.sampled_from(["", "/", "/endpoints/Fraud-1/invocations", "/a%20b/~c"]),
-    headers=st.dictionaries(
-        st.sampled_from(["Content-Type", "Accept", "X-Amzn-Trace"]),
-        st.sampled_from(["text/csv", "a  b   c", "application/x;json-header-size=12"]),
-    ),
-    body=st.binary(),
-    keys=st.builds(Credentials, TEXT, TEXT, st.none() | TEXT),
+    st.sampled_from([*SIGNERS]),
+    st.text(min_size=1, max_size=20),
+    st.dictionaries(st.sampled_from(["uploads", "uploadId", "partNumber"]), st.text(max_size=9)),
+    st.sampled_from([{}, {"range": "bytes=0-1"}, {"if-match": '"e"', "x-amz-meta-a": "a  b"}]),
+    st.sampled_from(["", "token"]),
 )
-def test_the_signature_is_that_of_botocore(
-    host: str, path: str, headers: dict[str, str], body: bytes, keys: Credentials
+def test_a_request_has_the_signature_that_botocore_gives_it(
+    service: str, key: str, query: dict[str, str], headers: dict[str, str], token: str
 ) -> None:
-    now = datetime(2026, 11, 27, 9, 5, 3, tzinfo=UTC)
-    sent = sign(
-        "POST",
-        host + path,
-        headers,
+    # Only S3 has paths with empty segments or dots, which botocore normalises for the others.
+    path = encoded_path(f"/bucket/{key if service == 's3' else key.strip('/.')}")
+    body, keys, text = key.encode(), replace(KEYS, token=token), encoded_query(query)
+    sent = {"host": HOST, **headers}
+
+    signed = signed_headers(
+        "PUT",
+        path,
+        text,
+        sent,
         body,
-        service="sagemaker",
-        region="eu-west-1",
-        credentials=keys,
-        now=now,
+        keys=keys,
+        region="eu-central-1",
+        service=service,
+        now=NOW,
     )
-    assert sent.items() >= headers.items()
-    expected = signature_of_botocore(host + path, headers, body, keys, "20261127T090503Z")
-    assert sent["Authorization"].endswith(f"Signature={expected}")
+
+    found = signed["authorization"].rpartition("Signature=")[2]
+    target = f"{path}?{text}" if text else path
+    assert signed.items() >= sent.items()
+    assert found == expected(service, target, sent, body, keys)
 
 
-@pytest.mark.parametrize("token", [None, "token"])
-def test_only_a_session_sends_a_token(token: str | None) -> None:
-    keys = Credentials("AKID", "secret", token)
-    sent = sign("POST", "https://h/p", {}, b"", service="s", region="r", credentials=keys)
-    assert sent.get("X-Amz-Security-Token") == token
+@pytest.mark.parametrize("token", ["", "token"])
+def test_only_a_session_sends_a_token(token: str) -> None:
+    keys = replace(KEYS, token=token)
+
+    signed = signed_headers(
+        "GET", "/", "", {"host": HOST}, b"", keys=keys, region="r", service="s3", now=NOW
+    )
+
+    assert signed.get("x-amz-security-token", "") == token

@@ -4,78 +4,85 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import quote, urlsplit
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
 
-
-class Credentials(NamedTuple):
-    """Access keys of a user, or of a role's session, which has a token too."""
-
-    access_key: str
-    secret_key: str
-    token: str | None = None
+#: Characters that a query must encode, and a path must not.
+_QUERY_SAFE, _PATH_SAFE = "-_.~", "/-_.~"
 
 
-def sign(
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Access keys of AWS; the token is empty for keys that do not expire."""
+
+    access_key_id: str
+    secret_access_key: str
+    token: str = ""
+
+
+def encoded_path(path: str) -> str:
+    """Return a path as it is sent and signed."""
+    return quote(path, safe=_PATH_SAFE)
+
+
+def encoded_query(query: Mapping[str, str]) -> str:
+    """Return a query as it is sent and signed: in order, and fully encoded."""
+    return "&".join(
+        f"{quote(name, safe=_QUERY_SAFE)}={quote(value, safe=_QUERY_SAFE)}"
+        for name, value in sorted(query.items())
+    )
+
+
+def signed_headers(
     method: str,
-    url: str,
+    path: str,
+    query: str,
     headers: Mapping[str, str],
     body: bytes,
     *,
-    service: str,
+    keys: Keys,
     region: str,
-    credentials: Credentials,
-    now: datetime | None = None,
+    service: str,
+    now: datetime,
 ) -> dict[str, str]:
-    """Return the headers of a request with those that sign it.
+    """Return the headers of a request, with those that sign it.
 
     Args:
         method: HTTP method.
-        url: URL without a query.
-        headers: headers by name; all of them are signed.
-        body: bytes of the body.
-        service: the service's name in signatures, such as `sagemaker`.
+        path: encoded path.
+        query: encoded query.
+        headers: headers to sign, in lower case; `host` must be among them.
+        body: body of the request.
+        keys: keys to sign with.
         region: AWS region of the service.
-        credentials: access keys to sign with.
-        now: time of the signature; by default the current one.
+        service: name of the service in signatures, such as `s3` or `sagemaker`.
+        now: time of the request, in UTC.
     """
-    moment = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
-    place = urlsplit(url)
-    sent = {**headers, "X-Amz-Date": moment}
-    if credentials.token:
-        sent["X-Amz-Security-Token"] = credentials.token
-    canonical = {name.lower(): " ".join(value.split()) for name, value in sent.items()}
-    canonical["host"] = place.netloc
-    names = ";".join(sorted(canonical))
-    request = "\n".join(
-        [
-            method,
-            quote(place.path or "/", safe="/~"),
-            "",  # the query
-            *(f"{name}:{canonical[name]}" for name in sorted(canonical)),
-            "",
-            names,
-            hashlib.sha256(body).hexdigest(),
-        ]
-    )
-    scope = f"{moment[:8]}/{region}/{service}/aws4_request"
-    digest = hashlib.sha256(request.encode()).hexdigest()
-    key = f"AWS4{credentials.secret_key}".encode()
+    time = now.strftime("%Y%m%dT%H%M%SZ")
+    digest = hashlib.sha256(body).hexdigest()
+    signed = {**headers, "x-amz-date": time, "x-amz-content-sha256": digest}
+    if keys.token:
+        signed["x-amz-security-token"] = keys.token
+    names = ";".join(sorted(signed))
+    lines = "".join(f"{name}:{' '.join(signed[name].split())}\n" for name in sorted(signed))
+    # All services but S3 encode the path, which is encoded already, once more.
+    signed_path = path if service == "s3" else encoded_path(path)
+    canonical = f"{method}\n{signed_path}\n{query}\n{lines}\n{names}\n{digest}"
+    scope = f"{time[:8]}/{region}/{service}/aws4_request"
+    text = "\n".join([_ALGORITHM, time, scope, hashlib.sha256(canonical.encode()).hexdigest()])
+    key = f"AWS4{keys.secret_access_key}".encode()
     for part in scope.split("/"):
-        key = _hmac(key, part)
-    signature = _hmac(key, f"{_ALGORITHM}\n{moment}\n{scope}\n{digest}").hex()
-    sent["Authorization"] = (
-        f"{_ALGORITHM} Credential={credentials.access_key}/{scope}, SignedHeaders={names}, "
-        f"Signature={signature}"
+        key = hmac.digest(key, part.encode(), "sha256")
+    signature = hmac.new(key, text.encode(), "sha256").hexdigest()
+    credential = f"{keys.access_key_id}/{scope}"
+    signed["authorization"] = (
+        f"{_ALGORITHM} Credential={credential}, SignedHeaders={names}, Signature={signature}"
     )
-    return sent
-
-
-def _hmac(key: bytes, text: str) -> bytes:
-    return hmac.digest(key, text.encode(), "sha256")
+    return signed

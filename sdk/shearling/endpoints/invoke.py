@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from shearling.errors import (
     DeadlineError,
@@ -15,7 +17,7 @@ from shearling.errors import (
     PayloadTooLargeError,
     PredictionError,
 )
-from shearling.sigv4 import Credentials, sign
+from shearling.sigv4 import Keys, signed_headers
 from shearling.storage.s3 import access_keys
 
 if TYPE_CHECKING:
@@ -81,15 +83,17 @@ class Endpoint:
             DeadlineError: there was no response in time.
             PredictionError: the model failed.
         """
-        headers = {"Content-Type": content_type, "Accept": accept}
-        signed = sign(
+        place = urlsplit(self._url)
+        signed = signed_headers(
             "POST",
-            self._url,
-            headers,
+            place.path,
+            "",
+            {"host": place.netloc, "content-type": content_type, "accept": accept},
             body,
-            service="sagemaker",
+            keys=_keys(),
             region=self._region,
-            credentials=_credentials(),
+            service="sagemaker",
+            now=datetime.now(UTC),
         )
         answer = self._send(body, signed, min(seconds, _MOST_SECONDS))
         if answer.status == _OK:
@@ -165,7 +169,7 @@ class Endpoint:
         return PredictionError(f"{what} failed: {original}")
 
 
-def _credentials() -> Credentials:
+def _keys() -> Keys:
     """Return the keys of the function's role, which are in the environment."""
     keys = access_keys()
     if not keys:
@@ -173,10 +177,10 @@ def _credentials() -> Credentials:
             "no credentials to sign requests to the endpoint with: set AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY, as Lambda does"
         )
-    return Credentials(
+    return Keys(
         str(keys["access_key_id"]),
         str(keys["secret_access_key"]),
-        keys.get("session_token"),
+        str(keys.get("session_token", "")),
     )
 
 

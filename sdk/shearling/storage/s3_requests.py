@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from xml.sax.saxutils import unescape
 
 from shearling.errors import StoreError
+from shearling.sigv4 import Keys, encoded_path, encoded_query, signed_headers
 from shearling.storage.s3 import s3_configuration
-from shearling.storage.signature import Keys, encoded_path, encoded_query, signed_headers
 from shearling.storage.store import DENIED, UNREADABLE, UnreadableError
 
 if TYPE_CHECKING:
