@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import io
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,11 @@ from shearling.scoring import parquet_source, parquet_writer, sink
 from tests.scoring.models import matrix_scorer, table_scorer, text_scorer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from shearling.protocol.requests import InferRequest
     from tests.scoring.places import Places
 
 TABLE = pl.DataFrame({"name": ["zoe", "max", "ü"], "age": [3, 4, 5]})
@@ -70,6 +76,23 @@ def test_a_column_of_lists_is_an_input_of_rows(places: Places) -> None:
     places.score("a.parquet", matrix_scorer())
 
     assert scored(places, "a.parquet")["sum"].to_list() == [6.0, 15.0]
+
+
+def test_fewer_rows_are_read_at_a_time_if_they_are_wide(places: Places) -> None:
+    counts: list[int] = []
+    model = matrix_scorer(width=5000)
+
+    def answer(request: InferRequest) -> Mapping[str, NDArray[Any]]:
+        counts.append(len(request.inputs["x"]))
+        return model.answer(request)
+
+    rows = pl.Series([[1.0] * 5000] * 120, dtype=pl.List(pl.Float32))
+    places.put("a.parquet", parquet(pl.DataFrame({"x": rows})))
+
+    places.score("a.parquet", replace(model, answer=answer))
+
+    assert counts == [50, 50, 20]
+    assert scored(places, "a.parquet")["sum"].to_list() == [5000.0] * 120
 
 
 def test_texts_and_categories_are_read_and_written(places: Places) -> None:

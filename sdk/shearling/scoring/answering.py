@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shearling.errors import InvalidRequestError
-from shearling.scoring.blocks import BLOCK_BYTES, PLACE
-from shearling.tensors.dtypes import DTYPES
+from shearling.scoring.blocks import PLACE, rows_of_block
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -45,7 +44,7 @@ def answer(block: Block, scorer: Scorer) -> Answered:
         InferenceError: the model fails.
     """
     request = block.request()
-    count, step = _rows(request), _step(scorer)
+    count, step = _rows(request), rows_of_block(scorer.signature.outputs)
     if count <= step or not scorer.is_divisible:
         return Answered(block, request, scorer.answer(request))
     parts = [
@@ -114,12 +113,3 @@ def message_of(refused: Refused) -> str:
 def _rows(request: InferRequest) -> int:
     array = next(iter(request.inputs.values()))
     return len(array) if array.ndim else 1
-
-
-def _step(scorer: Scorer) -> int:
-    """Return the number of rows of a request whose answer has about the bytes of a block."""
-    row = sum(
-        DTYPES[spec.datatype].itemsize * int(np.prod(np.abs(spec.shape[1:])))
-        for spec in scorer.signature.outputs
-    )
-    return max(1, BLOCK_BYTES // max(1, row))

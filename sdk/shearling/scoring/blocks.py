@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import prod
 from typing import TYPE_CHECKING, Any, Protocol
 
+from shearling.tensors.dtypes import DTYPES
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from shearling.protocol.requests import InferRequest
-    from shearling.tensors.spec import Signature
+    from shearling.tensors.spec import Signature, TensorSpec
 
 #: Bytes of a block: large enough that a request costs little, and small beside the memory.
 BLOCK_BYTES = 1_000_000
@@ -100,3 +103,9 @@ class Reader(Protocol):
             InvalidRequestError: the source is not of its format, or does not fit the model.
         """
         ...
+
+
+def rows_of_block(specs: Iterable[TensorSpec]) -> int:
+    """Return the number of rows whose inputs or outputs take about the bytes of a block."""
+    row = sum(DTYPES[spec.datatype].itemsize * prod(map(abs, spec.shape[1:])) for spec in specs)
+    return max(1, BLOCK_BYTES // max(1, row))

@@ -11,7 +11,7 @@ from shearling.errors import InvalidRequestError
 from shearling.protocol.csv_columns import check_tabular, find_columns
 from shearling.protocol.instances import tensor_of
 from shearling.protocol.requests import InferRequest
-from shearling.scoring.blocks import PLACE
+from shearling.scoring.blocks import PLACE, rows_of_block
 from shearling.scoring.culprits import naming_culprit
 from shearling.scoring.reading import PART_BYTES
 from shearling.tensors.categories import check_categories
@@ -35,7 +35,7 @@ _MAGIC, _SHORTEST = b"PAR1", 12
 #: Name of the class, no Exception, of arro3's failures about files that it has not foreseen.
 _PANIC = "PanicException"
 
-#: Rows of a block.
+#: Maximum rows of a block.
 _ROWS = 8192
 
 #: Parts of a file that are kept: row groups are read column by column.
@@ -85,8 +85,8 @@ class ParquetReader:
         file = self._file
         if not file.is_parquet():
             raise InvalidRequestError(f"{PLACE}: not Parquet: it does not end as Parquet does")
-        # The bytes of a batch are unknown before it is read.
-        rows = self._rows or _ROWS
+        # The bytes of a batch are unknown before it is read, but those of the inputs are not.
+        rows = self._rows or min(_ROWS, rows_of_block(self._scorer.signature.inputs))
         batches = self._tried(
             lambda: arro3.io.read_parquet(cast("IO[bytes]", file), batch_size=rows)
         )
@@ -272,7 +272,7 @@ def _array(column: Array) -> NDArray[Any]:
         try:
             array = column.to_numpy()
         except NotImplementedError:
-            pass
+            pass  # dates, times, decimals, lists, structs, and dictionaries such as categories
         else:
             return array.astype(object) if array.dtype.kind == "U" else array
     objects = np.empty(len(column), object)
