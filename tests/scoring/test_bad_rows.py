@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shearling.errors import PredictionError
 from shearling.scoring.blocks import Scorer
-from tests.scoring.models import PIN, table_scorer
+from tests.scoring.models import PIN, matrix_scorer, spec, table_scorer
 
 if TYPE_CHECKING:
-    import pytest
-
     from shearling.protocol.requests import InferRequest
     from tests.scoring.places import Places
 
@@ -53,6 +53,32 @@ def test_a_row_that_only_the_model_refuses_fails_with_its_number(places: Places)
     assert outcome.failure is not None
     assert outcome.failure.row == 4
     assert outcome.failure.message == "source: row 4: the model cannot process 900"
+
+
+@pytest.mark.parametrize(
+    ("facts", "row", "column", "value"),
+    [
+        ({"nullable": False}, b"inf,,3", "b", "nan"),
+        ({"finite": True}, b",1,inf", "c", "inf"),
+        ({"finite": True}, b",1,-inf", "c", "-inf"),
+        ({}, b"1,1e39,3", "b", "1e+39"),
+        ({}, b'"1",1,1e39', "c", "1e+39"),
+    ],
+)
+def test_a_number_that_the_input_refuses_fails_with_its_column_and_value(
+    places: Places, facts: dict[str, bool], row: bytes, column: str, value: str
+) -> None:
+    inputs = (spec("x", "FP32", -1, 3, **facts),)
+    scorer = matrix_scorer()
+    scorer = replace(
+        scorer, signature=replace(scorer.signature, inputs=inputs), columns=("a", "b", "c")
+    )
+    places.put("a.csv", b"a,b,c\n1,2,3\n" + row + b"\n")
+
+    failure = places.score("a.csv", scorer).failure
+
+    assert failure is not None
+    assert (failure.row, failure.column, failure.value) == (3, column, value)
 
 
 def test_invalid_rows_go_to_a_file_of_their_own(places: Places) -> None:

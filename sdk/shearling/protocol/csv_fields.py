@@ -8,11 +8,11 @@ import numpy as np
 
 from shearling.errors import InvalidRequestError
 from shearling.protocol.csv_cells import read_cells
-from shearling.tensors.conversion import check_array, packed, shown, to_float
+from shearling.tensors.conversion import check_shape, convert, packed, shown, to_float
 from shearling.tensors.dtypes import DTYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -61,7 +61,7 @@ class Field:
         array = packed(values, self.spec.datatype, [len(values)])
         if array is None and self.spec.datatype in _FLOATS:
             # An empty cell is NaN.
-            array = to_float(np.array(values, np.float64), DTYPES[self.spec.datatype], self._name)
+            array = self._to_float(np.array(values, np.float64))
         if array is not None:
             self._parts.append(array)
         return array is not None
@@ -83,7 +83,7 @@ class Field:
         except ValueError as error:
             raise self._misfit(picked, row) from error
         if array.dtype.kind == "f":
-            array = to_float(array, DTYPES[self.spec.datatype], self._name)
+            array = self._to_float(array)
         self._parts.append(array)
 
     def tensor(self) -> NDArray[Any]:
@@ -95,16 +95,29 @@ class Field:
         array = np.concatenate(self._parts)
         if len(self.spec.shape) > 1:
             array = array.reshape(-1, len(self._labels))
-        try:
-            return check_array(array, self.spec, self._name)
-        except InvalidRequestError as error:
-            error.column = str(self._labels[self._first_refused(array)])
-            raise
+        check_shape(list(array.shape), self.spec, self._name)
+        return self._checked(array, lambda values: convert(values, self.spec, self._name))
 
-    def _first_refused(self, array: NDArray[Any]) -> int:
-        """Return the place of the column with the first value that no input accepts."""
-        is_refused = ~np.isfinite(array.ravel()) if array.dtype.kind == "f" else np.zeros(1, bool)
-        return int(is_refused.argmax()) % len(self._labels)
+    def _to_float(self, array: NDArray[Any]) -> NDArray[Any]:
+        dtype = DTYPES[self.spec.datatype]
+        return self._checked(array, lambda values: to_float(values, dtype, self._name))
+
+    def _checked(
+        self, array: NDArray[Any], check: Callable[[NDArray[Any]], NDArray[Any]]
+    ) -> NDArray[Any]:
+        """Return what a check returns for all values; its error gets the first refused column."""
+        try:
+            return check(array)
+        except InvalidRequestError as error:
+            for i, label in enumerate(self._labels):
+                column = array.ravel()[i :: len(self._labels)]
+                try:
+                    check(column)
+                except InvalidRequestError:
+                    error.column = str(label)
+                    error.value = shown(column.tolist()[0]) if len(column) == 1 else None
+                    break
+            raise
 
     @property
     def _name(self) -> str:
