@@ -104,6 +104,29 @@ def test_texts_and_categories_are_read_and_written(places: Places) -> None:
     assert scored(places, "a.parquet")["loud"].to_list() == ["A", "B", "A"]
 
 
+def test_decimals_are_numbers_and_are_kept_as_they_are(places: Places) -> None:
+    ages = pl.Series(["3.00", "4.00"]).cast(pl.Decimal(38, 2))
+    sizes = pl.Series(["1.25", "-0.50"]).cast(pl.Decimal(10, 2))
+    places.put("a.parquet", parquet(pl.DataFrame({"name": ["a", "b"], "age": ages})))
+    places.put("b.parquet", parquet(pl.DataFrame({"a": sizes, "b": [1.0, 2.0], "c": [1, 2]})))
+
+    places.score("a.parquet", table_scorer(), keep_columns=True, output={"format": "csv"})
+    places.score("b.parquet", matrix_scorer())
+
+    assert places.read("a.csv").splitlines()[1:] == [b"a,3.00,1,1.0,6.0", b"b,4.00,0,1.0,8.0"]
+    assert scored(places, "b.parquet")["sum"].to_list() == [3.25, 3.5]
+
+
+def test_a_decimal_that_is_valid_is_not_blamed_for_another_value(places: Places) -> None:
+    ages = pl.Series(["3.00"]).cast(pl.Decimal(10, 2))
+    places.put("a.parquet", parquet(pl.DataFrame({"age": ages, "name": [7]})))
+
+    failure = places.score("a.parquet", table_scorer()).failure
+
+    assert failure is not None
+    assert (failure.column, failure.value) == ("name", "7")
+
+
 def test_many_row_groups_are_read_and_written_in_blocks(
     places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from shearling.errors import InvalidRequestError
@@ -42,10 +43,17 @@ def culprit(row: Any, scorer: Scorer) -> tuple[str | None, str | None]:
     """
     for name, spec, value in _cells(row, scorer):
         try:
-            tensor_of([value], replace(spec, shape=(-1,), categories=None), name)
+            tensor_of([number_of(value)], replace(spec, shape=(-1,), categories=None), name)
         except InvalidRequestError:
             return name, shown(value)
     return None, None
+
+
+def number_of(value: Any) -> Any:
+    """Return a decimal, as Parquet has them, as an integer or a float; other values as they are."""
+    if not isinstance(value, Decimal):
+        return value
+    return int(value) if value == value.to_integral_value() else float(value)
 
 
 def _cells(row: Any, scorer: Scorer) -> Iterator[tuple[str, TensorSpec, Any]]:

@@ -12,7 +12,7 @@ from shearling.protocol.csv_columns import check_tabular, find_columns
 from shearling.protocol.instances import tensor_of
 from shearling.protocol.requests import InferRequest
 from shearling.scoring.blocks import PLACE, rows_of_block
-from shearling.scoring.culprits import naming_culprit
+from shearling.scoring.culprits import naming_culprit, number_of
 from shearling.scoring.reading import PART_BYTES
 from shearling.tensors.categories import check_categories
 from shearling.tensors.conversion import check_array
@@ -267,7 +267,7 @@ class _ObjectFile(io.RawIOBase):
 
 
 def _array(column: Array) -> NDArray[Any]:
-    """Return the values of a column; None for those that are missing."""
+    """Return the values of a column: numbers for decimals, and None for what is missing."""
     if not column.null_count:
         try:
             array = column.to_numpy()
@@ -276,7 +276,7 @@ def _array(column: Array) -> NDArray[Any]:
         else:
             return array.astype(object) if array.dtype.kind == "U" else array
     objects = np.empty(len(column), object)
-    objects[:] = _listed(column)
+    objects[:] = [*map(number_of, _listed(column))]
     return objects
 
 
