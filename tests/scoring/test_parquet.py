@@ -170,6 +170,36 @@ def test_a_table_without_rows_has_an_output_without_rows(places: Places) -> None
     assert scored(places, "a.parquet").columns == ["label", "scores[stays]", "scores[goes]"]
 
 
+@pytest.mark.parametrize("form", ["parquet", "csv", "jsonl"])
+@pytest.mark.parametrize("rows", [0, 1])
+def test_an_output_without_rows_keeps_the_columns(places: Places, rows: int, form: str) -> None:
+    types: dict[str, pl.DataType] = {
+        "id": pl.Decimal(9, 2),
+        "tags": pl.List(pl.String),
+        "age": pl.Int64(),
+        "name": pl.String(),
+    }
+    invalid = pl.DataFrame({name: [None] for name in types}, schema=types)
+    places.put("a.parquet", parquet(invalid.head(rows)))
+
+    outcome = places.score(
+        "a.parquet",
+        table_scorer(),
+        keep_columns=True,
+        on_bad_rows="skip",
+        output={"format": form, "key": "out"},
+    )
+
+    assert (outcome.status, outcome.rejected) == ("scored", rows)
+    names = [*types, "label", "scores[stays]", "scores[goes]"]
+    if form == "parquet":
+        assert scored(places, "out").columns == names
+        assert dict(scored(places, "out").schema).items() >= types.items()
+    else:
+        line = ",".join(names) + "\r\n"
+        assert places.read("out").decode() == (line if form == "csv" else "")
+
+
 def test_csv_may_become_parquet_and_parquet_csv(places: Places) -> None:
     places.put("a.csv", TABLE.write_csv().encode())
     places.put("b.parquet", parquet(TABLE))

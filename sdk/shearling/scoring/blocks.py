@@ -92,9 +92,11 @@ class Reader(Protocol):
 
     Attributes:
         names: names of the source's columns, as far as the reader has read; empty without.
+        empty: a block without rows, whose columns have types to keep; None: they have none.
     """
 
     names: Sequence[str]
+    empty: Block | None
 
     def __iter__(self) -> Iterator[Block]:
         """Yield the blocks in order.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from shearling.protocol.csv_columns import TableColumns
     from shearling.protocol.requests import InferRequest
-    from shearling.scoring.blocks import Scorer
+    from shearling.scoring.blocks import Block, Scorer
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -55,6 +55,7 @@ class CsvReader:
         self._has_names = has_names
         self._keep = keep
         self.names: Sequence[str] = ()
+        self.empty: Block | None = None
 
     def __iter__(self) -> Iterator[CsvBlock]:
         """Yield the blocks; see `Reader`."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from shearling.protocol.requests import InferRequest
-    from shearling.scoring.blocks import Scorer
+    from shearling.scoring.blocks import Block, Scorer
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -39,6 +39,7 @@ class JsonLinesReader:
         self.keep = keep
         self.form = ""
         self.names: Sequence[str] = ()
+        self.empty: Block | None = None
 
     def __iter__(self) -> Iterator[JsonLinesBlock]:
         """Yield the blocks; see `Reader`."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from shearling.scoring.blocks import Scorer
+    from shearling.scoring.blocks import Block, Scorer
 
 _MAGIC = b"\x93NUMPY"
 
@@ -46,6 +46,7 @@ class NpyReader:
         self._size = size
         self._keep = keep
         self.names: Sequence[str] = ()
+        self.empty: Block | None = None
 
     def __iter__(self) -> Iterator[NpyBlock]:
         """Yield the blocks; see `Reader`."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from arro3.core import Array, RecordBatch
     from numpy.typing import NDArray
 
-    from shearling.scoring.blocks import Scorer
+    from shearling.scoring.blocks import Block, Scorer
     from shearling.storage.conditional import ConditionalObjects, ObjectState
     from shearling.tensors.spec import TensorSpec
 
@@ -76,6 +76,7 @@ class ParquetReader:
         self._rows = rows
         self._keep = keep
         self.names: Sequence[str] = ()
+        self.empty: Block | None = None
 
     def __iter__(self) -> Iterator[ParquetBlock]:
         """Yield the blocks; see `Reader`."""
@@ -91,6 +92,8 @@ class ParquetReader:
             lambda: arro3.io.read_parquet(cast("IO[bytes]", file), batch_size=rows)
         )
         self.names = batches.schema.names
+        (none,) = batches.schema.empty_table().combine_chunks().to_batches()
+        self.empty = ParquetBlock(none, self._scorer, 1, keep=self._keep)
         row, read = 1, 0
         while (batch := self._tried(lambda: next(batches, None))) is not None:
             size = file.fetched - read

@@ -86,7 +86,9 @@ class Transfer:
         if self._writer is None:  # the output has no rows, but it has their form
             self._writer = self._new_writer(reader)
             request = empty_request(self._scorer)
-            self.output.write(self._writer.write(None, request, self._scorer.answer(request)))
+            self.output.write(
+                self._writer.write(reader.empty, request, self._scorer.answer(request))
+            )
         self.output.write(self._writer.tail())
         self._head = self._writer.head(self.rows - self.rejected)
 

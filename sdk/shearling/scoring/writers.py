@@ -37,7 +37,7 @@ class Writer(Protocol):
         """Return the rows of a block.
 
         Args:
-            block: the block; None for no rows, which still say how the outputs look.
+            block: the block; `Reader.empty` for no rows, whose outputs still say how they look.
             request: the block's request.
             outputs: the answer, by output name.
 
