@@ -127,6 +127,16 @@ def test_a_decimal_that_is_valid_is_not_blamed_for_another_value(places: Places)
     assert (failure.column, failure.value) == ("name", "7")
 
 
+def test_a_decimal_that_is_refused_is_shown_as_a_number(places: Places) -> None:
+    ages = pl.Series(["1.50"]).cast(pl.Decimal(10, 2))
+    places.put("a.parquet", parquet(pl.DataFrame({"age": ages, "name": ["a"]})))
+
+    failure = places.score("a.parquet", table_scorer()).failure
+
+    assert failure is not None
+    assert (failure.column, failure.value) == ("age", "1.5")
+
+
 def test_many_row_groups_are_read_and_written_in_blocks(
     places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:

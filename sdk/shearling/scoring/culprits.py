@@ -41,9 +41,10 @@ def culprit(row: Any, scorer: Scorer) -> tuple[str | None, str | None]:
     Returns:
         None for both if each value is valid by itself.
     """
-    for name, spec, value in _cells(row, scorer):
+    for name, spec, cell in _cells(row, scorer):
+        value = number_of(cell)
         try:
-            tensor_of([number_of(value)], replace(spec, shape=(-1,), categories=None), name)
+            tensor_of([value], replace(spec, shape=(-1,), categories=None), name)
         except InvalidRequestError:
             return name, shown(value)
     return None, None
