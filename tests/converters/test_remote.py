@@ -92,6 +92,11 @@ def test_what_is_no_contract_is_refused(
     assert registry.models() == []
 
 
+def test_an_example_without_inputs_is_refused(registry: Registry) -> None:
+    with pytest.raises(InvalidRequestError, match="example has no inputs"):
+        sdk.push_model(sdk.Remote(ROWS), "legacy", example={}, registry=registry)
+
+
 def test_a_contract_cannot_be_loaded_here(registry: Registry) -> None:
     sdk.push_model(sdk.Remote(ROWS), "legacy", example=ROWS, registry=registry)
     with pytest.raises(FormatError, match="only the contract of a model that an endpoint serves"):

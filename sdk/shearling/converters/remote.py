@@ -59,7 +59,8 @@ def convert(model: Remote, example: Any) -> ConvertedModel:
 
     Raises:
         FormatError: the form is none of the three, or cannot carry the tensors.
-        InvalidRequestError: the answers are not one for each row of the example.
+        InvalidRequestError: the example has no inputs, or the answers are not one for each of its
+            rows.
     """
     from shearling.converters.base import ConvertedModel, observed_specs
     from shearling.converters.original import Original
@@ -114,6 +115,8 @@ def _inputs(example: Any) -> dict[str, NDArray[Any]]:
         arrays = {ARRAY_INPUT: as_matrix(example)}
     if arrays is None:
         arrays = {ARRAY_INPUT: as_array(example, "example")}
+    if not arrays:
+        raise InvalidRequestError("example has no inputs: pass an array for each input")
     return {name: as_tensor(array, f"example {name!r}") for name, array in arrays.items()}
 
 

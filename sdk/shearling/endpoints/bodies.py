@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,8 +50,9 @@ def write_request(body: str, inputs: Tensors, outputs: Sequence[str]) -> tuple[b
         outputs: names of the outputs to request.
     """
     if body == "csv":
-        (matrix,) = inputs.values()
-        lines = (",".join(map(repr, row)) for row in np.atleast_2d(matrix).tolist())
+        (array,) = inputs.values()
+        rows = array if array.ndim > 1 else array[:, np.newaxis]
+        lines = (",".join(map(repr, row)) for row in rows.tolist())
         return "\n".join(lines).encode(), _CSV, _CSV
     if body == "json":
         tensors = [tensor_document(name, array) for name, array in inputs.items()]
@@ -105,11 +107,23 @@ def _read_csv(data: bytes, signature: Signature, rows: int | None) -> dict[str, 
     """Return numbers as the only output, whether in one line or in a line for each row."""
     (spec,) = signature.outputs
     cells = data.decode().replace("\n", ",").strip(", \r").split(",")
-    numbers = np.array([float(cell) for cell in cells]).astype(DTYPES[spec.datatype])
+    dtype = DTYPES[spec.datatype]
+    read = _whole_number if np.issubdtype(dtype, np.integer) else float
+    numbers = np.array([read(cell) for cell in cells], dtype)
     shape = list(spec.shape)
     if rows is not None and shape[:1] == [-1]:
         shape[0] = rows
     return {spec.name: numbers.reshape(shape)}
+
+
+def _whole_number(cell: str) -> int:
+    """Return an integer, which some algorithms write as a float, as in `1.0`."""
+    with suppress(ValueError):
+        return int(cell)  # all digits, which a float would not keep
+    number = float(cell)
+    if not number.is_integer():
+        raise ValueError(f"{cell!r:.80} is not a whole number")
+    return int(number)
 
 
 def _fitting(name: str, arrays: Tensors, signature: Signature) -> NDArray[Any]:
