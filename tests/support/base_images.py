@@ -23,6 +23,9 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 
+#: The setting of an image that says where its Python is.
+_PATH: dict[str, Any] = {"Env": ["PATH=/usr/local/bin:/usr/bin"]}
+
 #: Parts of the standard library that no server imports.
 _LEFT_OUT = {"__pycache__", "ensurepip", "idlelib", "lib2to3", "site-packages", "test", "tkinter"}
 
@@ -72,7 +75,7 @@ class Layout:
         *,
         architecture: str = "amd64",
         layer_type: str = _LAYER,
-        config: dict[str, Any] | None = None,
+        config: dict[str, Any] | None = _PATH,
     ) -> dict[str, Any]:
         """Write an image of uncompressed layers, and return its descriptor for the index."""
         plain = list(layers)
@@ -81,7 +84,7 @@ class Layout:
         document = {
             "architecture": architecture,
             "os": "linux",
-            "config": config if config is not None else {"Env": ["PATH=/usr/local/bin:/usr/bin"]},
+            "config": config,
             "rootfs": {"type": "layers", "diff_ids": ids},
         }
         manifest = {

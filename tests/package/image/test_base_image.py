@@ -48,6 +48,28 @@ def test_an_image_without_a_path_has_that_of_debian(layout: Layout) -> None:
     assert with_files(layout, [PYTHON], config={}).python(None)[0] == "3.13"
 
 
+@pytest.mark.parametrize("config", [{"Env": None}, {"Labels": None}, None])
+def test_null_in_a_configuration_means_nothing(
+    layout: Layout, config: dict[str, Any] | None
+) -> None:
+    assert with_files(layout, [PYTHON], config=config).python(None)[0] == "3.13"
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"Env": "PATH=/bin"}, "is not a list in 'config.Env'"),
+        ({"Env": [1]}, r"1 is not a string in 'config.Env\[0\]'"),
+        ({"Labels": ["a"]}, "is not an object in 'config.Labels'"),
+    ],
+)
+def test_a_configuration_of_another_form_is_refused_with_its_field(
+    layout: Layout, config: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(PackageError, match=message):
+        with_files(layout, [PYTHON], config=config)
+
+
 @pytest.mark.parametrize(
     "removal",
     ["usr/local/bin/.wh.python3.13", "usr/local/.wh.bin", "usr/local/bin/.wh..wh..opq"],

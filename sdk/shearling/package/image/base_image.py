@@ -210,13 +210,17 @@ def _digest_of_file(path: Path) -> str:
 
 def _config(data: bytes, manifest: Manifest, name: str) -> dict[str, Any]:
     """Return an image's configuration, whose list of layers has the length of the manifest's."""
-    from shearling.bundle.json_reader import read_json
+    from shearling.bundle.json_reader import Field, read_json
 
     with naming(name):
         field = read_json(data, "the configuration")
         document: dict[str, Any] = field.expect(dict, "an object")
         ids = [each.digest() for each in field["rootfs"]["diff_ids"].items()]
-        field.get("config", {}).get("Env", []).expect(list, "a list")
+        # Builders write null where there is nothing.
+        settings = Field(document.get("config") or {}, "config").expect(dict, "an object")
+        Field(settings.get("Labels") or {}, "config.Labels").expect(dict, "an object")
+        for variable in Field(settings.get("Env") or [], "config.Env").items():
+            variable.text()
     if len(ids) != len(manifest.layers):
         raise PackageError(
             f"{name}: {len(manifest.layers)} layers, but {len(ids)} in its configuration"

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import tarfile
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, BinaryIO
 
 from shearling.package.image.documents import LAYER, Descriptor
@@ -13,7 +14,6 @@ from shearling.package.image.documents import LAYER, Descriptor
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path, PurePosixPath
-from types import MappingProxyType
 
 _LEVEL = 6  # as for zips
 _NO_LINKS: Mapping[PurePosixPath, str] = MappingProxyType({})
