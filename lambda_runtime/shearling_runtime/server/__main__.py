@@ -9,7 +9,7 @@ from pathlib import Path
 
 from shearling.errors import InvalidRefError
 from shearling_runtime.server.options import parse_options
-from shearling_runtime.server.supervisor import Supervisor
+from shearling_runtime.server.supervisor import StartError, Supervisor
 from shearling_runtime.settings import Settings
 
 #: Where SageMaker unpacks a model's data; a bundle in it needs no network.
@@ -36,9 +36,8 @@ def main() -> int:
     settings.prepare(os.environ)
     try:
         return Supervisor(settings, pin, options).run()
-    except OSError as error:
-        reason = os.strerror(error.errno or 0)
-        sys.stderr.write(f"{options.host} port {options.port}: {reason}. Pass another --port\n")
+    except StartError as error:
+        sys.stderr.write(f"{error}\n")
         return 1
 
 

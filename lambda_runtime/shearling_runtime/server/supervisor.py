@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from multiprocessing.connection import Connection
     from multiprocessing.context import ForkProcess
+    from pathlib import Path
     from types import FrameType
 
     from shearling.refs import Pin
@@ -35,6 +37,10 @@ _FAILURES, _PAUSE_SECONDS = 3, 1.0
 
 #: Time for a worker to end after its requests.
 _END_SECONDS = 3
+
+
+class StartError(Exception):
+    """A setting that this machine does not permit; the message says which, and what to do."""
 
 
 class _StopError(Exception):
@@ -70,13 +76,11 @@ class Supervisor:
         """Serve until SIGTERM or Ctrl-C; return the exit code.
 
         Raises:
-            OSError: the port is in use.
+            StartError: it cannot listen on the port, or write to the scratch directory.
         """
-        options, scratch = self._options, self._settings.scratch
-        scratch.mkdir(parents=True, exist_ok=True)
         with (
-            tempfile.TemporaryDirectory(prefix="shearling-metrics-", dir=scratch) as directory,
-            socket.create_server((options.host, options.port), backlog=_BACKLOG) as listener,
+            _metrics_directory(self._settings.scratch) as directory,
+            _listener(self._options) as listener,
         ):
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
             sys.stderr.write("http://{}:{}\n".format(*listener.getsockname()[:2]))
@@ -152,6 +156,30 @@ class Supervisor:
             worker.process.join(max(0.0, deadline - time.monotonic()))
             worker.process.kill()
             worker.process.join()
+
+
+def _metrics_directory(scratch: Path) -> tempfile.TemporaryDirectory[str]:
+    """Return a new directory for the metrics of the workers."""
+    try:
+        scratch.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(prefix="shearling-metrics-", dir=scratch)
+    except OSError as error:
+        raise StartError(
+            f"SHEARLING_SCRATCH {scratch}: {error.strerror}. Set it to a directory that the server "
+            "may write to"
+        ) from error
+
+
+def _listener(options: Options) -> socket.socket:
+    try:
+        return socket.create_server((options.host, options.port), backlog=_BACKLOG)
+    except OSError as error:
+        reason = str(error.strerror).partition(" (while")[0]  # Python adds the address
+        is_port = error.errno in (errno.EADDRINUSE, errno.EACCES)
+        option = "--port" if is_port else "--host"
+        raise StartError(
+            f"{options.host} port {options.port}: {reason}. Pass another {option}"
+        ) from error
 
 
 def _run_child(parents_end: Connection, task: WorkerTask) -> None:

@@ -359,6 +359,7 @@ def test_a_bundle_in_the_model_directory_that_was_changed_is_not_served(
         ({"SHEARLING_WORKERS": "none"}, "SHEARLING_WORKERS is 'none'; expected a whole number"),
         ({"SHEARLING_WORKERS": "0"}, "SHEARLING_WORKERS is '0'; expected a whole number from 1"),
         ({"SHEARLING_MAX_BODY_MB": "-1"}, "SHEARLING_MAX_BODY_MB is '-1'"),
+        ({"SHEARLING_SCRATCH": "/dev/null/x"}, "SHEARLING_SCRATCH /dev/null/x: Not a directory."),
     ],
 )
 def test_a_wrong_setting_ends_the_server_with_its_name(
@@ -385,6 +386,17 @@ def test_a_port_in_use_ends_the_server_with_what_to_do(
     with production_server(directory, registry, pin, "--port", port) as second:
         assert second.process.wait(30) == 1
         assert f"127.0.0.1 port {port}: Address already in use. Pass another --port" in second.log
+
+
+@pytest.mark.parametrize("host", ["nowhere.invalid", "192.0.2.1"])
+def test_an_address_of_no_own_ends_the_server_with_what_to_do(
+    directory: Path, registry: str, pin: Pin, host: str
+) -> None:
+    with production_server(directory, registry, pin, "--host", host) as server:
+        assert server.process.wait(30) == 1
+        assert server.log.startswith(f"{host} port ")
+        assert server.log.endswith("Pass another --host\n")
+        assert "Unknown error" not in server.log
 
 
 def test_workers_that_cannot_start_end_the_server_with_their_error(
