@@ -76,6 +76,12 @@ def test_inputs_are_those_of_the_example(
         ),
         (sdk.Remote(["a"] * 12, body="csv"), {}, FormatError, "of numbers"),
         (sdk.Remote(ROWS.astype(np.float16)), {}, FormatError, "cannot carry 16-bit floats"),
+        (
+            sdk.Remote(np.full(12, np.inf)),
+            {},
+            FormatError,
+            "cannot carry infinite values: use 'binary'",
+        ),
         (sdk.Remote(ROWS), {"format": "onnx"}, FormatError, "do not apply to sdk.Remote"),
         (sdk.Remote(ROWS), {"load": "latency"}, FormatError, "do not apply to sdk.Remote"),
     ],

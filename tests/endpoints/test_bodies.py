@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from shearling.endpoints.bodies import AnswerError, read_response, write_request
+from shearling.errors import InvalidRequestError
 from shearling.tensors.spec import Signature, TensorSpec
 
 
@@ -23,6 +24,14 @@ def read_csv(text: str, datatype: str) -> list[float]:
 def test_each_row_of_a_csv_request_is_a_line() -> None:
     assert write_request("csv", {"X": np.array([[1, 2], [3, 4]])}, ["y"])[0] == b"1,2\n3,4"
     assert write_request("csv", {"X": np.array([1.5, 2.5])}, ["y"])[0] == b"1.5\n2.5"
+
+
+def test_infinite_values_are_sent_unless_the_body_is_json() -> None:
+    inputs = {"X": np.array([np.inf, np.nan])}
+    assert write_request("csv", inputs, ["y"])[0] == b"inf\nnan"
+    assert write_request("binary", inputs, ["y"])[0].endswith(inputs["X"].tobytes())
+    with pytest.raises(InvalidRequestError, match=r"input 'X': .* JSON, which cannot carry"):
+        write_request("json", inputs, ["y"])
 
 
 def test_integers_of_a_csv_answer_keep_all_digits_and_may_be_written_as_floats() -> None:

@@ -12,6 +12,7 @@ from shearling.errors import FormatError, InvalidRequestError
 from shearling.formats.base import REMOTE
 from shearling.formats.cloudpickle import ARRAY_INPUT, as_tensor
 from shearling.tensors.conversion import shown
+from shearling.tensors.encoding import has_infinity
 from shearling.tensors.inputs import as_array, as_matrix, columns_of, is_frame, named_arrays
 
 if TYPE_CHECKING:
@@ -137,6 +138,8 @@ def _check_body(
     arrays = [*inputs.values(), *outputs.values()]
     if body == "json" and any(array.dtype == np.float16 for array in arrays):
         raise FormatError("body 'json' cannot carry 16-bit floats: use 'binary'")
+    if body == "json" and any(map(has_infinity, arrays)):
+        raise FormatError("body 'json' cannot carry infinite values: use 'binary'")
     are_numbers = all(np.issubdtype(array.dtype, np.number) for array in arrays)
     are_tables = len(inputs) == len(outputs) == 1 and all(a.ndim <= _MATRIX for a in arrays)
     if body == "csv" and not (are_numbers and are_tables):

@@ -13,7 +13,7 @@ from shearling.errors import InvalidRequestError
 from shearling.protocol.requests import tensor_document
 from shearling.protocol.responses import read_answer
 from shearling.tensors.dtypes import DTYPES, datatype_of
-from shearling.tensors.encoding import to_bytes
+from shearling.tensors.encoding import has_infinity, to_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,6 +48,9 @@ def write_request(body: str, inputs: Tensors, outputs: Sequence[str]) -> tuple[b
         body: one of `BODIES`.
         inputs: arrays by input name.
         outputs: names of the outputs to request.
+
+    Raises:
+        InvalidRequestError: JSON cannot carry the values of an input.
     """
     if body == "csv":
         (array,) = inputs.values()
@@ -55,6 +58,12 @@ def write_request(body: str, inputs: Tensors, outputs: Sequence[str]) -> tuple[b
         lines = (",".join(map(repr, row)) for row in rows.tolist())
         return "\n".join(lines).encode(), _CSV, _CSV
     if body == "json":
+        for name, array in inputs.items():
+            if has_infinity(array):
+                raise InvalidRequestError(
+                    f"input {name!r}: the model's endpoint takes JSON, which cannot carry infinite "
+                    "values: send finite or missing values"
+                )
         tensors = [tensor_document(name, array) for name, array in inputs.items()]
         wanted = [{"name": name} for name in outputs]
         return orjson.dumps({"inputs": tensors, "outputs": wanted}), _JSON, _JSON

@@ -13,7 +13,7 @@ from shearling.protocol.requests import InferRequest, tensor_document
 from shearling.tensors.categories import check_categories
 from shearling.tensors.conversion import check_limits, shown
 from shearling.tensors.dtypes import datatype_of
-from shearling.tensors.encoding import from_bytes, to_bytes
+from shearling.tensors.encoding import from_bytes, has_infinity, to_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -137,7 +137,7 @@ def is_better_binary(array: NDArray[Any]) -> bool:
         return True
     if array.dtype.kind not in "fiu":
         return False
-    if array.dtype.kind == "f" and bool(np.isinf(array).any()):
+    if has_infinity(array):
         return True
     sample = np.ascontiguousarray(array.ravel()[:_SAMPLE])
     if sample.size < _SAMPLE:

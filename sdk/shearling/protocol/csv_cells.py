@@ -10,6 +10,7 @@ import orjson
 
 from shearling.tensors.conversion import EXACT
 from shearling.tensors.dtypes import DTYPES
+from shearling.tensors.encoding import has_infinity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -91,7 +92,7 @@ def written_rows(table: NDArray[Any]) -> list[str]:
     NaN becomes an empty cell. A float has the shortest text that reads back as the same float.
     """
     kind, width = table.dtype.kind, table.shape[1]
-    if kind in "biuf" and table.dtype != np.float16 and not (kind == "f" and np.isinf(table).any()):
+    if kind in "biuf" and table.dtype != np.float16 and not has_infinity(table):
         # orjson supports `int64` but not `longlong`, which is the same type.
         known = table.astype(np.dtype(f"{kind}{table.dtype.itemsize}"), order="C", copy=False)
         text = orjson.dumps(known, option=orjson.OPT_SERIALIZE_NUMPY).decode()

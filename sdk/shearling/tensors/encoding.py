@@ -53,6 +53,11 @@ def from_bytes(data: bytes | memoryview, datatype: str, shape: list[int]) -> NDA
     return _shaped(array, shape)
 
 
+def has_infinity(array: NDArray[Any]) -> bool:
+    """Return whether a tensor has an infinite value, which JSON would make a missing one."""
+    return array.dtype.kind == "f" and bool(np.isinf(array).any())
+
+
 def _shaped(array: NDArray[Any], shape: list[int]) -> NDArray[Any]:
     try:
         return array.reshape(shape)
