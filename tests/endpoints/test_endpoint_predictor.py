@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from shearling.connections import Answer, Connections
+from shearling.endpoints.invoke import Endpoint
 from shearling.endpoints.predictor import EndpointPredictor
 from shearling.errors import (
     DeadlineError,
@@ -116,6 +118,26 @@ def test_an_endpoint_that_cannot_be_reached_is_an_error(endpoint: pytest.MonkeyP
     endpoint.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", "http://127.0.0.1:9")
     with pytest.raises(ModelNotReadyError, match="cannot be reached"):
         predictor().predict({"X": ROWS}, ["Y"])
+
+
+@pytest.mark.parametrize(
+    ("region", "domain"), [("eu-central-1", "amazonaws.com"), ("cn-north-1", "amazonaws.com.cn")]
+)
+def test_requests_go_to_the_region_of_the_function(
+    endpoint: pytest.MonkeyPatch, region: str, domain: str
+) -> None:
+    urls: list[str] = []
+
+    def answered(_: Connections, __: str, url: str, *___: object) -> Answer:
+        urls.append(url)
+        return Answer(200, {}, b"")
+
+    endpoint.delenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME")
+    endpoint.delenv("AWS_ENDPOINT_URL", raising=False)
+    endpoint.setenv("AWS_REGION", region)
+    endpoint.setattr(Connections, "send", answered)
+    Endpoint("legacy").invoke(b"1", "text/csv", "text/csv")
+    assert urls == [f"https://runtime.sagemaker.{region}.{domain}/endpoints/legacy/invocations"]
 
 
 def test_a_wrong_key_is_refused(endpoint: pytest.MonkeyPatch) -> None:

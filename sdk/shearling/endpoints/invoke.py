@@ -18,7 +18,7 @@ from shearling.errors import (
     PredictionError,
 )
 from shearling.sigv4 import Keys, signed_headers
-from shearling.storage.s3 import access_keys
+from shearling.storage.s3 import access_keys, aws_domain
 
 if TYPE_CHECKING:
     from shearling.connections import Answer, Connections
@@ -59,7 +59,8 @@ class Endpoint:
         self.name = name
         self._region = environment.get("AWS_REGION", "us-east-1")
         root = environment.get("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME") or environment.get(
-            "AWS_ENDPOINT_URL", f"https://runtime.sagemaker.{self._region}.amazonaws.com"
+            "AWS_ENDPOINT_URL",
+            f"https://runtime.sagemaker.{self._region}.{aws_domain(self._region)}",
         )
         self._url = f"{root.rstrip('/')}/endpoints/{name}/invocations"
         self._connections: Connections | None = None

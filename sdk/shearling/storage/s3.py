@@ -44,6 +44,11 @@ def s3_configuration(bucket: str) -> tuple[S3Config, Callable[[], S3Credential] 
     return _boto3_configuration(bucket)
 
 
+def aws_domain(region: str) -> str:
+    """Return the domain of AWS's services in a region."""
+    return "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+
+
 def access_keys() -> S3Config:
     """Return the access keys in the environment; empty if boto3 finds them elsewhere."""
     environment = os.environ

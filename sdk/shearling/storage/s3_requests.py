@@ -12,7 +12,7 @@ from xml.sax.saxutils import unescape
 
 from shearling.errors import StoreError
 from shearling.sigv4 import Keys, encoded_path, encoded_query, signed_headers
-from shearling.storage.s3 import s3_configuration
+from shearling.storage.s3 import aws_domain, s3_configuration
 from shearling.storage.store import DENIED, UNREADABLE, UnreadableError
 
 if TYPE_CHECKING:
@@ -133,8 +133,8 @@ class S3Requests:
         """The region, the endpoint, and the keys or what provides them."""
         config, provider = s3_configuration(self._bucket)
         region = str(config["region"])
-        domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-        endpoint = str(config.get("endpoint") or f"https://s3.{region}.{domain}").rstrip("/")
+        own = f"https://s3.{region}.{aws_domain(region)}"
+        endpoint = str(config.get("endpoint") or own).rstrip("/")
         keys = provider or Keys(
             str(config["access_key_id"]),
             str(config["secret_access_key"]),
