@@ -63,7 +63,14 @@ def test_ecrs_token_comes_from_the_account_and_region_in_its_name(host: str, reg
 
 
 @pytest.mark.parametrize(
-    "host", [f"{ECR}.example.com", f"evil-{ECR}", "12.dkr.ecr.eu-central-1.amazonaws.com"]
+    "host",
+    [
+        f"{ECR}.example.com",
+        f"evil-{ECR}",
+        "12.dkr.ecr.eu-central-1.amazonaws.com",
+        "123456789012.dkr.ecr.eu-central-1.on.com",
+        "123456789012.dkr.ecr.eu-central-1.amazonaws.aws",
+    ],
 )
 @pytest.mark.usefixtures("docker")
 def test_the_token_of_ecr_is_for_no_other_host(host: str) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 #: ECR's host in a partition of AWS: account and region.
 _ECR = re.compile(
-    r"(\d{12})\.dkr[.-]ecr(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws|on)\.(?:com|aws)(?:\.cn)?"
+    r"(\d{12})\.dkr[.-]ecr(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|on\.aws)"
 )
 
 _HELPER_SECONDS = 30
