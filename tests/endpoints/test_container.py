@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from onnx import TensorProto
 
 from shearling.converters.remote import Remote
 from shearling.endpoints.predictor import EndpointPredictor
@@ -26,6 +27,8 @@ from tests.support.sagemaker_runtime import KEYS, sagemaker_runtime
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from shearling.bundle.manifest import Manifest
 
@@ -62,12 +65,13 @@ def _wait_until_ready(url: str) -> None:
     pytest.fail("the server did not become ready")
 
 
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Manifest]]:
-    """The endpoint's name, and the contract of its model in the protocol's JSON."""
-    directory = tmp_path_factory.mktemp("container")
+@contextmanager
+def endpoint_of(
+    model: Any, example: NDArray[Any], directory: Path
+) -> Iterator[tuple[str, Manifest]]:
+    """Run an endpoint, and yield its name and the contract of its model."""
     registry = Registry(str(directory / "registry"))
-    pin = push_model(scaling_graph(), "scaled", example=ROWS, registry=registry).pin
+    pin = push_model(model, "scaled", example=example, registry=registry).pin
     with (
         container(registry.store.uri, str(pin), directory / "scratch") as port,
         sagemaker_runtime() as url,
@@ -79,6 +83,14 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Ma
         yield f"container-{port}", registry.manifest(pin)
 
 
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Manifest]]:
+    """The endpoint's name, and the contract of its model in the protocol's JSON."""
+    directory = tmp_path_factory.mktemp("container")
+    with endpoint_of(scaling_graph(), ROWS, directory) as endpoint:
+        yield endpoint
+
+
 @pytest.mark.parametrize("body", ["json", "binary"])
 def test_tensors_go_through_to_the_container_and_back(
     endpoint: tuple[str, Manifest], body: str
@@ -87,6 +99,14 @@ def test_tensors_go_through_to_the_container_and_back(
     predictor = EndpointPredictor(replace(manifest, options={"body": body}), name)
     answers = predictor.predict({"X": ROWS}, ["Y"])
     np.testing.assert_array_equal(answers["Y"], 2 * ROWS)
+
+
+def test_a_model_of_16_bit_floats_that_was_pushed_is_asked_in_binary(tmp_path: Path) -> None:
+    rows = ROWS.astype(np.float16)
+    with endpoint_of(scaling_graph(dtype=TensorProto.FLOAT16), rows, tmp_path) as (name, manifest):
+        answers = EndpointPredictor(manifest, name).predict({"X": rows}, ["Y"])
+    assert answers["Y"].dtype == np.float16
+    np.testing.assert_array_equal(answers["Y"], 2 * rows)
 
 
 def test_what_the_container_refuses_is_the_callers_error(endpoint: tuple[str, Manifest]) -> None:

@@ -46,14 +46,14 @@ MEASURED = Measurement(
 )
 
 
-def scaling_graph(factor: float = 2.0) -> onnx.ModelProto:
+def scaling_graph(factor: float = 2.0, dtype: int = TensorProto.FLOAT) -> onnx.ModelProto:
     """A graph with one input `X` of two columns and one output `Y = factor * X`."""
     graph = helper.make_graph(
         [helper.make_node("Mul", ["X", "factor"], ["Y"])],
         "scaling",
-        [helper.make_tensor_value_info("X", TensorProto.FLOAT, ["rows", 2])],
-        [helper.make_tensor_value_info("Y", TensorProto.FLOAT, ["rows", 2])],
-        [helper.make_tensor("factor", TensorProto.FLOAT, [1], [factor])],
+        [helper.make_tensor_value_info("X", dtype, ["rows", 2])],
+        [helper.make_tensor_value_info("Y", dtype, ["rows", 2])],
+        [helper.make_tensor("factor", dtype, [1], [factor])],
     )
     return helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8, producer_name="tests"

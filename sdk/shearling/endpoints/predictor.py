@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from shearling.bundle.manifest import Manifest
     from shearling.formats.base import Tensors
 
-#: Option of a bundle with the form of the endpoint's bodies; endpoints of other bundles take JSON.
+#: Option of a bundle with the form of the endpoint's bodies. Endpoints of other bundles take JSON,
+#: or binary tensors where JSON cannot carry a datatype.
 BODY = "body"
 
 
@@ -31,7 +32,9 @@ class EndpointPredictor:
     def __init__(self, manifest: Manifest, endpoint: str) -> None:
         self._endpoint = Endpoint(endpoint)
         self._signature = manifest.signature
-        self._body = str(manifest.options.get(BODY, "json"))
+        specs = (*self._signature.inputs, *self._signature.outputs)
+        has_halves = any(spec.datatype == "FP16" for spec in specs)
+        self._body = str(manifest.options.get(BODY, "binary" if has_halves else "json"))
 
     def predict(
         self, inputs: Tensors, outputs: Sequence[str], seconds: float = float("inf")
