@@ -61,9 +61,15 @@ def test_what_speaks_against_a_version_is_printed_with_the_options(
     rows: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
-        run("compare", "fraud", "--csv", rows, "--max-difference", "1", "--json")
-    document = json.loads(output(capsys))
-    assert document["problems"] == ["fraud:2 differs by up to 4, and max_difference is 1"]
+        run("compare", "fraud", "--csv", rows, "--max-difference", "1")
+    assert "fraud:2 differs by up to 4, and --max-difference is 1" in output(capsys)
+
+
+@pytest.mark.usefixtures("versions")
+def test_a_limit_without_rows_names_the_options(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("compare", "fraud", "--min-agreement", "0.9") == 1
+    assert "--min-agreement needs rows" in (text := error(capsys))
+    assert "pass --csv or --npy too" in text
 
 
 def test_a_column_of_the_file_has_the_labels(

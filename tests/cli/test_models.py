@@ -368,7 +368,7 @@ def test_a_plan_refuses_a_number_that_is_not_above_0(
     option: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("plan", "fraud", option, "-1") == 1
-    assert "-1.0 is not a number above 0" in error(capsys)
+    assert f"{option} -1.0 is not a number above 0" in error(capsys)
 
 
 def test_a_plan_notes_the_deployed_models_that_it_leaves_out(

@@ -13,7 +13,7 @@ import pytest
 
 import shearling
 from shearling.cli import _parser
-from shearling.cli.option_names import PARAMETERS, PHRASES, with_option_names
+from shearling.cli.option_names import FIELDS, PARAMETERS, PHRASES, with_option_names
 from shearling.models.push import push_model
 from tests.support.bundles import ROWS, scaling_graph
 from tests.support.cli import error, run
@@ -64,6 +64,10 @@ def test_each_option_that_a_message_is_given_exists(parameter: str) -> None:
     assert with_option_names(f"pass {parameter}=True") in {f"pass {it}" for it in ALL_OPTIONS}
 
 
+def test_each_field_that_a_message_names_is_an_option() -> None:
+    assert set(FIELDS.values()) <= ALL_OPTIONS
+
+
 @pytest.mark.parametrize("phrase", PHRASES)
 def test_each_phrase_that_is_replaced_is_one_of_the_library(phrase: str) -> None:
     assert any(phrase in message for message in MESSAGES)
@@ -88,6 +92,14 @@ def test_no_message_names_a_parameter_that_is_an_option() -> None:
         (", or raise rtol= or atol=. Push", ", or raise --rtol or --atol. Push"),
         ('push it with load="latency", which', "push it with --load latency, which"),
         ("a URL; pass the name as model=", "a URL; pass the name as --model"),
+        ("p95_ms -5.0 is not a number above 0", "--p95 -5.0 is not a number above 0"),
+        ("per_month nan is not a number", "--per-month nan is not a number"),
+        ("largest 0 is not a number of rows", "--largest 0 is not a number of rows"),
+        ("recipe 'x': expected one of", "--recipe 'x': expected one of"),
+        ("0.9 of the rows, and min_agreement is 1", "0.9 of the rows, and --min-agreement is 1"),
+        ("at most 0.2, but max_loss is 0.1", "at most 0.2, but --max-loss is 0.1"),
+        ("y has 3 values, but data has 9 rows", "the labels have 3 values, but data has 9 rows"),
+        ("y: row 3 is missing", "row 3 is missing"),
     ],
 )
 def test_a_parameter_becomes_its_option(message: str, expected: str) -> None:
@@ -103,6 +115,8 @@ def test_a_parameter_becomes_its_option(message: str, expected: str) -> None:
         "name='a b'",
         "alias=[1]",
         "alias == 3",
+        "and the largest is 3; metric by metric",
+        "the largest 3 rows",
         "--force=True",
     ],
 )

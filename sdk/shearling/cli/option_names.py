@@ -36,6 +36,9 @@ PHRASES = {
     "pass measure=False": "pass --no-measure",
     "metric needs the true values: pass y=...": "--metric needs the true values: pass "
     "--label-column or --labels",
+    "needs rows to ask the versions about: pass data too": (
+        "needs rows to ask the versions about: pass --csv or --npy too"
+    ),
     "pass new=True to set_alias": "pass new=True",
     "load_model(<pinned ref>, allow_pickle=True)": "`shearling serve <pinned ref> --allow-pickle`",
     "Choose a version with set_alias": "Choose a version with `shearling alias set`",
@@ -57,10 +60,32 @@ _PARAMETER = re.compile(
     rf"""(?<![\w-])({"|".join(PARAMETERS)})=(?:True\b|\.\.\.|"(\w+)"|'(\w+)'|(?![\w"'=\[({{-]|\.\d))"""
 )
 
+#: Parameters that messages name with a value, as in "p95_ms -5.0 is not", and their options.
+FIELDS = {
+    "largest": "--largest",
+    "max_difference": "--max-difference",
+    "max_loss": "--max-loss",
+    "metric": "--metric",
+    "min_agreement": "--min-agreement",
+    "min_rows": "--min-rows",
+    "p95_ms": "--p95",
+    "per_month": "--per-month",
+    "recipe": "--recipe",
+}
+
+_FIELD = re.compile(
+    rf"""(^|\b(?:and|but) )({"|".join(FIELDS)})(?= (?:['"\d-]|(?:nan|inf|is|needs)\b))"""
+)
+
+#: The labels, which several options name.
+_LABELS = re.compile(r"(^|: )y has ")
+
 
 def with_option_names(message: str) -> str:
     """Return a message of the library with the options of the command."""
     phrased = _PHRASE.sub(lambda match: PHRASES[match[0]], message)
+    phrased = _FIELD.sub(lambda match: f"{match[1]}{FIELDS[match[2]]}", phrased)
+    phrased = _LABELS.sub(r"\1the labels have ", phrased).removeprefix("y: ")
     return _PARAMETER.sub(_option, phrased)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from shearling.cli.command import add_command
 from shearling.cli.labels import add_label_options, rows_and_labels
+from shearling.cli.option_names import with_option_names
 from shearling.cli.output import say, say_json
 
 if TYPE_CHECKING:
@@ -91,4 +92,4 @@ def _quantize(arguments: argparse.Namespace) -> None:
     if arguments.json:
         say_json(report.to_dict())
     else:
-        say(str(report))
+        say(with_option_names(str(report)))
