@@ -92,6 +92,46 @@ def test_scores_of_a_graph_are_classes_by_place(registry: Registry) -> None:
     assert "log_loss" not in record["metrics"]  # they are no probabilities
 
 
+def sigmoid_graph(width: int) -> Any:
+    """A net with one output, which is the sigmoid of a column of X."""
+    rows = helper.make_tensor_value_info("X", TensorProto.FLOAT, ["n", 4])
+    shape: list[str | int | None] = ["n", 1]
+    answer = helper.make_tensor_value_info("p", TensorProto.FLOAT, shape[:width])
+    nodes = [
+        helper.make_node("Gather", ["X", "place"], ["logit"], axis=1),
+        helper.make_node("Sigmoid", ["logit"], ["p"]),
+    ]
+    place = helper.make_tensor("place", TensorProto.INT64, [1][: width - 1], [0])
+    graph = helper.make_graph(nodes, "net", [rows], [answer], [place])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.mark.parametrize("width", [1, 2])
+@pytest.mark.parametrize("kind", [np.int64, np.bool_, np.float32])
+def test_one_sigmoid_is_the_probability_of_the_second_class(
+    registry: Registry, width: int, kind: Any
+) -> None:
+    labels = X[:, 0] + X[:, 1] > 0
+    record = recorded(registry, sigmoid_graph(width), X, (X, labels.astype(kind)))
+    likely = 1 / (1 + np.exp(-X[:, 0]))
+    assert record["metrics"] == pytest.approx(
+        {
+            "accuracy": metrics.accuracy_score(labels, likely > 0.5),
+            "balanced_accuracy": metrics.balanced_accuracy_score(labels, likely > 0.5),
+            "f1_macro": metrics.f1_score(labels, likely > 0.5, average="macro"),
+            "log_loss": metrics.log_loss(labels, likely),
+            "roc_auc": metrics.roc_auc_score(labels, likely),
+        },
+        abs=1e-4,
+    )
+
+
+def test_one_sigmoid_with_numbers_is_a_number(registry: Registry) -> None:
+    shares = np.linspace(0, 1, len(X))
+    record = recorded(registry, sigmoid_graph(1), X, (X, shares))
+    assert "r2" in record["metrics"]
+
+
 def test_an_evaluation_is_not_part_of_the_manifest(registry: Registry) -> None:
     model = LogisticRegression().fit(X, BINARY)
     push_model(model, "fraud", example=X, registry=registry)

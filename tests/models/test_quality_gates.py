@@ -161,6 +161,19 @@ def test_one_probability_is_that_of_the_second_class() -> None:
         assert gate.judge(expected).value == 1
 
 
+def test_one_probability_is_a_class_for_labels_that_are_floats() -> None:
+    truth = (LABELS % 2).astype(np.float32)
+    expected = {"out": truth * 0.8 + 0.1}
+    gate = MetricGate.of(None, truth, signature(out=(-1,)), expected, 0.01)
+    assert gate.judge(expected).measure == "accuracy"
+
+
+def test_answers_that_are_no_floats_are_classes() -> None:
+    expected = {"out": LABELS}
+    gate = MetricGate.of(None, LABELS, signature(out=(-1,)), expected, 0.01)
+    assert gate.judge(expected).measure == "accuracy"
+
+
 def test_a_function_gets_vectors_as_the_model_answers_them() -> None:
     vectors = RANDOM.normal(size=(400, 8))
 

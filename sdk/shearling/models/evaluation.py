@@ -13,7 +13,7 @@ from shearling.bundle.evaluation import Evaluation
 from shearling.errors import FormatError, InvalidRequestError
 from shearling.models.agreement_gate import are_probabilities
 from shearling.models.labelled_rows import all_labels_of
-from shearling.models.predictions import Predictions
+from shearling.models.predictions import Predictions, predictions_of
 from shearling.models.tensor_rows import count_of, in_blocks
 from shearling.tensors.inputs import to_tensors
 
@@ -136,7 +136,8 @@ def _metrics(
         if values.size != labels.size:
             raise InvalidRequestError(
                 f"it has shape {list(labels.shape)}, and the model's answers have shape "
-                f"{list(values.shape)}: pass a number for each of these"
+                f"{list(values.shape)}: pass a number for each of these, or for scores of classes "
+                "the place of a class for each row, from 0"
             )
         yield from _of_numbers(values.reshape(labels.shape).astype(float), labels.astype(float))
         return
@@ -146,7 +147,8 @@ def _metrics(
             f"{classes.tolist()[0]!r:.40}"
         )
     yield from _of_classes(values, labels)
-    if given.scores is not None and np.isin(labels, classes.tolist()).all():
+    are_known = np.isin(labels, classes.tolist()).all()
+    if given.scores is not None and are_probabilities(given.scores) and are_known:
         yield from _of_probabilities(given.scores, labels, classes)
 
 
@@ -187,8 +189,8 @@ def _of_probabilities(
 def _predicted(answers: Tensors, labels: NDArray[Any], signature: Signature) -> Predictions:
     """Return predicted values, with probabilities as the scores of classes.
 
-    Unlike `predictions_of`, this guesses nothing from the metric that a user wants: a single number
-    is never the probability of a class.
+    Unlike `predictions_of`, this takes the classes of a `label` from the model alone, so that other
+    labels are found, and does not choose one of several outputs.
 
     Raises:
         InvalidRequestError: the outputs do not tell what to compare with the labels.
@@ -206,14 +208,4 @@ def _predicted(answers: Tensors, labels: NDArray[Any], signature: Signature) -> 
             f"the model has several outputs ({', '.join(answers)}) and none is named "
             "'label': compute the metrics yourself, and pass them as metadata="
         )
-    values = next(iter(answers.values()))
-    if values.dtype.kind != "f":
-        return Predictions(values=values.reshape(labels.shape), classes=np.unique(values))
-    is_matrix = values.ndim == _MATRIX and values.shape[1] > 1
-    if is_matrix and labels.ndim == 1 and labels.dtype.kind in "iub":
-        return Predictions(
-            values=values.argmax(axis=1),
-            classes=np.arange(values.shape[1]),
-            scores=values if are_probabilities(values) else None,
-        )
-    return Predictions(values=values)
+    return predictions_of(answers, signature=signature, labels=labels, metric=None)

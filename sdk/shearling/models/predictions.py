@@ -75,7 +75,7 @@ def predictions_of(
     """Return what a model's answers predict.
 
     Answers are classes if there is an output `label`, or probabilities, or as many scores as the
-    labels need; a function as the metric gets anything else as the model answers it.
+    labels need, or no floats; a function as the metric gets anything else as the model answers it.
 
     Args:
         answers: the model's answers by output name.
@@ -86,7 +86,7 @@ def predictions_of(
     Raises:
         InvalidRequestError: the answers do not have a value for each label.
     """
-    scores, classes = _scores(answers, signature, labels, is_named=not callable(metric))
+    scores, classes = _scores(answers, signature, labels, metric)
     if "label" in answers:
         values = answers["label"]
         known = (
@@ -104,16 +104,18 @@ def predictions_of(
         raise InvalidRequestError(
             f"y: {len(labels)} labels, but the model has {len(values)} answers to their rows"
         )
-    return Predictions(values=values)
+    are_classes = values.dtype.kind != "f" and not callable(metric)
+    return Predictions(values=values, classes=np.unique(values) if are_classes else None)
 
 
 def _scores(
-    answers: Tensors, signature: Signature, labels: NDArray[Any], *, is_named: bool
+    answers: Tensors, signature: Signature, labels: NDArray[Any], metric: object
 ) -> tuple[NDArray[Any] | None, NDArray[Any]]:
     """Return the first output with a score for each class, and the classes."""
+    is_named = not callable(metric)
     for name in signature.output_names:
         array, named = answers[name], signature.classes.get(name)
-        if is_named and _is_probability(array, labels):
+        if is_named and _is_probability(array, labels, metric):
             second = array.reshape(-1)
             return np.stack([1 - second, second], axis=1), np.arange(2)
         if array.ndim != _MATRIX or array.dtype.kind != "f" or array.shape[1] < 2:  # noqa: PLR2004
@@ -127,10 +129,14 @@ def _scores(
     return None, np.empty(0)
 
 
-def _is_probability(array: NDArray[Any], labels: NDArray[Any]) -> bool:
-    """Return whether an output has the probability of the second of two classes, 0 and 1."""
+def _is_probability(array: NDArray[Any], labels: NDArray[Any], metric: object) -> bool:
+    """Return whether an output has the probability of the second of two classes, 0 and 1.
+
+    The labels may be floats, as torch wants them, unless a metric is named: it may be for numbers.
+    """
+    kinds = "iubf" if metric is None else "iub"
     is_single = array.dtype.kind == "f" and array.shape in ((len(labels),), (len(labels), 1))
     are_two = (
-        labels.dtype.kind in "iub" and labels.ndim == 1 and bool(np.isin(labels, (0, 1)).all())
+        labels.dtype.kind in kinds and labels.ndim == 1 and bool(np.isin(labels, (0, 1)).all())
     )
     return is_single and are_two and bool(((array >= 0) & (array <= 1)).all())
