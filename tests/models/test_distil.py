@@ -316,6 +316,18 @@ def test_students_never_see_a_held_out_row_nor_its_copy(registry: Registry) -> N
     assert len(given - seen) == 150
 
 
+def test_the_latency_of_64_rows_is_of_64_rows_where_fewer_are_held_out(registry: Registry) -> None:
+    asked = []
+
+    def teacher(rows: Any) -> Any:
+        asked.append(len(rows))
+        return probabilities(rows)
+
+    report = small(registry, teacher, X=X[:200])
+    assert report.judged_rows == 50
+    assert set(asked) == {200, 1, 64}
+
+
 def test_a_student_that_does_not_convert_is_a_row_of_the_report(registry: Registry) -> None:
     def metric(a: Any, b: Any) -> float:
         return float(np.abs(a - b).sum())

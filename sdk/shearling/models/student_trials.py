@@ -160,8 +160,8 @@ class Trials:
         ]
 
     def _timed_rows(self, rows: Any) -> tuple[Any, Any]:
-        """Return the rows of the smaller and of the larger timed call."""
-        one, many = (taken_rows(rows, self.judged[:count]) for count in TIMED_ROWS)
+        """Return the rows of the smaller and of the larger timed call, repeated as needed."""
+        one, many = (taken_rows(rows, np.resize(self.judged, count)) for count in TIMED_ROWS)
         return one, many
 
     def of_teacher(self) -> Measured:
