@@ -72,6 +72,17 @@ def test_numbers_must_explain_the_variance(noise: float, *, passes: bool) -> Non
     assert (quality.problem == "") is passes
 
 
+@pytest.mark.parametrize(("noise", "passes"), [(0.01, True), (0.2, False)])
+def test_each_target_of_an_estimator_must_be_explained(noise: float, *, passes: bool) -> None:
+    """The direction of such a row says only how its largest target is answered."""
+    targets = RANDOM.normal(size=(400, 2)) * [1e4, 1]
+    given = targets + RANDOM.normal(size=targets.shape) * [0, noise]
+    gate = AgreementGate(signature(prediction=(-1, 2)), {"prediction": targets})
+    quality = gate.judge({"prediction": given})
+    assert quality.measure.startswith("R2")
+    assert (quality.problem == "") is passes
+
+
 def test_labels_must_agree() -> None:
     words = np.array(["no", "yes"], object)[LABELS % 2]
     assert not agreement(words, words).problem

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from shearling.models.r2 import least_r2
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 #: What must be reached at least: the share of equal classes, the 1st percentile of the cosine
 #: similarity, and the share of the variance.
 LEAST_AGREEMENT, LEAST_COSINE, LEAST_R2 = 0.99, 0.98, 0.999
+
+#: The output of an estimator's numbers. Several are targets of any scale, and not a direction.
+_NUMBERS = "prediction"
 
 #: How far the sum of a row's probabilities may be from 1.
 _SUM = 1e-2
@@ -86,12 +91,11 @@ class AgreementGate:
         if name in self.signature.classes or are_probabilities(wanted):
             share = float(np.mean(wanted.argmax(axis=-1) == given.argmax(axis=-1)))
             return _quality("class agreement", name, share, LEAST_AGREEMENT)
-        rows = wanted.reshape(len(wanted), -1)
-        if rows.shape[1] > 1:
-            cosine = _cosine(rows, given.reshape(rows.shape))
-            share = float(np.percentile(cosine, 1))
-            return _quality("cosine similarity (1st percentile)", name, share, LEAST_COSINE)
-        return _quality("R2 against the original", name, _r2(wanted, given), LEAST_R2)
+        rows, own = (it.reshape(len(wanted), -1) for it in (wanted, given))
+        if rows.shape[1] == 1 or name == _NUMBERS:
+            return _quality("R2 against the original", name, least_r2(own, rows), LEAST_R2)
+        share = float(np.percentile(_cosine(rows, own), 1))
+        return _quality("cosine similarity (1st percentile)", name, share, LEAST_COSINE)
 
 
 def are_probabilities(values: NDArray[Any]) -> bool:
@@ -114,12 +118,3 @@ def _cosine(wanted: NDArray[Any], given: NDArray[Any]) -> NDArray[Any]:
     are_zero = ~(wanted.any(axis=1) | given.any(axis=1))
     products = np.einsum("ij,ij->i", wanted, given)
     return np.where(are_zero, 1.0, products / np.where(lengths == 0, 1, lengths))
-
-
-def _r2(wanted: NDArray[Any], given: NDArray[Any]) -> float:
-    """Return the share of the variance that is explained; for a constant, whether it is kept."""
-    variance = float(((wanted - wanted.mean()) ** 2).sum())
-    error = float(((wanted - given) ** 2).sum())
-    if variance == 0:
-        return float(np.allclose(wanted, given, rtol=1e-3))
-    return 1 - error / variance

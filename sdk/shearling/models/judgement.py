@@ -9,6 +9,7 @@ import numpy as np
 
 from shearling.errors import InvalidRequestError
 from shearling.models.labelled_rows import are_known
+from shearling.models.r2 import least_r2
 from shearling.tensors.conversion import shown
 
 if TYPE_CHECKING:
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
 
 #: Share of the errors of a constant answer that a student may make.
 _OF_CONSTANT = 0.5
-
-#: By how much an answer may miss a constant, as a share of it.
-_OF_A_CONSTANT = 1e-3
 
 #: Standard errors beyond which a difference between two students is not chance.
 _BEYOND_CHANCE = 1.64
@@ -177,17 +175,7 @@ def labels_of(y: Any, rows: int) -> Any:
 def _score(own: NDArray[Any], right: NDArray[Any], *, are_classes: bool) -> float:
     if are_classes:
         return float(np.mean(own == right))
-    return float(np.min(_r2(own.reshape(right.shape), right)))
-
-
-def _r2(own: NDArray[Any], right: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the R2 of each target; for a constant, whether it is kept."""
-    errors = ((own - right) ** 2).sum(axis=0)
-    spread = ((right - right.mean(axis=0)) ** 2).sum(axis=0)
-    is_kept = np.isclose(own, right, rtol=_OF_A_CONSTANT).all(axis=0)
-    is_constant = spread == 0
-    explained = 1 - errors / np.where(is_constant, 1, spread)
-    return np.asarray(np.where(is_constant, is_kept, explained), np.float64)
+    return least_r2(own.reshape(right.shape), right)
 
 
 def _losses(own: NDArray[Any], right: NDArray[Any], *, are_classes: bool) -> NDArray[Any]:
