@@ -15,6 +15,7 @@ from sklearn.linear_model import Ridge
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 
+from shearling.bundle.evaluation import Evaluation
 from shearling.bundle.example import Example
 from shearling.converters.quantization import RECIPES, Recipe
 from shearling.errors import FormatError, InvalidRequestError, ModelNotFoundError
@@ -388,7 +389,9 @@ def test_the_report_shows_in_terminals_notebooks_and_json(network: Registry) -> 
 
 
 @pytest.mark.usefixtures("any_time")
-def test_a_push_gives_its_alias_to_the_smaller_version(registry: Registry) -> None:
+def test_the_smaller_version_of_a_push_is_evaluated_and_measured_and_gets_the_alias(
+    registry: Registry,
+) -> None:
     pushed = push_model(
         digits_network(),
         "digits",
@@ -396,11 +399,21 @@ def test_a_push_gives_its_alias_to_the_smaller_version(registry: Registry) -> No
         quantize="int8",
         data=pictures(ROWS),
         y=LABELS,
+        alias="prod",
+        evaluate=(pictures(ROWS), LABELS),
+        measure=True,
+        largest=7,
         registry=registry,
     )
     assert pushed.version == 2
     assert pushed.quantization is not None
     assert pushed.quantization.parent.version == 1
+    assert registry.resolve("digits:prod") == pushed.pin
+    details = registry.version(pushed.pin).details
+    assert pushed.evaluation == Evaluation.from_details(details)
+    assert pushed.evaluation is not None
+    assert pushed.evaluation.metrics["accuracy"] > 0.9
+    assert {latency["rows"] for latency in details["measured"]["latencies"]} == {1, 7}
 
 
 def test_a_push_of_what_cannot_be_quantised_warns_and_stays(registry: Registry) -> None:
@@ -434,6 +447,8 @@ def test_a_push_whose_recipes_hurt_warns_and_stays(registry: Registry) -> None:
     [
         ({"quantize": "int8"}, "go together"),
         ({"data": ROWS}, "go together"),
+        ({"y": LABELS}, r"y and metric judge what quantize= makes: .* evaluate=\(X, y\)"),
+        ({"metric": "r2"}, "y and metric judge what quantize= makes"),
         ({"quantize": "int2", "data": ROWS}, "recipe 'int2'"),
         ({"quantize": "int8", "data": ROWS[:9]}, "net:1 is published, but not quantised: data: 9"),
     ],

@@ -146,10 +146,7 @@ def push_model(
         largest=largest,
     )
     options.check()
-    if quantize is not None:
-        check_recipe(quantize)
-    if (data is None) is not (quantize is None):
-        raise InvalidRequestError("quantize and data go together: pass the rows that judge as data")
+    _check_quantization(quantize, data, y, metric)
     facts, metrics = checked_metadata(metadata)
     target = Registry.at(registry)
     target.store.folders("models")  # raises before the conversion if the registry is unreachable
@@ -168,7 +165,14 @@ def push_model(
     )
     if quantize is not None:
         pushed = smaller_if_it_pays(
-            pushed, data, y=y, metric=metric, max_loss=max_loss, recipe=quantize, registry=target
+            pushed,
+            data,
+            y=y,
+            metric=metric,
+            max_loss=max_loss,
+            recipe=quantize,
+            options=options,
+            registry=target,
         )
     if alias is None:
         return pushed
@@ -176,6 +180,19 @@ def push_model(
     if wait:
         wait_for_release(target, entry)
     return replace(pushed, alias=alias)
+
+
+def _check_quantization(quantize: str | None, data: Any, y: Any, metric: Any) -> None:
+    """Refuse arguments of quantization that are not allowed, or that do not go together."""
+    if quantize is not None:
+        check_recipe(quantize)
+    if (data is None) is not (quantize is None):
+        raise InvalidRequestError("quantize and data go together: pass the rows that judge as data")
+    if quantize is None and (y is not None or metric is not None):
+        raise InvalidRequestError(
+            "y and metric judge what quantize= makes: pass quantize= and data= too, or leave them "
+            "out. For metrics of the model as it is, pass evaluate=(X, y)"
+        )
 
 
 def push_derived(

@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from shearling.bundle.evaluation import EVALUATION_FIELD
 from shearling.bundle.processor import processor_flags, processor_name
 from shearling.converters.quantization import RECIPES, refusal
 from shearling.errors import FormatError, InvalidRequestError
 from shearling.models.agreement_gate import AgreementGate
 from shearling.models.candidates import Candidate
+from shearling.models.evaluation import evaluate
 from shearling.models.labelled_rows import labels_of, rows_of
 from shearling.models.lineage import PARENT, RECIPE, Lineage
 from shearling.models.load import cache_directory
-from shearling.models.measuring import LARGEST
 from shearling.models.metric_gate import MetricGate
 from shearling.models.model_version import version_of
 from shearling.models.optimisation_report import TAKEN, OptimisationReport
-from shearling.models.push_options import is_number, text_of
+from shearling.models.push_options import PushOptions, is_number, text_of
 from shearling.models.row_split import split_rows
 from shearling.models.tensor_rows import count_of, taken
 from shearling.models.trial import Trial
@@ -124,8 +125,12 @@ def _quantized(
     registry: Registry,
     name: str | None = None,
     min_rows: int = MIN_ROWS,
+    options: PushOptions = PushOptions(),  # noqa: B008 - it is immutable
 ) -> tuple[OptimisationReport, ModelVersion | None]:
-    """Return the report of `quantize`, whose arguments these are, and the version."""
+    """Return the report of `quantize`, whose arguments these are, and the version.
+
+    The options say what to measure of the version.
+    """
     target = None if name is None else check_model(text_of("name", name))
     choice = check_recipe(recipe)
     if metric is not None and y is None:
@@ -170,7 +175,7 @@ def _quantized(
         )
         if candidate is None:
             return report, None
-        version = _publish(registry, target or pin.model, candidate, report)
+        version = _publish(registry, target or pin.model, candidate, report, options)
     return replace(report, version=version.pin, is_new=version.is_new), version
 
 
@@ -182,11 +187,13 @@ def smaller_if_it_pays(
     metric: str | Callable[..., float] | None,
     max_loss: float,
     recipe: str,
+    options: PushOptions,
     registry: Registry,
 ) -> ModelVersion:
     """Quantize a version that was pushed, and return the smaller one, or else the same.
 
-    A warning says why the version stays as it is. The arguments are those of `quantize`.
+    A warning says why the version stays as it is. The smaller version is evaluated and measured as
+    the options of the push say. The other arguments are those of `quantize`.
 
     Raises:
         InvalidRequestError: the rows, labels or metric do not fit the model, or are too few. The
@@ -202,6 +209,7 @@ def smaller_if_it_pays(
             max_loss=max_loss,
             recipe=recipe,
             registry=registry,
+            options=options,
         )
     except FormatError as error:
         warnings.warn(f"{named} is published as it was pushed: {error}", stacklevel=_CALLER)
@@ -278,7 +286,11 @@ def _check_kind(pin: Pin, manifest: Manifest) -> None:
 
 
 def _publish(
-    registry: Registry, name: str, candidate: Candidate, report: OptimisationReport
+    registry: Registry,
+    name: str,
+    candidate: Candidate,
+    report: OptimisationReport,
+    options: PushOptions,
 ) -> ModelVersion:
     """Publish the bundle that was taken, with its parent, recipe and measurements."""
     taken = next(row for row in report.rows if row.verdict == TAKEN)
@@ -291,12 +303,16 @@ def _publish(
     manifest = replace(candidate.manifest, model=name, metadata=metadata)
     details = version_details(manifest, (taken.load_ms or 0) / 1000, registry.caller())
     details |= lineage.record_fields() | measured_fields(
-        registry, manifest, candidate.directory, wanted=None, largest=LARGEST
+        registry, manifest, candidate.directory, wanted=options.measure, largest=options.largest
     )
+    evaluation = None
+    if options.evaluate is not None:
+        evaluation = evaluate(candidate.predictor, manifest, options.evaluate)
+        details[EVALUATION_FIELD] = evaluation.to_record()
     files = {file.path: candidate.directory / file.hex for file in manifest.files}
     with progress(f"push {name}", manifest.size) as advance:
         published = registry.publish(manifest, files, details, advance)
-    return version_of(published, manifest, registry)
+    return version_of(published, manifest, registry, evaluation)
 
 
 def _named(pin: Pin) -> str:
