@@ -35,7 +35,7 @@ _SECONDS, _LIMIT_SECONDS = 12.0, 20.0
 _RESULT, _LOG = "result.json", "log"
 
 #: Stack level of a warning that points to `push_model`'s caller.
-_CALLER = 3
+_CALLER = 5
 
 #: The libraries that a pickle may use take as many threads as these say; ours are set by sessions.
 _ONE_THREAD = dict.fromkeys(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shearling.errors import FormatError, InvalidRequestError
+from shearling.models.agreement_gate import are_probabilities
 from shearling.models.load import LoadedModel, load_model
 from shearling.models.row_split import taken_rows
 from shearling.progress import progress
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 
 #: Rows of one call of a teacher.
 _BLOCK = 1000
-
-#: By how much the probabilities of a row may miss a sum of 1.
-_ROUNDING = 1e-2
 
 #: Rows for each class at least: integers with fewer are numbers.
 _ROWS_OF_CLASS = 4
@@ -184,9 +182,9 @@ class Teacher:
         if labels is None:
             assert values is not None  # noqa: S101 - a block has labels or values
             values = self._in_columns(values)
-            if not _are_probabilities(values):
+            if not are_probabilities(values):
                 return self._of_numbers(values)
-        if values is None or not _are_probabilities(values):
+        if values is None or not are_probabilities(values):
             return self._of_labels(np.asarray(labels))
         classes = self._classes(labels, values)
         if labels is None:
@@ -278,14 +276,6 @@ def _of_outputs(model: LoadedModel, rows: Any) -> Any:
         f"{model.pin.model}:{model.pin.version} has several outputs ({', '.join(outputs)}): pass a "
         "callable that returns the one to learn, such as "
         f"lambda rows: model.predict(rows)[{next(iter(outputs))!r}]"
-    )
-
-
-def _are_probabilities(values: NDArray[Any]) -> bool:
-    if values.ndim != 2 or values.shape[1] < 2:  # noqa: PLR2004 - rows and at least two classes
-        return False
-    return bool(
-        (values >= -_ROUNDING).all() and (np.abs(values.sum(axis=1) - 1) <= _ROUNDING).all()
     )
 
 
