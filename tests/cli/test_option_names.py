@@ -100,6 +100,11 @@ def test_no_message_names_a_parameter_that_is_an_option() -> None:
         ("at most 0.2, but max_loss is 0.1", "at most 0.2, but --max-loss is 0.1"),
         ("y has 3 values, but data has 9 rows", "the labels have 3 values, but data has 9 rows"),
         ("y: row 3 is missing", "row 3 is missing"),
+        (
+            "y has shape [3], but X has 9 rows",
+            "the labels have shape [3], but the data have 9 rows",
+        ),
+        ("X has 60 rows: at least 200", "the data have 60 rows: at least 200"),
     ],
 )
 def test_a_parameter_becomes_its_option(message: str, expected: str) -> None:
@@ -117,6 +122,7 @@ def test_a_parameter_becomes_its_option(message: str, expected: str) -> None:
         "alias == 3",
         "and the largest is 3; metric by metric",
         "the largest 3 rows",
+        "the model fails: X has 3 features",
         "--force=True",
     ],
 )

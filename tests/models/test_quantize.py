@@ -447,8 +447,8 @@ def test_a_push_whose_recipes_hurt_warns_and_stays(registry: Registry) -> None:
     [
         ({"quantize": "int8"}, "go together"),
         ({"data": ROWS}, "go together"),
-        ({"y": LABELS}, r"y and metric judge what quantize= makes: .* evaluate=\(X, y\)"),
-        ({"metric": "r2"}, "y and metric judge what quantize= makes"),
+        ({"y": LABELS}, r"y and metric go with quantize: .* evaluate=\(X, y\)"),
+        ({"metric": "r2"}, "y and metric go with quantize"),
         ({"quantize": "int2", "data": ROWS}, "recipe 'int2'"),
         ({"quantize": "int8", "data": ROWS[:9]}, "net:1 is published, but not quantised: data: 9"),
     ],

@@ -33,6 +33,7 @@ PARAMETERS = (
 #: What is more than a parameter, and is replaced before the parameters are.
 PHRASES = {
     "Pass larger students (student=[...])": "In Python, pass larger students (student=[...])",
+    "pass student=, a pipeline": "in Python, pass student=, a pipeline",
     "pass measure=False": "pass --no-measure",
     "metric needs the true values: pass y=...": "--metric needs the true values: pass "
     "--label-column or --labels",
@@ -77,8 +78,9 @@ _FIELD = re.compile(
     rf"""(^|\b(?:and|but) )({"|".join(FIELDS)})(?= (?:['"\d-]|(?:nan|inf|is|needs)\b))"""
 )
 
-#: The labels, which several options name.
+#: The labels and the rows, which several options name.
 _LABELS = re.compile(r"(^|: )y has ")
+_ROWS = re.compile(r"(^|but )X has (?=\d|dtype)")
 
 
 def with_option_names(message: str) -> str:
@@ -86,6 +88,7 @@ def with_option_names(message: str) -> str:
     phrased = _PHRASE.sub(lambda match: PHRASES[match[0]], message)
     phrased = _FIELD.sub(lambda match: f"{match[1]}{FIELDS[match[2]]}", phrased)
     phrased = _LABELS.sub(r"\1the labels have ", phrased).removeprefix("y: ")
+    phrased = _ROWS.sub(r"\1the data have ", phrased)
     return _PARAMETER.sub(_option, phrased)
 
 

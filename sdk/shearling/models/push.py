@@ -190,8 +190,8 @@ def _check_quantization(quantize: str | None, data: Any, y: Any, metric: Any) ->
         raise InvalidRequestError("quantize and data go together: pass the rows that judge as data")
     if quantize is None and (y is not None or metric is not None):
         raise InvalidRequestError(
-            "y and metric judge what quantize= makes: pass quantize= and data= too, or leave them "
-            "out. For metrics of the model as it is, pass evaluate=(X, y)"
+            "y and metric go with quantize: they judge the smaller version. Leave them out; for "
+            "metrics of the model as it is, pass evaluate=(X, y)"
         )
 
 
