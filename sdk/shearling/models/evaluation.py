@@ -206,6 +206,6 @@ def _predicted(answers: Tensors, labels: NDArray[Any], signature: Signature) -> 
     if len(answers) > 1:
         raise InvalidRequestError(
             f"the model has several outputs ({', '.join(answers)}) and none is named "
-            "'label': compute the metrics yourself, and pass them as metadata="
+            "'label': compute the metrics yourself, and push the model with them as its metadata"
         )
     return predictions_of(answers, signature=signature, labels=labels, metric=None)

@@ -77,7 +77,7 @@ def quantize(
     Half of the rows calibrate, and the other half judges; equal rows are in the same half. With
     labels, the upper end of the loss's interval must be at most `max_loss`. Without, the answers
     must agree with the original's: 99 % of the classes, a cosine similarity of at least 0.98 for 99
-    % of the vectors, or an R2 of at least 0.999 for numbers.
+    % of the vectors, or an R2 of at least 0.999 for numbers, and for each target of an estimator.
 
     Args:
         ref: the version: `embed` (the newest), `embed:7` or `embed:prod`.
