@@ -161,6 +161,20 @@ def test_a_version_that_cannot_answer_the_data_has_a_problem(versions: Registry)
     assert not report.is_good
 
 
+def test_labels_that_fit_only_the_judged_version_are_a_problem_of_the_other(
+    registry: Registry,
+) -> None:
+    for labels in (BINARY, WORDS):
+        push_model(LogisticRegression().fit(X, labels), "fraud", example=X, registry=registry)
+    report = compare("fraud", data=X, y=WORDS, registry=registry)
+    newest, older = report.versions
+    assert newest.metrics is not None
+    assert "no label is a class of the model" in older.problem
+    assert report.is_good
+    with pytest.raises(InvalidRequestError, match="no label is a class of the model"):
+        compare("fraud", data=X, y=BINARY, registry=registry)
+
+
 def test_a_pickle_is_loaded_only_if_it_is_pinned_and_allowed(registry: Registry) -> None:
     version = push_model(
         lambda rows: rows, "echo", example=ROWS, format="cloudpickle", registry=registry

@@ -73,7 +73,8 @@ def compare(
     Raises:
         InvalidRefError: a ref is malformed.
         ModelNotFoundError: the registry has no such model, version or alias.
-        InvalidRequestError: the limits need data, or the labels do not fit the answers.
+        InvalidRequestError: the limits need data, or the labels do not fit the judged version's
+            answers.
     """
     _check_limits(data, y, min_agreement=min_agreement, max_difference=max_difference)
     source = Registry.existing(registry)
@@ -90,7 +91,7 @@ def compare(
     if data is not None:
         pinned = {pin for pin in (judged, base) if pin and str(pin) in (ref, against)}
         loader = _Loader(source, pinned if allow_pickle else set())
-        versions = _answered(versions, base, data, y, loader)
+        versions = _answered(versions, base, data, y, loader, judged=judged)
     own = next(one for one in versions if one.pin == judged)
     problems = _problems(own, base, min_agreement, max_difference)
     return Comparison(versions=tuple(versions), against=base, judged=judged, problems=problems)
@@ -170,9 +171,19 @@ class _Loader:
 
 
 def _answered(
-    versions: Sequence[ComparedVersion], base: Pin | None, data: Any, y: Any, loader: _Loader
+    versions: Sequence[ComparedVersion],
+    base: Pin | None,
+    data: Any,
+    y: Any,
+    loader: _Loader,
+    *,
+    judged: Pin,
 ) -> list[ComparedVersion]:
-    """Return the versions with their answers to data, compared with those of one."""
+    """Return the versions with their answers to data, compared with those of one.
+
+    Raises:
+        InvalidRequestError: the labels do not fit the answers of the judged version.
+    """
     answers: dict[Pin, Tensors] = {}
     calls: dict[Pin, list[Callable[[], object]]] = {}
     found: dict[Pin, ComparedVersion] = {}
@@ -183,12 +194,15 @@ def _answered(
                 tensors = _tensors(model, data)
                 answers[one.pin] = answers_to(model.predictor, tensors, model.signature)
             except ShearlingError as error:
-                found[one.pin] = replace(one, problem=" ".join(str(error).split())[:200])
+                found[one.pin] = replace(one, problem=_short(error))
                 continue
             finally:
                 advance(1)
             calls[one.pin] = [_call(model, tensors, count) for count in TIMED_ROWS]
-            found[one.pin] = one if y is None else _with_metrics(one, model, answers[one.pin], y)
+            found[one.pin] = one
+            if y is not None:
+                own = answers[one.pin]
+                found[one.pin] = _with_metrics(one, model, own, y, is_judged=one.pin == judged)
     found |= _timed(found, calls)
     if base is not None and base in answers:
         tolerance = loader.registry.manifest(base).example
@@ -201,6 +215,10 @@ def _answered(
             else:
                 found[pin] = replace(found[pin], problem=differences)
     return [found[one.pin] for one in versions]
+
+
+def _short(error: ShearlingError) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def _tensors(model: LoadedModel, data: Any) -> Tensors:
@@ -216,10 +234,16 @@ def _call(model: LoadedModel, tensors: Tensors, count: int) -> Callable[[], obje
 
 
 def _with_metrics(
-    one: ComparedVersion, model: LoadedModel, answers: Tensors, y: Any
+    one: ComparedVersion, model: LoadedModel, answers: Tensors, y: Any, *, is_judged: bool
 ) -> ComparedVersion:
-    labels = all_labels_of(y, count_of(answers), "y")
-    evaluation = metrics_of_answers(answers, labels, model.manifest, what="y")
+    """Return a version with its metrics, or with the problem that they have if it is not judged."""
+    try:
+        labels = all_labels_of(y, count_of(answers), "y")
+        evaluation = metrics_of_answers(answers, labels, model.manifest, what="y")
+    except InvalidRequestError as error:
+        if is_judged:
+            raise
+        return replace(one, problem=_short(error))
     return replace(one, metrics=evaluation.metrics)
 
 
