@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shearling.errors import InvalidRequestError
-from shearling.models.row_split import split_rows
+from shearling.models.row_split import hold_out, split_rows
 
 #: Rows of few different values, so that most of them are duplicates.
 ROWS = st.lists(
@@ -72,3 +72,11 @@ def test_equal_rows_count_once() -> None:
     rows = np.tile(np.arange(100, dtype=np.float32), 50).reshape(-1, 1)
     with pytest.raises(InvalidRequestError, match=r"5,000 rows, of which 100 are different"):
         split_rows({"X": rows}, 200)
+
+
+def test_half_of_the_different_rows_are_learnt_however_many_copies_one_has() -> None:
+    for copied in range(200):
+        rows = np.concatenate([np.arange(200), np.full(1800, copied)])[:, None]
+        fitted, judged = hold_out(rows, 500, least=200)
+        assert len(np.unique(rows[fitted])) >= 100
+        assert len(fitted) + len(judged) == len(rows)

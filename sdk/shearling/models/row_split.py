@@ -75,7 +75,8 @@ def hold_out(rows: Any, judged: int, least: int) -> tuple[Places, Places]:
     order = np.random.default_rng(0).permutation(len(own))
     before = np.cumsum([0, *(len(own[group]) for group in order)])[:-1]
     is_judged = np.zeros(len(rows), bool)
-    for group in order[before < judged]:
+    # Half of the different rows at most: copies of one may be as many as are to judge.
+    for group in order[before < judged][: len(own) // 2]:
         is_judged[own[group]] = True
     return np.flatnonzero(~is_judged), np.flatnonzero(is_judged)
 
