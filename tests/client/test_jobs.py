@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -59,6 +60,23 @@ def test_a_job_has_the_outputs_of_infer(model: HttpModel) -> None:
 def test_another_process_finds_the_job_by_its_id(model: HttpModel) -> None:
     job_id = model.infer_async(ROWS).id
     assert np.array_equal(model.job(job_id).result(timeout=30)["Y"], ROWS * 2)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "found"),
+    [
+        ("application/json", b'{"instances": [[1, 2]]}', "plain predictions"),
+        ("text/csv", b"1,2\n", "text/csv"),
+    ],
+)
+def test_a_result_that_is_no_tensors_is_named_with_its_url(
+    model: HttpModel, content_type: str, body: bytes, found: str
+) -> None:
+    headers = {"Content-Type": content_type, "Accept": content_type, "Prefer": "respond-async"}
+    _, _, answer = model.send("POST", "/infer", body, headers)
+    job = model.job(json.loads(answer)["id"])
+    with pytest.raises(sdk.InferenceError, match=rf"{found}.*\burl\b"):
+        job.result(timeout=30)
 
 
 def test_a_job_is_awaited_without_blocking_the_loop(model: HttpModel) -> None:

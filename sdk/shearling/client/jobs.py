@@ -43,6 +43,9 @@ _TRANSFER_SECONDS = 60.0
 
 _ACCEPTED, _ERROR = 202, 400
 
+#: Content types of results that may be tensors.
+_TENSOR_TYPES = ("application/json", "application/octet-stream")
+
 
 class JobDoor(Protocol):
     """What a client offers: HTTP requests below the path of the model."""
@@ -110,8 +113,8 @@ class Job:
 
         Raises:
             JobTimeoutError: the job is not done; it goes on, and can be asked for again.
-            InferenceError: the job has failed, with the class that `infer` would have raised; or as
-                for `state`.
+            InferenceError: the job has failed, with the class that `infer` would have raised; its
+                request asked for another form of outputs than tensors; or as for `state`.
         """
         return self._outputs(self.wait(timeout))
 
@@ -160,11 +163,21 @@ class Job:
         if state["status"] == "failed":
             raise error_of(int(state["error_status"]))(f"job {self.id} failed: {state['error']}")
         result = state["result"]
+        if result["content_type"] not in _TENSOR_TYPES:
+            raise self._no_tensors(result["content_type"])
         data = _transferred("GET", result["url"], b"", {})
-        length = result.get("inference_header_content_length")
-        if length is None:
-            return read_answer(_document(data))
-        return read_answer(_document(data[:length]), data[length:])
+        length = result.get("inference_header_content_length", len(data))
+        document = _document(data[:length])
+        if "outputs" not in document:
+            raise self._no_tensors("plain predictions")
+        return read_answer(document, data[length:])
+
+    def _no_tensors(self, found: str) -> InferenceError:
+        """Return the error of a result in another form, as a request over HTTP can ask for it."""
+        return InferenceError(
+            f"the result of job {self.id} is not tensors but {found}, as its request asked. "
+            'Download it from state()["result"]["url"]; `shearling job show --json` prints the URL'
+        )
 
 
 def submit(door: JobDoor, tensors: Mapping[str, NDArray[Any]], idempotency_key: str | None) -> Job:
