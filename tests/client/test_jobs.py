@@ -153,6 +153,12 @@ def test_calls_with_one_key_are_one_job(model: HttpModel) -> None:
     assert model.infer_async(ROWS).id != model.infer_async(ROWS).id
 
 
+@pytest.mark.parametrize("key", ["", " ", "a\nb", "\u2192" * 40, "x" * 256, 17])
+def test_a_key_that_no_header_carries_is_refused(model: HttpModel, key: Any) -> None:
+    with pytest.raises(sdk.InvalidRequestError, match=r"idempotency-key: .* such as a UUID"):
+        model.infer_async(ROWS, idempotency_key=key)
+
+
 def test_an_unknown_job_is_an_error_when_it_is_asked(model: HttpModel) -> None:
     with pytest.raises(sdk.UnknownModelError, match="is not known here"):
         model.job("0" * 32).state()

@@ -10,14 +10,12 @@ import re
 import secrets
 
 from shearling.errors import InvalidRequestError
+from shearling.protocol.idempotency_keys import checked_key
 
 #: Bytes of an ID, and of the key that makes one of an idempotency key.
 ID_BYTES, SECRET_BYTES = 16, 32
 
 _ID = re.compile(r"[0-9a-f]{32}")
-
-#: Maximum characters of an idempotency key.
-_KEY_CHARACTERS = 255
 
 #: Distinct characters that a random key of 128 bits has at least, but for one in a million.
 _DISTINCT = 8
@@ -49,11 +47,7 @@ def id_of(secret: bytes, caller: str, idempotency_key: str) -> str:
     key = idempotency_key.strip()
     if len(key) > 1 and key[0] == key[-1] == '"':  # a string of a structured header
         key = key[1:-1]
-    if not 0 < len(key) <= _KEY_CHARACTERS or not key.isascii() or not key.isprintable():
-        raise InvalidRequestError(
-            f"idempotency-key: {key!a:.80} is not allowed; send 1 to {_KEY_CHARACTERS} printable "
-            "ASCII characters, such as a UUID"
-        )
+    checked_key(key)
     if not caller and not is_unguessable(key):
         raise InvalidRequestError(
             f"idempotency-key: {key!a:.80} could be guessed, and the caller is not authenticated; "

@@ -23,6 +23,7 @@ from shearling.errors import (
 )
 from shearling.protocol.binary import request_body
 from shearling.protocol.constants import LENGTH_HEADER
+from shearling.protocol.idempotency_keys import checked_key
 from shearling.protocol.responses import read_answer
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ _ACCEPTED, _ERROR = 202, 400
 _TENSOR_TYPES = ("application/json", "application/octet-stream")
 
 
-class JobDoor(Protocol):
-    """What a client offers: HTTP requests below the path of the model."""
+class Sender(Protocol):
+    """The client of a model, which sends HTTP requests below the model's path."""
 
     target: str
 
@@ -73,16 +74,16 @@ class Job:
     """
 
     def __init__(
-        self, door: JobDoor, job_id: str, *, pause: Callable[[float], None] = time.sleep
+        self, model: Sender, job_id: str, *, pause: Callable[[float], None] = time.sleep
     ) -> None:
         if not isinstance(job_id, str) or not _ID.fullmatch(job_id):
             raise InvalidRefError(f"job {job_id!r:.80}: expected an ID of 32 hexadecimal digits")
         self.id = job_id
-        self._door = door
+        self._model = model
         self._pause = pause
 
     def __repr__(self) -> str:
-        return f"Job({self.id!r} of {self._door.target!r})"
+        return f"Job({self.id!r} of {self._model.target!r})"
 
     def __await__(self) -> Generator[Any, None, dict[str, NDArray[Any]]]:
         """Wait for the outcome without blocking the event loop, and return the outputs."""
@@ -95,7 +96,7 @@ class Job:
             UnknownModelError: there is no such job, or it has expired.
             InferenceError: the model cannot be asked.
         """
-        return _document(self._door.send("GET", f"/jobs/{self.id}", b"", {})[2])
+        return _document(self._model.send("GET", f"/jobs/{self.id}", b"", {})[2])
 
     def done(self) -> bool:
         """Return whether the job has succeeded or failed.
@@ -147,7 +148,7 @@ class Job:
         Raises:
             InferenceError: as for `state`.
         """
-        status, _, _ = self._door.send("DELETE", f"/jobs/{self.id}", b"", {})
+        status, _, _ = self._model.send("DELETE", f"/jobs/{self.id}", b"", {})
         return status < _ERROR
 
     async def _result_later(self) -> dict[str, NDArray[Any]]:
@@ -180,11 +181,11 @@ class Job:
         )
 
 
-def submit(door: JobDoor, tensors: Mapping[str, NDArray[Any]], idempotency_key: str | None) -> Job:
+def submit(model: Sender, tensors: Mapping[str, NDArray[Any]], idempotency_key: str | None) -> Job:
     """Create a job for tensors; a body that is too large for a request is uploaded.
 
     Args:
-        door: the model.
+        model: client of the model.
         tensors: arrays by input name.
         idempotency_key: requests with the same key are one job; None: a new key, so that this
             request alone may be retried.
@@ -195,24 +196,25 @@ def submit(door: JobDoor, tensors: Mapping[str, NDArray[Any]], idempotency_key: 
         InferenceError: the request failed.
     """
     body, length = request_body(tensors)
-    key = {"Idempotency-Key": idempotency_key or secrets.token_hex(16)}
+    key = secrets.token_hex(16) if idempotency_key is None else checked_key(idempotency_key)
+    key_header = {"Idempotency-Key": key}
     if len(body) > _UPLOAD_BYTES:
-        return _uploaded(door, body, length, key)
+        return _uploaded(model, body, length, key_header)
     headers = {"Content-Type": "application/json"}
     if length is not None:
         headers = {"Content-Type": "application/octet-stream", LENGTH_HEADER: str(length)}
-    status, _, data = door.send(
-        "POST", "/infer", body, {**headers, **key, "Prefer": "respond-async"}
+    status, _, data = model.send(
+        "POST", "/infer", body, {**headers, **key_header, "Prefer": "respond-async"}
     )
     if status != _ACCEPTED:
         raise UnknownModelError(
-            f"{door.target} has no asynchronous jobs, and answered at once. Use `infer`, or set "
+            f"{model.target} has no asynchronous jobs, and answered at once. Use `infer`, or set "
             "`jobs = {}` for the model in Terraform"
         )
-    return Job(door, _document(data)["id"])
+    return Job(model, _document(data)["id"])
 
 
-def _uploaded(door: JobDoor, body: bytes, length: int | None, key: Mapping[str, str]) -> Job:
+def _uploaded(model: Sender, body: bytes, length: int | None, key: Mapping[str, str]) -> Job:
     """Create a job, and upload its body."""
     description: dict[str, Any] = {"content_type": "application/json"}
     if length is not None:
@@ -221,9 +223,9 @@ def _uploaded(door: JobDoor, body: bytes, length: int | None, key: Mapping[str, 
             "inference_header_content_length": length,
         }
     text = json.dumps(description).encode()
-    _, _, data = door.send("POST", "/jobs", text, {"Content-Type": "application/json", **key})
+    _, _, data = model.send("POST", "/jobs", text, {"Content-Type": "application/json", **key})
     document = _document(data)
-    job = Job(door, document["id"])
+    job = Job(model, document["id"])
     if upload := document.get("upload"):
         _transferred("PUT", upload["url"], body, {})
     return job
