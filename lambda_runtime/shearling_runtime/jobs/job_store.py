@@ -16,7 +16,7 @@ from __future__ import annotations
 import secrets
 import time
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 import orjson
@@ -106,15 +106,10 @@ class JobStore:
         """Return the seconds since 1970."""
         return int(self._clock())
 
-    @cached_property
+    @property
     def secret(self) -> bytes:
         """The key of IDs, made by whoever needs it first."""
-        key = "secret/idempotency"
-        if found := self._store.read(key):
-            return found
-        made = secrets.token_bytes(SECRET_BYTES)
-        self._create(key, made)
-        return self._store.read(key) or made
+        return _secret(self._store)
 
     def create(self, job_id: str, headers: dict[str, str], fingerprint: str = "") -> Job:
         """Create a job, or return the one that an earlier request has created under the ID."""
@@ -127,12 +122,13 @@ class JobStore:
             fingerprint=fingerprint,
         )
         key = self._key(job_id, "job.json")
-        self._create(key, orjson.dumps(job.document()))
+        if _create(self._store, key, orjson.dumps(job.document())):
+            return job
         return read_record(self._store, key, Job.parse) or job
 
     def put_request(self, job_id: str, body: bytes) -> None:
         """Store the body of a job, which starts it; an earlier body of the same job stays."""
-        self._create(self._key(job_id, "request"), body)
+        _create(self._store, self._key(job_id, "request"), body)
 
     def upload_url(self, job_id: str) -> str:
         """Return the URL that the body of a job is sent to."""
@@ -210,15 +206,15 @@ class JobStore:
     def finish(self, job_id: str, outcome: Outcome) -> Outcome:
         """Record the outcome of a job, and return the first that was recorded."""
         key = self._key(job_id, "outcome.json")
-        self._create(key, orjson.dumps(outcome.document()))
-        recorded = read_record(self._store, key, Outcome.parse) or outcome
-        self.announce(job_id, recorded)
-        return recorded
+        if not _create(self._store, key, orjson.dumps(outcome.document())):
+            outcome = read_record(self._store, key, Outcome.parse) or outcome
+        self.announce(job_id, outcome)
+        return outcome
 
     def announce(self, job_id: str, outcome: Outcome) -> None:
         """Create the object whose event tells others of an outcome, unless it exists."""
         key = f"completed/{self._alias}/{job_id}/{outcome.status}.json"
-        self._create(key, orjson.dumps({"id": job_id, **outcome.document()}))
+        _create(self._store, key, orjson.dumps({"id": job_id, **outcome.document()}))
 
     def read_result(self, result: Result) -> bytes | None:
         """Return the bytes of a result; None if they have expired."""
@@ -265,15 +261,27 @@ class JobStore:
     def _key(self, job_id: str, name: str) -> str:
         return f"jobs/{self._alias}/{job_id}/{name}"
 
-    def _create(self, key: str, data: bytes) -> bool:
-        """Create an object unless it exists; return whether this call has.
 
-        Raises:
-            StoreError: the store does not decide.
-        """
-        for _ in range(_UNDECIDED):
-            if self._store.create(key, data):
-                return True
-            if self._store.size(key) is not None:
-                return False
-        raise StoreError(f"cannot write {key} in {self._store.uri}: another writer is in the way")
+@lru_cache(maxsize=4)
+def _secret(store: Store) -> bytes:
+    """Return the key of IDs, which never changes."""
+    key = "secret/idempotency"
+    if found := store.read(key):
+        return found
+    made = secrets.token_bytes(SECRET_BYTES)
+    _create(store, key, made)
+    return store.read(key) or made
+
+
+def _create(store: Store, key: str, data: bytes) -> bool:
+    """Create an object unless it exists; return whether this call has.
+
+    Raises:
+        StoreError: the store does not decide.
+    """
+    for _ in range(_UNDECIDED):
+        if store.create(key, data):
+            return True
+        if store.size(key) is not None:
+            return False
+    raise StoreError(f"cannot write {key} in {store.uri}: another writer is in the way")
