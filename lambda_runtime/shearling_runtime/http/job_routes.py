@@ -9,7 +9,7 @@ import orjson
 
 from shearling.errors import InvalidRequestError, UnknownModelError
 from shearling.protocol.constants import LENGTH_HEADER, header_number
-from shearling.scoring.formats import CONTENT_TYPES
+from shearling.scoring.formats import CONTENT_TYPES, format_of_type
 from shearling_runtime.http.callers import caller_of
 from shearling_runtime.http.messages import (
     Response,
@@ -93,6 +93,7 @@ class JobRoutes:
             for name in _KEPT
             if name in self._request.headers
         }
+        _check_inline(headers.get("content-type", ""))
         body = as_bytes(body_of(self._request))
         self._server.check_request(input_of(body, headers))
         job, refusal = self._created(headers, fingerprint_of(headers, body))
@@ -223,6 +224,19 @@ def _prefix(request: Request) -> str:
     http = request.context.get("http")
     full = request.context.get("path") or (http.get("path") if isinstance(http, dict) else None)
     return str(full).removesuffix(request.path) if str(full).endswith(request.path) else ""
+
+
+def _check_inline(content_type: str) -> None:
+    """Refuse a body that only an upload may have, since it cannot be checked at once.
+
+    Raises:
+        InvalidRequestError: the body's format is not one of `infer`.
+    """
+    if format_of_type(content_type) not in (None, "csv"):
+        raise InvalidRequestError(
+            f"content-type: {content_type:.80} is allowed only for a body that is uploaded: "
+            "create the job with POST .../jobs"
+        )
 
 
 def _upload_headers(document: object) -> dict[str, str]:

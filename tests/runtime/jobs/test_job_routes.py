@@ -11,6 +11,7 @@ import pytest
 from openapi_spec_validator import validate
 
 from shearling.protocol.binary import request_body
+from shearling.storage.store import Store
 from shearling_runtime.events.dispatch import respond
 from tests.support.jobs import ROWS, Invocation, JobFunction, message
 
@@ -89,6 +90,17 @@ def test_a_request_that_does_not_fit_the_contract_is_refused_at_once(
     answer = function.submit(body)
     assert answer.status == 400
     assert reason in answer.document["error"]
+    assert function.store().queued() == []
+
+
+@pytest.mark.parametrize("content_type", ["application/jsonl", "Application/X-NPY; a=b"])
+def test_a_format_of_uploads_is_refused_in_a_request(
+    function: JobFunction, content_type: str
+) -> None:
+    answer = function.submit(content_type=content_type)
+    assert answer.status == 400
+    assert content_type in answer.document["error"]
+    assert "POST .../jobs" in answer.document["error"]
     assert function.store().queued() == []
 
 
@@ -256,6 +268,24 @@ def test_without_authentication_a_key_that_can_be_guessed_is_refused(
 def test_ids_of_keys_differ_between_buckets(tmp_path: Path) -> None:
     ids = {JobFunction(tmp_path).submit(idempotency_key=KEY).document["id"] for _ in range(2)}
     assert len(ids) == 2
+
+
+def test_a_function_reads_the_key_of_ids_once(
+    function: JobFunction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    plain = Store.read
+
+    def counting(store: Store, key: str) -> bytes | None:
+        read.append(key)
+        return plain(store, key)
+
+    monkeypatch.setattr(Store, "read", counting)
+    function.submit(idempotency_key=KEY)
+    assert "secret/idempotency" in read
+    read.clear()
+    function.submit(idempotency_key=KEY)
+    assert "secret/idempotency" not in read
 
 
 def test_a_retried_post_after_a_kill_stores_the_missing_body(
