@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from shearling.client.contracts import Contracts, Outgoing
 from shearling.errors import (
-    DeadlineError,
     InferenceError,
     InvalidRequestError,
     PayloadTooLargeError,
@@ -29,12 +28,8 @@ if TYPE_CHECKING:
 #: Maximum payload of a Lambda invocation, in bytes.
 REQUEST_LIMIT = 6 * 1024 * 1024
 
-
 #: Status of a response that is an answer: a job that is done cannot be cancelled.
 CONFLICT = 409
-
-#: Seconds after which an error of an API may be that it waits no longer.
-_API_SECONDS = 25.0
 
 _AS_A_JOB = (
     "If the model has `jobs`, `infer_async` has neither this limit nor that of an API's time"
@@ -130,11 +125,15 @@ class RemoteModel(ABC):
         try:
             outputs, _ = outgoing.send(self._infer, slice(None))
         except InferenceError as error:
-            is_slow = time.monotonic() - started >= _API_SECONDS
-            if is_slow or isinstance(error, PayloadTooLargeError | DeadlineError):
+            is_late = self._is_late(error, time.monotonic() - started)
+            if is_late or isinstance(error, PayloadTooLargeError):
                 raise type(error)(f"{error}. {_AS_A_JOB}") from error
             raise
         return outputs
+
+    def _is_late(self, error: InferenceError, seconds: float) -> bool:  # noqa: ARG002 - see HttpModel
+        """Return whether an error after these seconds means that an API waited no longer."""
+        return False
 
     def infer_async(self, value: Any, *, idempotency_key: str | None = None) -> Job:
         """Let the model run on a value as an asynchronous job, and return the job.

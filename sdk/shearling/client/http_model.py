@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 #: function URL waits 15 minutes.
 _DEADLINE_SECONDS = 60.0
 
+#: Time after which an error of an API may be that it waits no longer.
+_API_SECONDS = 25.0
+
 #: Time after which a host that refuses connections counts as unreachable.
 _CONNECT_SECONDS = 5.0
 _OK, _ERROR, _THROTTLED, _NOT_READY = 200, 400, 429, 503
@@ -136,6 +139,11 @@ class HttpModel(RemoteModel):
         if status >= _ERROR and status != CONFLICT:
             _refuse(self.target, status, data)
         return status, returned, data
+
+    def _is_late(self, error: InferenceError, seconds: float) -> bool:
+        # The errors of a gateway itself have no class of their own.
+        by_gateway = type(error) is InferenceError and seconds >= _API_SECONDS
+        return by_gateway or isinstance(error, DeadlineError)
 
     def _exchange(self, body: bytes, length: int | None) -> tuple[dict[str, Any], bytes]:
         headers = {"Content-Type": "application/json"}
