@@ -98,7 +98,8 @@ class LocalJobs:
             self._wake.wait()
             self._wake.clear()
             for job_id in self._jobs.queued():
-                self._run(job_id)
+                if self._tries[job_id] < ATTEMPTS:  # else given up, until the next server
+                    self._run(job_id)
 
     def _run(self, job_id: str) -> None:
         self._tries[job_id] += 1

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 
 import shearling as sdk
+from shearling.client.http_model import HttpModel
 from shearling.loopback import serving
 from shearling_runtime.events.dispatch import respond
 from shearling_runtime.http.decompression import REQUEST_LIMIT
+from shearling_runtime.jobs.job_store import ATTEMPTS
 from shearling_runtime.local import answering, event_of
 from shearling_runtime.serving.loaded_model import LoadedModel
 from tests.support.bundles import ROWS
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from shearling.client.http_model import HttpModel
 
 KEY = "8e03978e-40d5-43dd-bc93-6894a57f9324"
 
@@ -174,6 +175,25 @@ def test_the_local_server_goes_on_with_the_jobs_of_an_earlier_one(function: JobF
     assert np.array_equal(outputs["Y"], ROWS * 2)
 
 
+def test_the_local_server_tries_a_job_no_more_often_than_lambda(
+    model: HttpModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = 0
+
+    def failing(*_: object, **__: object) -> None:
+        nonlocal tries
+        tries += 1
+        raise sdk.StoreError("no space left")
+
+    model.infer(ROWS)
+    monkeypatch.setattr("shearling_runtime.local_jobs._PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(LoadedModel, "infer", failing)
+    for jobs in (1, 2):
+        with pytest.raises(sdk.InferenceError, match="no space left"):
+            model.infer_async(ROWS).result(timeout=30)
+        assert tries == jobs * ATTEMPTS
+
+
 def test_a_model_without_jobs_says_what_to_set(tmp_path: Path) -> None:
     function = JobFunction(tmp_path, jobs="")
     answer = answering(lambda event: respond(event, Invocation(), function.server), event_of)
@@ -212,6 +232,42 @@ def test_infer_names_jobs_where_an_answer_is_too_large_or_too_slow(
     monkeypatch.setattr(LoadedModel, "infer", refusing)
     with pytest.raises(error, match=r"too much.*`infer_async`"):
         model.infer(ROWS)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_late"),
+    [(sdk.InferenceError, True), (sdk.PredictionError, False), (sdk.InvalidRequestError, False)],
+)
+def test_infer_names_jobs_after_an_error_of_an_api_that_waits_no_longer(
+    model: HttpModel,
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[Exception],
+    is_late: bool,  # noqa: FBT001
+) -> None:
+    def refusing(*_: object, **__: object) -> None:
+        raise error("the reason")
+
+    model.infer(ROWS)
+    monkeypatch.setattr(HttpModel, "_exchange", refusing)
+    for seconds, expected in ((60.0, False), (0.0, is_late)):
+        monkeypatch.setattr("shearling.client.http_model._API_SECONDS", seconds)
+        with pytest.raises(error) as caught:
+            model.infer(ROWS)
+        assert ("infer_async" in str(caught.value)) is expected
+
+
+def test_infer_names_no_jobs_where_the_function_itself_has_too_little_time(
+    function: JobFunction,
+) -> None:
+    client = LocalLambda(
+        {"acme-fraud:prod": lambda event: respond(event, Invocation(), function.server)}
+    ).client
+    model = sdk.connect("acme-fraud:prod", client=client)
+    assert function.server._model is not None
+    function.server._model.warm_seconds = 100.0
+    with pytest.raises(sdk.DeadlineError) as caught:
+        model.infer(ROWS)
+    assert "infer_async" not in str(caught.value)
 
 
 def failing(*_: object, **__: object) -> None:
