@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 import shearling as sdk
+from shearling.models.push import push_model
 from tests.cli.test_serve import line, registry, serving
 from tests.support.bundles import ROWS
 from tests.support.cli import error, output, run
+from tests.support.jobs import JobFunction, served_with_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,6 +90,29 @@ def test_a_kept_directory_has_the_jobs_of_an_earlier_server(
             assert np.array_equal(job.result(timeout=30)["Y"], ROWS * 2)
             results.append(job.id)
     assert len(os.listdir(f"{kept}/jobs/prod")) == 1  # noqa: PTH208
+
+
+def test_outputs_have_the_classes_of_the_version_that_answered_or_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    function = JobFunction(tmp_path, jobs=str(tmp_path / "jobs"))
+
+    def release(*classes: str) -> None:
+        classifier = LogisticRegression().fit(ROWS[:2], classes)
+        pushed = push_model(classifier, "fraud", example=ROWS, registry=function.registry)
+        function.serve(pushed.pin)
+
+    release("leaves", "stays")
+    with served_with_jobs(function) as url:
+        job_id = sdk.connect(url, model="fraud").infer_async(ROWS).id
+        wait = ("job", "wait", url, "--model", "fraud", job_id)
+        assert run(*wait) == 0
+        assert "[stays]" in capsys.readouterr().out
+        release("no", "yes")
+        assert run(*wait) == 0
+        shown = capsys.readouterr()
+        assert "answered by fraud:2" in shown.err
+        assert "[yes]" not in shown.out
 
 
 @pytest.mark.parametrize(

@@ -129,8 +129,9 @@ def test_a_result_is_waited_for_no_longer_than_its_caller_wants(waiting: HttpMod
         job.result(timeout=0.3)
     assert time.monotonic() - started < 10
     assert not job.done()
-    with pytest.raises(sdk.JobTimeoutError):
-        job.result(timeout=0)
+    for seconds in (0, -1, float("nan")):
+        with pytest.raises(sdk.JobTimeoutError):
+            job.result(timeout=seconds)
 
 
 def test_a_queued_job_is_cancelled(waiting: HttpModel) -> None:

@@ -13,9 +13,12 @@ from shearling.text_table import table
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
     from shearling.cli.command import Commands
+    from shearling.client.base import RemoteModel
     from shearling.client.jobs import Job
+    from shearling.tensors.spec import Classes
 
 #: Fields of a job's document that `show` prints, in this order.
 _SHOWN = ("id", "status", "model_name", "model_version", "created", "finished", "expires", "error")
@@ -87,12 +90,22 @@ def _wait(arguments: argparse.Namespace) -> None:
     outputs = job.result(arguments.timeout)
     state = job.state()
     note(f"answered by {state['model_name']}:{state['model_version']}")
-    if arguments.output:
-        write_answer(arguments.output, outputs, model.signature.classes)
-    elif arguments.raw:
+    if arguments.raw:
         say_json(answer_document(outputs))
+        return
+    classes = _classes_of(model, state["model_version"])
+    if arguments.output:
+        write_answer(arguments.output, outputs, classes)
     else:
-        say(rendered(outputs, model.signature.classes))
+        say(rendered(outputs, classes))
+
+
+def _classes_of(model: RemoteModel, version: str) -> Mapping[str, Classes]:
+    """Return the classes of the version that answered a job; none if another serves now."""
+    from shearling.protocol.metadata import read_signature
+
+    metadata = model.metadata()
+    return read_signature(metadata).classes if metadata.get("versions") == [version] else {}
 
 
 def _cancel(arguments: argparse.Namespace) -> None:

@@ -134,7 +134,7 @@ class Job:
             state = self.state()
             if state["status"] != "queued":
                 return state
-            if time.monotonic() >= ends:
+            if not time.monotonic() < ends:  # also if it is no number
                 break
             self._pause(min(seconds, max(0.0, ends - time.monotonic())))
         raise JobTimeoutError(
