@@ -13,7 +13,9 @@ import pytest
 
 import shearling as sdk
 from shearling.client.http_model import HttpModel
+from shearling.client.jobs import submit
 from shearling.loopback import serving
+from shearling.protocol.binary import request_body
 from shearling_runtime.events.dispatch import respond
 from shearling_runtime.http.decompression import REQUEST_LIMIT
 from shearling_runtime.jobs.job_store import ATTEMPTS
@@ -104,6 +106,23 @@ def test_fifty_megabytes_are_uploaded_and_answered(model: HttpModel) -> None:
     rows = np.random.default_rng(0).random((6_250_000, 2), np.float32)
     assert rows.nbytes == 50_000_000
     assert np.array_equal(model.infer_async(rows).result(timeout=120)["Y"], rows * 2)
+
+
+@pytest.mark.parametrize(("text", "path"), [("x" * 6, "/infer"), ('"' * 6, "/jobs")])
+def test_texts_that_are_too_long_once_they_are_escaped_are_uploaded(text: str, path: str) -> None:
+    paths: list[str] = []
+
+    class Recording:
+        target = "a model"
+
+        def send(self, _method: str, path: str, *_: object) -> tuple[int, dict[str, str], bytes]:
+            paths.append(path)
+            return 202, {}, json.dumps({"id": "0" * 32}).encode()
+
+    texts = np.full(200_000, text, object)
+    assert len(request_body({"X": texts})[0]) < 4_000_000
+    submit(Recording(), {"X": texts}, None)
+    assert paths == [path]
 
 
 def test_a_value_that_does_not_fit_is_refused_at_once(model: HttpModel) -> None:

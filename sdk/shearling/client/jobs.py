@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _ID = re.compile(r"[0-9a-f]{32}")
 
-#: Bytes of a body above which it is uploaded, since Lambda carries 6 MB with base64 around them.
+#: Bytes of a body above which it is uploaded, since Lambda carries 6 MB as base64 or escaped JSON.
 _UPLOAD_BYTES = 4_000_000
 
 #: Seconds between two questions for an outcome: the first, the longest, and how it grows.
@@ -198,7 +198,8 @@ def submit(model: Sender, tensors: Mapping[str, NDArray[Any]], idempotency_key: 
     body, length = request_body(tensors)
     key = secrets.token_hex(16) if idempotency_key is None else checked_key(idempotency_key)
     key_header = {"Idempotency-Key": key}
-    if len(body) > _UPLOAD_BYTES:
+    escapes = 0 if length is not None else body.count(b'"') + body.count(b"\\")
+    if len(body) + escapes > _UPLOAD_BYTES:
         return _uploaded(model, body, length, key_header)
     headers = {"Content-Type": "application/json"}
     if length is not None:
