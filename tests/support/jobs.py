@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from shearling.protocol.http_events import base64_body, http_event, read_http_an
 from shearling.registry.registry import Registry
 from shearling_runtime.events.dispatch import respond
 from shearling_runtime.http.decompression import REQUEST_LIMIT
+from shearling_runtime.jobs.job_store import JobStore
 from shearling_runtime.jobs.opening import open_jobs
 from shearling_runtime.local import answering, event_of
 from shearling_runtime.local_jobs import LocalJobs
@@ -24,8 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    import pytest
+
     from shearling.refs import Pin
-    from shearling_runtime.jobs.job_store import JobStore
 
 ROWS = {"inputs": [{"name": "X", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}]}
 
@@ -184,6 +187,12 @@ class JobFunction:
         assert outcome is not None
         assert outcome.result is not None
         return self.store().read_result(outcome.result) or b""
+
+
+def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Let time pass for the jobs."""
+    now = int(time.time() + seconds)
+    monkeypatch.setattr(JobStore, "now", lambda _: now)
 
 
 @contextmanager

@@ -37,7 +37,7 @@ def open_jobs(settings: Settings, alias: str | None, base: str = "") -> JobStore
     if not settings.jobs:
         raise UnknownModelError(
             f"{settings.function} has no asynchronous jobs. Set `jobs = {{}}` for the model in "
-            "Terraform"
+            "Terraform: only Lambda and `shearling serve` run jobs"
         )
     is_bucket = settings.jobs.startswith("s3://")
     if is_bucket and alias is None:

@@ -166,8 +166,7 @@ class ModelServer:
             InvalidRequestError: the function was invoked without an alias.
             ModelNotReadyError: no model is released yet, or the model cannot be loaded.
         """
-        if self.settings.is_unpublished:
-            raise self._no_alias()
+        self.check_ready()
         return self._ready_model().scorer()
 
     def check(self) -> dict[str, Any]:

@@ -210,7 +210,7 @@ def submit(model: Sender, tensors: Mapping[str, NDArray[Any]], idempotency_key: 
     if status != _ACCEPTED:
         raise UnknownModelError(
             f"{model.target} has no asynchronous jobs, and answered at once. Use `infer`, or set "
-            "`jobs = {}` for the model in Terraform"
+            "`jobs = {}` for the model in Terraform: only Lambda and `shearling serve` run jobs"
         )
     return Job(model, _document(data)["id"])
 

@@ -13,7 +13,7 @@ from openapi_spec_validator import validate
 from shearling.protocol.binary import request_body
 from shearling.storage.store import Store
 from shearling_runtime.events.dispatch import respond
-from tests.support.jobs import ROWS, Invocation, JobFunction, message
+from tests.support.jobs import ROWS, Invocation, JobFunction, later, message
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -199,7 +199,7 @@ def test_an_expired_job_is_not_found(
 ) -> None:
     job_id = function.submit().document["id"]
     function.deliver(job_id)
-    days(monkeypatch, 7.1)
+    later(monkeypatch, 7.1 * 86_400)
     assert function.send("GET", f"/jobs/{job_id}").status == 404
     assert function.deliver(job_id) == []
 
@@ -334,14 +334,6 @@ def test_other_methods_are_refused(
 
 def killed(*_: object, **__: object) -> None:
     raise KeyError("killed")
-
-
-def days(monkeypatch: pytest.MonkeyPatch, count: float) -> None:
-    """Let time pass for the jobs."""
-    import time
-
-    later = time.time() + count * 86_400
-    monkeypatch.setattr("shearling_runtime.jobs.job_store.JobStore.now", lambda _: int(later))
 
 
 # What describes the jobs

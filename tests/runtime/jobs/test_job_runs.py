@@ -22,7 +22,7 @@ from shearling.storage.store import Store
 from shearling_runtime.events.dispatch import respond
 from shearling_runtime.jobs.job_store import ATTEMPTS
 from shearling_runtime.serving.loaded_model import LoadedModel
-from tests.support.jobs import Invocation, JobFunction
+from tests.support.jobs import Invocation, JobFunction, later
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -263,14 +263,6 @@ def unreachable(*_: object, **__: object) -> None:
 
 def killing(*_: object, **__: object) -> None:
     raise Killed
-
-
-def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Let time pass for the jobs."""
-    import time
-
-    now = int(time.time() + seconds)
-    monkeypatch.setattr("shearling_runtime.jobs.job_store.JobStore.now", lambda _: now)
 
 
 # Bodies that are read in blocks
