@@ -14,6 +14,7 @@ import pytest
 import shearling as sdk
 from shearling.client.http_model import HttpModel
 from shearling.client.jobs import submit
+from shearling.connections import Connections
 from shearling.loopback import serving
 from shearling.protocol.binary import request_body
 from shearling_runtime.events.dispatch import respond
@@ -82,24 +83,24 @@ def test_a_result_that_is_no_tensors_is_named_with_its_url(
         job.result(timeout=30)
 
 
-def test_a_job_is_awaited_without_blocking_the_loop(model: HttpModel) -> None:
-    async def both() -> tuple[Any, int]:
-        ticks = 0
+def test_a_job_is_awaited_without_blocking_the_loop(
+    model: HttpModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+    send = Connections.send
 
-        async def tick() -> None:
-            nonlocal ticks
-            while True:
-                ticks += 1
-                await asyncio.sleep(0.01)
+    def recording(*arguments: Any) -> Any:
+        threads.append(threading.get_ident())
+        return send(*arguments)
 
-        ticking = asyncio.create_task(tick())
-        result = await model.infer_async(ROWS)
-        ticking.cancel()
-        return result, ticks
+    async def awaited() -> Any:
+        return await job
 
-    outputs, ticks = asyncio.run(both())
-    assert np.array_equal(outputs["Y"], ROWS * 2)
-    assert ticks > 0
+    job = model.infer_async(ROWS)
+    monkeypatch.setattr(Connections, "send", recording)
+    assert np.array_equal(asyncio.run(awaited())["Y"], ROWS * 2)
+    assert len(threads) >= 2  # the state and the download
+    assert threading.get_ident() not in threads
 
 
 def test_fifty_megabytes_are_uploaded_and_answered(model: HttpModel) -> None:
