@@ -147,7 +147,7 @@ def run_job(job_id: str, jobs: JobStore, call: Call, server: ModelServer) -> Non
             error=response.document["error"],
             error_status=response.status,
         )
-    _emit(jobs.finish(job_id, outcome), job_id, server, started)
+    _emit(jobs.finish(job_id, outcome), job_id, jobs.alias, server, started)
 
 
 def _answer(job: Job, jobs: JobStore, call: Call, server: ModelServer) -> Result:
@@ -201,12 +201,12 @@ def _failed(attempt: Attempt, error: Exception, job_id: str, jobs: JobStore) -> 
         jobs.announce(job_id, failure)
 
 
-def _emit(outcome: Outcome, job_id: str, server: ModelServer, started: float) -> None:
+def _emit(outcome: Outcome, job_id: str, alias: str, server: ModelServer, started: float) -> None:
     _METRICS.emit(
         {
             "event": "job",
             "function_name": server.settings.function,
-            "alias": "none",
+            "alias": alias,
             "model": server.name,
             "job": job_id[:8],  # whoever reads the log must not be able to read the result
             "status": outcome.status,

@@ -79,6 +79,9 @@ class State:
 class JobStore:
     """Creates, reads and finishes the jobs of one alias.
 
+    Attributes:
+        alias: alias that the jobs belong to.
+
     Args:
         store: bucket or directory of the jobs.
         alias: alias that the jobs belong to; an ID of another alias is unknown.
@@ -97,7 +100,7 @@ class JobStore:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
-        self._alias = alias
+        self.alias = alias
         self._links = links
         self._keep_seconds = keep_days * DAY_SECONDS
         self._clock = clock
@@ -213,7 +216,7 @@ class JobStore:
 
     def announce(self, job_id: str, outcome: Outcome) -> None:
         """Create the object whose event tells others of an outcome, unless it exists."""
-        key = f"completed/{self._alias}/{job_id}/{outcome.status}.json"
+        key = f"completed/{self.alias}/{job_id}/{outcome.status}.json"
         _create(self._store, key, orjson.dumps({"id": job_id, **outcome.document()}))
 
     def read_result(self, result: Result) -> bytes | None:
@@ -222,7 +225,7 @@ class JobStore:
 
     def queued(self) -> list[str]:
         """Return the IDs of all jobs whose bodies have arrived and that have no outcome."""
-        prefix = f"jobs/{self._alias}/"
+        prefix = f"jobs/{self.alias}/"
         keys = {key.removeprefix(prefix) for key in self._store.keys(prefix)}
         ids = [
             job_id for job_id, _, name in (key.partition("/") for key in keys) if name == "request"
@@ -259,7 +262,7 @@ class JobStore:
         )
 
     def _key(self, job_id: str, name: str) -> str:
-        return f"jobs/{self._alias}/{job_id}/{name}"
+        return f"jobs/{self.alias}/{job_id}/{name}"
 
 
 @lru_cache(maxsize=4)

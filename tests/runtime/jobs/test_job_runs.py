@@ -101,6 +101,17 @@ def test_a_run_that_is_killed_and_tried_again_answers_once(
     assert announced(function) == [f"completed/prod/{job_id}/succeeded.json"]
 
 
+def test_the_metrics_of_a_job_are_those_of_its_alias(
+    function: JobFunction, capfd: pytest.CaptureFixture[str]
+) -> None:
+    job_id = function.submit(alias="staging").document["id"]
+    function.deliver(job_id, alias="staging")
+    lines = map(json.loads, capfd.readouterr().out.splitlines())
+    (line,) = [line for line in lines if line["event"] == "job"]
+    assert (line["alias"], line["Jobs"], line["JobFailures"]) == ("staging", 1, 0)
+    assert job_id not in json.dumps(line)
+
+
 def test_a_message_that_is_delivered_twice_runs_the_model_once(function: JobFunction) -> None:
     job_id = function.submit().document["id"]
     function.deliver(job_id)
