@@ -148,28 +148,42 @@ def test_another_name_replaces_the_bucket_and_gives_it_that_name(
     """The destroy guard refuses that apply while the registry has models."""
     root = (STATES / "0.2-acme.tf").read_text().replace('= "acme"', '= "beta"')
     recorded = stack(embedded_aws, tmp_path, root)
-    _remember_name(tmp_path / "terraform.tfstate", "acme")
+    _remember(tmp_path / "terraform.tfstate", _name("acme", "module.registry"))
     plan = recorded.plan()
     (bucket,) = (each for each in plan["resource_changes"] if each["type"] == "aws_s3_bucket")
     assert bucket["change"]["actions"] == ["delete", "create"]
     assert bucket["change"]["after"]["bucket"] == "beta-000000000000-eu-central-1"
 
 
-def _remember_name(state: Path, name: str) -> None:
-    """Add the resource that 0.2 did not have yet."""
-    document = json.loads(state.read_text())
+def _name(name: str, module: str) -> dict[str, Any]:
+    """The resource that replaces a bucket with another name; 0.2 did not have it yet."""
     value = {"type": "string", "value": name}
     attributes = {"id": "11111111-2222-3333-4444-555555555555", "input": value, "output": value}
-    document["resources"].append(
-        {
-            "mode": "managed",
-            "module": "module.inference.module.registry",
-            "type": "terraform_data",
-            "name": "name",
-            "provider": 'provider["terraform.io/builtin/terraform"]',
-            "instances": [{"schema_version": 0, "attributes": attributes}],
-        }
-    )
+    return {
+        "mode": "managed",
+        "module": f"module.inference.{module}",
+        "type": "terraform_data",
+        "name": "name",
+        "provider": 'provider["terraform.io/builtin/terraform"]',
+        "instances": [{"schema_version": 0, "attributes": attributes}],
+    }
+
+
+def _bucket(name: str, module: str) -> dict[str, Any]:
+    return {
+        "mode": "managed",
+        "module": f"module.inference.{module}",
+        "type": "aws_s3_bucket",
+        "name": "objects",
+        "provider": 'provider["registry.terraform.io/hashicorp/aws"]',
+        "instances": [{"schema_version": 0, "attributes": {"id": name, "bucket": name}}],
+    }
+
+
+def _remember(state: Path, *recorded: dict[str, Any]) -> None:
+    """Add resources to a state."""
+    document = json.loads(state.read_text())
+    document["resources"] += recorded
     state.write_text(json.dumps(document))
 
 
@@ -180,3 +194,16 @@ def test_a_stack_that_waits_for_a_changed_resource_replaces_nothing(
     root = (STATES / "0.2-acme.tf").read_text().rstrip().removesuffix("}") + DEPENDS_ON
     plan = stack(embedded_aws, tmp_path, root).plan(other="changed")
     assert types(plan, "delete") == set()
+
+
+def test_a_stack_that_waits_for_a_changed_resource_keeps_the_bucket_of_its_jobs(
+    embedded_aws: EmbeddedAws, tmp_path: Path
+) -> None:
+    """Another bucket would lose all jobs."""
+    root = (STATES / "0.2-acme.tf").read_text().rstrip().removesuffix("}") + DEPENDS_ON
+    recorded = stack(embedded_aws, tmp_path, root)
+    module = 'module.jobs[0].module.bucket["fraud"]'
+    bucket = _bucket("acme-fraud-jobs-000000000000-eu-central-1", module)
+    _remember(tmp_path / "terraform.tfstate", bucket, _name("acme-fraud", module))
+    plan = recorded.plan(other="changed", models={"fraud": {**FRAUD, "jobs": {}}, "embed": EMBED})
+    assert "aws_s3_bucket" not in types(plan, "delete") | types(plan, "create")

@@ -1,7 +1,7 @@
 # What the role of a function needs for its jobs.
 
 locals {
-  bucket_arns = { for model, bucket in local.buckets : model => "arn:${local.partition}:s3:::${bucket}" }
+  bucket_arns = { for model, each in module.bucket : model => "arn:${local.partition}:s3:::${each.bucket}" }
 
   statements = {
     for model, bucket_arn in local.bucket_arns : model => concat(

@@ -10,19 +10,14 @@ data "aws_service" "s3" {
 }
 
 locals {
-  region    = data.aws_service.s3.region
-  account   = data.aws_caller_identity.current.account_id
-  partition = data.aws_partition.current.partition
-
-  # A bucket's name has at most 63 characters: of a long name of a function, a hash replaces the end.
-  longest = 63 - length("-jobs-${local.account}-${local.region}")
+  # A bucket's name has at most 63 characters: of a long name of a function, a hash replaces the end. It does not depend on
+  # the stack's own region, which is unknown while a `depends_on` of the caller has changes: another name replaces the bucket.
+  longest = 63 - length("-jobs-123456789012-ap-northeast-1")
   starts = {
     for model, each in var.models : model => length(each.function_name) <= local.longest ? each.function_name : join("-", [
       substr(each.function_name, 0, local.longest - 9), substr(sha256(each.function_name), 0, 8),
     ])
   }
-  buckets = { for model, start in local.starts : model => "${start}-jobs-${local.account}-${local.region}" }
-
   # The jobs of each alias, by `model:alias`. No model and no alias has an underscore, so no two queues have the same name.
   aliases = merge([
     for model, each in var.models : {
@@ -30,9 +25,10 @@ locals {
     }
   ]...)
 
-  place    = "${local.region}:${local.account}"
-  sqs_arn  = "arn:${local.partition}:sqs:${local.place}"
-  rule_arn = "arn:${local.partition}:events:${local.place}:rule"
+  partition = data.aws_partition.current.partition
+  place     = "${data.aws_service.s3.region}:${data.aws_caller_identity.current.account_id}"
+  sqs_arn   = "arn:${local.partition}:sqs:${local.place}"
+  rule_arn  = "arn:${local.partition}:events:${local.place}:rule"
 
   # Built from the names: references would make the queues wait for each other, and the role's policy for both.
   queue_arns    = { for key, each in local.aliases : key => "${local.sqs_arn}:${each.name}" }

@@ -4,7 +4,7 @@
 resource "aws_cloudwatch_event_rule" "done" {
   for_each = var.models
 
-  name        = "${each.value.function_name}_jobs_done"
+  name        = "${each.value.function_name}_done_jobs" # no alias's rule has this name
   description = "A job of the model ${each.key} has succeeded or failed."
   state       = each.value.topic_arn == null ? "DISABLED" : "ENABLED"
   tags        = var.tags

@@ -1,11 +1,11 @@
 output "buckets" {
-  value       = local.buckets
-  description = "Name of each model's bucket, known before it exists."
+  value       = { for model, each in module.bucket : model => each.bucket }
+  description = "Name of each model's bucket."
 }
 
 output "bucket_arns" {
   value       = local.bucket_arns
-  description = "ARN of each model's bucket, known before it exists."
+  description = "ARN of each model's bucket."
 }
 
 output "policy_statements" {
