@@ -21,6 +21,21 @@ variables {
       max_age_minutes = 30
     }
   }
+  # The least of an event, for the runs that change it.
+  event = {
+    model           = "fraud"
+    event           = "incoming"
+    alias           = "prod"
+    aliases         = ["prod"]
+    function_name   = "acme-fraud"
+    timeout_seconds = 30
+    source          = { bucket = "acme-in", prefix = "incoming/" }
+    output          = { bucket = "acme-out", prefix = "scored/" }
+    options         = { on_bad_rows = "fail", keep_columns = false, header = "auto" }
+    max_concurrency = 5
+    max_attempts    = 5
+    max_age_minutes = 60
+  }
   alias_arns = {
     "fraud:prod"    = "arn:aws:lambda:eu-central-1:123456789012:function:acme-fraud:prod"
     "fraud:staging" = "arn:aws:lambda:eu-central-1:123456789012:function:acme-fraud:staging"
@@ -205,20 +220,7 @@ run "name_of_an_event_has_no_underscore" {
   }
   variables {
     events = {
-      "fraud:incoming" = {
-        model           = "fraud"
-        event           = "in_coming"
-        alias           = "prod"
-        aliases         = ["prod"]
-        function_name   = "acme-fraud"
-        timeout_seconds = 30
-        source          = { bucket = "acme-in", prefix = "incoming/" }
-        output          = { bucket = "acme-out", prefix = "scored/" }
-        options         = { on_bad_rows = "fail", keep_columns = false, header = "auto" }
-        max_concurrency = 5
-        max_attempts    = 5
-        max_age_minutes = 60
-      }
+      "fraud:incoming" = merge(var.event, { event = "in_coming" })
     }
   }
   expect_failures = [var.events]
@@ -231,20 +233,7 @@ run "name_of_an_event_and_its_function_fits_a_rule" {
   }
   variables {
     events = {
-      "fraud:incoming" = {
-        model           = "fraud"
-        event           = "eeeeeeeeeeeeeeeeeeee"
-        alias           = "prod"
-        aliases         = ["prod"]
-        function_name   = "acme-mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm"
-        timeout_seconds = 30
-        source          = { bucket = "acme-in", prefix = "incoming/" }
-        output          = { bucket = "acme-out", prefix = "scored/" }
-        options         = { on_bad_rows = "fail", keep_columns = false, header = "auto" }
-        max_concurrency = 5
-        max_attempts    = 5
-        max_age_minutes = 60
-      }
+      "fraud:incoming" = merge(var.event, { event = "eeeeeeeeeeeeeeeeeeee", function_name = "acme-mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm" })
     }
   }
   expect_failures = [var.events]
@@ -257,20 +246,7 @@ run "alias_of_an_event_is_one_of_its_model" {
   }
   variables {
     events = {
-      "fraud:incoming" = {
-        model           = "fraud"
-        event           = "incoming"
-        alias           = "production"
-        aliases         = ["prod"]
-        function_name   = "acme-fraud"
-        timeout_seconds = 30
-        source          = { bucket = "acme-in", prefix = "incoming/" }
-        output          = { bucket = "acme-out", prefix = "scored/" }
-        options         = { on_bad_rows = "fail", keep_columns = false, header = "auto" }
-        max_concurrency = 5
-        max_attempts    = 5
-        max_age_minutes = 60
-      }
+      "fraud:incoming" = merge(var.event, { alias = "production" })
     }
   }
   expect_failures = [var.events]
@@ -283,20 +259,7 @@ run "bucket_is_no_uri" {
   }
   variables {
     events = {
-      "fraud:incoming" = {
-        model           = "fraud"
-        event           = "incoming"
-        alias           = "prod"
-        aliases         = ["prod"]
-        function_name   = "acme-fraud"
-        timeout_seconds = 30
-        source          = { bucket = "s3://acme-in", prefix = "incoming/" }
-        output          = { bucket = "acme-out", prefix = "scored/" }
-        options         = { on_bad_rows = "fail", keep_columns = false, header = "auto" }
-        max_concurrency = 5
-        max_attempts    = 5
-        max_age_minutes = 60
-      }
+      "fraud:incoming" = merge(var.event, { source = { bucket = "s3://acme-in", prefix = "incoming/" } })
     }
   }
   expect_failures = [var.events]
@@ -309,20 +272,7 @@ run "prefix_is_no_pattern" {
   }
   variables {
     events = {
-      "fraud:incoming" = {
-        model           = "fraud"
-        event           = "incoming"
-        alias           = "prod"
-        aliases         = ["prod"]
-        function_name   = "acme-fraud"
-        timeout_seconds = 30
-        source          = { bucket = "acme-in", prefix = "incoming/*" }
-        output          = { bucket = "acme-out", prefix = "scored/" }
-        options         = { on_bad_rows = "fail", keep_columns = false, header = "auto" }
-        max_concurrency = 5
-        max_attempts    = 5
-        max_age_minutes = 60
-      }
+      "fraud:incoming" = merge(var.event, { source = { bucket = "acme-in", prefix = "incoming/*" } })
     }
   }
   expect_failures = [var.events]
@@ -335,20 +285,7 @@ run "prefix_is_no_placeholder" {
   }
   variables {
     events = {
-      "fraud:incoming" = {
-        model           = "fraud"
-        event           = "incoming"
-        alias           = "prod"
-        aliases         = ["prod"]
-        function_name   = "acme-fraud"
-        timeout_seconds = 30
-        source          = { bucket = "acme-in", prefix = "incoming/" }
-        output          = { bucket = "acme-out", prefix = "<detail>/" }
-        options         = { on_bad_rows = "fail", keep_columns = false, header = "auto" }
-        max_concurrency = 5
-        max_attempts    = 5
-        max_age_minutes = 60
-      }
+      "fraud:incoming" = merge(var.event, { output = { bucket = "acme-out", prefix = "<detail>/" } })
     }
   }
   expect_failures = [var.events]
@@ -361,20 +298,7 @@ run "prefix_begins_with_no_slash" {
   }
   variables {
     events = {
-      "fraud:incoming" = {
-        model           = "fraud"
-        event           = "incoming"
-        alias           = "prod"
-        aliases         = ["prod"]
-        function_name   = "acme-fraud"
-        timeout_seconds = 30
-        source          = { bucket = "acme-in", prefix = "incoming/" }
-        output          = { bucket = "acme-out", prefix = "/scored/" }
-        options         = { on_bad_rows = "fail", keep_columns = false, header = "auto" }
-        max_concurrency = 5
-        max_attempts    = 5
-        max_age_minutes = 60
-      }
+      "fraud:incoming" = merge(var.event, { output = { bucket = "acme-out", prefix = "/scored/" } })
     }
   }
   expect_failures = [var.events]
@@ -387,20 +311,7 @@ run "format_is_one_that_the_function_writes" {
   }
   variables {
     events = {
-      "fraud:incoming" = {
-        model           = "fraud"
-        event           = "incoming"
-        alias           = "prod"
-        aliases         = ["prod"]
-        function_name   = "acme-fraud"
-        timeout_seconds = 30
-        source          = { bucket = "acme-in", prefix = "incoming/" }
-        output          = { bucket = "acme-out", format = "xlsx" }
-        options         = { on_bad_rows = "fail", keep_columns = false, header = "auto" }
-        max_concurrency = 5
-        max_attempts    = 5
-        max_age_minutes = 60
-      }
+      "fraud:incoming" = merge(var.event, { output = { bucket = "acme-out", format = "xlsx" } })
     }
   }
   expect_failures = [var.events]
@@ -413,20 +324,7 @@ run "max_concurrency_is_at_least_two" {
   }
   variables {
     events = {
-      "fraud:incoming" = {
-        model           = "fraud"
-        event           = "incoming"
-        alias           = "prod"
-        aliases         = ["prod"]
-        function_name   = "acme-fraud"
-        timeout_seconds = 30
-        source          = { bucket = "acme-in", prefix = "incoming/" }
-        output          = { bucket = "acme-out", prefix = "scored/" }
-        options         = { on_bad_rows = "fail", keep_columns = false, header = "auto" }
-        max_concurrency = 1
-        max_attempts    = 5
-        max_age_minutes = 60
-      }
+      "fraud:incoming" = merge(var.event, { max_concurrency = 1 })
     }
   }
   expect_failures = [var.events]
@@ -439,20 +337,7 @@ run "max_concurrency_is_at_most_a_thousand" {
   }
   variables {
     events = {
-      "fraud:incoming" = {
-        model           = "fraud"
-        event           = "incoming"
-        alias           = "prod"
-        aliases         = ["prod"]
-        function_name   = "acme-fraud"
-        timeout_seconds = 30
-        source          = { bucket = "acme-in", prefix = "incoming/" }
-        output          = { bucket = "acme-out", prefix = "scored/" }
-        options         = { on_bad_rows = "fail", keep_columns = false, header = "auto" }
-        max_concurrency = 1001
-        max_attempts    = 5
-        max_age_minutes = 60
-      }
+      "fraud:incoming" = merge(var.event, { max_concurrency = 1001 })
     }
   }
   expect_failures = [var.events]
@@ -465,21 +350,7 @@ run "max_concurrency_is_within_the_reserved_concurrency" {
   }
   variables {
     events = {
-      "fraud:incoming" = {
-        model                = "fraud"
-        event                = "incoming"
-        alias                = "prod"
-        aliases              = ["prod"]
-        function_name        = "acme-fraud"
-        timeout_seconds      = 30
-        source               = { bucket = "acme-in", prefix = "incoming/" }
-        output               = { bucket = "acme-out", prefix = "scored/" }
-        options              = { on_bad_rows = "fail", keep_columns = false, header = "auto" }
-        max_concurrency      = 5
-        max_attempts         = 5
-        max_age_minutes      = 60
-        reserved_concurrency = 4
-      }
+      "fraud:incoming" = merge(var.event, { reserved_concurrency = 4 })
     }
   }
   expect_failures = [var.events]
@@ -492,20 +363,7 @@ run "max_attempts_is_at_least_one" {
   }
   variables {
     events = {
-      "fraud:incoming" = {
-        model           = "fraud"
-        event           = "incoming"
-        alias           = "prod"
-        aliases         = ["prod"]
-        function_name   = "acme-fraud"
-        timeout_seconds = 30
-        source          = { bucket = "acme-in", prefix = "incoming/" }
-        output          = { bucket = "acme-out", prefix = "scored/" }
-        options         = { on_bad_rows = "fail", keep_columns = false, header = "auto" }
-        max_concurrency = 5
-        max_attempts    = 0
-        max_age_minutes = 60
-      }
+      "fraud:incoming" = merge(var.event, { max_attempts = 0 })
     }
   }
   expect_failures = [var.events]
@@ -518,20 +376,7 @@ run "max_age_minutes_is_within_the_retention_of_a_queue" {
   }
   variables {
     events = {
-      "fraud:incoming" = {
-        model           = "fraud"
-        event           = "incoming"
-        alias           = "prod"
-        aliases         = ["prod"]
-        function_name   = "acme-fraud"
-        timeout_seconds = 30
-        source          = { bucket = "acme-in", prefix = "incoming/" }
-        output          = { bucket = "acme-out", prefix = "scored/" }
-        options         = { on_bad_rows = "fail", keep_columns = false, header = "auto" }
-        max_concurrency = 5
-        max_attempts    = 5
-        max_age_minutes = 5761
-      }
+      "fraud:incoming" = merge(var.event, { max_age_minutes = 5761 })
     }
   }
   expect_failures = [var.events]
@@ -544,20 +389,7 @@ run "on_bad_rows_is_a_known_word" {
   }
   variables {
     events = {
-      "fraud:incoming" = {
-        model           = "fraud"
-        event           = "incoming"
-        alias           = "prod"
-        aliases         = ["prod"]
-        function_name   = "acme-fraud"
-        timeout_seconds = 30
-        source          = { bucket = "acme-in", prefix = "incoming/" }
-        output          = { bucket = "acme-out", prefix = "scored/" }
-        options         = { on_bad_rows = "ignore", keep_columns = false, header = "auto" }
-        max_concurrency = 5
-        max_attempts    = 5
-        max_age_minutes = 60
-      }
+      "fraud:incoming" = merge(var.event, { options = { on_bad_rows = "ignore", keep_columns = false, header = "auto" } })
     }
   }
   expect_failures = [var.events]
@@ -570,20 +402,7 @@ run "header_is_a_known_word" {
   }
   variables {
     events = {
-      "fraud:incoming" = {
-        model           = "fraud"
-        event           = "incoming"
-        alias           = "prod"
-        aliases         = ["prod"]
-        function_name   = "acme-fraud"
-        timeout_seconds = 30
-        source          = { bucket = "acme-in", prefix = "incoming/" }
-        output          = { bucket = "acme-out", prefix = "scored/" }
-        options         = { on_bad_rows = "fail", keep_columns = false, header = "yes" }
-        max_concurrency = 5
-        max_attempts    = 5
-        max_age_minutes = 60
-      }
+      "fraud:incoming" = merge(var.event, { options = { on_bad_rows = "fail", keep_columns = false, header = "yes" } })
     }
   }
   expect_failures = [var.events]
@@ -596,20 +415,7 @@ run "source_is_outside_of_the_registry" {
   }
   variables {
     events = {
-      "fraud:incoming" = {
-        model           = "fraud"
-        event           = "incoming"
-        alias           = "prod"
-        aliases         = ["prod"]
-        function_name   = "acme-fraud"
-        timeout_seconds = 30
-        source          = { bucket = "acme-models", prefix = "ml/models/" }
-        output          = { bucket = "acme-out", prefix = "scored/" }
-        options         = { on_bad_rows = "fail", keep_columns = false, header = "auto" }
-        max_concurrency = 5
-        max_attempts    = 5
-        max_age_minutes = 60
-      }
+      "fraud:incoming" = merge(var.event, { source = { bucket = "acme-models", prefix = "ml/models/" } })
     }
   }
   expect_failures = [var.events]
@@ -622,20 +428,7 @@ run "source_does_not_contain_the_registry" {
   }
   variables {
     events = {
-      "fraud:incoming" = {
-        model           = "fraud"
-        event           = "incoming"
-        alias           = "prod"
-        aliases         = ["prod"]
-        function_name   = "acme-fraud"
-        timeout_seconds = 30
-        source          = { bucket = "acme-models" }
-        output          = { bucket = "acme-out", prefix = "scored/" }
-        options         = { on_bad_rows = "fail", keep_columns = false, header = "auto" }
-        max_concurrency = 5
-        max_attempts    = 5
-        max_age_minutes = 60
-      }
+      "fraud:incoming" = merge(var.event, { source = { bucket = "acme-models" } })
     }
   }
   expect_failures = [var.events]
@@ -648,20 +441,7 @@ run "output_is_outside_of_the_registry" {
   }
   variables {
     events = {
-      "fraud:incoming" = {
-        model           = "fraud"
-        event           = "incoming"
-        alias           = "prod"
-        aliases         = ["prod"]
-        function_name   = "acme-fraud"
-        timeout_seconds = 30
-        source          = { bucket = "acme-in", prefix = "incoming/" }
-        output          = { bucket = "acme-models", prefix = "ml/" }
-        options         = { on_bad_rows = "fail", keep_columns = false, header = "auto" }
-        max_concurrency = 5
-        max_attempts    = 5
-        max_age_minutes = 60
-      }
+      "fraud:incoming" = merge(var.event, { output = { bucket = "acme-models", prefix = "ml/" } })
     }
   }
   expect_failures = [var.events]
@@ -674,20 +454,7 @@ run "output_does_not_arrive_at_its_own_source" {
   }
   variables {
     events = {
-      "fraud:incoming" = {
-        model           = "fraud"
-        event           = "incoming"
-        alias           = "prod"
-        aliases         = ["prod"]
-        function_name   = "acme-fraud"
-        timeout_seconds = 30
-        source          = { bucket = "acme-in", prefix = "in/", suffix = "" }
-        output          = { bucket = "acme-in", prefix = "in/scored/" }
-        options         = { on_bad_rows = "fail", keep_columns = false, header = "auto" }
-        max_concurrency = 5
-        max_attempts    = 5
-        max_age_minutes = 60
-      }
+      "fraud:incoming" = merge(var.event, { source = { bucket = "acme-in", prefix = "in/" }, output = { bucket = "acme-in", prefix = "in/scored/" } })
     }
   }
   expect_failures = [aws_sqs_queue.objects["fraud:incoming"]]
@@ -700,20 +467,7 @@ run "output_does_not_begin_with_its_own_source" {
   }
   variables {
     events = {
-      "fraud:incoming" = {
-        model           = "fraud"
-        event           = "incoming"
-        alias           = "prod"
-        aliases         = ["prod"]
-        function_name   = "acme-fraud"
-        timeout_seconds = 30
-        source          = { bucket = "acme-in", prefix = "in/2026/", suffix = "" }
-        output          = { bucket = "acme-in", prefix = "in/" }
-        options         = { on_bad_rows = "fail", keep_columns = false, header = "auto" }
-        max_concurrency = 5
-        max_attempts    = 5
-        max_age_minutes = 60
-      }
+      "fraud:incoming" = merge(var.event, { source = { bucket = "acme-in", prefix = "in/2026/" }, output = { bucket = "acme-in", prefix = "in/" } })
     }
   }
   expect_failures = [aws_sqs_queue.objects["fraud:incoming"]]
@@ -726,20 +480,7 @@ run "whole_bucket_is_not_written_to" {
   }
   variables {
     events = {
-      "fraud:incoming" = {
-        model           = "fraud"
-        event           = "incoming"
-        alias           = "prod"
-        aliases         = ["prod"]
-        function_name   = "acme-fraud"
-        timeout_seconds = 30
-        source          = { bucket = "acme-in", prefix = "", suffix = "" }
-        output          = { bucket = "acme-in", prefix = "scored/" }
-        options         = { on_bad_rows = "fail", keep_columns = false, header = "auto" }
-        max_concurrency = 5
-        max_attempts    = 5
-        max_age_minutes = 60
-      }
+      "fraud:incoming" = merge(var.event, { source = { bucket = "acme-in", prefix = "" }, output = { bucket = "acme-in", prefix = "scored/" } })
     }
   }
   expect_failures = [aws_sqs_queue.objects["fraud:incoming"]]
@@ -752,20 +493,7 @@ run "output_of_the_same_suffix_does_not_arrive_at_its_own_source" {
   }
   variables {
     events = {
-      "fraud:incoming" = {
-        model           = "fraud"
-        event           = "incoming"
-        alias           = "prod"
-        aliases         = ["prod"]
-        function_name   = "acme-fraud"
-        timeout_seconds = 30
-        source          = { bucket = "acme-in", prefix = "in/", suffix = ".csv" }
-        output          = { bucket = "acme-in", prefix = "in/" }
-        options         = { on_bad_rows = "fail", keep_columns = false, header = "auto" }
-        max_concurrency = 5
-        max_attempts    = 5
-        max_age_minutes = 60
-      }
+      "fraud:incoming" = merge(var.event, { source = { bucket = "acme-in", prefix = "in/", suffix = ".csv" }, output = { bucket = "acme-in", prefix = "in/" } })
     }
   }
   expect_failures = [aws_sqs_queue.objects["fraud:incoming"]]
@@ -778,20 +506,7 @@ run "another_suffix_of_the_same_format_is_kept" {
   }
   variables {
     events = {
-      "fraud:incoming" = {
-        model           = "fraud"
-        event           = "incoming"
-        alias           = "prod"
-        aliases         = ["prod"]
-        function_name   = "acme-fraud"
-        timeout_seconds = 30
-        source          = { bucket = "acme-in", prefix = "in/", suffix = ".NDJSON" }
-        output          = { bucket = "acme-in", prefix = "in/", format = "jsonl" }
-        options         = { on_bad_rows = "fail", keep_columns = false, header = "auto" }
-        max_concurrency = 5
-        max_attempts    = 5
-        max_age_minutes = 60
-      }
+      "fraud:incoming" = merge(var.event, { source = { bucket = "acme-in", prefix = "in/", suffix = ".NDJSON" }, output = { bucket = "acme-in", prefix = "in/", format = "jsonl" } })
     }
   }
   expect_failures = [aws_sqs_queue.objects["fraud:incoming"]]
@@ -804,34 +519,8 @@ run "two_events_do_not_feed_each_other" {
   }
   variables {
     events = {
-      "fraud:incoming" = {
-        model           = "fraud"
-        event           = "incoming"
-        alias           = "prod"
-        aliases         = ["prod"]
-        function_name   = "acme-fraud"
-        timeout_seconds = 30
-        source          = { bucket = "acme-in", prefix = "a/", suffix = "" }
-        output          = { bucket = "acme-in", prefix = "b/" }
-        options         = { on_bad_rows = "fail", keep_columns = false, header = "auto" }
-        max_concurrency = 5
-        max_attempts    = 5
-        max_age_minutes = 60
-      }
-      "fraud:back" = {
-        model           = "fraud"
-        event           = "back"
-        alias           = "prod"
-        aliases         = ["prod"]
-        function_name   = "acme-fraud"
-        timeout_seconds = 30
-        source          = { bucket = "acme-in", prefix = "b/", suffix = "" }
-        output          = { bucket = "acme-in", prefix = "a/" }
-        options         = { on_bad_rows = "fail", keep_columns = false, header = "auto" }
-        max_concurrency = 5
-        max_attempts    = 5
-        max_age_minutes = 60
-      }
+      "fraud:incoming" = merge(var.event, { source = { bucket = "acme-in", prefix = "a/" }, output = { bucket = "acme-in", prefix = "b/" } })
+      "fraud:back"     = merge(var.event, { event = "back", source = { bucket = "acme-in", prefix = "b/" }, output = { bucket = "acme-in", prefix = "a/" } })
     }
   }
   expect_failures = [aws_sqs_queue.objects["fraud:incoming"], aws_sqs_queue.objects["fraud:back"]]
@@ -844,76 +533,11 @@ run "five_events_do_not_feed_each_other_in_a_circle" {
   }
   variables {
     events = {
-      "fraud:e0" = {
-        model           = "fraud"
-        event           = "e0"
-        alias           = "prod"
-        aliases         = ["prod"]
-        function_name   = "acme-fraud"
-        timeout_seconds = 30
-        source          = { bucket = "acme-in", prefix = "0/", suffix = "" }
-        output          = { bucket = "acme-in", prefix = "1/" }
-        options         = { on_bad_rows = "fail", keep_columns = false, header = "auto" }
-        max_concurrency = 5
-        max_attempts    = 5
-        max_age_minutes = 60
-      }
-      "fraud:e1" = {
-        model           = "fraud"
-        event           = "e1"
-        alias           = "prod"
-        aliases         = ["prod"]
-        function_name   = "acme-fraud"
-        timeout_seconds = 30
-        source          = { bucket = "acme-in", prefix = "1/", suffix = "" }
-        output          = { bucket = "acme-in", prefix = "2/" }
-        options         = { on_bad_rows = "fail", keep_columns = false, header = "auto" }
-        max_concurrency = 5
-        max_attempts    = 5
-        max_age_minutes = 60
-      }
-      "fraud:e2" = {
-        model           = "fraud"
-        event           = "e2"
-        alias           = "prod"
-        aliases         = ["prod"]
-        function_name   = "acme-fraud"
-        timeout_seconds = 30
-        source          = { bucket = "acme-in", prefix = "2/", suffix = "" }
-        output          = { bucket = "acme-in", prefix = "3/" }
-        options         = { on_bad_rows = "fail", keep_columns = false, header = "auto" }
-        max_concurrency = 5
-        max_attempts    = 5
-        max_age_minutes = 60
-      }
-      "fraud:e3" = {
-        model           = "fraud"
-        event           = "e3"
-        alias           = "prod"
-        aliases         = ["prod"]
-        function_name   = "acme-fraud"
-        timeout_seconds = 30
-        source          = { bucket = "acme-in", prefix = "3/", suffix = "" }
-        output          = { bucket = "acme-in", prefix = "4/" }
-        options         = { on_bad_rows = "fail", keep_columns = false, header = "auto" }
-        max_concurrency = 5
-        max_attempts    = 5
-        max_age_minutes = 60
-      }
-      "fraud:e4" = {
-        model           = "fraud"
-        event           = "e4"
-        alias           = "prod"
-        aliases         = ["prod"]
-        function_name   = "acme-fraud"
-        timeout_seconds = 30
-        source          = { bucket = "acme-in", prefix = "4/", suffix = "" }
-        output          = { bucket = "acme-in", prefix = "0/" }
-        options         = { on_bad_rows = "fail", keep_columns = false, header = "auto" }
-        max_concurrency = 5
-        max_attempts    = 5
-        max_age_minutes = 60
-      }
+      "fraud:e0" = merge(var.event, { event = "e0", source = { bucket = "acme-in", prefix = "0/" }, output = { bucket = "acme-in", prefix = "1/" } })
+      "fraud:e1" = merge(var.event, { event = "e1", source = { bucket = "acme-in", prefix = "1/" }, output = { bucket = "acme-in", prefix = "2/" } })
+      "fraud:e2" = merge(var.event, { event = "e2", source = { bucket = "acme-in", prefix = "2/" }, output = { bucket = "acme-in", prefix = "3/" } })
+      "fraud:e3" = merge(var.event, { event = "e3", source = { bucket = "acme-in", prefix = "3/" }, output = { bucket = "acme-in", prefix = "4/" } })
+      "fraud:e4" = merge(var.event, { event = "e4", source = { bucket = "acme-in", prefix = "4/" }, output = { bucket = "acme-in", prefix = "0/" } })
     }
   }
   expect_failures = [aws_sqs_queue.objects["fraud:e0"], aws_sqs_queue.objects["fraud:e1"], aws_sqs_queue.objects["fraud:e2"], aws_sqs_queue.objects["fraud:e3"], aws_sqs_queue.objects["fraud:e4"]]
@@ -926,20 +550,7 @@ run "output_beside_its_source_by_another_suffix" {
   }
   variables {
     events = {
-      "fraud:incoming" = {
-        model           = "fraud"
-        event           = "incoming"
-        alias           = "prod"
-        aliases         = ["prod"]
-        function_name   = "acme-fraud"
-        timeout_seconds = 30
-        source          = { bucket = "acme-in", prefix = "in/", suffix = ".csv" }
-        output          = { bucket = "acme-in", prefix = "in/", format = "jsonl" }
-        options         = { on_bad_rows = "fail", keep_columns = false, header = "auto" }
-        max_concurrency = 5
-        max_attempts    = 5
-        max_age_minutes = 60
-      }
+      "fraud:incoming" = merge(var.event, { source = { bucket = "acme-in", prefix = "in/", suffix = ".csv" }, output = { bucket = "acme-in", prefix = "in/", format = "jsonl" } })
     }
   }
   assert {
@@ -955,20 +566,7 @@ run "prefixes_of_the_same_letters_are_other_folders" {
   }
   variables {
     events = {
-      "fraud:incoming" = {
-        model           = "fraud"
-        event           = "incoming"
-        alias           = "prod"
-        aliases         = ["prod"]
-        function_name   = "acme-fraud"
-        timeout_seconds = 30
-        source          = { bucket = "acme-in", prefix = "in/", suffix = "" }
-        output          = { bucket = "acme-in", prefix = "in-scored/" }
-        options         = { on_bad_rows = "fail", keep_columns = false, header = "auto" }
-        max_concurrency = 5
-        max_attempts    = 5
-        max_age_minutes = 60
-      }
+      "fraud:incoming" = merge(var.event, { source = { bucket = "acme-in", prefix = "in/" }, output = { bucket = "acme-in", prefix = "in-scored/" } })
     }
   }
   assert {
@@ -984,34 +582,8 @@ run "chain_ends" {
   }
   variables {
     events = {
-      "fraud:a" = {
-        model           = "fraud"
-        event           = "a"
-        alias           = "prod"
-        aliases         = ["prod"]
-        function_name   = "acme-fraud"
-        timeout_seconds = 30
-        source          = { bucket = "acme-in", prefix = "a/", suffix = "" }
-        output          = { bucket = "acme-in", prefix = "b/" }
-        options         = { on_bad_rows = "fail", keep_columns = false, header = "auto" }
-        max_concurrency = 5
-        max_attempts    = 5
-        max_age_minutes = 60
-      }
-      "fraud:b" = {
-        model           = "fraud"
-        event           = "b"
-        alias           = "prod"
-        aliases         = ["prod"]
-        function_name   = "acme-fraud"
-        timeout_seconds = 30
-        source          = { bucket = "acme-in", prefix = "b/", suffix = "" }
-        output          = { bucket = "acme-in", prefix = "c/" }
-        options         = { on_bad_rows = "fail", keep_columns = false, header = "auto" }
-        max_concurrency = 5
-        max_attempts    = 5
-        max_age_minutes = 60
-      }
+      "fraud:a" = merge(var.event, { event = "a", source = { bucket = "acme-in", prefix = "a/" }, output = { bucket = "acme-in", prefix = "b/" } })
+      "fraud:b" = merge(var.event, { event = "b", source = { bucket = "acme-in", prefix = "b/" }, output = { bucket = "acme-in", prefix = "c/" } })
     }
   }
   assert {
