@@ -83,7 +83,7 @@ variable "kms" {
   type        = any
   default     = {}
   nullable    = false
-  description = "Keys that encrypt logs, environment variables and the dead-letter queue; AWS's own keys otherwise. `registry` and `file_system` have their keys."
+  description = "Keys that encrypt logs, environment variables and the queues; AWS's own keys otherwise. `registry` and `file_system` have their keys."
 
   validation {
     condition     = can(keys(var.kms))

@@ -12,8 +12,3 @@ output "queue_names" {
   value       = { for key, queue in aws_sqs_queue.objects : key => queue.name }
   description = "Name of each event's queue, by `model:event`."
 }
-
-output "failures_queue_names" {
-  value       = { for key, queue in aws_sqs_queue.failures : key => queue.name }
-  description = "Name of each event's dead-letter queue, by `model:event`."
-}

@@ -185,7 +185,7 @@ variable "kms" {
   type = object({
     logs_key_arn        = optional(string) # of all log groups; its policy must admit CloudWatch Logs
     environment_key_arn = optional(string) # of the functions' environment variables
-    queue_key_arn       = optional(string) # of the dead-letter queue; its policy must admit EventBridge
+    queue_key_arn       = optional(string) # of the queues; its policy must admit EventBridge
   })
   nullable    = false
   description = "Keys that encrypt what has no key of its own."

@@ -18,6 +18,7 @@ locals {
       substr(each.function_name, 0, local.longest - 9), substr(sha256(each.function_name), 0, 8),
     ])
   }
+
   # The jobs of each alias, by `model:alias`. No model and no alias has an underscore, so no two queues have the same name.
   aliases = merge([
     for model, each in var.models : {

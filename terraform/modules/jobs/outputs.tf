@@ -12,8 +12,3 @@ output "policy_statements" {
   value       = local.statements
   description = "What the role of each model's function may do for its jobs, by model: statements of an IAM policy. Known before the functions exist."
 }
-
-output "queue_names" {
-  value       = { for key, queue in aws_sqs_queue.jobs : key => queue.name }
-  description = "Name of the queue of each alias, by `model:alias`; its dead-letter queue ends with `_failures`."
-}
