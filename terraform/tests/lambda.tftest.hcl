@@ -608,6 +608,24 @@ run "an_image_is_started_with_the_handler_as_its_entry" {
   }
 }
 
+run "an_image_in_a_region_of_china_is_admitted" {
+  command = plan
+
+  module {
+    source = "./modules/lambda"
+  }
+
+  variables {
+    package   = null
+    image_uri = "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/models@sha256:0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f"
+  }
+
+  assert {
+    condition     = aws_lambda_function.function.image_uri == var.image_uri
+    error_message = "Image: ${aws_lambda_function.function.image_uri}"
+  }
+}
+
 run "neither_a_package_nor_an_image_is_refused" {
   command = plan
 

@@ -60,7 +60,7 @@ variable "image_uri" {
 
   # By a tag, an apply would not notice that the image changed.
   validation {
-    condition     = var.image_uri == null || can(regex("^[0-9]{12}\\.dkr[.-]ecr(-fips)?\\.[a-z0-9-]+\\.(amazonaws\\.com|on\\.aws)/[a-z0-9/._-]+@sha256:[0-9a-f]{64}$", var.image_uri))
+    condition     = var.image_uri == null || can(regex("^[0-9]{12}\\.dkr[.-]ecr(-fips)?\\.[a-z0-9-]+\\.(amazonaws\\.com(\\.cn)?|on\\.aws|on\\.amazonwebservices\\.com\\.cn)/[a-z0-9/._-]+@sha256:[0-9a-f]{64}$", var.image_uri))
     error_message = "image_uri of ${var.name} is ${try("\"${substr(var.image_uri, 0, 200)}\"", "null")}, but must name an image in a private repository of Amazon ECR with its digest, <account>.dkr.ecr.<region>.amazonaws.com/<repository>@sha256:<64 hex digits>, as `shearling package image --push` prints it."
   }
 }
