@@ -15,12 +15,18 @@ import uuid
 from contextlib import suppress
 from dataclasses import dataclass, field
 from tempfile import TemporaryDirectory
-from threading import Event
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from shearling.errors import ShearlingError
-from shearling.loopback import HOST, Reply, Request, ended_by_signals, serving
+from shearling.loopback import (
+    HOST,
+    Reply,
+    Request,
+    ended_by_signals,
+    serving,
+    wait_for_a_signal,
+)
 from shearling.plain_warnings import plain_warnings
 from shearling.protocol.http_events import base64_body, http_event
 from shearling_runtime.events.dispatch import respond
@@ -178,14 +184,13 @@ def _serve(arguments: argparse.Namespace) -> int:
             name = settings.pin.model if settings.pin else ""
             url = f"http://{HOST}:{port}"
             sys.stderr.write(f"{url}/v2/models/{name}\n{url}/v2/models/{name}/docs\n")
-            Event().wait()
+            wait_for_a_signal()
     except OSError as error:
         reason = os.strerror(error.errno or 0)  # error.strerror includes the address
         sys.stderr.write(f"port {arguments.port}: {reason}. Pass another --port\n")
         return 1
     except KeyboardInterrupt:
         return _INTERRUPTED
-    return 0
 
 
 if __name__ == "__main__":

@@ -13,9 +13,10 @@ import logging
 import signal
 import socket
 import threading
+import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
@@ -170,6 +171,16 @@ def ended_by_signals() -> Iterator[None]:
     finally:
         for number in signals:
             signal.signal(number, signal.SIG_DFL)
+
+
+def wait_for_a_signal() -> NoReturn:
+    """Wait until a signal ends the wait by an exception, as in `ended_by_signals`.
+
+    A signal that arrives just before the thread begins to wait does not wake it, so the wait ends
+    each second: Python then raises the exception.
+    """
+    while True:
+        time.sleep(1)
 
 
 def is_loopback(name: str) -> bool:

@@ -38,6 +38,10 @@ _FAILURES, _PAUSE_SECONDS = 3, 1.0
 #: Time for a worker to end after its requests.
 _END_SECONDS = 3
 
+#: Seconds after which a signal counts that arrived just before the parent began to wait, which it
+#: does not wake.
+_SIGNAL_SECONDS = 1.0
+
 
 class StartError(Exception):
     """A setting that this machine does not permit; the message says which, and what to do."""
@@ -102,7 +106,8 @@ class Supervisor:
                 [
                     *(worker.process.sentinel for worker in self._workers),
                     *(worker.ready for worker in self._workers if not worker.is_ready),
-                ]
+                ],
+                _SIGNAL_SECONDS,
             )
             for worker in list(self._workers):
                 if not worker.is_ready and worker.ready.poll():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
@@ -123,7 +122,7 @@ def _host_name(text: str) -> str:
 def _open(arguments: argparse.Namespace) -> None:
     from shearling.cli.browser import open_in_browser
     from shearling.cli.proxy import serving
-    from shearling.loopback import ended_by_signals
+    from shearling.loopback import ended_by_signals, wait_for_a_signal
 
     upstream, page, connection = (_by_url if "://" in arguments.target else _by_alias)(arguments)
     with ended_by_signals(), serving(upstream, page, connection) as url, ExitStack() as stack:
@@ -132,7 +131,7 @@ def _open(arguments: argparse.Namespace) -> None:
         try:
             if not arguments.no_browser:
                 stack.enter_context(open_in_browser(url))
-            threading.Event().wait()
+            wait_for_a_signal()
         except KeyboardInterrupt:
             note("")
 
