@@ -52,6 +52,15 @@ DEPLOYMENT = {
     "region": "eu-west-1",
     "releaser": "acme_releaser",
     "runtime": "python3.13",
+    "sagemaker": {
+        "endpoint_prefix": "acme-fraud",
+        "role_arn": "arn:aws:iam::000000000000:role/acme-fraud-endpoint",
+        "image_uri": "000000000000.dkr.ecr.eu-west-1.amazonaws.com/acme:1",
+        "instance_type": "ml.m5.large",
+        "instances": {"min": 0, "max": 2, "target": 5},
+        "asynchronous": {"bucket": "acme-jobs", "prefix": "fraud"},
+        "environment": {"LEVEL": "1"},
+    },
 }
 VERSION = {"created": CREATED, "digest": DIGESTS[1]}
 
@@ -304,7 +313,7 @@ def test_nobody_writes_a_record_that_no_reader_takes() -> None:
     assert registry.history("fraud", "prod") == []
 
 
-@pytest.mark.parametrize("name", sorted(set(DEPLOYMENT) - {"runtime", "api_url"}))
+@pytest.mark.parametrize("name", sorted(set(DEPLOYMENT) - {"runtime", "api_url", "sagemaker"}))
 def test_a_deployment_that_lacks_a_field_is_ignored(name: str) -> None:
     registry = memory_registry(1)
     one = deploy(registry)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from shearling.bundle.json_reader import INTEGER_LIMIT, Field
 from shearling.errors import BundleError, InvalidRefError, RegistryError
 from shearling.refs import Pin, check_alias, check_model
+from shearling.registry.endpoint_settings import read_endpoint_settings
 from shearling.registry.records import (
     FAILED,
     RELEASED,
@@ -138,6 +139,7 @@ def read_deployment(key: str, root: Field) -> Deployment:
         stager=root.get("stager", "").text(),
         file_system=root.get("file_system", "").text(),
         events=tuple(_name(item) for item in root.get("events", []).items()),
+        sagemaker=read_endpoint_settings(root.get("sagemaker", None)),
     )
 
 

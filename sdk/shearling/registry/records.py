@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from shearling.refs import Pin
+    from shearling.registry.endpoint_settings import EndpointSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +112,7 @@ class Deployment:
         stager: name of the function that copies bundles to the file system; empty without one.
         file_system: ARN of the access point that the function mounts; empty without one.
         events: names of the events that score objects with the function.
+        sagemaker: what the endpoints behind the function are like; None if it has none.
     """
 
     key: str
@@ -125,6 +127,7 @@ class Deployment:
     stager: str = ""
     file_system: str = ""
     events: tuple[str, ...] = ()
+    sagemaker: EndpointSettings | None = None
 
 
 #: Outcomes of a release.
