@@ -7,6 +7,7 @@ INSTALLED := $(VENV)/.installed
 DEMO := $(VENV)/.demo
 DOCS := .tools/docs
 CHECKOV := .tools/checkov
+TORCH := .tools/torch
 WORKERS ?= 2
 FUNCTION_PYTHON ?= 3.13
 ARCHITECTURE ?= x86_64
@@ -23,9 +24,10 @@ demo: $(DEMO) ## push, apply, invoke, promote, roll back: all of it on an embedd
 demo-down: $(DEMO) ## end what `make demo KEEP=1` left running
 	@$(BIN)/python -m examples.quickstart.demo --down
 
-test: $(INSTALLED) browser images ## run every test
+test: $(INSTALLED) $(TORCH)/.installed browser images ## run every test
 	$(BIN)/python -m tests.embedded_aws.install
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile
+	$(TORCH)/bin/pytest --numprocesses $(WORKERS) --dist loadfile tests/torch
 
 attack: $(INSTALLED) ## run the property tests with ten times as many examples (bounded to an hour)
 	SHEARLING_ATTACK=1 timeout 3600 $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile -m hypothesis
@@ -132,4 +134,14 @@ $(CHECKOV)/.installed: tests/terraform/checkov-constraints.txt
 	@echo "installing Checkov into $(CHECKOV) ..."
 	@$(PYTHON) -m venv $(CHECKOV)
 	@$(CHECKOV)/bin/pip install --quiet --disable-pip-version-check --constraint tests/terraform/checkov-constraints.txt checkov
+	@touch $@
+
+# PyTorch and the libraries around it weigh two gigabytes, which only the tests in tests/torch need.
+$(TORCH)/.installed: pyproject.toml constraints.txt tests/torch/constraints.txt
+	@echo "installing PyTorch and the libraries around it into $(TORCH) ..."
+	@$(PYTHON) -m venv $(TORCH)
+	@$(TORCH)/bin/pip install --quiet --disable-pip-version-check --no-compile \
+	  --constraint constraints.txt --constraint tests/torch/constraints.txt \
+	  --editable '.[boosting,pandas,torch]' catboost hypothesis ipykernel keras nbclient pillow pytest pytest-xdist \
+	  sentence-transformers transformers
 	@touch $@
