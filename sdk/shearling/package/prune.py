@@ -77,12 +77,12 @@ LEFT_OUT_OF_FUNCTIONS = {
 #: Additional packages and modules that the functions of each kind of package do not import.
 _LEFT_OUT_OF_KIND: dict[Kind, dict[str, tuple[str, ...]]] = {
     "runtime": {
-        "shearling": ("release",),
+        "shearling": ("batches", "release"),
         "shearling_runtime": ("control", "releaser", "server", "stager", "index"),
     },
     "control": {"shearling_runtime": ("handler", "server")},
     "image": {
-        "shearling": ("release",),
+        "shearling": ("batches", "release"),
         "shearling_runtime": ("control", "releaser", "stager", "index"),
     },
 }

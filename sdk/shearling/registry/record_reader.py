@@ -140,6 +140,7 @@ def read_deployment(key: str, root: Field) -> Deployment:
         file_system=root.get("file_system", "").text(),
         events=tuple(_name(item) for item in root.get("events", []).items()),
         sagemaker=read_endpoint_settings(root.get("sagemaker", None)),
+        batch=root.get("batch", "").text(),
     )
 
 

@@ -113,6 +113,7 @@ class Deployment:
         file_system: ARN of the access point that the function mounts; empty without one.
         events: names of the events that score objects with the function.
         sagemaker: what the endpoints behind the function are like; None if it has none.
+        batch: ARN of the state machine that scores many objects with the function; empty without.
     """
 
     key: str
@@ -128,6 +129,7 @@ class Deployment:
     file_system: str = ""
     events: tuple[str, ...] = ()
     sagemaker: EndpointSettings | None = None
+    batch: str = ""
 
 
 #: Outcomes of a release.

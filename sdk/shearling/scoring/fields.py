@@ -80,6 +80,24 @@ class Fields:
             raise self._refused(name, "a number from 0")
         return value
 
+    def number(self, name: str, least: int, most: int) -> int | None:
+        """Return a whole number within limits; None without one."""
+        value = self._values.get(name)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise self._refused(name, f"a whole number from {least:,} to {most:,}")
+        return value
+
+    def share(self, name: str) -> float:
+        """Return a share in percent; 0 without one."""
+        value = self._values.get(name)
+        if value is None:
+            return 0
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:  # noqa: PLR2004
+            raise self._refused(name, "a percentage from 0 to 100")
+        return value
+
     def _refused(self, name: str, expected: str) -> InvalidRequestError:
         return InvalidRequestError(
             f"{self._place(name)}: {shown(self._values.get(name))} is not {expected}"

@@ -84,6 +84,10 @@ class Options:
         """Whether a CSV has column names; None: to be detected."""
         return None if self.header == "auto" else self.header == "present"
 
+    def document(self) -> dict[str, Any]:
+        """Return the options' JSON document."""
+        return _given(self, _OPTIONS)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreRequest:
@@ -114,24 +118,18 @@ class ScoreRequest:
             event=fields.text("event"),
             source=_source(fields.object("source")),
             output=_output(fields.object("output")),
-            options=_options(fields.object("options")),
+            options=read_options(fields.object("options")),
         )
 
     def document(self) -> dict[str, Any]:
-        """Return the request's JSON document, without fields that have their default."""
-        source, output, options = self.source, self.output, self.options
-        document: dict[str, Any] = {
+        """Return the request's JSON document, without fields that are not given."""
+        return {
             "shearling": SCORE,
             "event": self.event,
-            "source": {name: getattr(source, name) for name in _SOURCE},
-            "output": {name: getattr(output, name) for name in _OUTPUT},
-            "options": {name: getattr(options, name) for name in _OPTIONS},
+            "source": _given(self.source, _SOURCE),
+            "output": _given(self.output, _OUTPUT),
+            "options": self.options.document(),
         }
-        for part in ("source", "output", "options"):
-            document[part] = {
-                name: value for name, value in document[part].items() if value not in (None, "")
-            }
-        return document
 
     @property
     def source_format(self) -> Format:
@@ -165,6 +163,16 @@ def is_score_request(event: object) -> bool:
     return isinstance(event, dict) and event.get("shearling") == SCORE
 
 
+def _given(part: Source | Output | Options, names: tuple[str, ...]) -> dict[str, Any]:
+    """Return the fields of a part of a request that are given."""
+    fields = {name: getattr(part, name) for name in names}
+    return {
+        name: value
+        for name, value in fields.items()
+        if value is not None and value is not False and value != ""
+    }
+
+
 def _source(value: object) -> Source:
     fields = Fields(value, "source", _SOURCE)
     return Source(
@@ -173,7 +181,7 @@ def _source(value: object) -> Source:
         etag=fields.text("etag").strip('"'),
         size=fields.count("size"),
         version_id=fields.text("version_id"),
-        format=_format(fields),
+        format=format_field(fields),
     )
 
 
@@ -184,14 +192,19 @@ def _output(value: object) -> Output:
         prefix=fields.text("prefix"),
         key=fields.text("key") or None,
         kms_key_arn=fields.text("kms_key_arn"),
-        format=_format(fields),
+        format=format_field(fields),
     )
     if output.key is not None and output.prefix:
         raise InvalidRequestError("output: has both `key` and `prefix`: leave out one of them")
     return output
 
 
-def _options(value: object) -> Options:
+def read_options(value: object) -> Options:
+    """Read the options of a request.
+
+    Raises:
+        InvalidRequestError: a field is unknown or invalid; the message names it.
+    """
     fields = Fields(value, "options", _OPTIONS)
     return Options(
         on_bad_rows=cast("OnBadRows", fields.choice("on_bad_rows", ("fail", "skip"), "fail")),
@@ -201,9 +214,10 @@ def _options(value: object) -> Options:
     )
 
 
-def _format(fields: Fields) -> Format | None:
-    name = fields.choice("format", SUPPORTED, "")
-    return cast("Format", name) if name else None
+def format_field(fields: Fields, name: str = "format") -> Format | None:
+    """Return the format that a field names; None without one."""
+    found = fields.choice(name, SUPPORTED, "")
+    return cast("Format", found) if found else None
 
 
 def check_places(request: ScoreRequest) -> None:
