@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from shearling.errors import RegistryError, ReleaseError, ShearlingError
 from shearling.lambda_api import lambda_client
-from shearling.refs import nearest
+from shearling.refs import Pin, nearest
 from shearling.registry.records import FAILED, RELEASED
 from shearling.registry.registry import REGISTRY_VARIABLE, Registry
 from shearling.release.clock import Clock, Pace
@@ -16,6 +16,7 @@ from shearling.release.lambda_function import RetryLaterError
 from shearling.release.outcome import REMEDY, Outcome
 from shearling.release.reconcile import release_alias
 from shearling.release.recorded_outcomes import KnownReleases, RecordedOutcomes
+from shearling.release.republish import PUBLISH, publish_pin
 from shearling.release.trigger import Trigger
 from shearling_runtime.control.deployment_record import record_deployment
 from shearling_runtime.control.release_request import Request, prefix_of
@@ -69,7 +70,8 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     if event.get("shearling") == "deployment":
         record_deployment(RetryingStore(_store(uri), end), event)
         return {}
-    request = Request.read(event, prefix_of(uri))
+    is_publishing = event.get("shearling") == PUBLISH
+    request = Request() if is_publishing else Request.read(event, prefix_of(uri))
     if request.is_ignored:
         return {"results": []}
     registry = Registry(store=RetryingStore(_store(uri), end))
@@ -78,6 +80,8 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         for deployment in registry.release_log.deployments()
         if _is_ours(deployment, context)
     ]
+    if is_publishing:
+        return _publish(registry, deployments, event, end)
     targets = request.aliases(deployments)
     if request.is_scheduled:
         return {"results": _reconcile(registry, targets, end)}
@@ -126,6 +130,27 @@ def _guard(event: Mapping[str, Any]) -> dict[str, Any]:
             "registry = { force_destroy = true }"
         )
     return {}
+
+
+def _publish(
+    registry: Registry, deployments: list[Deployment], event: Mapping[str, Any], end: float
+) -> dict[str, Any]:
+    """Publish a Lambda version for a pin, which no alias serves: a batch run needs it.
+
+    Raises:
+        InvalidRefError: the event has no pin.
+        ReleaseError: the function is not deployed, or cannot serve the model.
+    """
+    function, pin = event.get("function"), Pin.parse(event.get("pin", ""))
+    for deployment in deployments:
+        if deployment.function == function:
+            client = _client(deployment.region)
+            patience = end - _CLOCK.now()
+            number = publish_pin(
+                client, registry, deployment, pin, patience_seconds=patience, clock=_CLOCK
+            )
+            return {"lambda_version": number}
+    raise ReleaseError(f"no deployed function is called {function!s:.100}")
 
 
 def _reconcile(

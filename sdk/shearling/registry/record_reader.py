@@ -163,12 +163,17 @@ def read_release(number: int, root: Field) -> Release:
         code_sha256=root.get("code_sha256", "").text(),
         configuration=root.get("configuration", "").text(),
         timings={name: timings[name].text() for name in timings.expect(dict, "an object")},
-        wrong=None if wrong.value is None else tuple(map(_lambda_version, wrong.items())),
+        wrong=None if wrong.value is None else tuple(map(lambda_version, wrong.items())),
         success=None if success.value is None else _below(success, number),
     )
 
 
-def _lambda_version(place: Field) -> str:
+def lambda_version(place: Field) -> str:
+    """Return the number of a Lambda version.
+
+    Raises:
+        BundleError: the value is none.
+    """
     text = place.text()
     if not (text.isascii() and text.isdigit()):
         raise BundleError(f"{text!r:.80} is not the number of a Lambda version", field=place.path)

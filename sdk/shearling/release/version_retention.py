@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from shearling.errors import ShearlingError
+from shearling.registry.run_log import RunLog
 from shearling.release.lambda_function import ConflictError
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ _READ_RELEASES = 20
 
 
 def retire_versions(target: Target, clock: Clock) -> None:
-    """Delete old versions of a function that no alias names and no recent release made.
+    """Delete old versions of a function that nothing needs.
+
+    An alias, a recent release or a batch run that is not over needs a version.
 
     A failure is only logged. The release itself has succeeded, and the next one tries to delete
     the versions again.
@@ -45,14 +48,19 @@ def retire_versions(target: Target, clock: Clock) -> None:
         # Keep the newest version, because Terraform creates new aliases there.
         old = [v.number for v in versions[1:] if v.modified and v.modified < oldest]
         unnamed = [number for number in old if number not in named]
-        recent = _recently_released(target.registry, target.deployment) if unnamed else set()
+        needed = _needed(target.registry, target.deployment, clock) if unnamed else set()
         for number in unnamed:
-            if number not in recent:
+            if number not in needed:
                 # Another process may have named or deleted the version since it was read.
                 with suppress(ConflictError):
                     function.delete_version(number)
     except (ShearlingError, ConflictError) as error:
         _LOG.warning("could not delete old versions of %s: %s", function.name, error)
+
+
+def _needed(registry: Registry, deployment: Deployment, clock: Clock) -> set[str]:
+    runs = RunLog(registry.store, deployment).unfinished(clock.date())
+    return _recently_released(registry, deployment) | {run.lambda_version for run in runs}
 
 
 def _recently_released(registry: Registry, deployment: Deployment) -> set[str]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from shearling.refs import Pin
     from shearling.registry.records import Deployment
     from shearling.registry.registry import Registry
 
@@ -417,3 +418,29 @@ def test_an_event_moves_the_alias_of_a_function(
     [result] = releaser.handler(s3_event(key), Context())["results"]
     assert (result["outcome"], result["version"]) == ("released", 2)
     assert fake.shown("prod") == pin(2)
+
+
+def test_a_request_of_the_planner_publishes_a_version_and_releases_nothing(
+    registry: Registry, releases: Releases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def publish(_: object, __: Registry, deployment: Deployment, pin: Pin, **more: Any) -> str:
+        assert more["patience_seconds"] < 600
+        asked.append((deployment.function, str(pin)))
+        return "7"
+
+    monkeypatch.setattr(releaser, "publish_pin", publish)
+    event = {"shearling": "publish", "function": "acme-fraud", "pin": pin(1)}
+    assert registry
+    assert releaser.handler(event, Context()) == {"lambda_version": "7"}
+    assert asked == [("acme-fraud", pin(1))]
+    assert not releases.asked
+
+
+@pytest.mark.usefixtures("releases")
+@pytest.mark.parametrize("function", ["other-fraud", "fraud", None])
+def test_a_version_of_another_stacks_function_is_not_published(function: str | None) -> None:
+    event = {"shearling": "publish", "function": function, "pin": pin(1)}
+    with pytest.raises(ReleaseError, match="no deployed function is called"):
+        releaser.handler(event, Context())
