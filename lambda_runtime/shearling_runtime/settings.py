@@ -43,6 +43,7 @@ class Settings:
         memory_mb: memory of the function in MB.
         function: name of the function.
         endpoint: name of the SageMaker endpoint that serves the model; empty if this function does.
+        endpoint_is_staged: whether the releaser made the endpoint, which then runs our container.
         is_unpublished: whether this is `$LATEST`, whose model changes with every release.
         processors: processors for one prediction; 0: those of the memory size, as on Lambda.
         jobs: URI of the bucket of asynchronous jobs; empty if the model has none.
@@ -58,6 +59,7 @@ class Settings:
     memory_mb: int
     function: str
     endpoint: str = ""
+    endpoint_is_staged: bool = False
     is_unpublished: bool = False
     processors: int = 0
     jobs: str = ""
@@ -72,6 +74,7 @@ class Settings:
         """
         pin = environment.get("SHEARLING_MODEL")
         mount = environment.get("SHEARLING_MOUNT")
+        staged = environment.get("SHEARLING_STAGED_ENDPOINT", "")
         return cls(
             registry=environment.get("SHEARLING_REGISTRY", ""),
             pin=Pin.parse(pin) if pin else None,
@@ -81,7 +84,8 @@ class Settings:
             scratch=Path(environment.get("SHEARLING_SCRATCH", "/tmp")),  # noqa: S108 - Lambda's
             memory_mb=int(environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", MEMORY_PER_CORE)),
             function=environment.get("AWS_LAMBDA_FUNCTION_NAME", "local"),
-            endpoint=environment.get("SHEARLING_ENDPOINT", ""),
+            endpoint=staged or environment.get("SHEARLING_ENDPOINT", ""),
+            endpoint_is_staged=bool(staged),
             # Not by the invoked ARN: it has no qualifier in every event source's invocation.
             is_unpublished=environment.get("AWS_LAMBDA_FUNCTION_VERSION") == "$LATEST",
             jobs=environment.get("SHEARLING_JOBS", ""),

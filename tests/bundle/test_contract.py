@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from shearling.bundle.contract import Contract
 from shearling.bundle.contract_changes import contract_changes
-from shearling.protocol.binary import request_body, split
+from shearling.protocol.binary import request_body
+from shearling.protocol.constants import split
 from shearling.protocol.requests import parse_request
 from shearling.tensors.dtypes import DTYPES
 from shearling.tensors.spec import Signature, TensorSpec

@@ -27,8 +27,7 @@ from shearling.errors import (
     RowFailure,
     RowsFailedError,
 )
-from shearling.protocol.binary import split
-from shearling.protocol.constants import LENGTH_HEADER
+from shearling.protocol.constants import LENGTH_HEADER, split
 from shearling.tensors.encoding import from_bytes
 from shearling.tensors.spec import Signature, TensorSpec
 from tests.support.attack import attack

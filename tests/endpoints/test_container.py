@@ -16,6 +16,7 @@ import pytest
 from onnx import TensorProto
 
 from shearling.converters.remote import Remote
+from shearling.endpoints.invoke import Endpoint
 from shearling.endpoints.predictor import EndpointPredictor
 from shearling.errors import InvalidRequestError
 from shearling.models.push import push_model
@@ -96,7 +97,7 @@ def test_tensors_go_through_to_the_container_and_back(
     endpoint: tuple[str, Manifest], body: str
 ) -> None:
     name, manifest = endpoint
-    predictor = EndpointPredictor(replace(manifest, options={"body": body}), name)
+    predictor = EndpointPredictor(replace(manifest, options={"body": body}), Endpoint(name))
     answers = predictor.predict({"X": ROWS}, ["Y"])
     np.testing.assert_array_equal(answers["Y"], 2 * ROWS)
 
@@ -104,7 +105,7 @@ def test_tensors_go_through_to_the_container_and_back(
 def test_a_model_of_16_bit_floats_that_was_pushed_is_asked_in_binary(tmp_path: Path) -> None:
     rows = ROWS.astype(np.float16)
     with endpoint_of(scaling_graph(dtype=TensorProto.FLOAT16), rows, tmp_path) as (name, manifest):
-        answers = EndpointPredictor(manifest, name).predict({"X": rows}, ["Y"])
+        answers = EndpointPredictor(manifest, Endpoint(name)).predict({"X": rows}, ["Y"])
     assert answers["Y"].dtype == np.float16
     np.testing.assert_array_equal(answers["Y"], 2 * rows)
 
@@ -112,7 +113,7 @@ def test_a_model_of_16_bit_floats_that_was_pushed_is_asked_in_binary(tmp_path: P
 def test_what_the_container_refuses_is_the_callers_error(endpoint: tuple[str, Manifest]) -> None:
     name, manifest = endpoint
     with pytest.raises(InvalidRequestError, match=r"refused the request: .*inputs"):
-        EndpointPredictor(manifest, name).predict({"Z": ROWS}, ["Y"])
+        EndpointPredictor(manifest, Endpoint(name)).predict({"Z": ROWS}, ["Y"])
 
 
 def test_the_contract_of_a_container_may_be_pushed_alone(endpoint: tuple[str, Manifest]) -> None:
@@ -121,5 +122,7 @@ def test_the_contract_of_a_container_may_be_pushed_alone(endpoint: tuple[str, Ma
     answers: Any = {"Y": 2 * ROWS}
     remote = Remote(answers, body="binary")
     pin = push_model(remote, "remote", example=ROWS, registry=registry).pin
-    answers = EndpointPredictor(registry.manifest(pin), name).predict({"X": ROWS[:3]}, ["Y"])
+    answers = EndpointPredictor(registry.manifest(pin), Endpoint(name)).predict(
+        {"X": ROWS[:3]}, ["Y"]
+    )
     np.testing.assert_array_equal(answers["Y"], 2 * ROWS[:3])

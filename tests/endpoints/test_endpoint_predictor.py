@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from shearling.connections import Answer, Connections
 from shearling.endpoints.invoke import Endpoint
+from shearling.endpoints.kept_connections import Answer, KeptConnections
 from shearling.endpoints.predictor import EndpointPredictor
 from shearling.errors import (
     DeadlineError,
@@ -51,7 +51,7 @@ def predictor(name: str = "doubler", body: Any = "json") -> EndpointPredictor:
     registry = Registry("memory://endpoint-contracts")
     model = f"m-{body}"
     pin = push_model(Remote(answers, body=body), model, example=ROWS, registry=registry).pin
-    return EndpointPredictor(registry.manifest(pin), name)
+    return EndpointPredictor(registry.manifest(pin), Endpoint(name), by_row={*answers})
 
 
 @pytest.mark.parametrize("body", ["json", "binary"])
@@ -110,7 +110,7 @@ def test_an_answer_that_does_not_fit_the_contract_is_an_error(name: str) -> None
 
 
 def test_an_endpoint_that_is_too_slow_is_left_at_the_deadline() -> None:
-    with pytest.raises(DeadlineError, match=r"did not answer within 0\.3 s"):
+    with pytest.raises(DeadlineError, match=r"did not answer within 0\.2 s"):
         predictor("slow").predict({"X": ROWS}, ["Y"], 0.3)
 
 
@@ -126,18 +126,18 @@ def test_an_endpoint_that_cannot_be_reached_is_an_error(endpoint: pytest.MonkeyP
 def test_requests_go_to_the_region_of_the_function(
     endpoint: pytest.MonkeyPatch, region: str, domain: str
 ) -> None:
-    urls: list[str] = []
+    asked: list[str] = []
 
-    def answered(_: Connections, __: str, url: str, *___: object) -> Answer:
-        urls.append(url)
+    def answered(_: KeptConnections, path: str, __: bytes, headers: Any, ___: float) -> Answer:
+        asked.append(headers["host"] + path)
         return Answer(200, {}, b"")
 
     endpoint.delenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME")
     endpoint.delenv("AWS_ENDPOINT_URL", raising=False)
     endpoint.setenv("AWS_REGION", region)
-    endpoint.setattr(Connections, "send", answered)
+    endpoint.setattr(KeptConnections, "post", answered)
     Endpoint("legacy").invoke(b"1", "text/csv", "text/csv")
-    assert urls == [f"https://runtime.sagemaker.{region}.{domain}/endpoints/legacy/invocations"]
+    assert asked == [f"runtime.sagemaker.{region}.{domain}/endpoints/legacy/invocations"]
 
 
 def test_a_wrong_key_is_refused(endpoint: pytest.MonkeyPatch) -> None:

@@ -79,7 +79,14 @@ def test_a_request_that_does_not_fit_the_contract_does_not_reach_the_endpoint(
 
 @pytest.mark.parametrize(
     ("endpoint", "status"),
-    [("throttled", 503), ("refusing", 400), ("crashing", 500), ("small", 413), ("missing", 503)],
+    [
+        ("throttled", 503),
+        ("refusing", 400),
+        ("crashing", 500),
+        ("small", 413),
+        ("missing", 503),
+        ("more-rows", 500),
+    ],
 )
 def test_a_failure_of_the_endpoint_is_a_response(
     registry: Registry, tmp_path: Path, endpoint: str, status: int

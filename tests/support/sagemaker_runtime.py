@@ -18,6 +18,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
+from shearling.protocol.constants import BINARY_TYPE
 from tests.embedded_aws.install import REPOSITORY
 
 if TYPE_CHECKING:
@@ -52,12 +53,18 @@ FAILURES: dict[str, tuple[int, str, dict[str, Any]]] = {
     "overloaded": _model_error(503, "too many requests"),
     "container-timeout": _model_error(0, "Your invocation timed out while waiting"),
     "gateway-timeout": _model_error(504, "upstream"),
+    "own-refusal": _model_error(400, '{"error": "inputs: X is too large"}'),
+    "own-failure": _model_error(
+        500, '{"error": "the model failed with ValueError; see request 7 in the log"}'
+    ),
+    "own-overload": _model_error(503, '{"error": "the model is being loaded"}'),
     "odd": (418, "", {}),
 }
 
 #: Endpoint -> content type and body of an answer with status 200 that does not fit.
 WRONG: dict[str, tuple[str, bytes]] = {
     "no-json": ("application/json", b"<html>"),
+    "no-type": ("", b"1"),
     "no-outputs": ("application/json", b'{"predictions": [1]}'),
     "no-object": ("application/json", b"[1]"),
     "other-output": (
@@ -72,14 +79,16 @@ WRONG: dict[str, tuple[str, bytes]] = {
         "application/json",
         b'{"outputs": [{"name": "Y", "datatype": "FP32", "shape": [1, 3], "data": [1, 2, 3]}]}',
     ),
+    "more-rows": (
+        "application/json",
+        b'{"outputs": [{"name": "Y", "datatype": "FP32", "shape": [2, 2], "data": [1, 2, 3, 4]}]}',
+    ),
     "short-tail": (
         "application/vnd.sagemaker-triton.binary+json;json-header-size=92",
         b'{"outputs":[{"name":"Y","datatype":"FP32","shape":[2],"parameters":{"binary_data_size":8}}]}12',
     ),
     "long-header": ("application/x;json-header-size=999999999999", b"{}"),
 }
-
-_BINARY = "application/vnd.sagemaker-triton.binary+json;json-header-size="
 
 
 @contextmanager
@@ -100,6 +109,7 @@ def sagemaker_runtime() -> Iterator[str]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else the body waits 40 ms for the headers' receipt
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
@@ -179,14 +189,14 @@ def _doubled(body: bytes, kind: str) -> tuple[bytes, str]:
         rows = [[float(cell) for cell in line.split(",")] for line in body.decode().splitlines()]
         # As XGBoost's container: a score for each row, in one line.
         return ",".join(str(2 * sum(row)) for row in rows).encode(), "text/csv; charset=utf-8"
-    if kind.startswith(_BINARY):
-        end = int(kind.removeprefix(_BINARY))
+    if kind.startswith(BINARY_TYPE):
+        end = int(kind.removeprefix(BINARY_TYPE))
         (tensor,) = json.loads(body[:end])["inputs"]
         data = (2 * np.frombuffer(body[end:], "<f4")).astype("<f4").tobytes()
         output = {"name": "Y", "datatype": "FP32", "shape": tensor["shape"]}
         output["parameters"] = {"binary_data_size": len(data)}
         text = json.dumps({"model_name": "m", "outputs": [output]}).encode()
-        return text + data, f"{_BINARY}{len(text)}"
+        return text + data, f"{BINARY_TYPE}{len(text)}"
     (tensor,) = json.loads(body)["inputs"]
     values = [None if value is None else 2 * value for value in tensor["data"]]
     output = {"name": "Y", "datatype": "FP32", "shape": tensor["shape"], "data": values}

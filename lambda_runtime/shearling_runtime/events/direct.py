@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from shearling_runtime.http.messages import Response, json_bytes
+from shearling_runtime.http.messages import Response, json_bytes, response_of
 from shearling_runtime.serving.answer_size import ANSWER_LIMIT, check_answer
 from shearling_runtime.serving.inference_input import InferenceInput
 
@@ -30,15 +30,21 @@ def respond(event: Any, caller: Caller, server: ModelServer) -> Response:
         return Response(200, server.check())
     if event == _METADATA:
         return Response(200, server.metadata())
-    answer = server.infer(InferenceInput(event), seconds_left=caller.seconds_left)
-    if answer.tail:
+    if server.container:
+        from shearling_runtime.http.forwarding import forward_document
+
+        response = forward_document(event, caller, server, server.container)
+    else:
+        answer = server.infer(InferenceInput(event), seconds_left=caller.seconds_left)
+        response = response_of(answer)
+    if response.tail:
         from shearling.errors import InvalidRequestError
 
         raise InvalidRequestError(
             "parameters: the response to a direct invocation is JSON. For binary tensors, send the "
             "event of an HTTP API"
         )
-    return Response(200, answer.document)
+    return response
 
 
 def write(event: Any, response: Response) -> Any:  # noqa: ARG001 - the form is the same for all events

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from shearling.errors import InvalidRequestError
-from shearling.protocol.constants import LENGTH_HEADER
+from shearling.protocol.constants import LENGTH_HEADER, split
 from shearling_runtime.http.decompression import REQUEST_LIMIT, decompress
 from shearling_runtime.serving.answer_size import (
     ANSWER_LIMIT,
@@ -32,7 +32,7 @@ _HEADER = {"present": True, "absent": False}
 #: Maximum characters of a header that are parsed; browsers send about two hundred.
 _HEADER_LIMIT = 1024
 
-CSV, _JSON, _BINARY = "text/csv", "application/json", "application/octet-stream"
+CSV, JSON, _BINARY = "text/csv", "application/json", "application/octet-stream"
 
 
 @dataclass(slots=True)
@@ -121,19 +121,31 @@ def input_of(data: str | bytes, headers: Mapping[str, Any]) -> InferenceInput:
         InvalidRequestError: the body does not match the headers.
     """
     is_csv, has_names, wants_csv = forms_of(headers)
-    length = headers.get(LENGTH_HEADER)
-    if is_csv:
-        if length is not None:
-            raise InvalidRequestError(
-                f"{LENGTH_HEADER}: not allowed with {CSV}, which has no JSON. Remove the header"
-            )
-        return InferenceInput(None, wants_csv, csv=_text(data), has_names=has_names)
-    if length is None:
+    if headers.get(LENGTH_HEADER) is None:
+        if is_csv:
+            return InferenceInput(None, wants_csv, csv=_text(data), has_names=has_names)
         return InferenceInput(_json(data), wants_csv)
-    from shearling.protocol.binary import split
+    text, tail = binary_parts(data, headers)
+    if not text:
+        return InferenceInput(None, wants_csv, tail, is_raw=True)
+    return InferenceInput(_json(text), wants_csv, tail)
 
-    raw = as_bytes(data)
-    text, tail = split(raw, str(length))
+
+def binary_parts(data: str | bytes, headers: Mapping[str, Any]) -> tuple[bytes, memoryview]:
+    """Return the JSON of a body and the binary tensors after it; no JSON is allowed, too.
+
+    Args:
+        data: the body.
+        headers: headers of the request, with `LENGTH_HEADER` among them.
+
+    Raises:
+        InvalidRequestError: the header does not fit the body, or its type.
+    """
+    if forms_of(headers)[0]:
+        raise InvalidRequestError(
+            f"{LENGTH_HEADER}: not allowed with {CSV}, which has no JSON. Remove the header"
+        )
+    text, tail = split(as_bytes(data), str(headers[LENGTH_HEADER]))
     if not text:
         kind = str(headers.get("content-type"))[:_HEADER_LIMIT].partition(";")[0].strip()
         if kind.lower().endswith("json"):  # application/json, application/vnd.api+json, ...
@@ -141,8 +153,7 @@ def input_of(data: str | bytes, headers: Mapping[str, Any]) -> InferenceInput:
                 f"{LENGTH_HEADER}: 0 means that the body is the bytes of one tensor, but "
                 f"content-type is {kind:.100}. Send it as application/octet-stream"
             )
-        return InferenceInput(None, wants_csv, tail, is_raw=True)
-    return InferenceInput(_json(text), wants_csv, tail)
+    return text, tail
 
 
 def forms_of(headers: Mapping[str, Any]) -> tuple[bool, bool | None, bool]:
@@ -189,13 +200,13 @@ def _has_names(parameters: str) -> bool | None:
 def _wants_csv(accepts: str, *, is_csv: bool) -> bool:
     """Return whether to respond with CSV: the first accepted type, else the type of the body."""
     if CSV not in accepts:
-        return is_csv and _JSON not in accepts
+        return is_csv and JSON not in accepts
     kinds = [
         kind.strip()
         for kind, _, weight in (part.partition(";") for part in accepts.split(","))
         if weight.replace(" ", "").rstrip("0.") != "q="  # q=0, q=0.0, q=0.00, ...
     ]
-    return next((kind == CSV for kind in kinds if kind in (CSV, _JSON)), False)
+    return next((kind == CSV for kind in kinds if kind in (CSV, JSON)), False)
 
 
 def response_of(answer: InferResponse) -> Response:
@@ -227,7 +238,7 @@ def json_bytes(document: Any) -> bytes:
 
 def content_of(response: Response) -> tuple[dict[str, str], str | bytes]:
     """Return the headers and the body of a response; JSON and binary tensors are bytes."""
-    headers: dict[str, str] = {"content-type": _JSON}
+    headers: dict[str, str] = {"content-type": JSON}
     if response.headers:
         headers |= response.headers
     if response.text:

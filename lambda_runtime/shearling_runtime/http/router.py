@@ -75,6 +75,10 @@ def _infer(request: Request, caller: Caller, server: ModelServer, path: str) -> 
 
         if prefers_job(request):
             return JobRoutes(request, caller, server, path).submit()
+    if server.container:
+        from shearling_runtime.http.forwarding import forward_request
+
+        return forward_request(request, caller, server, server.container)
     answer = server.infer(
         inference_input(request), seconds_left=caller.seconds_left, limit=caller.answer_limit
     )

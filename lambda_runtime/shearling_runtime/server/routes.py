@@ -8,11 +8,12 @@ import uuid
 from typing import TYPE_CHECKING, NamedTuple
 
 from shearling.errors import DeadlineError, InvalidRequestError, ModelNotReadyError
-from shearling.protocol.constants import LENGTH_HEADER
+from shearling.protocol.constants import BINARY_TYPE, LENGTH_HEADER
 from shearling_runtime.http.failures import failure_response
 from shearling_runtime.http.messages import Caller, Request, Response, content_of
 from shearling_runtime.http.router import POSTS, refused, route
 from shearling_runtime.serving.answer_size import AnswerLimit, check_answer
+from shearling_runtime.telemetry import cut
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
 
 PING, INVOCATIONS, METRICS = "/ping", "/invocations", "/metrics"
 
-#: The content type of JSON with binary tensors after it, whose parameter is the length of the JSON:
-#: SageMaker passes on no other header. Triton's container has it, too.
-_BINARY = "application/vnd.sagemaker-triton.binary+json;json-header-size="
 _BINARY_LENGTH = re.compile(
-    re.escape(_BINARY).replace(";", r"\s*;\s*") + r'"?(\d{1,12})"?', re.IGNORECASE
+    re.escape(BINARY_TYPE).replace(";", r"\s*;\s*") + r'"?(\d{1,12})"?', re.IGNORECASE
 )
 _SHOWN = 100
+
+#: SageMaker passes on so many bytes of a container's error.
+_ERROR_BYTES = 2048
 
 #: A model whose example takes less than this answers a body of this size without delaying others.
 _QUICK_SECONDS, _QUICK_BYTES = 0.001, 16 * 1024
@@ -100,7 +101,7 @@ class Routes:
             check_answer(len(reply.body), *self._limit)
         except Exception as failure:  # noqa: BLE001 - becomes a response and a log line
             response = failure_response(failure, str(uuid.uuid4()), model=self._server.name)
-            return reply_of(response)
+            return _short(response) if is_invocation else reply_of(response)
         return reply
 
     def _route(self, request: Request, received: float, *, is_invocation: bool) -> Response:
@@ -137,8 +138,17 @@ def reply_of(response: Response, *, in_type: bool = False) -> Reply:
     """
     headers, body = content_of(response)
     if in_type and response.tail:
-        headers |= {"content-type": f"{_BINARY}{headers[LENGTH_HEADER]}"}
+        headers |= {"content-type": f"{BINARY_TYPE}{headers[LENGTH_HEADER]}"}
     return Reply(response.status, headers, body if isinstance(body, bytes) else body.encode())
+
+
+def _short(response: Response) -> Reply:
+    """Return an error that SageMaker passes on whole."""
+    reply = reply_of(response)
+    if len(reply.body) > _ERROR_BYTES:
+        # JSON takes up to six bytes for a character.
+        reply = error(response.status, cut(response.document["error"], _ERROR_BYTES // 7))
+    return reply
 
 
 def error(status: int, message: str) -> Reply:
@@ -151,9 +161,9 @@ def _with_length(headers: Mapping[str, str]) -> Mapping[str, str]:
     kind = str(headers.get("content-type", ""))[:1024]
     match = _BINARY_LENGTH.fullmatch(kind.strip())
     if match:
-        return {**headers, LENGTH_HEADER: match[1]}
+        return {**headers, "content-type": "application/octet-stream", LENGTH_HEADER: match[1]}
     if "json-header-size" in kind.lower():
         raise InvalidRequestError(
-            f"content-type: {kind[:_SHOWN]!r} is not {_BINARY}<bytes of the JSON>"
+            f"content-type: {kind[:_SHOWN]!r} is not {BINARY_TYPE}<bytes of the JSON>"
         )
     return headers

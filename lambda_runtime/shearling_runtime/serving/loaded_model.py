@@ -228,10 +228,10 @@ def load(
         BundleError: its example cannot be read, or does not check all of the signature.
     """
     with startup.step("load"):
-        endpoint = _endpoint(settings, manifest)
+        example = _read_example(manifest, directory)
+        endpoint = _endpoint(settings, manifest, example)
         load_settings = LoadSettings(allow_pickle=settings.allow_pickle, threads=settings.threads)
         predictor = endpoint or load_bundle(manifest, directory, load_settings)
-        example = _read_example(manifest, directory)
         model = LoadedModel(
             pin=pin,
             manifest=manifest,
@@ -252,12 +252,14 @@ def load(
     return model
 
 
-def _endpoint(settings: Settings, manifest: Manifest) -> EndpointPredictor | None:
+def _endpoint(settings: Settings, manifest: Manifest, example: Example) -> EndpointPredictor | None:
     if not settings.endpoint:
         return None
+    from shearling.endpoints.invoke import Endpoint
     from shearling.endpoints.predictor import EndpointPredictor
 
-    return EndpointPredictor(manifest, settings.endpoint)
+    endpoint = Endpoint(settings.endpoint, is_ours=settings.endpoint_is_staged)
+    return EndpointPredictor(manifest, endpoint, example.outputs_by_row(manifest.signature))
 
 
 def _read_example(manifest: Manifest, directory: Path) -> Example:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from shearling.bundle.manifest import Manifest
+    from shearling.endpoints.invoke import Endpoint
     from shearling.protocol.responses import InferResponse
     from shearling.refs import Pin
     from shearling.scoring.blocks import Scorer
@@ -35,18 +36,24 @@ class ModelServer:
 
     Attributes:
         settings: configuration of the function.
+        container: the endpoint that runs our container, to which requests are forwarded as they
+            are; None if there is none.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.container = _container(settings)
         self._model: LoadedModel | None = None
         self._failure: ShearlingError | None = None
         #: The pin, for logs; empty if there is none.
         self.name = str(settings.pin or "")
 
     def start(self) -> None:
-        """Load the model; an error is logged here and returned to each request."""
-        if problem := self.problem():
+        """Load the model; an error is logged here and returned to each request.
+
+        With a container, the contract is loaded when it is needed: the container has the model.
+        """
+        if self.container is None and (problem := self.problem()):
             log("not ready", reason=problem)
 
     def ready(self) -> bool:
@@ -121,9 +128,17 @@ class ModelServer:
             InvalidRequestError: the function was invoked without an alias.
             ModelNotReadyError: no model is released yet, or the model cannot be loaded.
         """
+        self.check_published()
+        self._ready_model()
+
+    def check_published(self) -> None:
+        """Refuse any request to `$LATEST`, whose model changes with every release.
+
+        Raises:
+            InvalidRequestError: the function was invoked without an alias.
+        """
         if self.settings.is_unpublished:
             raise self._no_alias()
-        self._ready_model()
 
     def check_request(self, query: InferenceInput) -> None:
         """Refuse a request that does not fit the model's contract, without running the model.
@@ -154,8 +169,7 @@ class ModelServer:
             ModelNotReadyError: no model is released yet, or the model cannot be loaded.
             InferenceError: as for `LoadedModel.infer`.
         """
-        if self.settings.is_unpublished:
-            raise self._no_alias()
+        self.check_published()
         model = self._model or self._ready_model()
         return model.infer(query, seconds_left=seconds_left, limit=limit)
 
@@ -227,6 +241,14 @@ class ModelServer:
             else:
                 return self._model
         raise ModelNotReadyError(f"{pin.model}:{pin.version} cannot be served: {self._failure}")
+
+
+def _container(settings: Settings) -> Endpoint | None:
+    if not settings.endpoint_is_staged:
+        return None
+    from shearling.endpoints.invoke import Endpoint
+
+    return Endpoint(settings.endpoint, is_ours=True)
 
 
 def _load(settings: Settings, pin: Pin) -> LoadedModel:

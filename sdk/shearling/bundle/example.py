@@ -107,6 +107,12 @@ class Example:
             return None
         return {name: self.outputs[name][:0] for name in outputs}
 
+    def outputs_by_row(self, signature: Signature) -> frozenset[str]:
+        """Return the names of the outputs of variable length that have a row for each input's."""
+        counts = {len(self.inputs[s.name]) for s in signature.inputs if s.shape[:1] == (-1,)}
+        varying = (spec.name for spec in signature.outputs if spec.shape[:1] == (-1,))
+        return frozenset(name for name in varying if {len(self.outputs[name])} == counts)
+
     def check(self, signature: Signature) -> None:
         """Refuse an example that would not prove what a signature says.
 

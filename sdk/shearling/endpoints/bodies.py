@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import orjson
 
 from shearling.errors import InvalidRequestError
+from shearling.protocol.constants import BINARY_TYPE, json_length
 from shearling.protocol.requests import tensor_document
 from shearling.protocol.responses import read_answer
 from shearling.tensors.dtypes import DTYPES, datatype_of
@@ -31,10 +31,6 @@ BODIES = ("json", "binary", "csv")
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError)
 
 _JSON, _CSV = "application/json", "text/csv"
-
-#: SageMaker drops headers that it does not know, so the length of the JSON is in the type.
-_BINARY = "application/vnd.sagemaker-triton.binary+json;json-header-size="
-_LENGTH = re.compile(r"json-header-size=(\d{1,12})")
 
 
 class AnswerError(ValueError):
@@ -81,7 +77,7 @@ def write_request(body: str, inputs: Tensors, outputs: Sequence[str]) -> tuple[b
         "outputs": [{"name": name, "parameters": {"binary_data": True}} for name in outputs],
     }
     text = orjson.dumps(document)
-    return b"".join([text, *chunks.values()]), f"{_BINARY}{len(text)}", "*/*"
+    return b"".join([text, *chunks.values()]), f"{BINARY_TYPE}{len(text)}", "*/*"
 
 
 def read_response(
@@ -103,8 +99,8 @@ def read_response(
         if content_type.partition(";")[0].strip().lower() == _CSV:
             arrays = _read_csv(data, signature, rows)
         else:
-            length = _LENGTH.search(content_type)
-            end = int(length[1]) if length else len(data)
+            length = json_length(content_type)
+            end = len(data) if length is None else length
             arrays = read_answer(orjson.loads(data[:end]), memoryview(data)[end:])
     except (*_UNREADABLE, InvalidRequestError) as error:
         kind = content_type or "none"

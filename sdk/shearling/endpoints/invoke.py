@@ -9,6 +9,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from shearling.endpoints.kept_connections import (
+    BrokenConnectionError,
+    KeptConnections,
+    NoAnswerError,
+    UnreachableError,
+)
 from shearling.errors import (
     DeadlineError,
     InferenceError,
@@ -16,15 +22,19 @@ from shearling.errors import (
     ModelNotReadyError,
     PayloadTooLargeError,
     PredictionError,
+    error_of,
 )
 from shearling.sigv4 import Keys, signed_headers
 from shearling.storage.s3 import access_keys, aws_domain
 
 if TYPE_CHECKING:
-    from shearling.connections import Answer, Connections
+    from shearling.endpoints.kept_connections import Answer
 
 #: SageMaker waits 60 s for a container; the rest is for the network.
 _MOST_SECONDS = 70.0
+
+#: What is kept of the time to answer that there was no response.
+_RESERVED_SECONDS = 0.1
 
 _OK, _BAD_REQUEST, _DENIED, _TOO_LARGE, _SERVER_ERROR = 200, 400, 403, 413, 500
 _GATEWAY_TIMEOUT = 504
@@ -43,6 +53,9 @@ _BUSY = frozenset(
 )
 _BUSY_STATUSES = frozenset({429, 500, 503, 530})
 
+#: What the container adds to the message of an error whose details are in its log.
+_IN_LOG = "; see request "
+
 #: Longest text of others in a message.
 _LONGEST = 300
 
@@ -50,20 +63,25 @@ _LONGEST = 300
 class Endpoint:
     """A SageMaker endpoint in the region of this function.
 
-    Args:
+    Attributes:
         name: name of the endpoint.
+        is_ours: whether it runs our container, whose errors are what the caller would get from a
+            function that has the model itself.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, is_ours: bool = False) -> None:
         environment = os.environ
         self.name = name
+        self.is_ours = is_ours
         self._region = environment.get("AWS_REGION", "us-east-1")
         root = environment.get("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME") or environment.get(
             "AWS_ENDPOINT_URL",
             f"https://runtime.sagemaker.{self._region}.{aws_domain(self._region)}",
         )
-        self._url = f"{root.rstrip('/')}/endpoints/{name}/invocations"
-        self._connections: Connections | None = None
+        place = urlsplit(root)
+        self._host = place.netloc
+        self._path = f"{place.path.rstrip('/')}/endpoints/{name}/invocations"
+        self._connections = KeptConnections(root)
 
     def invoke(
         self, body: bytes, content_type: str, accept: str, seconds: float = _MOST_SECONDS
@@ -74,7 +92,7 @@ class Endpoint:
             body: the body.
             content_type: the body's type.
             accept: type of the response.
-            seconds: seconds to wait at most.
+            seconds: seconds until the caller must have an answer.
 
         Raises:
             InvalidRequestError: the model refused the request.
@@ -84,33 +102,29 @@ class Endpoint:
             DeadlineError: there was no response in time.
             PredictionError: the model failed.
         """
-        place = urlsplit(self._url)
+        seconds = min(seconds, _MOST_SECONDS) - _RESERVED_SECONDS
+        if seconds <= 0:
+            raise DeadlineError(f"no time is left to ask endpoint {self.name}")
         signed = signed_headers(
             "POST",
-            place.path,
+            self._path,
             "",
-            {"host": place.netloc, "content-type": content_type, "accept": accept},
+            {"host": self._host, "content-type": content_type, "accept": accept},
             body,
             keys=_keys(),
             region=self._region,
             service="sagemaker",
             now=datetime.now(UTC),
         )
-        answer = self._send(body, signed, min(seconds, _MOST_SECONDS))
+        answer = self._send(body, signed, seconds)
         if answer.status == _OK:
             return answer.body, answer.headers.get("content-type", "")
         raise self._failure(answer)
 
     def _send(self, body: bytes, headers: dict[str, str], seconds: float) -> Answer:
-        from urllib3.exceptions import HTTPError, NewConnectionError
-        from urllib3.exceptions import TimeoutError as NoAnswerError
-
-        from shearling.connections import Connections
-
-        self._connections = self._connections or Connections(self._url)
         try:
-            return self._connections.send("POST", self._url, body, headers, seconds)
-        except NewConnectionError as error:
+            return self._connections.post(self._path, body, headers, seconds)
+        except UnreachableError as error:
             raise ModelNotReadyError(
                 f"endpoint {self.name} cannot be reached: {error!s:.{_LONGEST}}. A function in a "
                 "VPC needs a VPC endpoint for `sagemaker.runtime`"
@@ -119,7 +133,7 @@ class Endpoint:
             raise DeadlineError(
                 f"endpoint {self.name} did not answer within {seconds:.1f} s"
             ) from error
-        except HTTPError as error:
+        except BrokenConnectionError as error:
             raise ModelNotReadyError(
                 f"the connection to endpoint {self.name} broke: {error!s:.{_LONGEST}}. Send the "
                 "request again"
@@ -147,9 +161,13 @@ class Endpoint:
                 "sagemaker:InvokeEndpoint on it"
             )
         if answer.status < _SERVER_ERROR:  # such as ValidationError: there is no such endpoint
+            hint = (
+                "`shearling retry-release` creates it again"
+                if self.is_ours
+                else "Compare `endpoint_name` with SageMaker's endpoints in the function's region"
+            )
             return ModelNotReadyError(
-                f"{what} cannot be called ({code or answer.status}: {message}). Compare "
-                "`endpoint_name` with SageMaker's endpoints in the function's region"
+                f"{what} cannot be called ({code or answer.status}: {message}). {hint}"
             )
         return PredictionError(f"{what} failed with status {answer.status}: {message}")
 
@@ -157,7 +175,10 @@ class Endpoint:
         """Return the error for a failure of the container, whose own status and body it has."""
         status = document.get("OriginalStatusCode", 0)
         original = str(document.get("OriginalMessage") or message)
-        original = str(_object(original.encode(errors="replace")).get("error", original))[:_LONGEST]
+        error = _object(original.encode(errors="replace")).get("error")
+        if self.is_ours and isinstance(error, str) and isinstance(status, int):
+            return self._own_failure(status, error)
+        original = str(error or original)[:_LONGEST]
         what = f"the model behind endpoint {self.name}"
         if status == _TOO_LARGE:
             return PayloadTooLargeError(f"{what} refuses the request's size: {original}")
@@ -168,6 +189,15 @@ class Endpoint:
         if status == _GATEWAY_TIMEOUT or "timed out" in message:
             return DeadlineError(f"{what} did not answer in time: {original}")
         return PredictionError(f"{what} failed: {original}")
+
+    def _own_failure(self, status: int, message: str) -> InferenceError:
+        """Return the error that our container has answered with."""
+        if status != _SERVER_ERROR:
+            return error_of(status)(message)
+        # The caller gets the ID of the function's request, whose log has that of the container's.
+        error = PredictionError(message.partition(_IN_LOG)[0])
+        error.__cause__ = PredictionError(f"endpoint {self.name}: {message}")
+        return error
 
 
 def _keys() -> Keys:

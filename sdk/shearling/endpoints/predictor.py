@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from shearling.endpoints.bodies import AnswerError, read_response, write_request
-from shearling.endpoints.invoke import Endpoint
 from shearling.errors import PredictionError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from numpy.typing import NDArray
 
     from shearling.bundle.manifest import Manifest
+    from shearling.endpoints.invoke import Endpoint
     from shearling.formats.base import Tensors
 
-#: Option of a bundle with the form of the endpoint's bodies. Endpoints of other bundles take JSON,
-#: or binary tensors where JSON cannot carry a datatype.
+#: Option of a bundle with the form of the endpoint's bodies. Our container takes binary tensors.
+#: Other endpoints of other bundles take JSON, or binary tensors where JSON cannot carry a datatype.
 BODY = "body"
 
 
@@ -26,15 +26,19 @@ class EndpointPredictor:
 
     Args:
         manifest: manifest of the bundle that has the contract.
-        endpoint: name of the endpoint.
+        endpoint: the endpoint.
+        by_row: names of the outputs that must have a row for each row of a request.
     """
 
-    def __init__(self, manifest: Manifest, endpoint: str) -> None:
-        self._endpoint = Endpoint(endpoint)
+    def __init__(
+        self, manifest: Manifest, endpoint: Endpoint, by_row: Collection[str] = ()
+    ) -> None:
+        self._endpoint = endpoint
+        self._by_row = by_row
         self._signature = manifest.signature
         specs = (*self._signature.inputs, *self._signature.outputs)
-        has_halves = any(spec.datatype == "FP16" for spec in specs)
-        self._body = str(manifest.options.get(BODY, "binary" if has_halves else "json"))
+        is_binary = endpoint.is_ours or any(spec.datatype == "FP16" for spec in specs)
+        self._body = str(manifest.options.get(BODY, "binary" if is_binary else "json"))
 
     def predict(
         self, inputs: Tensors, outputs: Sequence[str], seconds: float = float("inf")
@@ -52,15 +56,26 @@ class EndpointPredictor:
         """
         body, content_type, accept = write_request(self._body, inputs, outputs)
         data, kind = self._endpoint.invoke(body, content_type, accept, seconds)
+        rows = self._rows(inputs)
         try:
-            return read_response(data, kind, self._signature, outputs, self._rows(inputs))
+            answers = read_response(data, kind, self._signature, outputs, rows)
+            self._check_rows(answers, rows)
         except AnswerError as error:
             raise PredictionError(f"endpoint {self._endpoint.name}: {error}") from error
+        return answers
 
     def refusal(self, error: Exception) -> str:
         """Return an empty reason: `predict` raises what the caller gets."""
         del error
         return ""
+
+    def _check_rows(self, answers: Tensors, rows: int | None) -> None:
+        for name, array in answers.items():
+            if name in self._by_row and len(array) != rows:
+                raise AnswerError(
+                    f"its answer has {len(array)} rows in output {name!r}, but the request has "
+                    f"{rows}"
+                )
 
     def _rows(self, inputs: Tensors) -> int | None:
         counts = (len(inputs[s.name]) for s in self._signature.inputs if s.shape[:1] == (-1,))

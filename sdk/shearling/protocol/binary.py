@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from shearling.errors import InvalidRequestError
-from shearling.protocol.constants import LENGTH_HEADER, header_number
+from shearling.protocol.constants import LENGTH_HEADER
 from shearling.protocol.requests import InferRequest, tensor_document
 from shearling.tensors.categories import check_categories
-from shearling.tensors.conversion import check_limits, shown
+from shearling.tensors.conversion import check_limits
 from shearling.tensors.dtypes import datatype_of
 from shearling.tensors.encoding import from_bytes, has_infinity, to_bytes
 
@@ -27,25 +27,6 @@ _SAMPLE = 64
 
 #: Growth of bytes in base64.
 _BASE64 = 4 / 3
-
-
-def split(data: bytes, length: str) -> tuple[bytes, memoryview]:
-    """Return the JSON of a body and the bytes after it.
-
-    Args:
-        data: the body.
-        length: value of the header `LENGTH_HEADER`.
-
-    Raises:
-        InvalidRequestError: the length is not a number, or exceeds the size of the body.
-    """
-    end = header_number(length)
-    if end is None or end > len(data):
-        raise InvalidRequestError(
-            f"{LENGTH_HEADER}: {shown(length)} is not a number from 0 to {len(data)}, the size of "
-            "the body"
-        )
-    return data[:end], memoryview(data)[end:]
 
 
 def raw_request(

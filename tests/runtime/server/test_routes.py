@@ -1,13 +1,16 @@
-"""Which requests the server answers without a thread of their own."""
+"""Which requests need no thread of their own, and how long an error may be."""
 
 from __future__ import annotations
 
 import gzip
+import json
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from shearling.errors import InvalidRequestError
 from shearling_runtime.http.messages import Request
 from shearling_runtime.server.options import parse_options
 from shearling_runtime.server.routes import Routes
@@ -57,3 +60,22 @@ def test_a_large_body_is_not_quick_and_neither_is_a_compressed_one(settings: Set
 
 def test_a_request_that_may_run_a_pickle_is_not_quick(settings: Settings) -> None:
     assert not is_quick(replace(settings, allow_pickle=True), ONE_ROW)
+
+
+@pytest.mark.parametrize("character", ["x", "\N{GRINNING FACE}", "\x01"])
+def test_a_long_error_is_cut_to_what_sagemaker_passes_on(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, character: str
+) -> None:
+    def refusing(*_: object, **__: object) -> None:
+        raise InvalidRequestError(f"inputs: {character * 9000}")
+
+    monkeypatch.setattr(ModelServer, "infer", refusing)
+    routes = Routes(ModelServer(settings), "fraud", parse_options(["serve"], {}))
+    assert routes.load() == ""
+    invocation, infer = (
+        routes.answer(Request("POST", path, {}, ONE_ROW, is_base64=False), time.monotonic())
+        for path in ("/invocations", "/v2/models/fraud/infer")
+    )
+    assert invocation.status == infer.status == 400
+    assert 300 < len(invocation.body) <= 2048 < len(infer.body)
+    assert json.loads(invocation.body)["error"].startswith(f"inputs: {character * 200}")

@@ -103,6 +103,13 @@ def test_the_length_of_the_json_is_read_from_the_type(server: Served, spelling: 
     assert headers["content-type"] == "application/json"  # binary outputs were not asked for
 
 
+def test_a_body_without_json_is_the_only_input(server: Served) -> None:
+    status, headers, answer = invoked(server, ROWS.tobytes(), content_type=f"{BINARY}0")
+    assert status == 200, answer
+    assert headers["content-type"].startswith(BINARY)
+    np.testing.assert_array_equal(np.frombuffer(answer[-24:], "<f4"), 2 * ROWS.ravel())
+
+
 @pytest.mark.parametrize("length", ["", "-1", "abc", "1e3", "99999999999999"])
 def test_a_length_that_is_no_number_is_refused_with_the_type(server: Served, length: str) -> None:
     status, error = problem(invoked(server, ONE_ROW, content_type=f"{BINARY}{length}"))

@@ -1,0 +1,104 @@
+"""Forward requests to the container of a staged endpoint, and its answers, without decoding them.
+
+The container runs the same code with the same pin: it checks a request against the contract, and
+answers as this function would. So the function itself needs no numpy and no bundle to answer.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from shearling.errors import PredictionError
+from shearling.protocol.constants import BINARY_TYPE, LENGTH_HEADER, json_length
+from shearling_runtime.http.messages import (
+    CSV,
+    JSON,
+    Response,
+    as_bytes,
+    binary_parts,
+    body_of,
+    forms_of,
+    response_of,
+)
+from shearling_runtime.serving.inference_input import InferenceInput
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from shearling.endpoints.invoke import Endpoint
+    from shearling_runtime.http.messages import Caller, Request
+    from shearling_runtime.serving.model_server import ModelServer
+
+#: What the content type says of a table's first line, by what the request's said.
+_FIRST_LINE = {None: "", True: ";header=present", False: ";header=absent"}
+
+
+def forward_request(
+    request: Request, caller: Caller, server: ModelServer, container: Endpoint
+) -> Response:
+    """Answer an inference request over HTTP.
+
+    Raises:
+        InferenceError: as for `ModelServer.infer`.
+    """
+    server.check_published()
+    body = as_bytes(body_of(request))
+    return _forwarded(body, *_types(body, request.headers), caller, container)
+
+
+def forward_document(
+    document: Any, caller: Caller, server: ModelServer, container: Endpoint
+) -> Response:
+    """Answer an inference request that is a JSON document.
+
+    Raises:
+        InferenceError: as for `ModelServer.infer`.
+    """
+    server.check_published()
+    body = _json(document)
+    if body is None:  # checked here against the contract; the tensors go to the container
+        answer = server.infer(InferenceInput(document), seconds_left=caller.seconds_left)
+        return response_of(answer)
+    return _forwarded(body, JSON, JSON, caller, container)
+
+
+def _types(body: bytes, headers: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the content type and the type to accept, for which SageMaker has headers.
+
+    Raises:
+        InvalidRequestError: the body does not match the headers.
+    """
+    is_csv, has_names, wants_csv = forms_of(headers)
+    accept = CSV if wants_csv else JSON
+    if headers.get(LENGTH_HEADER) is not None:
+        text, _ = binary_parts(body, headers)
+        return f"{BINARY_TYPE}{len(text)}", accept
+    return f"{CSV}{_FIRST_LINE[has_names]}" if is_csv else JSON, accept
+
+
+def _forwarded(
+    body: bytes, content_type: str, accept: str, caller: Caller, container: Endpoint
+) -> Response:
+    data, kind = container.invoke(body, content_type, accept, caller.seconds_left)
+    if kind.startswith(CSV):
+        return Response(200, None, {"content-type": kind}, text=data.decode())
+    if kind.startswith(JSON):
+        return Response(200, orjson.Fragment(data))
+    end = json_length(kind)
+    if end is None:
+        raise PredictionError(f"endpoint {container.name} answers with type {kind:.80}")
+    return Response(200, orjson.Fragment(data[:end]), None, data[end:])
+
+
+def _json(document: Any) -> bytes | None:
+    """Return a document as JSON; None if it has what JSON cannot carry, such as infinity."""
+    try:
+        data = orjson.dumps(document)
+        if b"null" in data:  # perhaps of a number that is not finite
+            json.dumps(document, allow_nan=False)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return data
