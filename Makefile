@@ -38,7 +38,7 @@ test-fast: $(INSTALLED) ## run the tests that take seconds
 sweep: $(INSTALLED) ## push every estimator, compare what is served, and write docs/reference/conversions.md (resumes)
 	$(BIN)/python -m tests.sweep --workers $(WORKERS)
 
-lowest: $(INSTALLED) ## install the lowest declared versions, and push and load four models with them
+lowest: $(INSTALLED) ## install the lowest declared versions, and push and load five models with them
 	$(BIN)/pytest tests/distribution/test_lowest_versions.py
 
 # The browser tests say why they are skipped where there is none.

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from shearling.aliases.status import status as status
     from shearling.client.connect import connect as connect
     from shearling.client.jobs import Job as Job
+    from shearling.converters.image_settings import Image as Image
     from shearling.converters.remote import Remote as Remote
     from shearling.errors import BreakingChangeError as BreakingChangeError
     from shearling.errors import BundleError as BundleError
@@ -52,6 +53,7 @@ _PUBLIC = {
     "aliases.status": ("status",),
     "client.connect": ("connect",),
     "client.jobs": ("Job",),
+    "converters.image_settings": ("Image",),
     "converters.remote": ("Remote",),
     "errors": (
         "BreakingChangeError",

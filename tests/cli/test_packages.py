@@ -104,7 +104,7 @@ def test_a_package_with_parquet_has_its_pinned_packages(builds: list[dict[str, A
     [
         (
             ["runtime", "--with", "pandas"],
-            "--with pandas: not a feature of a runtime package; choose from parquet",
+            "--with pandas: not a feature of a runtime package; choose from image, parquet",
         ),
         (
             ["control", "--with", "parquet"],

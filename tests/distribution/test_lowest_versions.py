@@ -16,7 +16,7 @@ from tests.distribution.project import project
 
 pytestmark = pytest.mark.slow
 
-MODELS = Path(__file__).with_name("push_four_models.py")
+MODELS = Path(__file__).with_name("push_five_models.py")
 
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 #: The oldest and the newest Python that the package is declared for.
@@ -26,7 +26,7 @@ RUN_ON = ("3.11", "3.13")
 def lowest_versions(python: str) -> list[str]:
     """What the project and its extras declare for that Python, pinned to the lower bounds."""
     extras = project()["optional-dependencies"]
-    used = ("sklearn", "boosting", "pandas", "server")
+    used = ("sklearn", "boosting", "pandas", "server", "image")
     lines = [*project()["dependencies"], *(line for name in used for line in extras[name])]
     bounds: dict[str, Version] = {}
     for line in lines:
@@ -82,11 +82,11 @@ def lowest_environment(request: pytest.FixtureRequest, wheel: Path, tmp_path: Pa
     return python
 
 
-def test_four_models_are_pushed_and_answer_with_the_lowest_versions(
+def test_five_models_are_pushed_and_answer_with_the_lowest_versions(
     lowest_environment: Path, s3_uri: str
 ) -> None:
     done = subprocess.run(
         [lowest_environment, MODELS, s3_uri], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["scikit-learn", "lightgbm", "onnx", "cloudpickle"]
+    assert done.stdout.split() == ["scikit-learn", "lightgbm", "onnx", "image", "cloudpickle"]

@@ -15,7 +15,7 @@ from shearling.bundle.canonical_json import canonical_json
 from shearling.bundle.json_reader import check_value, read_json
 from shearling.errors import BundleError, InvalidRequestError
 from shearling.tensors.dtypes import DTYPES, datatype_of
-from shearling.tensors.encoding import from_bytes, to_bytes
+from shearling.tensors.encoding import from_bytes, has_bytes, to_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,14 +50,13 @@ class Example:
             header[group] = []
             for name, array in tensors.items():
                 data = to_bytes(array)
-                header[group].append(
-                    {
-                        "name": name,
-                        "datatype": datatype_of(array),
-                        "shape": list(array.shape),
-                        "size": len(data),
-                    }
-                )
+                head = {
+                    "name": name,
+                    "datatype": datatype_of(array),
+                    "shape": list(array.shape),
+                    "size": len(data),
+                }
+                header[group].append(head | ({"text": False} if has_bytes(array) else {}))
                 body.append(data)
         text = canonical_json(header)
         return b"".join([struct.pack("<Q", len(text)), text, *body])
@@ -137,7 +136,8 @@ def _read_tensor(tensor: Field, data: memoryview) -> tuple[str, NDArray[Any]]:
     if datatype not in DTYPES:
         raise BundleError(f"{datatype!r:.80} is not a datatype", field=tensor["datatype"].path)
     shape = [item.count() for item in tensor["shape"].items()]
-    return tensor["name"].text(), from_bytes(data, datatype, shape)
+    is_text = tensor.get("text", True).expect(bool, "true or false")
+    return tensor["name"].text(), from_bytes(data, datatype, shape, is_text=is_text)
 
 
 def _check_input(spec: TensorSpec, array: NDArray[Any]) -> None:
@@ -145,6 +145,7 @@ def _check_input(spec: TensorSpec, array: NDArray[Any]) -> None:
     is_of_shape = len(spec.shape) == array.ndim and all(
         size in (-1, given) for size, given in sizes
     )
-    if datatype_of(array) != spec.datatype or not is_of_shape:
+    is_of_content = has_bytes(array) is bool(spec.content) or not array.size
+    if datatype_of(array) != spec.datatype or not is_of_shape or not is_of_content:
         found = f"{datatype_of(array)}{list(array.shape)}"
         raise BundleError(f"the example has {found} for input {spec!s:.200}")

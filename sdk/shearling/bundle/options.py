@@ -22,6 +22,12 @@ _MATRIX = 2
 #: reader: one that left it out would give wrong answers.
 TEXT = "text"
 
+#: The option with what makes of a picture the graph's input.
+IMAGE = "image"
+
+#: Channels that pictures are decoded to.
+CHANNELS = ("RGB", "L")
+
 #: The values of a normalization's settings.
 _NORMALIZATION: dict[str, tuple[object, ...]] = {
     "lowercase": (True, False),
@@ -44,12 +50,14 @@ def read_options(place: Field, inputs: tuple[TensorSpec, ...]) -> dict[str, Any]
         _check_columns(place["columns"], inputs)
     if TEXT in options:
         _check_text(place[TEXT], inputs)
+    if IMAGE in options:
+        _check_image(place[IMAGE], inputs)
     return options
 
 
 def required_by_options(options: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the features that a reader of a manifest with these options must know."""
-    return (TEXT,) if options.get(TEXT) else ()
+    return tuple(name for name in (TEXT, IMAGE) if options.get(name))
 
 
 def _check_release(place: Field) -> None:
@@ -90,6 +98,23 @@ def _check_text(place: Field, inputs: tuple[TensorSpec, ...]) -> None:
                     f"{setting:.40}={value!r:.40} is not a normalization that this version knows",
                     field=place[name].path,
                 )
+
+
+def _check_image(place: Field, inputs: tuple[TensorSpec, ...]) -> None:
+    names = [spec.name for spec in inputs if spec.content]
+    if place["input"].text() not in names or len(inputs) != 1:
+        raise BundleError(
+            f"{place['input'].value!r:.80} is not the only input, of pictures",
+            field=place["input"].path,
+        )
+    place["graph"].relative_path()
+    if place["channels"].text() not in CHANNELS:
+        raise BundleError(
+            f"{place['channels'].value!r:.80} is not one of {', '.join(CHANNELS)}",
+            field=place["channels"].path,
+        )
+    if not place["max_pixels"].count():
+        raise BundleError("0 pixels are no picture", field=place["max_pixels"].path)
 
 
 _CHECKS: dict[str, Callable[[Field], object]] = {

@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from shearling.bundle.json_reader import Field
-    from shearling.tensors.spec import Categories, Classes, Scalar
+    from shearling.tensors.spec import Categories, Classes, Content, Scalar
 
 #: What a manifest requires if its signature has known categories: a reader that does not refuse the
 #: other values would serve invented answers.
 CATEGORIES = "categories"
+
+#: What a manifest requires if an input takes pictures: another reader would decode them as texts.
+IMAGE = "image"
 
 #: Dimensions of an output of several targets: rows, targets, classes.
 _OF_TARGETS = 3
@@ -28,7 +31,12 @@ _OF_TARGETS = 3
 
 def requirements(signature: Signature) -> tuple[str, ...]:
     """Return the features that a reader of a signature must know."""
-    return (CATEGORIES,) if any(spec.categories for spec in signature.inputs) else ()
+    inputs = signature.inputs
+    needed = {
+        CATEGORIES: any(spec.categories for spec in inputs),
+        IMAGE: any(spec.content for spec in inputs),
+    }
+    return tuple(name for name, is_needed in needed.items() if is_needed)
 
 
 def signature_document(signature: Signature) -> dict[str, object]:
@@ -69,6 +77,8 @@ def _spec_document(spec: TensorSpec) -> dict[str, object]:
         document["classes"] = _written(spec.classes)
     if spec.categories:
         document["categories"] = _written(spec.categories)
+    if spec.content:
+        document["content"] = spec.content
     return document
 
 
@@ -102,6 +112,7 @@ def _read_input(place: Field) -> TensorSpec:
         nullable=place.get("nullable", True).expect(bool, "true or false"),
         finite=place.get("finite", False).expect(bool, "true or false"),
         categories=_read_categories(place.get("categories", None), datatype, shape),
+        content=_read_content(place.get("content", None), datatype, shape),
     )
 
 
@@ -133,6 +144,17 @@ def _read_shape(place: Field) -> tuple[int, ...]:
             f"{list(shape)} has a size below -1 (-1 is any size)", field=f"{place.path}.shape"
         )
     return shape
+
+
+def _read_content(place: Field, datatype: str, shape: tuple[int, ...]) -> Content | None:
+    if place.value is None:
+        return None
+    if place.value != IMAGE or datatype != "BYTES" or shape != (-1,):
+        raise BundleError(
+            f"{place.value!r:.80} for {datatype}{list(shape)}: only 'image' for BYTES[-1] is known",
+            field=place.path,
+        )
+    return "image"
 
 
 def _read_classes(place: Field, shape: tuple[int, ...]) -> Classes | None:

@@ -34,7 +34,7 @@ def add_commands(commands: Commands) -> None:
         example="shearling package runtime\n"
         "shearling package control\n"
         "shearling package runtime --for fraud:7 --output build/fraud.zip\n"
-        "shearling package runtime --with parquet\n"
+        "shearling package runtime --with image\n"
         "shearling package runtime --upload s3://acme-builds/shearling\n"
         "shearling package image --output build/image.tar\n"
         "shearling package image --for fraud:7 --push "
@@ -80,8 +80,8 @@ def add_commands(commands: Commands) -> None:
         action="append",
         default=[],
         metavar="FEATURE",
-        help="parquet: let functions score Parquet files. For an image, also any package, as in "
-        "pandas==2.3.3; may be repeated",
+        help="image: let functions decode pictures; parquet: let them score Parquet files. For a "
+        "container image, also any package, as in pandas==2.3.3; may be repeated",
     )
     package.add_argument(
         "--base",

@@ -1,4 +1,4 @@
-"""The inputs that an ONNX file states, read without its weights."""
+"""The inputs that an ONNX graph states, read from a file without its weights."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from shearling.tensors.spec import TensorSpec
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from onnx import ValueInfoProto
+    from onnx import ModelProto, ValueInfoProto
 
 
-def stated_inputs(path: Path) -> tuple[TensorSpec, ...]:
-    """Return the inputs of an ONNX file; none if it has no such file, or an input is no tensor."""
+def stated_inputs(model: Path | ModelProto) -> tuple[TensorSpec, ...]:
+    """Return the inputs of a graph or its file; none if there is none, or an input is no tensor."""
     import onnx
 
     try:
-        graph = onnx.load(path, load_external_data=False).graph
+        if not isinstance(model, onnx.ModelProto):
+            model = onnx.load(model, load_external_data=False)
     except Exception:  # noqa: BLE001 - the push says what is wrong with the file
         return ()
+    graph = model.graph
     weights = {tensor.name for tensor in graph.initializer}  # old files list them as inputs too
     specs = [_spec(value) for value in graph.input if value.name not in weights]
     return tuple(spec for spec in specs if spec) if all(specs) else ()

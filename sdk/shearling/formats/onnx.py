@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from shearling.bundle.manifest import Manifest
-    from shearling.formats.base import LoadSettings, Tensors
+    from shearling.formats.base import LoadSettings, Predictor, Tensors
     from shearling.formats.text import TextNormalization
 
 #: ONNX Runtime's message about an input that it does not accept, or for which an operator fails.
@@ -69,12 +69,13 @@ class OnnxPredictor:
         return f"{found['operator']}: {reason}" if found["operator"] else reason
 
 
-def load(manifest: Manifest, directory: Path, settings: LoadSettings) -> OnnxPredictor:
+def load(manifest: Manifest, directory: Path, settings: LoadSettings) -> Predictor:
     """Create an ONNX Runtime session for the graph of a bundle.
 
     Raises:
         FormatError: ONNX Runtime cannot load the graph, for example because its IR version or an
-            operator is newer than the installed ONNX Runtime.
+            operator is newer than the installed ONNX Runtime; or a library is missing that makes
+            the graph's inputs of what callers send.
     """
     path = directory / manifest.file(manifest.entry).hex
     entries = {} if manifest.options.get("prepack", True) else {"disable_prepacking": "1"}
@@ -85,9 +86,16 @@ def load(manifest: Manifest, directory: Path, settings: LoadSettings) -> OnnxPre
         settings_by_input = manifest.options["text"].items()
         text = {name: TextNormalization(**values) for name, values in settings_by_input}
     try:
-        return OnnxPredictor(open_session(path, settings.threads, entries), text)
+        session = open_session(path, settings.threads, entries)
     except FormatError as error:
         raise FormatError(f"{error}{_version_hint(manifest)}") from error
+    predictor = OnnxPredictor(session, text)
+    if "image" in manifest.options:
+        from shearling.formats.image import with_pictures
+
+        pictures = directory / manifest.file(manifest.options["image"]["graph"]).hex
+        return with_pictures(predictor, session, open_session(pictures, settings.threads), manifest)
+    return predictor
 
 
 def _version_hint(manifest: Manifest) -> str:

@@ -79,7 +79,8 @@ def warning_of_other_rows(both: BothModels, limit: int) -> str:
     """
     rows = both.original.rows
     probes = list(unlike(rows, both.signature.inputs, limit))
-    if count_of(rows) > 1:
+    is_of_pictures = any(spec.content for spec in both.signature.inputs)
+    if count_of(rows) > 1 and not is_of_pictures:
         probes.insert(0, Probe(_RECOMBINED, recombined(rows, limit)))
     outcomes = [*both.ask(probes), *both.ask([Probe("are asked alone", first_rows(rows, 1))])]
     differing = [outcome for outcome in outcomes if outcome.problem and _counts(both, outcome)]

@@ -80,6 +80,9 @@ class Outcome:
             for name, array in self.probe.rows.items()
         }
         single = {name: row[0] if len(row) == 1 else row for name, row in values.items()}
+        for name, value in single.items():
+            if isinstance(value, bytes):
+                single[name] = f"<a picture of {len(value):,} bytes>"
         shown = next(iter(single.values())) if len(single) == 1 else single
         return f"{shown!r:.{_SHOWN}}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,19 @@ def convert_model(
     from shearling.converters.remote import convert as convert_remote
 
     options = options or PushOptions()
+    if isinstance(model, Remote) and (options.format or options.load or options.image):
+        raise FormatError("format, load and image do not apply to sdk.Remote: leave them out")
+    if options.image is not None:
+        from shearling.converters import image
+
+        network_options = replace(options, image=None)
+        return image.convert(
+            model,
+            example,
+            directory,
+            options.image,
+            lambda network, own, place: convert_model(network, own, place, network_options),
+        )
     if hasattr(example, "toarray"):  # scipy's sparse matrices
         raise InvalidRequestError(
             f"example: sparse data is not supported ({type(example).__name__}): "
@@ -44,8 +58,6 @@ def convert_model(
     check_rows(example)
 
     if isinstance(model, Remote):
-        if options.format or options.load:
-            raise FormatError("format and load do not apply to sdk.Remote: leave them out")
         return convert_remote(model, example)
     if isinstance(model, type) and (options.format != "cloudpickle" or hasattr(model, "predict")):
         raise FormatError(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from shearling.models.probe_pictures import other_pictures
 from shearling.models.tensor_rows import count_of, joined, repeated
 from shearling.tensors.dtypes import DTYPES
 
@@ -129,7 +130,7 @@ def columns(rows: Tensors, specs: Sequence[TensorSpec], kinds: str) -> list[Colu
     found = []
     for spec in specs:
         width = prod(rows[spec.name].shape[1:])
-        if DTYPES[spec.datatype].kind in kinds and width:
+        if DTYPES[spec.datatype].kind in kinds and width and not spec.content:
             limit = _affordable(rows, _COLUMNS if rows[spec.name].ndim <= _RANK else _PLACES)
             own = [Column(spec.name, place) for place in range(0, width, -(-width // limit))]
             found += [column for column in own if known_values(column, spec, width) is None]
@@ -168,13 +169,17 @@ def infinite(rows: Tensors, own: Sequence[Column], limit: int) -> dict[str, NDAr
 
 
 def unlike(rows: Tensors, specs: Sequence[TensorSpec], limit: int) -> Iterator[Probe]:
-    """Yield rows with zeros, and with other numbers than the example has.
+    """Yield rows with zeros, with other numbers and with other pictures than the example has.
 
     Args:
         rows: the example's rows.
         specs: the inputs.
         limit: the most rows of a kind.
     """
+    if pictures := [spec.name for spec in specs if spec.content]:
+        (name,) = pictures  # which is the only input
+        yield Probe("are other pictures", {name: other_pictures(rows[name])})
+        return
     floats = columns(rows, specs, "f")
     signed = columns(rows, specs, "fi")
     numbers = columns(rows, specs, "fiu")

@@ -14,6 +14,7 @@ from shearling.aliases.promotion import require_known
 from shearling.aliases.set_alias import set_alias
 from shearling.aliases.waiting import require_served, wait_for_release
 from shearling.bundle.evaluation import EVALUATION_FIELD
+from shearling.converters.classes import with_given_classes
 from shearling.errors import BreakingChangeError, InvalidRequestError, RegistryError
 from shearling.formats.base import REMOTE
 from shearling.models.conversion import convert_model
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from shearling.bundle.evaluation import Evaluation
     from shearling.bundle.manifest import Manifest
+    from shearling.converters.image_settings import Image
     from shearling.models.lineage import Lineage
     from shearling.models.model_version import ModelVersion
     from shearling.models.verification import VerifiedBundle
@@ -61,6 +63,8 @@ def push_model(
     evaluate: tuple[Any, Any] | None = None,
     measure: bool | None = None,
     largest: int = LARGEST,
+    image: Image | None = None,
+    classes: Sequence[Any] | Mapping[str, Sequence[Any]] | None = None,
     quantize: str | None = None,
     data: Any = None,
     y: Any = None,
@@ -106,6 +110,12 @@ def push_model(
             its own, for `plan`; yes by default, unless SHEARLING_MEASURE is 0. It takes a second or
             two, and at most 20 seconds. If it fails, a warning says why.
         largest: rows of the largest request that callers will send, to measure with.
+        image: `sdk.Image(...)` for a network of pictures: how a JPEG, PNG or WebP file becomes its
+            input. The example is then pictures: paths, bytes of files, images of Pillow, or arrays
+            of uint8 pixels.
+        classes: names of the columns of an output of a network, in their order, as in
+            `["cat", "dog"]`; with several outputs of as many columns, by output name. Estimators
+            bring their own.
         quantize: "auto", "int8" or "fp16" makes the version smaller afterwards, as `quantize` does.
             The smaller version is returned, and gets the alias. If no recipe passes and pays, or
             the model has nothing to quantise, that is the version as it was pushed, and a warning
@@ -144,6 +154,8 @@ def push_model(
         evaluate=evaluate,
         measure=measure,
         largest=largest,
+        image=image,
+        classes=classes,
     )
     options.check()
     _check_quantization(quantize, data, y, metric)
@@ -253,6 +265,9 @@ def _publish(
     """
     with tempfile.TemporaryDirectory(prefix="shearling-") as directory:
         converted = convert_model(model, example, Path(directory), options)
+        if options.classes is not None:
+            signature = with_given_classes(converted.signature, options.classes)
+            converted = replace(converted, signature=signature)
         verified = verify(
             converted,
             name,

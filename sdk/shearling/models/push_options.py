@@ -21,6 +21,8 @@ from shearling.tensors.conversion import shown
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from shearling.converters.image_settings import Image
+
 #: Bytes of metadata as JSON: with them, the model's metadata still fit into any answer.
 _METADATA_LIMIT = 256_000
 
@@ -37,6 +39,8 @@ class PushOptions:
     measure: bool | None = None
     largest: int = LARGEST
     evaluate: Any = None
+    image: Image | None = None
+    classes: Sequence[Any] | Mapping[str, Sequence[Any]] | None = None
 
     def check(self) -> None:
         """Refuse options that are not allowed, or that do not go together."""
@@ -50,9 +54,25 @@ class PushOptions:
             raise FormatError(
                 "requirements apply to format='cloudpickle' only: ONNX models need none"
             )
+        if self.image is not None:
+            self._check_image()
         check_largest(self.largest)
         if self.evaluate is not None:
             check_labelled(self.evaluate)
+
+    def _check_image(self) -> None:
+        from shearling.converters.image_settings import Image
+
+        if not isinstance(self.image, Image):
+            raise InvalidRequestError(
+                f"image {shown(self.image)}: expected what a network takes, as in "
+                "sdk.Image(size=224, crop='center'); pictures go into example"
+            )
+        if self.format == "cloudpickle":
+            raise FormatError(
+                "image applies to ONNX only: leave it out with format='cloudpickle', whose object "
+                "gets what the example has"
+            )
 
 
 def text_of(field: str, value: object) -> str:

@@ -20,7 +20,14 @@ from shearling.package.build_target import Architecture, Kind, Target
 from shearling.package.interpreters import compile_tree, find_python, python_release
 from shearling.package.prune import is_own_left_out, is_pruned, unimported_tests
 from shearling.package.report import PackageItem, PackageReport
-from shearling.package.wheels import Installed, choose_wheels, install_wheels, installed, needed
+from shearling.package.wheels import (
+    Installed,
+    choose_wheels,
+    install_wheels,
+    installed,
+    is_of_features,
+    needed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -102,7 +109,7 @@ def collect_content(
     distributions = installed(root)
     content.claim(distributions)
     required = needed(distributions, wheels)
-    content.prune(keep=required)
+    content.prune(keep=required, has_code=not is_of_features(requirements))
     content.add_own_modules()
     if unpinned := required - wheels.pinned:
         content.notes.append(
@@ -170,14 +177,19 @@ class Content:
             self.versions[distribution.name] = distribution.version
             self.owners.update(dict.fromkeys(distribution.files, distribution.name))
 
-    def prune(self, *, keep: AbstractSet[str]) -> None:
-        """Delete other distributions than those to keep, and files that functions do not need."""
+    def prune(self, *, keep: AbstractSet[str], has_code: bool) -> None:
+        """Delete other distributions than those to keep, and files that functions do not need.
+
+        Args:
+            keep: names of the distributions to keep.
+            has_code: whether the code of a model may run.
+        """
         tests = unimported_tests(self.root)
         for name in self.files:
             owner = self.owners.setdefault(name, name.parts[0])
             if (
                 owner not in keep
-                or is_pruned(name, self.target.kind)
+                or is_pruned(name, self.target.kind, has_code=has_code)
                 or not tests.isdisjoint(name.parents)
             ):
                 self._delete(name)

@@ -40,6 +40,22 @@ _NEVER_RUN = (
     "boto3/examples/*",
 )
 
+# What only a model's own code may use: Pillow's parts that do not decode JPEG, PNG or WebP.
+_RUN_BY_CODE = (
+    "PIL/_avif.*",
+    "PIL/_imagingcms.*",
+    "PIL/_imagingft.*",
+    "PIL/_imagingmath.*",
+    "PIL/_imagingmorph.*",
+    "PIL/_imagingtk.*",
+    "pillow.libs/libavif-*",
+    "pillow.libs/libbrotli*",
+    "pillow.libs/libfreetype-*",
+    "pillow.libs/libharfbuzz-*",
+    "pillow.libs/liblcms2-*",
+    "pillow.libs/libpng16-*",
+)
+
 # Services that the control functions call, and those that boto3 calls to get credentials.
 _BOTOCORE_SERVICES = frozenset(
     {
@@ -90,18 +106,21 @@ _LEFT_OUT_OF_KIND: dict[Kind, dict[str, tuple[str, ...]]] = {
 _IMPORTS_TESTS = re.compile(r"^\s*(?:from|import)\s+[\w.]*\btests?\b", re.MULTILINE)
 
 
-def is_pruned(path: PurePosixPath, kind: Kind) -> bool:
+def is_pruned(path: PurePosixPath, kind: Kind, *, has_code: bool = True) -> bool:
     """Return whether to leave out a file of a wheel.
 
     Args:
         path: path relative to the directory that wheels are installed in.
         kind: kind of the package.
+        has_code: whether the code of a model may run.
     """
     if path.suffix in _SUFFIXES or _DIRECTORIES.intersection(path.parts):
         return True
     if path.parts[0].endswith(".dist-info"):
         return not any(fnmatchcase(path.name, kept) for kept in _METADATA_KEPT)
     if any(fnmatchcase(path.as_posix(), pattern) for pattern in _NEVER_RUN):
+        return True
+    if not has_code and any(fnmatchcase(path.as_posix(), pattern) for pattern in _RUN_BY_CODE):
         return True
     # A pickled model may use any service of boto3. The control functions use a known list.
     return kind == "control" and _is_other_service(path)

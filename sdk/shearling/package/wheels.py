@@ -34,7 +34,7 @@ _ROOTS: dict[Kind, tuple[str, ...]] = {
     ),
 }
 #: What `--with` adds by one word -> the packages that it needs.
-FEATURES = {"parquet": ("arro3-core", "arro3-io")}
+FEATURES = {"image": ("pillow",), "parquet": ("arro3-core", "arro3-io")}
 
 # Required by the metadata, but not imported by any code that functions run. A test imports
 # without them.
@@ -142,6 +142,12 @@ def feature_requirements(name: str) -> tuple[str, ...]:
     """Return the pinned packages of a feature; none for another word."""
     needed = FEATURES.get(name, ())
     return tuple(pin for pin in _pins() if name_of(pin) in needed)
+
+
+def is_of_features(requirements: Sequence[str]) -> bool:
+    """Return whether requirements are those of features alone, and of no model's code."""
+    pins = {pin for name in FEATURES for pin in feature_requirements(name)}
+    return pins.issuperset(requirements)
 
 
 def install_wheels(wheels: WheelSet, target: Target, root: Path) -> None:

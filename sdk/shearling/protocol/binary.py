@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import orjson
 
 from shearling.errors import InvalidRequestError
@@ -13,7 +15,7 @@ from shearling.protocol.requests import InferRequest, tensor_document
 from shearling.tensors.categories import check_categories
 from shearling.tensors.conversion import check_limits
 from shearling.tensors.dtypes import datatype_of
-from shearling.tensors.encoding import from_bytes, has_infinity, to_bytes
+from shearling.tensors.encoding import from_bytes, has_bytes, has_infinity, to_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,6 +53,8 @@ def raw_request(
             f"{', '.join(map(str, signature.inputs))}"
         )
     (spec,) = signature.inputs
+    if spec.content:
+        return replace(picture_request(data, signature), binary=frozenset(signature.output_names))
     if spec.datatype == "BYTES":
         data = len(data).to_bytes(4, "little") + bytes(data)
         shape = [1 if size == -1 else size for size in spec.shape]
@@ -74,6 +78,28 @@ def raw_request(
     return InferRequest(
         id=None, inputs={spec.name: array}, outputs=outputs, binary=frozenset(outputs)
     )
+
+
+def picture_request(data: bytes | memoryview, signature: Signature) -> InferRequest:
+    """Return the request of a body that is a picture; the response has all outputs as JSON.
+
+    Args:
+        data: the body.
+        signature: signature of the model.
+
+    Raises:
+        InvalidRequestError: the model does not take pictures.
+    """
+    takes = ", ".join(map(str, signature.inputs))
+    if len(signature.inputs) != 1 or not signature.inputs[0].content:
+        raise InvalidRequestError(
+            f"content-type: a picture, but this model takes {takes:.200}: send JSON, with content "
+            "type application/json"
+        )
+    picture = np.empty(1, object)
+    picture[0] = bytes(data)
+    inputs = {signature.inputs[0].name: picture}
+    return InferRequest(id=None, inputs=inputs, outputs=signature.output_names)
 
 
 def request_body(inputs: Mapping[str, NDArray[Any]]) -> tuple[bytes, int | None]:
@@ -112,12 +138,10 @@ def request_body(inputs: Mapping[str, NDArray[Any]]) -> tuple[bytes, int | None]
 
 def is_better_binary(array: NDArray[Any]) -> bool:
     """Return whether a tensor is shorter as binary data than as JSON, or not exact in JSON."""
-    import numpy as np
-
     if array.dtype == np.float16:
         return True
     if array.dtype.kind not in "fiu":
-        return False
+        return has_bytes(array)
     if has_infinity(array):
         return True
     sample = np.ascontiguousarray(array.ravel()[:_SAMPLE])

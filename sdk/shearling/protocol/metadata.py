@@ -64,6 +64,8 @@ def _tensor_metadata(spec: TensorSpec) -> dict[str, Any]:
         parameters["finite"] = True
     if spec.classes:
         parameters["classes"] = spec.classes
+    if spec.content:
+        parameters["content"] = spec.content
     if spec.categories:
         parameters["categories"] = [
             values if values and len(values) <= _MOST_CATEGORIES else None
@@ -92,6 +94,7 @@ def _read_spec(tensor: Mapping[str, Any]) -> TensorSpec:
         finite=parameters.get("finite") is True,
         classes=_read_classes(parameters.get("classes")),
         categories=_read_categories(parameters.get("categories"), shape),
+        content="image" if parameters.get("content") == "image" else None,
     )
 
 

@@ -117,7 +117,8 @@ def decoded(
     if content is None:
         return array
     _check_content(content, (*_SAME, _BASE64), spec, f"{place}.")
-    return _from_base64(array, f"{place}.data") if content == _BASE64 else array
+    is_encoded = content == _BASE64 and not spec.content  # pictures in JSON always are
+    return _from_base64(array, f"{place}.data") if is_encoded else array
 
 
 def _checked(holder: Mapping[str, Any], place: str, kind: str) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any, Literal
@@ -33,7 +34,7 @@ from shearling.tensors.conversion import (
     shown,
 )
 from shearling.tensors.dtypes import datatype_of
-from shearling.tensors.encoding import from_bytes
+from shearling.tensors.encoding import from_bytes, has_bytes
 from shearling.tensors.exact import converted_exactly, is_number
 from shearling.tensors.json_values import array_of, check_empty
 
@@ -170,12 +171,16 @@ def request_document(inputs: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
 
 
 def tensor_document(name: str, array: NDArray[Any]) -> dict[str, Any]:
-    """Return the JSON document of a tensor, with flat data; NaN and infinities become null.
+    """Return the JSON document of a tensor, with flat data.
+
+    NaN and infinities become null, and pictures become base64.
 
     Raises:
         InvalidRequestError: JSON cannot carry the datatype.
     """
     data = array.ravel().tolist()
+    if has_bytes(array):
+        data = [b64encode(element).decode() for element in data]
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         data = [value if np.isfinite(value) else None for value in data]
     return _head(name, array) | {"data": data}
@@ -224,7 +229,7 @@ def _read_tensor(
         array = _read_data(tensor, spec, shape, place)
     else:
         taken = left.take(size, f"{place}.parameters.binary_data_size")
-        array = check_limits(_read_binary(tensor, taken, place), spec, place)
+        array = check_limits(_read_binary(tensor, spec, taken, place), spec, place)
     return decoded(array, parameters, spec, place)
 
 
@@ -282,14 +287,18 @@ def _read_closely(data: list[Any], spec: TensorSpec, shape: list[int], place: st
         raise InvalidRequestError(f"{place}.shape: {error}") from error
 
 
-def _read_binary(tensor: Mapping[str, Any], data: memoryview, place: str) -> NDArray[Any]:
+def _read_binary(
+    tensor: Mapping[str, Any], spec: TensorSpec, data: memoryview, place: str
+) -> NDArray[Any]:
     if "data" in tensor:
         raise InvalidRequestError(f"{place}.data: not allowed together with binary_data_size")
     if not data:
         check_empty(tensor["shape"], place)
     try:
         # The copy is aligned, and the model may write to it.
-        return from_bytes(data, tensor["datatype"], tensor["shape"]).copy()
+        return from_bytes(
+            data, tensor["datatype"], tensor["shape"], is_text=not spec.content
+        ).copy()
     except InvalidRequestError as error:
         raise InvalidRequestError(f"{place}: {error}") from error
 

@@ -1,13 +1,14 @@
 """Convert values to tensors of a datatype and refuse values that would lose information.
 
 A tensor is a numpy array of the type that `DTYPES` maps its datatype to. A BYTES tensor is an
-array of `str` objects, as in ONNX Runtime.
+array of `str` objects, as in ONNX Runtime; of pictures it is one of `bytes` objects.
 """
 
 from __future__ import annotations
 
 import reprlib
 import struct
+from base64 import b64decode
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -186,8 +187,8 @@ def convert(array: NDArray[Any], spec: TensorSpec, place: str) -> NDArray[Any]:
     if array.size == 0:
         return array.astype(dtype)
     match dtype.kind:
-        case "O" if _are_strings(array):
-            return array.astype(object)
+        case "O" if spec.content or _are_strings(array):
+            return _decoded(array, place) if spec.content else array.astype(object)
         case "b" if _are_booleans(array):
             return array.astype(dtype)
         case "f":
@@ -195,6 +196,29 @@ def convert(array: NDArray[Any], spec: TensorSpec, place: str) -> NDArray[Any]:
         case "i" | "u" if _are_integers(array) and _in_range(array, dtype):
             return array.astype(dtype)
     raise InvalidRequestError(f"{place}: {_value_problem(array, spec)}")
+
+
+def _decoded(array: NDArray[Any], place: str) -> NDArray[Any]:
+    """Return pictures as bytes; JSON and CSV carry them as base64.
+
+    Raises:
+        InvalidRequestError: an element is neither bytes nor base64.
+    """
+    pictures = np.empty(array.shape, object)
+    for index, element in np.ndenumerate(array):
+        where = f" at {[*index]}" if array.size > 1 else ""
+        try:
+            # A browser's data URL has the base64 after a comma.
+            pictures[index] = (
+                element
+                if isinstance(element, bytes)
+                else b64decode(element.rpartition(",")[2], validate=True)
+            )
+        except (AttributeError, ValueError) as error:
+            raise InvalidRequestError(
+                f"{place}: {shown(element)}{where} is not a picture in base64: {error!s:.100}"
+            ) from error
+    return pictures
 
 
 def check_limits(array: NDArray[Any], spec: TensorSpec, place: str) -> NDArray[Any]:

@@ -117,7 +117,8 @@ def to_tensors(
     Args:
         value: one array, or rows as lists, for a model with one input; a dict of arrays by input
             name; or a DataFrame, whose columns are the inputs or, for a model with one input of
-            rank 2, the columns of that input.
+            rank 2, the columns of that input. Pictures are paths, bytes of files, images of
+            Pillow, or arrays of pixels; one of them alone is one row.
         specs: the inputs of a signature.
         columns: column names of the only input, if the model was pushed with a DataFrame. The
             columns of another DataFrame are put into this order and must have these names. Arrays
@@ -127,6 +128,10 @@ def to_tensors(
         InvalidRequestError: the value does not match the specs; the message names the input.
     """
     names = [spec.name for spec in specs]
+    if any(spec.content for spec in specs):
+        from shearling.tensors.pictures import with_pictures
+
+        value = with_pictures(value, specs)
     if is_frame(value) and len(specs) == 1 and names != [str(name) for name in value.columns]:
         value = _ordered_matrix(value, columns)
     arrays = named_arrays(value)
@@ -220,7 +225,7 @@ def _to_tensor(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
         array = array.astype(object)
     elif array.dtype.kind == "b" and spec.datatype not in ("BOOL", "BYTES"):
         array = array.astype(np.uint8)  # numeric libraries read booleans as 0 and 1
-    elif array.dtype.kind == "O" and spec.datatype == "BYTES":
+    elif array.dtype.kind == "O" and spec.datatype == "BYTES" and not spec.content:
         check_strings(array, f"input {spec.name!r}")
     if array.ndim == len(spec.shape) - 1 and array.ndim == 1 and spec.shape[-1] == 1:
         array = array.reshape(-1, 1)  # one column

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +27,9 @@ Classes: TypeAlias = tuple[Scalar, ...] | tuple[tuple[Scalar, ...], ...]
 Categories: TypeAlias = tuple[tuple[Scalar, ...] | None, ...]
 
 
+#: What the elements of a BYTES input are if they are no texts.
+Content: TypeAlias = Literal["image"]
+
 #: Format characters of `struct` for the floats that are shorter than Python's.
 _SHORT_FLOATS = {"FP16": "<e", "FP32": "<f"}
 
@@ -45,6 +48,8 @@ class TensorSpec:
             axis; None if the columns have no names.
         categories: for an input, the known values of each column of the last axis, where all others
             are refused; None if any value is accepted. An input of shape [-1] is one column.
+        content: what the elements of a BYTES input are: "image" is the bytes of a JPEG, PNG or WebP
+            file; None is a text.
         known: for each column, the categories as a tensor's elements, to look values up.
     """
 
@@ -55,6 +60,7 @@ class TensorSpec:
     finite: bool = False
     classes: Classes | None = None
     categories: Categories | None = None
+    content: Content | None = None
     known: tuple[frozenset[Scalar] | None, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -1,6 +1,6 @@
-"""Push four kinds of models with what is installed here, and compare each answer with the model's.
+"""Push five kinds of models with what is installed here, and compare each answer with the model's.
 
-`python push_four_models.py REGISTRY` runs in an environment with the lowest versions: it imports
+`python push_five_models.py REGISTRY` runs in an environment with the lowest versions: it imports
 nothing of the tests.
 """
 
@@ -57,6 +57,16 @@ def _graph() -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
+def _network() -> onnx.ModelProto:
+    graph = helper.make_graph(
+        [helper.make_node("ReduceMean", ["X"], ["Y"], axes=[2, 3], keepdims=0)],
+        "mean",
+        [helper.make_tensor_value_info("X", TensorProto.FLOAT, ["rows", 3, 8, 8])],
+        [helper.make_tensor_value_info("Y", TensorProto.FLOAT, ["rows", 3])],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
 def _check(name: str, model: Any, rows: Any, expected: dict[str, Any], **options: Any) -> None:
     """Push a model, load it again, and compare its answers with those expected of each output."""
     registry = sys.argv[1]
@@ -84,6 +94,9 @@ def main() -> None:
     trees = LGBMClassifier(n_estimators=10, verbosity=-1).fit(_ROWS, _LABELS)
     _check("lightgbm", trees, _ROWS, {"probabilities": trees.predict_proba(_ROWS)})
     _check("onnx", _graph(), _ROWS, {"Y": _ROWS * 2})
+    picture = np.full((16, 24, 3), 51, np.uint8)
+    image = sdk.Image(size=8, crop="center")
+    _check("image", _network(), picture, {"Y": [[0.2, 0.2, 0.2]]}, image=image)
     _check("cloudpickle", Doubler(), _ROWS, {"output": _ROWS * 2}, format="cloudpickle")
 
 

@@ -1,0 +1,171 @@
+"""Answer pictures: decode each, make of it what the network takes by a graph, ask the network.
+
+One picture at a time is in memory as pixels, and few as inputs of the network: a body of a few
+megabytes may hold thousands of small files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from shearling.errors import FormatError, InvalidRequestError
+from shearling.formats.pictures import decode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import onnxruntime
+    from numpy.typing import NDArray
+
+    from shearling.bundle.manifest import Manifest
+    from shearling.formats.base import Predictor, Tensors
+
+#: Bytes of the network's input that are answered at a time: about 16 pictures of 224 x 224.
+BATCH_BYTES = 10 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class PictureSteps:
+    """What makes of the bytes of a picture the input of a network.
+
+    Attributes:
+        session: session of the graph from pixels to the network's input.
+        channels: channels of the pixels, "RGB" or "L".
+        max_pixels: the most pixels of a picture.
+    """
+
+    session: onnxruntime.InferenceSession
+    channels: str
+    max_pixels: int
+
+    def tensor(self, data: bytes) -> NDArray[Any]:
+        """Return the network's input for one picture, of shape [1, ...].
+
+        Raises:
+            InvalidRequestError: the picture cannot be decoded, or is too large.
+        """
+        return self.tensor_of(decode(data, self.channels, self.max_pixels))
+
+    def tensor_of(self, pixels: NDArray[np.uint8]) -> NDArray[Any]:
+        """Return the network's input for the pixels of one picture."""
+        (tensor,) = self.session.run(None, {"pixels": pixels[np.newaxis]})
+        return np.asarray(tensor)
+
+    def batch(self, pictures: Iterable[bytes], places: Sequence[str]) -> NDArray[Any]:
+        """Return the network's input for several pictures.
+
+        Args:
+            pictures: bytes of the pictures.
+            places: for each, what an error about it begins with.
+
+        Raises:
+            InvalidRequestError: a picture cannot be decoded, or is too large.
+        """
+        tensors = []
+        for data, place in zip(pictures, places, strict=True):
+            try:
+                tensors.append(self.tensor(data))
+            except InvalidRequestError as error:
+                raise InvalidRequestError(f"{place}: {error}") from error
+        return np.concatenate(tensors)
+
+
+class ImagePredictor:
+    """A predictor for a network of pictures.
+
+    Args:
+        network: predictor of the network.
+        session: session of the network.
+        steps: what makes of a picture the network's input.
+        name: name of the input of pictures.
+        is_divisible: whether pictures may be answered in several batches.
+    """
+
+    def __init__(
+        self,
+        network: Predictor,
+        session: onnxruntime.InferenceSession,
+        steps: PictureSteps,
+        name: str,
+        *,
+        is_divisible: bool,
+    ) -> None:
+        (taken,) = session.get_inputs()
+        self._network = network
+        self._steps = steps
+        self._name = name
+        self._taken = taken.name
+        self._rows = rows_at_once(taken.shape)
+        self._is_divisible = is_divisible
+
+    def predict(self, inputs: Tensors, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
+        """Return the named outputs for pictures."""
+        pictures = inputs[self._name]
+        count = len(pictures)
+        if count > self._rows and not self._is_divisible:
+            raise InvalidRequestError(
+                f"{self._name}: {count} pictures, and at most {self._rows} are allowed, because "
+                "the answers of this model depend on the other pictures of the request"
+            )
+        places = [self._name if count == 1 else f"{self._name}[{i}]" for i in range(count)]
+        answers = []
+        for start in range(0, count, self._rows):
+            rows = slice(start, start + self._rows)
+            batch = self._steps.batch(pictures[rows], places[rows])
+            answers.append(self._network.predict({self._taken: batch}, outputs))
+        return {name: np.concatenate([answer[name] for answer in answers]) for name in outputs}
+
+    def refusal(self, error: Exception) -> str:
+        """Return why the network refused its input; pictures are refused before."""
+        return self._network.refusal(error)
+
+
+def rows_at_once(shape: Sequence[Any]) -> int:
+    """Return how many pictures a network of this input takes at a time.
+
+    Args:
+        shape: sizes of the network's input; the first is no integer if it may vary.
+    """
+    if shape[0] == 1:
+        return 1
+    row = 4 * prod(size for size in shape[1:] if isinstance(size, int))
+    return max(1, BATCH_BYTES // row)
+
+
+def with_pictures(
+    network: Predictor,
+    session: onnxruntime.InferenceSession,
+    graph: onnxruntime.InferenceSession,
+    manifest: Manifest,
+) -> ImagePredictor:
+    """Return the predictor of a bundle that takes pictures.
+
+    Args:
+        network: predictor of its network.
+        session: session of its network.
+        graph: session of its graph from pixels to the network's input.
+        manifest: its manifest.
+
+    Raises:
+        FormatError: Pillow is missing.
+    """
+    try:
+        import PIL.Image  # noqa: F401 - a start that succeeds must be able to answer
+    except ImportError as error:
+        raise FormatError(
+            "the model takes pictures, and this package has no Pillow to decode them: build the "
+            "function's package with `shearling package runtime --with image`, and apply; "
+            "elsewhere, pip install 'shearling[image]'"
+        ) from error
+    options = manifest.options["image"]
+    return ImagePredictor(
+        network,
+        session,
+        PictureSteps(graph, options["channels"], options["max_pixels"]),
+        options["input"],
+        is_divisible=manifest.signature.independent_rows,
+    )
