@@ -48,11 +48,12 @@ class Places:
         *,
         block_bytes: int = BLOCK_BYTES,
         seconds_left: Callable[[], float] = lambda: 60.0,
+        source: dict[str, Any] | None = None,
         output: dict[str, Any] | None = None,
         **options: Any,
     ) -> Outcome:
         document = {
-            "source": {"bucket": "in", "key": key},
+            "source": {"bucket": "in", "key": key, **(source or {})},
             "output": {"bucket": "out", **(output or {})},
             "options": options,
         }

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from shearling.scoring import parquet_source, parquet_writer, sink
+from shearling.scoring import object_file, parquet_source, parquet_writer, sink
 from tests.scoring.models import matrix_scorer, table_scorer, text_scorer
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def test_a_decimal_that_is_refused_is_shown_as_a_number(places: Places) -> None:
 def test_many_row_groups_are_read_and_written_in_blocks(
     places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (sink, parquet_source):
+    for module in (sink, object_file):
         monkeypatch.setattr(module, "PART_BYTES", 1000)
     monkeypatch.setattr(parquet_source, "_ROWS", 300)
     monkeypatch.setattr(parquet_writer, "_GROUP_ROWS", 500)

@@ -30,6 +30,14 @@ def test_a_request_reads_back_as_it_was_written() -> None:
     assert ScoreRequest.from_document(request.document()) == request
 
 
+def test_a_request_of_a_part_reads_back_as_it_was_written() -> None:
+    source = SOURCE | {"etag": "e1", "if_match": True, "part": {"start": 12, "stop": 40, "head": 5}}
+    request = ScoreRequest.from_document(document(source=source))
+
+    assert ScoreRequest.from_document(request.document()) == request
+    assert request.document()["source"] == source
+
+
 def test_the_output_has_the_sources_key_without_its_prefix() -> None:
     request = ScoreRequest.from_document(document(options={"source_prefix": "incoming/"}))
 
@@ -66,6 +74,14 @@ def test_fields_that_an_event_leaves_empty_are_absent() -> None:
         (document(source=SOURCE | {"bucket": ""}), "source.bucket: empty, but required"),
         (document(source=SOURCE | {"key": 7}), "source.key: 7 is not a text"),
         (document(source=SOURCE | {"size": -1}), "source.size: -1 is not a number from 0"),
+        (document(source=SOURCE | {"part": {"stop": 5}}), "source.part.start: missing"),
+        (document(source=SOURCE | {"part": {"start": 5, "stop": 5}}), "stop: 5 is not above"),
+        (
+            document(source=SOURCE | {"part": {"start": 5, "stop": 9, "head": 6}}),
+            "head: 6 is above",
+        ),
+        (document(source=SOURCE | {"part": {"from": 5}}), "source.part.'from': unknown field"),
+        (document(source={"bucket": "in", "key": "k", "if_match": True}), "source.etag: missing"),
         (document(source=SOURCE | {"format": "xml"}), "source.format: 'xml' is not one of csv"),
         (document(output=OUTPUT | {"key": "k"}), "output: has both `key` and `prefix`"),
         (document(output=OUTPUT | {"kms": "k"}), "output.'kms': unknown field"),

@@ -39,7 +39,11 @@ _OTHERS = {
 
 
 class CsvReader:
-    """Reads a CSV table; see `Reader`. It may have other columns if all are kept."""
+    """Reads a CSV table, or a part of one; see `Reader`.
+
+    It may have other columns if all are kept. A part needs the `head` of the table up to the end of
+    the first row, which says what the columns are.
+    """
 
     def __init__(
         self,
@@ -49,7 +53,9 @@ class CsvReader:
         *,
         has_names: bool | None,
         keep: bool,
+        head: bytes = b"",
     ) -> None:
+        self._head = head
         self._blocks = cut(chunks, end_of_csv_rows, size)
         self._scorer = scorer
         self._has_names = has_names
@@ -59,7 +65,7 @@ class CsvReader:
 
     def __iter__(self) -> Iterator[CsvBlock]:
         """Yield the blocks; see `Reader`."""
-        head, data = _first_row(self._blocks)
+        head, data = (self._head, b"") if self._head else first_row(self._blocks)
         if not head:
             return
         if other := next((name for magic, name in _OTHERS.items() if head.startswith(magic)), ""):
@@ -70,12 +76,14 @@ class CsvReader:
         head = head.removeprefix(_BOM)
         columns = self._open(head)
         self.names = columns.header or columns.names or [*map(str, range(columns.width))]
-        if columns.has_names:
+        if self._head:
+            head = b""
+        elif columns.has_names:
             # In a table of one column, empty lines before a row are rows.
             lines = csv_rows(head)[1:] if columns.width == 1 else []
             head = b"".join(line + b"\n" for line in lines)
         data = head + data
-        row = 1 + columns.has_names
+        row = 1 if self._head else 1 + columns.has_names
         for rows, size in _rows(data, self._blocks, columns.width):
             block = CsvBlock(rows, columns, row, size)
             yield block
@@ -160,7 +168,7 @@ class CsvBlock:
         return f"\ufeff{text}" if text.startswith("\ufeff") else text
 
 
-def _first_row(blocks: Iterator[bytes]) -> tuple[bytes, bytes]:
+def first_row(blocks: Iterator[bytes]) -> tuple[bytes, bytes]:
     """Return the lines up to the first that is not empty, and what follows them in its block."""
     empty = b""
     for block in blocks:

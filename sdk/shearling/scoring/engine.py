@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from shearling.errors import InferenceError, InvalidRequestError, ModelNotReadyError, StoreError
-from shearling.scoring.blocks import BLOCK_BYTES
+from shearling.scoring.blocks import BLOCK_BYTES, PLACE
 from shearling.scoring.file_names import REJECTED
 from shearling.scoring.outcome import Failure, Outcome
 from shearling.scoring.pace import Pace
@@ -47,8 +47,8 @@ def score(
 ) -> Outcome:
     """Score one object, and write the result or why there is none.
 
-    The object is read as it is now, whatever ETag the request names. Nothing is done if its result
-    is finished, whichever model made it.
+    The object is read as it is now, whatever ETag the request names, unless the request is for that
+    ETag alone. Nothing is done if its result is finished, whichever model made it.
 
     Args:
         request: what to score.
@@ -97,23 +97,46 @@ class _Scoring:
             ConditionFailedError: the object, or its output, was replaced meanwhile.
             StoreError: as for `score`.
         """
+        source = self.request.source
         outcome = Outcome(status="gone", request=self.request, model=self.scorer.pin)
-        state = self.source.state(self.request.source.key)
-        if state is None:
+        state = self.source.state(source.key)
+        if state is None and not source.is_pinned:
             return outcome
-        outcome = replace(outcome, source_etag=state.etag, source_version=state.version_id)
+        etag = state.etag if state and not source.is_pinned else source.etag
+        outcome = replace(outcome, source_etag=etag)
         seen = self.files.look()
-        if seen.is_of(state.etag):
+        if seen.is_of(etag, source.part):
             return outcome.unchanged(seen.document)
-        pace = Pace(state.size, self.seconds_left)
+        if state is None or state.etag != etag:
+            return self._replaced(outcome, state)
+        outcome = replace(outcome, source_version=state.version_id)
+        pace = Pace(source.part_size or state.size, self.seconds_left)
         transfer = Transfer(self.request, self.output, self.scorer)
         try:
             outcome = self._outcome(outcome, state, seen, transfer, pace)
         finally:
             transfer.abort()
-        if outcome.status == "failed" and not self.files.fail(outcome.document(), state.etag):
+        return self._written(outcome)
+
+    def _written(self, outcome: Outcome) -> Outcome:
+        """Write the error's file of a failure, and return the outcome."""
+        part = self.request.source.part
+        if outcome.status == "failed" and not self.files.fail(
+            outcome.document(), outcome.source_etag, part
+        ):
             return self.run()  # a duplicate has finished the result meanwhile
         return outcome
+
+    def _replaced(self, outcome: Outcome, state: ObjectState | None) -> Outcome:
+        """Return the failure of a request for an object that is not there any more."""
+        what = f"has the ETag {state.etag} now" if state else "does not exist any more"
+        error = InvalidRequestError(
+            f"{PLACE}: {what}, but the request is for {outcome.source_etag}: the object was "
+            f"{'replaced' if state else 'deleted'} since. Start again with the objects as they are"
+        )
+        return self._written(
+            replace(outcome, status="failed", failure=_failure_of(error), error=error)
+        )
 
     def _outcome(
         self, outcome: Outcome, state: ObjectState, seen: Seen, transfer: Transfer, pace: Pace

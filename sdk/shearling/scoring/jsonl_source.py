@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -25,7 +26,8 @@ _BOM = b"\xef\xbb\xbf"
 class JsonLinesReader:
     """Reads lines of JSON; see `Reader`.
 
-    Empty lines are no rows, but they have numbers. Objects may have other fields if all are kept.
+    Empty lines are no rows, but they have numbers. Objects may have other fields if all are kept. A
+    part needs the `head` of the lines up to the end of the first row, whose form all rows have.
 
     Attributes:
         scorer: the model.
@@ -33,7 +35,16 @@ class JsonLinesReader:
         form: form of the first valid row, which all rows must have; empty before it is read.
     """
 
-    def __init__(self, chunks: Iterable[bytes], scorer: Scorer, size: int, *, keep: bool) -> None:
+    def __init__(
+        self,
+        chunks: Iterable[bytes],
+        scorer: Scorer,
+        size: int,
+        *,
+        keep: bool,
+        head: bytes = b"",
+    ) -> None:
+        self._head = head
         self._blocks = cut(chunks, end_of_lines, size)
         self.scorer = scorer
         self.keep = keep
@@ -43,14 +54,25 @@ class JsonLinesReader:
 
     def __iter__(self) -> Iterator[JsonLinesBlock]:
         """Yield the blocks; see `Reader`."""
+        if self._head:
+            self._read_head()
         number = 1
         for block in self._blocks:
-            data = block.removeprefix(_BOM) if number == 1 else block
+            data = block.removeprefix(_BOM) if number == 1 and not self._head else block
             lines = data.removesuffix(b"\n").split(b"\n")
             rows = [(number + i, line) for i, line in enumerate(lines) if line.strip()]
             number += len(lines)
             if rows:
                 yield JsonLinesBlock(rows, self, len(block))
+
+    def _read_head(self) -> None:
+        """Take form and fields of the first row, if the model does not refuse it."""
+        lines = self._head.removeprefix(_BOM).split(b"\n")
+        first = JsonLinesBlock([(1, line) for line in lines if line.strip()], self)
+        with suppress(InvalidRequestError):
+            first.request()
+            (row,) = first.values()
+            self.names = [*row] if isinstance(row, dict) else ()
 
 
 class JsonLinesBlock:

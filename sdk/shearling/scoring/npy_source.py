@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from shearling.scoring.blocks import Block, Scorer
+    from shearling.scoring.parts import Part
 
 _MAGIC = b"\x93NUMPY"
 
@@ -29,7 +30,7 @@ _MAGIC = b"\x93NUMPY"
 _LENGTHS = {1: "<H", 2: "<I", 3: "<I"}
 
 #: Maximum bytes of a header, as in numpy.
-_HEADER_LIMIT = 10_000
+NPY_HEADER_LIMIT = 10_000
 
 _EXPECTED = "save a plain array of numbers or texts with numpy.save"
 
@@ -37,10 +38,22 @@ _EXPECTED = "save a plain array of numbers or texts with numpy.save"
 class NpyReader:
     """Reads a `.npy` file; see `Reader`.
 
-    The fields of a structured array are inputs by name. There may be others if all are kept.
+    The fields of a structured array are inputs by name. There may be others if all are kept. A part
+    needs the `head` of the file, which is the header.
     """
 
-    def __init__(self, chunks: Iterable[bytes], scorer: Scorer, size: int, *, keep: bool) -> None:
+    def __init__(
+        self,
+        chunks: Iterable[bytes],
+        scorer: Scorer,
+        size: int,
+        *,
+        keep: bool,
+        part: Part | None = None,
+        head: bytes = b"",
+    ) -> None:
+        self._part = part
+        self._head = head
         self._chunks = iter(chunks)
         self._scorer = scorer
         self._size = size
@@ -50,13 +63,18 @@ class NpyReader:
 
     def __iter__(self) -> Iterator[NpyBlock]:
         """Yield the blocks; see `Reader`."""
-        dtype, shape, data = self._header()
+        data = self._head
+        for chunk in self._chunks if not data else ():
+            data += chunk
+            if len(data) > NPY_HEADER_LIMIT:
+                break
+        dtype, shape, length = read_npy_header(data)
         self._check_fields(dtype.names or ())
-        width = dtype.itemsize * prod(shape[1:])
+        width, data = dtype.itemsize * prod(shape[1:]), data[length:]
+        row, end = _rows_of(self._part, shape[0], length, width)
         step = max(1, self._size // width)
-        row = 0
-        while row < shape[0]:
-            count = min(step, shape[0] - row)
+        while row < end:
+            count = min(step, end - row)
             while len(data) < count * width:
                 data += self._more(row, shape)
             array = np.frombuffer(data[: count * width], dtype).reshape(count, *shape[1:])
@@ -65,22 +83,6 @@ class NpyReader:
             row += count
         if data or next(self._chunks, b""):
             raise InvalidRequestError(f"{PLACE}: has more bytes than an array of shape {shape}")
-
-    def _header(self) -> tuple[np.dtype[Any], tuple[int, ...], bytes]:
-        """Return the type and the shape of the array, and the bytes after the header."""
-        data = b""
-        for chunk in self._chunks:
-            data += chunk
-            if len(data) > _HEADER_LIMIT:
-                break
-        major = data[6] if data.startswith(_MAGIC) and len(data) > 12 else 0  # noqa: PLR2004
-        if major not in _LENGTHS:
-            raise InvalidRequestError(f"{PLACE}: is not a .npy file: {_EXPECTED}")
-        start = 8 + struct.calcsize(_LENGTHS[major])
-        (length,) = struct.unpack(_LENGTHS[major], data[8:start])
-        text = data[start : start + length] if length <= _HEADER_LIMIT else b""
-        dtype, shape = _read_header(text, "utf-8" if major > 2 else "latin-1")  # noqa: PLR2004
-        return dtype, shape, data[start + length :]
 
     def _check_fields(self, names: Sequence[str]) -> None:
         known = self._scorer.signature.by_name
@@ -172,6 +174,45 @@ class NpyBlock:
             )
         column: NDArray[Any] = array[:, i]
         return column
+
+
+def read_npy_header(data: bytes) -> tuple[np.dtype[Any], tuple[int, ...], int]:
+    """Return type and shape of the array in a `.npy` file, and the length of the file's header.
+
+    Args:
+        data: the beginning of the file: `NPY_HEADER_LIMIT` bytes, or all.
+
+    Raises:
+        InvalidRequestError: it is no `.npy` file, or its array cannot be read in blocks.
+    """
+    major = data[6] if data.startswith(_MAGIC) and len(data) > 12 else 0  # noqa: PLR2004
+    if major not in _LENGTHS:
+        raise InvalidRequestError(f"{PLACE}: is not a .npy file: {_EXPECTED}")
+    start = 8 + struct.calcsize(_LENGTHS[major])
+    (length,) = struct.unpack(_LENGTHS[major], data[8:start])
+    text = data[start : start + length] if length <= NPY_HEADER_LIMIT else b""
+    dtype, shape = _read_header(text, "utf-8" if major > 2 else "latin-1")  # noqa: PLR2004
+    return dtype, shape, start + length
+
+
+def _rows_of(part: Part | None, rows: int, begin: int, width: int) -> tuple[int, int]:
+    """Return the first row to read, from 0, and the row after the last.
+
+    Raises:
+        InvalidRequestError: the part does not consist of whole rows.
+    """
+    if part is None:
+        return 0, rows
+    (start, left), (stop, over) = (
+        divmod(part.start - begin, width),
+        divmod(part.stop - begin, width),
+    )
+    if left or over or start < 0 or stop > rows:
+        raise InvalidRequestError(
+            f"{PLACE}.part: bytes {part.start} to {part.stop} are no rows of an array whose "
+            f"{rows} rows of {width} bytes begin at byte {begin}"
+        )
+    return start, stop
 
 
 def _read_header(text: bytes, encoding: str) -> tuple[np.dtype[Any], tuple[int, ...]]:

@@ -116,6 +116,7 @@ class Outcome:
             "key": source.key,
             "etag": self.source_etag,
             "version_id": self.source_version,
+            "part": source.part.document() if source.part else None,
         }
         return {name: value for name, value in fields.items() if value}
 

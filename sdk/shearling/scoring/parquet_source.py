@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
@@ -13,7 +12,8 @@ from shearling.protocol.instances import tensor_of
 from shearling.protocol.requests import InferRequest
 from shearling.scoring.blocks import PLACE, rows_of_block
 from shearling.scoring.culprits import naming_culprit, number_of
-from shearling.scoring.reading import PART_BYTES
+from shearling.scoring.object_file import ObjectFile
+from shearling.scoring.parquet_footer import MAGIC, read_footer
 from shearling.tensors.categories import check_categories
 from shearling.tensors.conversion import check_array
 
@@ -24,22 +24,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from shearling.scoring.blocks import Block, Scorer
-    from shearling.storage.conditional import ConditionalObjects, ObjectState
+    from shearling.scoring.parts import Part
+    from shearling.storage.conditional import ObjectState, ReadableObjects
     from shearling.tensors.spec import TensorSpec
 
 _T = TypeVar("_T")
 
-#: What ends a file, and the fewest bytes of one.
-_MAGIC, _SHORTEST = b"PAR1", 12
+#: Fewest bytes of a file.
+_SHORTEST = 12
 
 #: Name of the class, no Exception, of arro3's failures about files that it has not foreseen.
 _PANIC = "PanicException"
 
 #: Maximum rows of a block.
 _ROWS = 8192
-
-#: Parts of a file that are kept: row groups are read column by column.
-_KEPT_PARTS = 6
 
 
 def check_package() -> None:
@@ -63,18 +61,20 @@ class ParquetReader:
 
     def __init__(
         self,
-        objects: ConditionalObjects,
+        objects: ReadableObjects,
         key: str,
         state: ObjectState,
         scorer: Scorer,
         *,
         rows: int,
         keep: bool,
+        part: Part | None = None,
     ) -> None:
-        self._file = _ObjectFile(objects, key, state)
+        self._file = ObjectFile(objects, key, state)
         self._scorer = scorer
         self._rows = rows
         self._keep = keep
+        self._part = part
         self.names: Sequence[str] = ()
         self.empty: Block | None = None
 
@@ -84,8 +84,9 @@ class ParquetReader:
         import arro3.io
 
         file = self._file
-        if not file.is_parquet():
+        if file.size < _SHORTEST or file.read_range(file.size - len(MAGIC), file.size) != MAGIC:
             raise InvalidRequestError(f"{PLACE}: not Parquet: it does not end as Parquet does")
+        row = 1 if self._part is None else self._choose(self._part)
         # The bytes of a batch are unknown before it is read, but those of the inputs are not.
         rows = self._rows or min(_ROWS, rows_of_block(self._scorer.signature.inputs))
         batches = self._tried(
@@ -94,11 +95,21 @@ class ParquetReader:
         self.names = batches.schema.names
         (none,) = batches.schema.empty_table().combine_chunks().to_batches()
         self.empty = ParquetBlock(none, self._scorer, 1, keep=self._keep)
-        row, read = 1, 0
+        read = 0
         while (batch := self._tried(lambda: next(batches, None))) is not None:
             size = file.fetched - read
             yield ParquetBlock(batch, self._scorer, row, size, keep=self._keep)
             row, read = row + batch.num_rows, file.fetched
+
+    def _choose(self, part: Part) -> int:
+        """Leave only the row groups of a part in the file; return the number of its first row."""
+        footer = read_footer(self._file.read_range, self._file.size)
+        if part.stop > len(footer.groups):
+            raise InvalidRequestError(
+                f"{PLACE}.part.stop: {part.stop}, but there are {len(footer.groups)} row groups"
+            )
+        self._file.end_with(footer.begin, footer.only(part.start, part.stop))
+        return 1 + sum(group.rows for group in footer.groups[: part.start])
 
     def _tried(self, call: Callable[[], _T]) -> _T:
         """Return what a function of arro3 returns.
@@ -205,68 +216,6 @@ class ParquetBlock:
     def _place(self, name: str) -> str:
         place = f"{PLACE}: row {self._row}" if len(self) == 1 else PLACE
         return f"{place}: {name!r}"
-
-
-class _ObjectFile(io.RawIOBase):
-    """An object as a file, of which recently read parts are kept.
-
-    Attributes:
-        fetched: number of bytes that were fetched.
-        error: what a read raised.
-    """
-
-    def __init__(self, objects: ConditionalObjects, key: str, state: ObjectState) -> None:
-        self._objects = objects
-        self._key = key
-        self._state = state
-        self._at = 0
-        self._parts: dict[int, bytes] = {}
-        self.fetched = 0
-        self.error: Exception | None = None
-
-    def is_parquet(self) -> bool:
-        """Return whether the object ends as a Parquet file does."""
-        if self._state.size < _SHORTEST:
-            return False
-        self.seek(-len(_MAGIC), io.SEEK_END)
-        return self.read(len(_MAGIC)) == _MAGIC
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        begins = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._state.size}
-        self._at = begins[whence] + offset
-        return self._at
-
-    def readinto(self, buffer: Any, /) -> int:
-        number, start = divmod(self._at, PART_BYTES)
-        try:
-            part = self._part(number) if self._at < self._state.size else b""
-        except Exception as error:
-            self.error = error
-            raise
-        data = part[start : start + len(buffer)]
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
-
-    def _part(self, number: int) -> bytes:
-        if number not in self._parts:
-            while len(self._parts) >= _KEPT_PARTS:
-                del self._parts[next(iter(self._parts))]
-            start = number * PART_BYTES
-            stop = min(start + PART_BYTES, self._state.size)
-            self._parts[number] = self._objects.read(self._key, start, stop, etag=self._state.etag)
-            self.fetched += stop - start
-        self._parts[number] = part = self._parts.pop(number)  # now the newest
-        return part
 
 
 def _array(column: Array) -> NDArray[Any]:

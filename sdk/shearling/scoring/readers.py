@@ -13,14 +13,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from shearling.scoring.blocks import Reader, Scorer
+    from shearling.scoring.parts import Part
     from shearling.scoring.request import ScoreRequest
-    from shearling.storage.conditional import ConditionalObjects, ObjectState
+    from shearling.storage.conditional import ObjectState, ReadableObjects
+
+#: Maximum bytes that tell how to read a part: empty lines, and a row.
+_HEAD_LIMIT = 2 * ROW_LIMIT
 
 
 @contextmanager
 def open_reader(
     request: ScoreRequest,
-    objects: ConditionalObjects,
+    objects: ReadableObjects,
     state: ObjectState,
     scorer: Scorer,
     block_bytes: int,
@@ -41,18 +45,41 @@ def open_reader(
         InvalidRequestError: the format is unknown, or the object cannot be cut into blocks although
             it is large.
     """
-    with closing(read_parts(objects, request.source.key, state)) as parts:
-        yield _reader_of(request, objects, state, scorer, block_bytes, parts=parts)
+    key = request.source.key
+    # A part of Parquet is no range of bytes.
+    part = None if request.source_format == "parquet" else request.source.part
+    start, stop = (part.start, part.stop) if part else (0, state.size)
+    head = _head_of(part, objects, key, state) if part else b""
+    with closing(read_parts(objects, key, state, start=start, stop=stop)) as chunks:
+        yield _reader_of(request, objects, state, scorer, block_bytes, head=head, chunks=chunks)
+
+
+def _head_of(part: Part, objects: ReadableObjects, key: str, state: ObjectState) -> bytes:
+    """Return the bytes that tell how to read a part.
+
+    Raises:
+        InvalidRequestError: the part is not within the object, or these bytes are too many.
+    """
+    if part.stop > state.size:
+        raise InvalidRequestError(
+            f"{PLACE}.part.stop: {part.stop}, but the source has {state.size} bytes"
+        )
+    if part.head > _HEAD_LIMIT:
+        raise InvalidRequestError(
+            f"{PLACE}.part.head: {part.head} is above {_HEAD_LIMIT:,}, the longest first row"
+        )
+    return objects.read(key, 0, part.head, etag=state.etag) if part.head else b""
 
 
 def _reader_of(
     request: ScoreRequest,
-    objects: ConditionalObjects,
+    objects: ReadableObjects,
     state: ObjectState,
     scorer: Scorer,
     block_bytes: int,
     *,
-    parts: Iterator[bytes],
+    head: bytes,
+    chunks: Iterator[bytes],
 ) -> Reader:
     name, keep = request.source_format, request.options.keep_columns
     if not scorer.is_divisible:
@@ -66,20 +93,34 @@ def _reader_of(
                 "options.on_bad_rows: 'skip' would change the other answers, because the answers "
                 "of this model depend on the other rows: set it to 'fail'"
             )
+        if request.source.part is not None:
+            raise InvalidRequestError(
+                f"{PLACE}.part: the answers of this model depend on the other rows, so that an "
+                "object cannot be scored in parts: raise `part_bytes` above its size"
+            )
         block_bytes = state.size + 1
     if name == "parquet":
         from shearling.scoring.parquet_source import ParquetReader
 
         rows = 0 if scorer.is_divisible else state.size
-        return ParquetReader(objects, request.source.key, state, scorer, rows=rows, keep=keep)
+        return ParquetReader(
+            objects,
+            request.source.key,
+            state,
+            scorer,
+            rows=rows,
+            keep=keep,
+            part=request.source.part,
+        )
     if name == "csv":
         from shearling.scoring.csv_source import CsvReader
 
-        return CsvReader(parts, scorer, block_bytes, has_names=request.options.has_names, keep=keep)
+        has_names = request.options.has_names
+        return CsvReader(chunks, scorer, block_bytes, head=head, has_names=has_names, keep=keep)
     if name == "jsonl":
         from shearling.scoring.jsonl_source import JsonLinesReader
 
-        return JsonLinesReader(parts, scorer, block_bytes, keep=keep)
+        return JsonLinesReader(chunks, scorer, block_bytes, head=head, keep=keep)
     from shearling.scoring.npy_source import NpyReader
 
-    return NpyReader(parts, scorer, block_bytes, keep=keep)
+    return NpyReader(chunks, scorer, block_bytes, part=request.source.part, head=head, keep=keep)

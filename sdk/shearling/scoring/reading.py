@@ -10,34 +10,44 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from concurrent.futures import Future
 
-    from shearling.storage.conditional import ConditionalObjects, ObjectState
+    from shearling.storage.conditional import ObjectState, ReadableObjects
 
 #: Bytes of a part, and number of parts that are fetched at a time.
 PART_BYTES = 8 * 2**20
 _AHEAD = 3
 
 
-def read_parts(objects: ConditionalObjects, key: str, state: ObjectState) -> Generator[bytes]:
-    """Yield the parts of an object in order; close it to end its threads.
+def read_parts(
+    objects: ReadableObjects,
+    key: str,
+    state: ObjectState,
+    *,
+    start: int = 0,
+    stop: int | None = None,
+) -> Generator[bytes]:
+    """Yield an object, or a range of it, in parts in order; close it to end its threads.
 
     Args:
         objects: where the object is.
         key: its key.
         state: its state.
+        start: first byte to read.
+        stop: the byte after the last; None: the end of the object.
 
     Raises:
         ConditionFailedError: the object was replaced or deleted meanwhile.
         StoreError: it cannot be read.
     """
-    starts = iter(range(0, state.size, PART_BYTES))
+    end = state.size if stop is None else min(stop, state.size)
+    starts = iter(range(start, end, PART_BYTES))
     with ThreadPoolExecutor(_AHEAD, "read") as pool:
         waiting: deque[Future[bytes]] = deque()
 
         def fetch() -> None:
-            start = next(starts, None)
-            if start is not None:
-                stop = min(start + PART_BYTES, state.size)
-                waiting.append(pool.submit(objects.read, key, start, stop, etag=state.etag))
+            begin = next(starts, None)
+            if begin is not None:
+                until = min(begin + PART_BYTES, end)
+                waiting.append(pool.submit(objects.read, key, begin, until, etag=state.etag))
 
         try:
             for _ in range(_AHEAD):

@@ -9,6 +9,7 @@ from shearling.errors import InvalidRequestError
 from shearling.scoring.fields import Fields
 from shearling.scoring.file_names import ERROR, MANIFEST, REJECTED
 from shearling.scoring.formats import SUPPORTED, Format, format_of, renamed
+from shearling.scoring.parts import Part
 
 #: Value of `shearling` in a score request.
 SCORE = "score"
@@ -17,7 +18,7 @@ OnBadRows = Literal["fail", "skip"]
 Header = Literal["auto", "present", "absent"]
 
 _REQUEST = ("shearling", "event", "source", "output", "options")
-_SOURCE = ("bucket", "key", "etag", "size", "version_id", "format")
+_SOURCE = ("bucket", "key", "etag", "size", "version_id", "format", "if_match", "part")
 _OUTPUT = ("bucket", "prefix", "key", "kms_key_arn", "format")
 _OPTIONS = ("on_bad_rows", "keep_columns", "source_prefix", "header")
 
@@ -30,10 +31,12 @@ class Source:
         bucket: its bucket.
         key: its key, not URL-encoded.
         etag: its ETag when the request was made, without quotes; empty if unknown. The object is
-            scored as it is when it is read.
+            scored as it is when it is read, unless `if_match`.
         size: its size in bytes when the request was made; None if unknown.
         version_id: its version when the request was made; empty if unknown.
         format: its format; None: as its key's suffix says.
+        if_match: whether an object with another ETag is refused.
+        part: the rows to score; None: all.
     """
 
     bucket: str
@@ -42,6 +45,18 @@ class Source:
     size: int | None = None
     version_id: str = ""
     format: Format | None = None
+    if_match: bool = False
+    part: Part | None = None
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether only the object with this ETag is to be scored."""
+        return self.if_match or self.part is not None
+
+    @property
+    def part_size(self) -> int | None:
+        """Bytes that the part takes in the source; None for the whole source."""
+        return self.part.size if self.part else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,10 +138,13 @@ class ScoreRequest:
 
     def document(self) -> dict[str, Any]:
         """Return the request's JSON document, without fields that are not given."""
+        source = _given(self.source, _SOURCE)
+        if self.source.part is not None:
+            source["part"] = self.source.part.document()
         return {
             "shearling": SCORE,
             "event": self.event,
-            "source": _given(self.source, _SOURCE),
+            "source": source,
             "output": _given(self.output, _OUTPUT),
             "options": self.options.document(),
         }
@@ -175,14 +193,20 @@ def _given(part: Source | Output | Options, names: tuple[str, ...]) -> dict[str,
 
 def _source(value: object) -> Source:
     fields = Fields(value, "source", _SOURCE)
-    return Source(
+    source = Source(
         bucket=fields.text("bucket", required=True),
         key=fields.text("key", required=True),
         etag=fields.text("etag").strip('"'),
         size=fields.count("size"),
         version_id=fields.text("version_id"),
         format=format_field(fields),
+        if_match=fields.flag("if_match"),
+        part=Part.from_document(fields.object("part"), "source.part"),
     )
+    if source.is_pinned and not source.etag:
+        name = "part" if source.part else "if_match"
+        raise InvalidRequestError(f"source.etag: missing, but `source.{name}` requires it")
+    return source
 
 
 def _output(value: object) -> Output:

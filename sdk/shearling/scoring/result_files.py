@@ -20,6 +20,7 @@ from shearling.scoring.outcome import MANIFEST_LIMIT
 from shearling.storage.conditional import ConditionFailedError
 
 if TYPE_CHECKING:
+    from shearling.scoring.parts import Part
     from shearling.storage.conditional import ConditionalObjects, ObjectState
 
 #: Attempts to replace a file that others replace, too.
@@ -56,10 +57,15 @@ class Seen:
             and output.get("etag") == self.output.etag
         )
 
-    def is_of(self, source_etag: str) -> bool:
-        """Return whether this is the finished result of a source."""
+    def is_of(self, source_etag: str, part: Part | None = None) -> bool:
+        """Return whether this is the finished result of a source, or of a part of one."""
         source = self.document.get("source")
-        return self.is_pair and isinstance(source, dict) and source.get("etag") == source_etag
+        return (
+            self.is_pair
+            and isinstance(source, dict)
+            and source.get("etag") == source_etag
+            and source.get("part") == (part.document() if part else None)
+        )
 
 
 class ResultFiles:
@@ -104,13 +110,13 @@ class ResultFiles:
         self._objects.put(self._key + MANIFEST, _json(document), replaces=replaces)
         self.discard(ERROR)
 
-    def fail(self, document: dict[str, Any], source_etag: str) -> bool:
+    def fail(self, document: dict[str, Any], source_etag: str, part: Part | None = None) -> bool:
         """Write the error's file, unless the result is finished; return whether it was written."""
-        if self._look().is_of(source_etag):
+        if self._look().is_of(source_etag, part):
             return False
         self._replace(ERROR, _json(document))
         # A duplicate may have finished meanwhile; one of both sees what the other has written.
-        if self._look().is_of(source_etag):
+        if self._look().is_of(source_etag, part):
             self.discard(ERROR)
             return False
         return True

@@ -60,7 +60,7 @@ class Upload(Protocol):
         ...
 
 
-class ConditionalObjects(Protocol):
+class ReadableObjects(Protocol):
     """Objects by key. Every method raises StoreError if the store refuses, fails or is away."""
 
     def state(self, key: str) -> ObjectState | None:
@@ -74,6 +74,10 @@ class ConditionalObjects(Protocol):
             ConditionFailedError: the object has another ETag, or is gone.
         """
         ...
+
+
+class ConditionalObjects(ReadableObjects, Protocol):
+    """Objects that can be written, too."""
 
     def put(self, key: str, data: bytes, *, replaces: str | None) -> str:
         """Put bytes under a key, and return their ETag.
