@@ -138,12 +138,6 @@ run "role_may_read_the_source_and_write_the_output_and_nothing_else" {
           Resource = ["arn:aws:s3:::acme-out/scored/*"]
         },
         {
-          Sid      = "ReceiveEvents"
-          Effect   = "Allow"
-          Action   = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]
-          Resource = ["arn:aws:sqs:eu-central-1:123456789012:acme-fraud_incoming"]
-        },
-        {
           Sid       = "ListEventBucket0"
           Effect    = "Allow"
           Action    = "s3:ListBucket"
@@ -170,6 +164,12 @@ run "role_may_read_the_source_and_write_the_output_and_nothing_else" {
           Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
           Resource  = ["arn:aws:kms:eu-central-1:123456789012:key/out"]
           Condition = { StringLike = { "kms:ViaService" = "s3.*.amazonaws.com" } }
+        },
+        {
+          Sid      = "ReceiveEvents"
+          Effect   = "Allow"
+          Action   = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]
+          Resource = ["arn:aws:sqs:eu-central-1:123456789012:acme-fraud_incoming"]
         },
       ]
     }

@@ -5,49 +5,13 @@ locals {
 
   events_of = { for model in local.models : model => { for key, event in var.events : key => event if event.model == model } }
 
-  # The prefixes of each bucket that a model reads and writes.
-  folders = {
-    for model, events in local.events_of : model => {
-      read = distinct([
-        for event in values(events) : { bucket = event.source.bucket, prefix = event.source.prefix, suffix = event.source.suffix }
-      ])
-      write = distinct([for event in values(events) : { bucket = event.output.bucket, prefix = event.output.prefix }])
-    }
-  }
-
-  listed = {
-    for model, folders in local.folders : model => {
-      for folder in concat([for each in folders.read : { bucket = each.bucket, prefix = each.prefix }], folders.write) :
-      folder.bucket => folder.prefix...
-    }
-  }
-
-  keys = {
-    for model, events in local.events_of : model => {
-      source = distinct(compact([for event in values(events) : event.source.kms_key_arn]))
-      output = distinct(compact([for event in values(events) : event.output.kms_key_arn]))
-    }
-  }
-
   bucket_arn = "arn:${data.aws_partition.current.partition}:s3:::"
   dns_suffix = data.aws_partition.current.dns_suffix
 
   statements = {
     for model in local.models : model => concat(
+      module.objects[model].statements,
       [
-        {
-          Sid      = "ReadEventSources"
-          Effect   = "Allow"
-          Action   = "s3:GetObject"
-          Resource = [for folder in local.folders[model].read : "${local.bucket_arn}${folder.bucket}/${folder.prefix}*${folder.suffix}"]
-        },
-        {
-          # It reads the manifest of an earlier attempt, and deletes what that attempt said of an object that is scored now.
-          Sid      = "WriteEventOutputs"
-          Effect   = "Allow"
-          Action   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
-          Resource = [for folder in local.folders[model].write : "${local.bucket_arn}${folder.bucket}/${folder.prefix}*"]
-        },
         {
           # Lambda itself receives and deletes the messages with the role.
           Sid      = "ReceiveEvents"
@@ -55,35 +19,6 @@ locals {
           Action   = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]
           Resource = [for key in keys(local.events_of[model]) : local.queue_arns[key]]
         },
-      ],
-      [
-        # With it, S3 answers 404 for a missing object. Without it, S3 answers 403, which looks like a missing permission.
-        for number, bucket in keys(local.listed[model]) : {
-          Sid       = "ListEventBucket${number}"
-          Effect    = "Allow"
-          Action    = "s3:ListBucket"
-          Resource  = "${local.bucket_arn}${bucket}"
-          Condition = { StringLike = { "s3:prefix" = [for prefix in distinct(local.listed[model][bucket]) : "${prefix}*"] } }
-        }
-      ],
-      # Through S3 alone: with the key itself, the function could decrypt what the key protects elsewhere.
-      [
-        for arns in [local.keys[model].source] : {
-          Sid       = "DecryptEventSources"
-          Effect    = "Allow"
-          Action    = "kms:Decrypt"
-          Resource  = arns
-          Condition = { StringLike = { "kms:ViaService" = "s3.*.${local.dns_suffix}" } }
-        } if length(arns) > 0
-      ],
-      [
-        for arns in [local.keys[model].output] : {
-          Sid       = "EncryptEventOutputs"
-          Effect    = "Allow"
-          Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
-          Resource  = arns
-          Condition = { StringLike = { "kms:ViaService" = "s3.*.${local.dns_suffix}" } }
-        } if length(arns) > 0
       ],
       [
         for arn in compact([var.queue_key_arn]) : {
@@ -166,4 +101,15 @@ locals {
       ],
     )
   })
+}
+
+module "objects" {
+  source   = "../object-access"
+  for_each = local.events_of
+
+  name            = "Event"
+  sources         = distinct([for event in values(each.value) : { bucket = event.source.bucket, prefix = event.source.prefix, suffix = event.source.suffix }])
+  outputs         = distinct([for event in values(each.value) : { bucket = event.output.bucket, prefix = event.output.prefix }])
+  source_key_arns = compact([for event in values(each.value) : event.source.kms_key_arn])
+  output_key_arns = compact([for event in values(each.value) : event.output.kms_key_arn])
 }
