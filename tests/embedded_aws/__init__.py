@@ -287,6 +287,8 @@ class EmbeddedAws:
             "AUTH": str(self._auth).lower(),
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",
+            # Nobody waits for the retries of a state machine.
+            "SFN_WAIT_SCALE": "0.02",
             "SHEARLING_EMULATOR_STATE": str(self.directory),
             "SHEARLING_FUNCTION_PYTHONS": json.dumps(pythons),
         }

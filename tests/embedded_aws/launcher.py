@@ -30,7 +30,7 @@ from ministack.core.lambda_runtime import ProvidedRuntimeError, ProvidedWorker
 from ministack.services import apigateway_v1, cloudwatch, efs
 from ministack.services import lambda_svc as service
 
-from tests.embedded_aws import permissions
+from tests.embedded_aws import permissions, state_machines
 from tests.embedded_aws.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -490,6 +490,7 @@ _REPLACEMENTS: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
     (apigateway_v1, "_create_usage_plan", create_usage_plan),
     (apigateway_v1, "_create_api_key", create_api_key),
     *permissions.REPLACEMENTS,
+    *state_machines.REPLACEMENTS,
 )
 
 
