@@ -36,8 +36,17 @@ Check = Callable[[dict[str, Any]], dict[str, Any] | bytes]
 
 
 @functools.cache
-def _model() -> ServiceModel:
-    return botocore.session.get_session().get_service_model("lambda")
+def api_model(service: str) -> ServiceModel:
+    """Return botocore's model of an API."""
+    return botocore.session.get_session().get_service_model(service)
+
+
+def check_request(service: str, operation: str, request: dict[str, Any]) -> None:
+    """Require that boto3's client would accept a request."""
+    shape = api_model(service).operation_model(operation).input_shape
+    assert shape
+    report = ParamValidator().validate(request, shape)
+    assert not report.has_errors(), report.generate_report()
 
 
 def refusal(code: str, message: str = "as AWS says it", status: int = 400) -> ClientError:
@@ -448,10 +457,7 @@ class _Client:
         self._fake.delete_function(request.get("Qualifier"))
 
     def _begin(self, operation: str, request: dict[str, Any]) -> None:
-        shape = _model().operation_model(operation).input_shape
-        assert shape
-        report = ParamValidator().validate(request, shape)
-        assert not report.has_errors(), report.generate_report()
+        check_request("lambda", operation, request)
         name = request["FunctionName"].removeprefix(
             "arn:aws:lambda:eu-west-1:000000000000:function:"
         )

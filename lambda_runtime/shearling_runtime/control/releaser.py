@@ -11,8 +11,8 @@ from shearling.lambda_api import lambda_client
 from shearling.refs import Pin, nearest
 from shearling.registry.records import FAILED, RELEASED
 from shearling.registry.registry import REGISTRY_VARIABLE, Registry
+from shearling.release.api_calls import RetryLaterError
 from shearling.release.clock import Clock, Pace
-from shearling.release.lambda_function import RetryLaterError
 from shearling.release.outcome import REMEDY, Outcome
 from shearling.release.reconcile import release_alias
 from shearling.release.recorded_outcomes import KnownReleases, RecordedOutcomes

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
 from shearling.errors import ReleaseError
 from shearling.registry.records import FAILED, STAGING
-from shearling.release.lambda_function import ResourceMissingError, RetryLaterError
+from shearling.release.api_calls import ResourceMissingError, RetryLaterError
 from shearling.release.registry_mark import mark, marked_registry
 
 if TYPE_CHECKING:
@@ -63,14 +64,18 @@ class AliasSnapshot:
             return self.last if self.last.outcome == outcome else None
         return None
 
-    def known_failure(self, latest: FunctionConfiguration) -> Release | None:
+    def known_failure(self, code_sha256: str, configuration: str) -> Release | None:
         """Return the recorded failure of the current entry, if nothing has changed since.
 
         A change of the entry, the code, the configuration or the Lambda version that the alias
         serves allows another attempt. The last one changes if Terraform recreates the alias.
+
+        Args:
+            code_sha256: hash of the function's code.
+            configuration: see `Target.configuration_of`.
         """
         failure = self.recorded(FAILED)
-        now = (latest.code_sha256, latest.sha256, self.alias.version)
+        now = (code_sha256, configuration, self.alias.version)
         if failure and now == (failure.code_sha256, failure.configuration, failure.lambda_version):
             return failure
         return None
@@ -132,6 +137,15 @@ class Target:
     def move(self, snapshot: AliasSnapshot, version: str, weights: dict[str, float]) -> None:
         """Point the alias at a version and mark it; see `LambdaFunction.move`."""
         self.function.move(self.alias, snapshot.alias, version, weights, self.mark(snapshot))
+
+    def configuration_of(self, function: FunctionConfiguration) -> str:
+        """Return a hash of all that someone configured for a release, except the code."""
+        settings = self.deployment.sagemaker
+        if settings is None:
+            return function.sha256
+        # Without what makes no other endpoint.
+        settings = replace(settings, keep_minutes=0, tags={})
+        return hashlib.sha256(f"{function.sha256} {settings}".encode()).hexdigest()
 
     def entry(self) -> AliasEntry | None:
         """Return the newest entry of the registry's alias; None if it names no version."""

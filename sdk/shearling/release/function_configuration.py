@@ -19,6 +19,12 @@ PIN_VARIABLE = "SHEARLING_MODEL"
 #: The environment variable of a function whose model is served by an endpoint, with its name.
 _ENDPOINT_VARIABLE = "SHEARLING_ENDPOINT"
 
+#: The same, for an endpoint that the releaser made for the pinned model.
+STAGED_ENDPOINT_VARIABLE = "SHEARLING_STAGED_ENDPOINT"
+
+#: What the releaser sets; everything else is the configuration by Terraform.
+_RELEASED_VARIABLES = frozenset({PIN_VARIABLE, STAGED_ENDPOINT_VARIABLE})
+
 #: Fields that nobody configures: they differ between a function and its published versions, or
 #: change on their own. All other fields count, so a setting that Lambda adds in the future makes a
 #: new version.
@@ -28,7 +34,7 @@ _VOLATILE = frozenset(
         "CodeSize",
         "ConfigSha256",
         "Description",
-        "Environment",  # compared without the pin
+        "Environment",  # compared without what the releaser sets
         "FunctionArn",
         "FunctionName",
         "LastModified",
@@ -57,7 +63,7 @@ class FunctionConfiguration:
         code_sha256: SHA-256 of the code package, as Lambda reports it.
         variables: environment variables; None if they could not be read.
         unreadable: why the environment variables could not be read.
-        sha256: SHA-256 of all that someone configured, except code and pin.
+        sha256: SHA-256 of all that someone configured, except the code and what was released.
         state: state and its reason, such as ("Failed", "the subnet is gone").
         update: state of the last update and its reason.
         memory_mb: memory in MB.
@@ -113,19 +119,24 @@ class FunctionConfiguration:
 
     @property
     def is_proxy(self) -> bool:
-        """Whether an endpoint serves the model, and the function loads none."""
+        """Whether an endpoint of others serves the model, and the function loads none."""
         return bool((self.variables or {}).get(_ENDPOINT_VARIABLE))
 
+    @property
+    def endpoint(self) -> str:
+        """Name of the endpoint that the releaser made for the pinned model; empty without one."""
+        return (self.variables or {}).get(STAGED_ENDPOINT_VARIABLE, "")
+
     def is_like(self, other: FunctionConfiguration) -> bool:
-        """Return whether code and configuration are equal, regardless of the pinned model."""
+        """Return whether code and configuration are equal, regardless of the released model."""
         return (
             self.variables is not None
             and self.code_sha256 == other.code_sha256
             and self.sha256 == other.sha256
         )
 
-    def environment_with(self, pin: str) -> dict[str, str]:
-        """Return the environment variables with another pin, or without one if `pin` is empty.
+    def environment_with(self, pin: str, endpoint: str = "") -> dict[str, str]:
+        """Return the environment variables with another pin and endpoint; empty for none.
 
         Raises:
             ReleaseError: the variables could not be read, so writing them back would erase them.
@@ -136,8 +147,14 @@ class FunctionConfiguration:
                 "model's pin cannot be added to them: allow the releaser's role kms:Decrypt on the "
                 "function's key"
             )
-        others = {name: value for name, value in self.variables.items() if name != PIN_VARIABLE}
-        return {**others, PIN_VARIABLE: pin} if pin else others
+        given = {PIN_VARIABLE: pin, STAGED_ENDPOINT_VARIABLE: endpoint}
+        released = {name: value for name, value in given.items() if value}
+        return _configured(self.variables) | released
+
+
+def _configured(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment variables that Terraform sets."""
+    return {key: value for key, value in variables.items() if key not in _RELEASED_VARIABLES}
 
 
 def _sha256(answer: Mapping[str, Any], variables: Mapping[str, str] | None) -> str:
@@ -146,7 +163,7 @@ def _sha256(answer: Mapping[str, Any], variables: Mapping[str, str] | None) -> s
     settings = {key: value for key, value in answer.items() if key not in _VOLATILE}
     # Only versions report that they are optimised for SnapStart; compare the setting alone.
     settings["SnapStart"] = settings.get("SnapStart", {}).get("ApplyOn", "None")
-    settings["Environment"] = {k: v for k, v in variables.items() if k != PIN_VARIABLE}
+    settings["Environment"] = _configured(variables)
     # Lambda sometimes omits an absent setting and sometimes returns it empty.
     present = {key: value for key, value in settings.items() if value not in (None, "", [], {})}
     return hashlib.sha256(json.dumps(present, sort_keys=True, default=str).encode()).hexdigest()

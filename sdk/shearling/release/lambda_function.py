@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from shearling.errors import ReleaseError
-from shearling.release.clock import Clock, FreshRoleGrace, Pace
+from shearling.release.api_calls import ApiCalls, ApiErrors, ConflictError
 from shearling.release.function_configuration import FunctionConfiguration
 
 if TYPE_CHECKING:
@@ -18,61 +18,44 @@ if TYPE_CHECKING:
 
     from mypy_boto3_lambda import LambdaClient
 
+    from shearling.release.clock import Clock, Pace
 
-Response = TypeVar("Response")
-
-#: The error code for a call without a response, and how often such a call is retried.
-_UNREACHABLE = "unreachable"
-_TRIES = 4
-
-_CONFLICT = frozenset({"ResourceConflictException", "PreconditionFailedException"})
-_ABSENT = frozenset({"ResourceNotFoundException"})
-#: Also what a role or a file system refuses that has been created just now.
-_DENIED = frozenset(
-    {
-        "AccessDenied",
-        "AccessDeniedException",
-        "EC2AccessDeniedException",
-        "EFSMountFailureException",
-        "KMSAccessDeniedException",
-    }
+_ERRORS = ApiErrors(
+    api="Lambda",
+    conflict=frozenset({"ResourceConflictException", "PreconditionFailedException"}),
+    absent=frozenset({"ResourceNotFoundException"}),
+    # Also what a role or a file system refuses that has been created just now.
+    denied=frozenset(
+        {
+            "AccessDenied",
+            "AccessDeniedException",
+            "EC2AccessDeniedException",
+            "EFSMountFailureException",
+            "KMSAccessDeniedException",
+        }
+    ),
+    busy=frozenset(
+        {
+            "EC2ThrottledException",
+            "EC2UnexpectedException",
+            "EFSIOException",
+            "EFSMountConnectivityException",
+            "EFSMountTimeoutException",
+            "ENILimitReachedException",
+            "InternalFailure",
+            "RequestLimitExceeded",
+            "ResourceNotReadyException",
+            "ServiceException",
+            "ServiceUnavailable",
+            "SnapStartNotReadyException",
+            "SubnetIPAddressLimitReachedException",
+            "Throttling",
+            "ThrottlingException",
+            "TooManyRequestsException",
+        }
+    ),
+    texts={"cannot be assumed": "AccessDenied"},  # the function's role is new
 )
-_BUSY = frozenset(
-    {
-        "EC2ThrottledException",
-        "EC2UnexpectedException",
-        "EFSIOException",
-        "EFSMountConnectivityException",
-        "EFSMountTimeoutException",
-        "ENILimitReachedException",
-        "InternalFailure",
-        "RequestLimitExceeded",
-        "ResourceNotReadyException",
-        "ServiceException",
-        "ServiceUnavailable",
-        "SnapStartNotReadyException",
-        "SubnetIPAddressLimitReachedException",
-        "Throttling",
-        "ThrottlingException",
-        "TooManyRequestsException",
-    }
-)
-
-
-class ConflictError(Exception):
-    """State that a decision was based on has changed: read it again and decide again."""
-
-
-class ResourceMissingError(ConflictError):
-    """The function, alias or version of a call does not exist."""
-
-
-class RetryLaterError(ReleaseError):
-    """The release is undecided, and the next trigger continues it."""
-
-
-class DeniedError(ReleaseError):
-    """The caller's role lacks a permission."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +100,8 @@ class LambdaFunction:
         pace: Pace | None = None,
     ) -> None:
         self._client = client
-        self._clock = clock
-        self._deadline = deadline
-        self._pace = pace
+        self._calls = ApiCalls(_ERRORS, name, clock, deadline, pace)
+        self._call = self._calls.call
         self.name = name
 
     # Reading
@@ -167,9 +149,17 @@ class LambdaFunction:
 
     # Writing
 
-    def set_pin(self, latest: FunctionConfiguration, pin: str) -> FunctionConfiguration:
-        """Set the pin of `$LATEST` if it has not changed since it was read, and return it."""
-        variables = latest.environment_with(pin)
+    def set_pin(
+        self, latest: FunctionConfiguration, pin: str, endpoint: str = ""
+    ) -> FunctionConfiguration:
+        """Set what `$LATEST` serves if it has not changed since it was read, and return it.
+
+        Args:
+            latest: `$LATEST` as it was read.
+            pin: the model; empty for none.
+            endpoint: name of the endpoint that serves the model; empty if the function does.
+        """
+        variables = latest.environment_with(pin, endpoint)
         self._call(
             lambda: self._client.update_function_configuration(
                 FunctionName=self.name,
@@ -179,7 +169,7 @@ class LambdaFunction:
         )
         # The revision changes again when the update settles, so read `$LATEST` again.
         latest = self.latest()
-        if latest.pin != pin:
+        if (latest.pin, latest.endpoint) != (pin, endpoint):
             raise ConflictError(f"the pin of {self.name} was changed by another process")
         return latest
 
@@ -200,7 +190,8 @@ class LambdaFunction:
             )
         )
         version = self.version(response["Version"])
-        if version.pin != latest.pin or version.code_sha256 != latest.code_sha256:
+        published, wanted = ((it.pin, it.endpoint, it.code_sha256) for it in (version, latest))
+        if published != wanted:
             raise ConflictError(f"{self.name} changed while it was being published")
         return version
 
@@ -289,7 +280,7 @@ class LambdaFunction:
             configuration = FunctionConfiguration.read(cast("Mapping[str, Any]", response))
             if configuration.state[0] != "Pending" and configuration.update[0] != "InProgress":
                 return configuration
-            self._wait(attempt, f"{self.name}:{number} is {configuration.state[0]}")
+            self._calls.wait(attempt, f"{self.name}:{number} is {configuration.state[0]}")
             attempt += 1
 
     def _pages(self, call: Callable[[dict[str, Any]], Any]) -> Iterator[Any]:
@@ -300,52 +291,6 @@ class LambdaFunction:
             if not page.get("NextMarker"):
                 return
             marker = {"Marker": page["NextMarker"]}
-
-    def _call(self, call: Callable[[], Response]) -> Response:
-        """Call Lambda, with retries while it is busy or the caller's role is new."""
-        attempt = 0
-        grace = FreshRoleGrace(self._clock)
-        while True:
-            if self._pace:
-                self._pace.wait()
-            try:
-                return call()
-            except Exception as error:
-                code, message = _error_code(error)
-                if code in _DENIED:
-                    if not grace.covers_denial():
-                        raise DeniedError(f"access to {self.name} denied: {message}") from error
-                elif code not in _BUSY and not (code == _UNREACHABLE and attempt < _TRIES):
-                    raise self._error_for(code, message) from error
-            self._wait(attempt, f"{self.name}: {code}: {message}")
-            attempt += 1
-
-    def _error_for(self, code: str, message: str) -> Exception:
-        if code in _CONFLICT:
-            return ConflictError(message)
-        if code in _ABSENT:
-            return ResourceMissingError(message)
-        if code == _UNREACHABLE:
-            return RetryLaterError(f"Lambda could not be reached for {self.name}: {message}")
-        return ReleaseError(f"Lambda refused a request for {self.name}: {code}: {message}")
-
-    def _wait(self, attempt: int, reason: str) -> None:
-        if self._clock.now() >= self._deadline:
-            raise RetryLaterError(f"no time left: {reason}")
-        self._clock.pause(attempt)
-
-
-def _error_code(error: Exception) -> tuple[str, str]:
-    """Return the code and message of a boto3 error; raise any other error again."""
-    response = getattr(error, "response", None)
-    if isinstance(response, dict) and "Error" in response:
-        code, message = response["Error"].get("Code", ""), response["Error"].get("Message", "")
-        if code == "InvalidParameterValueException" and "cannot be assumed" in message:
-            return "AccessDenied", message  # the function's role is new
-        return code, message
-    if any(kind.__name__ == "BotoCoreError" for kind in type(error).__mro__):
-        return _UNREACHABLE, str(error)
-    raise error
 
 
 def _alias(response: Mapping[str, Any]) -> LambdaAlias:

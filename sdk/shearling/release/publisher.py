@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from shearling.registry.registry import Registry
     from shearling.release.alias_state import Target
     from shearling.release.clock import Clock, Stopwatch
+    from shearling.release.endpoints.in_service import Endpoints
     from shearling.release.function_configuration import FunctionConfiguration
     from shearling.release.lambda_function import LambdaFunction
     from shearling.release.staging import Staging
@@ -37,6 +38,7 @@ class Publisher:
         clock: time source.
         stopwatch: measures the steps of the release.
         staging: the event after the stager's attempt, if it started this release.
+        endpoints: the endpoints that serve the function's models; None if the function does.
     """
 
     def __init__(
@@ -46,12 +48,15 @@ class Publisher:
         clock: Clock,
         stopwatch: Stopwatch,
         staging: Staging | None,
+        *,
+        endpoints: Endpoints | None,
     ) -> None:
         self._target = target
         self._stager = stager
         self._clock = clock
         self._stopwatch = stopwatch
         self._staging = staging
+        self._endpoints = endpoints
         #: Numbers of the Lambda versions that passed their check in this release.
         self.passed: set[str] = set()
         #: Numbers of those that failed their last check in this release.
@@ -67,29 +72,40 @@ class Publisher:
         """Numbers of the Lambda versions that failed, including those that are in doubt."""
         return self.wrong | self.doubted
 
-    def ensure_version(self, pin: str, trigger: Trigger) -> FunctionConfiguration:
+    def ensure_version(
+        self, pin: str, trigger: Trigger, *, is_staging: bool = False
+    ) -> FunctionConfiguration:
         """Return a version with a pin and `$LATEST`'s code and configuration; publish it if needed.
 
         Args:
             pin: the model, such as `fraud:7@sha256:...`; empty for no model.
             trigger: why the release is attempted.
+            is_staging: whether the model was already being staged for the newest entry.
 
         Raises:
             CheckFailedError: the bundle does not fit into the function, or cannot be staged.
-            BeingStagedError: the bundle is being copied to the function's file system.
+            BeingStagedError: the bundle is being copied to the function's file system, or its
+                endpoint is not in service yet.
         """
-        function = self._target.function
+        function, endpoint = self._target.function, ""
+        if pin and self._endpoints:
+            endpoint = self._endpoints.name(pin)
+            with self._stopwatch.step("stage"):
+                self._endpoints.require(pin, is_under_way=is_staging)
         with self._stopwatch.step("publish"):
             latest = function.latest()
             for version in function.versions():
-                if version.pin == pin and version.is_like(latest):
+                if (version.pin, version.endpoint) == (pin, endpoint) and version.is_like(latest):
                     return function.version(version.number)
-            if pin:
+            if pin and not endpoint:
                 self._prepare(pin, latest, trigger)
-            if latest.pin != pin or latest.variables is None:
-                latest = function.set_pin(latest, pin)
+            is_set = (latest.pin, latest.endpoint) == (pin, endpoint)
+            if not is_set or latest.variables is None:
+                latest = function.set_pin(latest, pin, endpoint)
             version = function.publish(latest)
             self.published.add(version.number)
+            if pin and self._endpoints:
+                self._endpoints.confirm(pin)
             return version
 
     def check(self, version: FunctionConfiguration, pin: str) -> None:

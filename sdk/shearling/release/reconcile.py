@@ -16,20 +16,15 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from shearling.errors import ReleaseError, ShearlingError, StoreError
 from shearling.registry.records import FAILED, RELEASED, STAGING
 from shearling.release.alias_state import Target, last_good_snapshot
+from shearling.release.api_calls import ConflictError, DeniedError, RetryLaterError
 from shearling.release.clock import Clock, Stopwatch
 from shearling.release.health_check import CheckFailedError
-from shearling.release.lambda_function import (
-    ConflictError,
-    DeniedError,
-    LambdaFunction,
-    RetryLaterError,
-)
+from shearling.release.lambda_function import LambdaFunction
 from shearling.release.outcome import REMEDY, UNCHANGED, Outcome
 from shearling.release.publisher import Publisher
 from shearling.release.staging import BeingStagedError
@@ -52,6 +47,7 @@ if TYPE_CHECKING:
     from shearling.registry.registry import Registry
     from shearling.release.alias_state import AliasSnapshot
     from shearling.release.clock import Pace
+    from shearling.release.endpoints.clients import EndpointClients
     from shearling.release.function_configuration import FunctionConfiguration
     from shearling.release.recorded_outcomes import RecordedOutcomes
     from shearling.release.staging import Staging
@@ -62,9 +58,6 @@ _LOG = logging.getLogger(__name__)
 #: many aliases of one function may be released at once, and each needs `$LATEST` for some seconds.
 _CONFLICT_LIMIT = 50
 
-#: How long a bundle may be copied to the file system before the release counts as failed.
-_STAGING_LIMIT = timedelta(hours=1)
-
 
 def release_alias(
     client: LambdaClient,
@@ -74,6 +67,7 @@ def release_alias(
     *,
     trigger: Trigger = Trigger.REQUEST,
     staging: Staging | None = None,
+    endpoint_clients: EndpointClients | None = None,
     patience_seconds: float = 600,
     clock: Clock | None = None,
     records: RecordedOutcomes | None = None,
@@ -94,6 +88,7 @@ def release_alias(
         alias: name of the alias, which is the same in the registry and on the function.
         trigger: why the release is attempted.
         staging: the event after the stager's attempt, if it started this release.
+        endpoint_clients: clients to make endpoints with; needed if the deployment has endpoints.
         patience_seconds: seconds after which to stop waiting for Lambda.
         clock: time source; the system's clock by default.
         records: if given, the alias is compared with Lambda only if these do not have its outcome.
@@ -109,7 +104,18 @@ def release_alias(
     )
     target = Target(function, registry, deployment, alias)
     stopwatch = Stopwatch(clock)
-    publisher = Publisher(target, stager, clock, stopwatch, staging)
+    endpoints = None
+    if deployment.sagemaker:
+        if endpoint_clients is None:
+            raise ValueError("a deployment with endpoints needs endpoint_clients")
+        endpoints = endpoint_clients.endpoints(
+            deployment=deployment,
+            settings=deployment.sagemaker,
+            registry=registry,
+            clock=clock,
+            deadline=deadline,
+        )
+    publisher = Publisher(target, stager, clock, stopwatch, staging, endpoints=endpoints)
     return _Reconciliation(target, publisher, clock, stopwatch, trigger).run()
 
 
@@ -186,14 +192,19 @@ class _Reconciliation:
         try:
             latest = self.target.function.latest()
             is_wrong = not self.publisher.failed.isdisjoint(snapshot.alias.versions)
-            failure = snapshot.known_failure(latest) if self.trigger.is_repeated else None
+            configuration = self.target.configuration_of(latest)
+            failure = (
+                snapshot.known_failure(latest.code_sha256, configuration)
+                if self.trigger.is_repeated
+                else None
+            )
             if failure and not is_wrong:
                 return self._outcome(snapshot, FAILED, snapshot.alias.version, failure.reason)
             return self._serve(snapshot)
         except (RetryLaterError, StoreError):
             raise
         except BeingStagedError as error:
-            return self._wait_for_stager(snapshot, error)
+            return self._wait_for_staging(snapshot, error)
         except CheckFailedError as error:
             return self._fail(snapshot, latest, error)
         except ShearlingError as error:
@@ -215,7 +226,8 @@ class _Reconciliation:
 
     def _checked_version(self, snapshot: AliasSnapshot, pin: str) -> FunctionConfiguration:
         """Return a Lambda version with a pin, checked unless it passed for this alias before."""
-        version = self.publisher.ensure_version(pin, self.trigger)
+        is_staging = snapshot.recorded(STAGING) is not None
+        version = self.publisher.ensure_version(pin, self.trigger, is_staging=is_staging)
         if is_forced(self.target, snapshot):
             self.publisher.accept(version)
         if pin and not self._has_passed(snapshot, version):
@@ -270,24 +282,16 @@ class _Reconciliation:
         except ReleaseError as error:
             _LOG.warning("could not describe alias %s: %s", self.target.alias, error)
 
-    def _wait_for_stager(self, snapshot: AliasSnapshot, error: BeingStagedError) -> Outcome:
+    def _wait_for_staging(self, snapshot: AliasSnapshot, error: BeingStagedError) -> Outcome:
         if self.trigger.is_repeated and (failure := snapshot.recorded(FAILED)):
             # The schedule repeats a failed release, which has failed until one succeeds.
             return self._outcome(snapshot, FAILED, self._withdrawal.run(snapshot), failure.reason)
         since = self.target.staging_since(snapshot)
-        if since and self.clock.date() - since > _STAGING_LIMIT:
-            return self._fail(snapshot, None, self._endless(error))
+        if since and self.clock.date() - since > error.limit:
+            return self._fail(snapshot, None, error.overdue())
         served = self._withdrawal.run(snapshot)
         self._record(snapshot, STAGING, served, None, error.reason)
         return self._outcome(snapshot, STAGING, served, error.reason)
-
-    def _endless(self, error: BeingStagedError) -> ReleaseError:
-        minutes = _STAGING_LIMIT.total_seconds() / 60
-        return ReleaseError(
-            f"the bundle was not copied to the function's file system within {minutes:.0f} "
-            f"minutes: {error.reason}. Read the log /aws/lambda/{self.target.deployment.stager}; "
-            "the schedule tries again"
-        )
 
     def _fail(
         self, snapshot: AliasSnapshot, latest: FunctionConfiguration | None, error: ShearlingError
@@ -324,7 +328,7 @@ class _Reconciliation:
             "outcome": outcome,
             "lambda_version": lambda_version,
             "code_sha256": configuration.code_sha256 if configuration else "",
-            "configuration": configuration.sha256 if configuration else "",
+            "configuration": self.target.configuration_of(configuration) if configuration else "",
             "reason": reason,
             "wrong": wrong_versions(snapshot, self.publisher.failed, self.publisher.passed),
         }

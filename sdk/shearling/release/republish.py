@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from shearling.errors import ReleaseError
 from shearling.release.alias_state import Target
+from shearling.release.api_calls import ConflictError, RetryLaterError
 from shearling.release.clock import Clock, Stopwatch
-from shearling.release.lambda_function import ConflictError, LambdaFunction, RetryLaterError
+from shearling.release.lambda_function import LambdaFunction
 from shearling.release.publisher import Publisher
 from shearling.release.trigger import Trigger
 
@@ -52,6 +53,10 @@ def publish_pin(
     """
     if pin.model != deployment.model or registry.resolve(f"{pin.model}:{pin.version}") != pin:
         raise ReleaseError(f"{pin} is no version of {deployment.model} in {registry.store.uri}")
+    if deployment.sagemaker:
+        raise ReleaseError(
+            f"the endpoint of {pin} is gone: start a new run, which the alias's version answers"
+        )
     clock = clock or Clock()
     deadline = clock.now() + patience_seconds
     function, stager = (
@@ -59,7 +64,7 @@ def publish_pin(
         for name in (deployment.function, deployment.stager)
     )
     target = Target(function, registry, deployment, deployment.aliases[0])
-    publisher = Publisher(target, stager, clock, Stopwatch(clock), None)
+    publisher = Publisher(target, stager, clock, Stopwatch(clock), None, endpoints=None)
     for attempt in range(_CONFLICT_LIMIT):
         try:
             version = publisher.ensure_version(str(pin), Trigger.REQUEST)

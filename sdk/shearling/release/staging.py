@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from shearling.errors import ReleaseError
 from shearling.lambda_api import failure_message
 from shearling.refs import Pin
+from shearling.release.api_calls import ResourceMissingError, RetryLaterError
 from shearling.release.clock import Clock
 from shearling.release.health_check import CheckFailedError
-from shearling.release.lambda_function import LambdaFunction, ResourceMissingError, RetryLaterError
+from shearling.release.lambda_function import LambdaFunction
 from shearling.release.trigger import Trigger
 
 if TYPE_CHECKING:
@@ -34,6 +36,9 @@ ENSURE, STAGE, PRUNE = "look", "stage", "prune"
 
 #: Outcomes of an attempt to stage a bundle.
 STAGED, UNFINISHED, NOT_STAGED = "staged", "unfinished", "failed"
+
+#: How long a bundle may be copied to the file system before the release counts as failed.
+_LIMIT = timedelta(hours=1)
 
 #: Seconds that one request to remove blobs may take, with its retries.
 _PRUNE_SECONDS = 900
@@ -113,7 +118,33 @@ class Attempt:
 
 
 class BeingStagedError(ReleaseError):
-    """The bundle is being copied to the file system; the release starts again afterwards."""
+    """What serves the model is being prepared; the release starts again afterwards.
+
+    Args:
+        reason: what is happening.
+        goal: what has not happened if it takes too long, as a sentence without its end.
+        limit: how long it may take before the release counts as failed.
+        log: log group that tells more.
+    """
+
+    def __init__(self, reason: str, *, goal: str, limit: timedelta, log: str) -> None:
+        super().__init__(reason)
+        self.limit = limit
+        self._overdue = f"{goal} within {limit.total_seconds() / 60:.0f} minutes: {reason}"
+        self._log = log
+
+    def overdue(self) -> ReleaseError:
+        """Return the failure of a release that waited too long."""
+        return ReleaseError(f"{self._overdue}. Read the log {self._log}; the schedule tries again")
+
+
+def _being_copied(reason: str, stager: str) -> BeingStagedError:
+    return BeingStagedError(
+        reason,
+        goal="the bundle was not copied to the function's file system",
+        limit=_LIMIT,
+        log=f"/aws/lambda/{stager}",
+    )
 
 
 def require_staged(
@@ -140,21 +171,21 @@ def require_staged(
         raise _unstaged(stager.name, Attempt.read(answer.get("last")), last)
     request = {"shearling": STAGE, "pin": pin, "sweep": trigger is Trigger.SCHEDULE}
     stager.start({**request, "function": target.deployment.function, "alias": target.alias})
-    raise BeingStagedError("the bundle is being copied to the function's file system")
+    raise _being_copied("the bundle is being copied to the function's file system", stager.name)
 
 
 def _unstaged(stager: str, attempt: Attempt | None, last: Staging) -> ReleaseError:
     """Return the error for a bundle that is not staged after an attempt."""
     if attempt is None:
         # Not started here: a stager that always ends like this would be started in a loop.
-        return BeingStagedError(
-            f"{stager} has no attempt on record; the next reconciliation starts one"
+        return _being_copied(
+            f"{stager} has no attempt on record; the next reconciliation starts one", stager
         )
     if attempt.outcome == NOT_STAGED:
         return (CheckFailedError if attempt.is_final else ReleaseError)(attempt.reason)
     if last.is_crash and not attempt.is_running:
         return ReleaseError(f"the stager crashed; see its log /aws/lambda/{stager}")
-    return BeingStagedError(f"the bundle is not on the file system yet: {attempt.reason}")
+    return _being_copied(f"the bundle is not on the file system yet: {attempt.reason}", stager)
 
 
 def prune(

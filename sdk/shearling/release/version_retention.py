@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from shearling.errors import ShearlingError
 from shearling.registry.run_log import RunLog
-from shearling.release.lambda_function import ConflictError
+from shearling.release.api_calls import ConflictError
 
 if TYPE_CHECKING:
     from shearling.registry.records import Deployment

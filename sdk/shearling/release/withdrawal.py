@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shearling.errors import ReleaseError
+from shearling.release.api_calls import ConflictError, DeniedError, RetryLaterError
 from shearling.release.health_check import CheckNotRunError
-from shearling.release.lambda_function import ConflictError, DeniedError, RetryLaterError
 from shearling.release.verdicts import is_proven, passed_versions
 
 if TYPE_CHECKING:

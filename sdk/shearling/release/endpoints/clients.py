@@ -1,0 +1,72 @@
+"""Clients of the AWS APIs that endpoints need, and what is built on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from shearling.release.endpoints.in_service import Endpoints
+from shearling.release.endpoints.sagemaker import SageMaker
+from shearling.release.endpoints.scaling import Scaling
+
+if TYPE_CHECKING:
+    from mypy_boto3_application_autoscaling import ApplicationAutoScalingClient
+    from mypy_boto3_sagemaker import SageMakerClient
+
+    from shearling.registry.endpoint_settings import EndpointSettings
+    from shearling.registry.records import Deployment
+    from shearling.registry.registry import Registry
+    from shearling.release.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointClients:
+    """The clients of boto3, which tests replace.
+
+    Attributes:
+        sagemaker: client of SageMaker.
+        scaling: client of Application Auto Scaling.
+    """
+
+    sagemaker: SageMakerClient
+    scaling: ApplicationAutoScalingClient
+
+    def endpoints(
+        self,
+        *,
+        deployment: Deployment,
+        settings: EndpointSettings,
+        registry: Registry,
+        clock: Clock,
+        deadline: float,
+    ) -> Endpoints:
+        """Return the endpoints of a function.
+
+        Args:
+            deployment: the function.
+            settings: what Terraform asks of its endpoints.
+            registry: the registry that its containers read.
+            clock: time source.
+            deadline: time of the clock, in seconds, at which to stop retrying.
+        """
+        name = deployment.function
+        return Endpoints(
+            sagemaker=SageMaker(self.sagemaker, name, clock, deadline),
+            scaling=Scaling(self.scaling, name, clock, deadline),
+            deployment=deployment,
+            settings=settings,
+            registry_uri=registry.store.uri,
+            clock=clock,
+        )
+
+
+def endpoint_clients(region: str) -> EndpointClients:
+    """Return clients for an AWS region that do not repeat a request: a release does."""
+    import boto3
+    from botocore.config import Config
+
+    config = Config(connect_timeout=5, retries={"mode": "standard", "total_max_attempts": 1})
+    return EndpointClients(
+        boto3.client("sagemaker", region_name=region, config=config),
+        boto3.client("application-autoscaling", region_name=region, config=config),
+    )

@@ -1,0 +1,163 @@
+"""Find the endpoints that nothing uses any more, and remove them after a while."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from shearling.errors import ReleaseError, ShearlingError
+from shearling.registry.endpoint_settings import KEEP_MINUTES
+from shearling.release.api_calls import ConflictError
+from shearling.release.endpoints.removal import Removal, delete_parts
+from shearling.release.endpoints.removal_mark import UNUSED_TAG, time_of, time_text
+from shearling.release.endpoints.sagemaker import SageMaker
+from shearling.release.endpoints.scaling import Scaling
+from shearling.release.endpoints.specification import (
+    DEPLOYMENT_TAG,
+    FUNCTION_TAG,
+    RELEASER_TAG,
+    endpoint_prefix,
+)
+from shearling.release.endpoints.use import EndpointUse
+from shearling.release.lambda_function import LambdaFunction
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from mypy_boto3_lambda import LambdaClient
+
+    from shearling.registry.records import Deployment
+    from shearling.registry.registry import Registry
+    from shearling.release.clock import Clock, Pace
+    from shearling.release.endpoints.clients import EndpointClients
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointSweep:
+    """Removes the endpoints of one releaser.
+
+    Attributes:
+        lambda_client: client of Lambda.
+        clients: clients for endpoints.
+        registry: the registry with the deployments.
+        releaser: name of the releaser, with which it tags what it makes.
+        clock: time source.
+        deadline: time of the clock, in seconds, at which to stop.
+        pace: limits the calls to Lambda a second.
+        foreign: ARNs of models of others, as earlier sweeps found them.
+    """
+
+    lambda_client: LambdaClient
+    clients: EndpointClients
+    registry: Registry
+    releaser: str
+    clock: Clock
+    deadline: float
+    pace: Pace | None = None
+    foreign: set[str]
+
+    def run(self, deployments: Iterable[Deployment]) -> None:
+        """Mark endpoints that are unused, and remove those that have been for a while.
+
+        That includes endpoints of deployments that are gone. A failure is only logged: the next
+        sweep tries again.
+
+        Args:
+            deployments: all deployments of this releaser.
+        """
+        known = {deployment.key: deployment for deployment in deployments}
+        try:
+            for name, arn, tags in self._made():
+                deployment = known.get(tags.get(DEPLOYMENT_TAG, ""))
+                self._visit(name, arn, tags, deployment)
+        except (ShearlingError, ConflictError) as error:
+            _LOG.warning("could not remove unused endpoints: %s", error)
+
+    def remove_all(self, key: str, deployments: Iterable[Deployment]) -> None:
+        """Remove all endpoints of a deployment that Terraform destroys, and wait for it.
+
+        Args:
+            key: key of the deployment.
+            deployments: all deployments of this releaser. If this one is among them and no longer
+                has endpoints, its function stays, and so do the endpoints that its aliases serve.
+
+        Raises:
+            ReleaseError: an endpoint is left.
+        """
+        stays = [it for it in deployments if it.key == key and it.sagemaker is None]
+        attempt = 0
+        while left := [
+            (name, tags) for name, _, tags in self._made() if tags.get(DEPLOYMENT_TAG) == key
+        ]:
+            for name, tags in left:
+                if stays and self._use(tags, stays[0]).is_used(name):
+                    raise ReleaseError(
+                        f"an alias of {stays[0].function} still serves from endpoint {name}: read "
+                        "the reason in `shearling status`, release a version that passes, and "
+                        "apply again"
+                    )
+                delete_parts(self._sagemaker, self._scaling, name)
+            names = ", ".join(name for name, _ in left)
+            if self.clock.now() >= self.deadline:
+                raise ReleaseError(
+                    f"these endpoints are not deleted yet: {names}. SageMaker deletes none that "
+                    "it is still creating. Run terraform destroy again in some minutes"
+                )
+            self.clock.pause(attempt, longest=10)
+            attempt += 1
+
+    @property
+    def _sagemaker(self) -> SageMaker:
+        return SageMaker(self.clients.sagemaker, self.releaser, self.clock, self.deadline)
+
+    @property
+    def _scaling(self) -> Scaling:
+        return Scaling(self.clients.scaling, self.releaser, self.clock, self.deadline)
+
+    def _made(self) -> Iterator[tuple[str, str, dict[str, str]]]:
+        """Yield the name, the model's ARN and its tags of all endpoints that this releaser made."""
+        for name, arn in self._sagemaker.models().items():
+            if not endpoint_prefix(name) or arn in self.foreign:
+                continue
+            tags = self._sagemaker.tags(arn)
+            if tags.get(RELEASER_TAG) == self.releaser:
+                yield name, arn, tags
+            elif tags:
+                self.foreign.add(arn)
+
+    def _visit(
+        self, name: str, arn: str, tags: Mapping[str, str], deployment: Deployment | None
+    ) -> None:
+        use, now = self._use(tags, deployment), self.clock.date()
+        since = tags.get(UNUSED_TAG)
+        if use.is_used(name):
+            if since is not None:
+                self._sagemaker.untag(arn, UNUSED_TAG)
+        elif since is None:
+            self._sagemaker.tag(arn, {UNUSED_TAG: time_text(now)})
+        elif now - time_of(since) >= _keep(deployment):
+            Removal(self._sagemaker, self._scaling, self.clock).run(name, arn, use)
+
+    def _use(self, tags: Mapping[str, str], deployment: Deployment | None) -> EndpointUse:
+        function = LambdaFunction(
+            self.lambda_client, tags.get(FUNCTION_TAG, ""), self.clock, self.deadline, self.pace
+        )
+        endpoints = None
+        if deployment and deployment.sagemaker:
+            endpoints = self.clients.endpoints(
+                deployment=deployment,
+                settings=deployment.sagemaker,
+                registry=self.registry,
+                clock=self.clock,
+                deadline=self.deadline,
+            )
+        return EndpointUse(function, self.registry, deployment, endpoints)
+
+
+def _keep(deployment: Deployment | None) -> timedelta:
+    settings = deployment and deployment.sagemaker
+    return timedelta(minutes=settings.keep_minutes if settings else KEEP_MINUTES)
