@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from typing import Any
 
 import boto3
 
@@ -29,7 +30,7 @@ hyperparameters = {
     "sagemaker_program": "train.py",
     "sagemaker_submit_directory": arguments.code,
 }
-network = {}
+network: dict[str, Any] = {}
 if arguments.subnets:
     network = {
         "VpcConfig": {"Subnets": arguments.subnets, "SecurityGroupIds": arguments.security_groups}

@@ -11,6 +11,7 @@ from urllib.parse import unquote_plus
 
 from shearling.errors import ReleaseError
 from shearling.refs import is_alias, is_model
+from shearling.release.endpoints.specification import endpoint_prefix
 from shearling.release.staging import Staging
 from shearling.release.trigger import Trigger
 from shearling.storage.uris import S3Place, parse_uri
@@ -33,6 +34,7 @@ class Request:
         is_scheduled: whether the schedule sent the event.
         key: key of the object that an S3 event is about; None for another event.
         staging: the event after a stager's attempt; None for another event.
+        endpoint: name of the endpoint that an event of SageMaker is about.
     """
 
     function: str = ""
@@ -41,10 +43,11 @@ class Request:
     is_scheduled: bool = False
     key: str | None = None
     staging: Staging | None = None
+    endpoint: str = ""
 
     @classmethod
     def read(cls, event: Mapping[str, Any], prefix: str = "") -> Request:
-        """Read an event of S3, the schedule, the stager, Terraform or a user.
+        """Read an event of S3, SageMaker, the schedule, the stager, Terraform or a user.
 
         Args:
             event: the event.
@@ -57,6 +60,8 @@ class Request:
             return cls(is_scheduled=True)
         if staging := Staging.read(event):
             return cls(function=staging.function, staging=staging)
+        if endpoint := _endpoint_name(event):
+            return cls(endpoint=endpoint)
         if (key := _object_key(event)) is not None:
             model, alias = _named_by(key, prefix)
             return cls(key=key, model=model, alias=alias)
@@ -66,7 +71,8 @@ class Request:
         if all(isinstance(name, str) for name in names) and (function or model):
             return cls(function=function, model=model, alias=alias)
         raise ReleaseError(
-            "not a request to release: expected an S3 event of EventBridge, {'sweep': true}, or "
+            "not a request to release: expected an event of S3 or SageMaker by EventBridge, "
+            "{'sweep': true}, or "
             "{'function' or 'model': ..., 'alias': ...}"
         )
 
@@ -77,7 +83,7 @@ class Request:
             return self.staging.trigger if self.staging.alias == alias else Trigger.SCHEDULE
         if self.is_scheduled:
             return Trigger.SCHEDULE
-        if self.key is not None:
+        if self.key is not None or self.endpoint:
             return Trigger.ENTRY
         return Trigger.APPLY if self.is_apply else Trigger.REQUEST
 
@@ -89,7 +95,8 @@ class Request:
     @property
     def is_awaited(self) -> bool:
         """Whether a caller waits for the answer. Lambda retries the other events that fail."""
-        return not self.is_scheduled and self.key is None and self.staging is None
+        is_event = self.key is not None or self.staging is not None or bool(self.endpoint)
+        return not self.is_scheduled and not is_event
 
     @property
     def is_ignored(self) -> bool:
@@ -112,6 +119,7 @@ class Request:
             if self.function in ("", deployment.function)
             and self.model in ("", deployment.model)
             and self.alias in ("", alias)
+            and (not self.endpoint or _is_endpoint_of(self.endpoint, deployment))
         ]
         if not matches and self.is_awaited:
             raise ReleaseError(
@@ -123,6 +131,20 @@ class Request:
             # So that an alias that uses up the time does not always delay the same others.
             random.shuffle(matches)
         return matches
+
+
+def _endpoint_name(event: Mapping[str, Any]) -> str:
+    """Return the name of the endpoint in an event of SageMaker; empty for another event."""
+    detail = event.get("detail")
+    if event.get("source") != "aws.sagemaker" or not isinstance(detail, Mapping):
+        return ""
+    name = detail.get("EndpointName")
+    return name if isinstance(name, str) else ""
+
+
+def _is_endpoint_of(name: str, deployment: Deployment) -> bool:
+    settings = deployment.sagemaker
+    return settings is not None and endpoint_prefix(name) == settings.endpoint_prefix
 
 
 def _object_key(event: Mapping[str, Any]) -> str | None:

@@ -13,6 +13,8 @@ from shearling.registry.records import FAILED, RELEASED
 from shearling.registry.registry import REGISTRY_VARIABLE, Registry
 from shearling.release.api_calls import RetryLaterError
 from shearling.release.clock import Clock, Pace
+from shearling.release.endpoints.clients import EndpointClients, endpoint_clients
+from shearling.release.endpoints.sweep import EndpointSweep
 from shearling.release.outcome import REMEDY, Outcome
 from shearling.release.reconcile import release_alias
 from shearling.release.recorded_outcomes import KnownReleases, RecordedOutcomes
@@ -25,7 +27,7 @@ from shearling_runtime.control.schedule import Schedule
 from shearling_runtime.telemetry import Metrics, log_error
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from mypy_boto3_lambda import LambdaClient
 
@@ -46,6 +48,7 @@ _CLOCK = Clock()
 
 #: What earlier invocations of this sandbox read.
 _KNOWN_RELEASES: KnownReleases = {}
+_FOREIGN_MODELS: set[str] = set()
 
 _UNITS = {"ReleaseFailed": "Count", "Released": "Count", "ReleaseSeconds": "Seconds"}
 
@@ -62,29 +65,20 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
             reconciliation: the next one retries it, and the metric ReleaseFailed is 1 until it
             succeeds.
     """
-    if event.get("shearling") == "guard":
-        return _guard(event)
-    end = _CLOCK.now() + context.get_remaining_time_in_millis() / 1000 - _MARGIN_SECONDS
-    uri = os.environ.get(REGISTRY_VARIABLE, "")
-    # The first apply, and one that adds a model, invoke this before new permissions are effective.
-    if event.get("shearling") == "deployment":
-        record_deployment(RetryingStore(_store(uri), end), event)
-        return {}
-    is_publishing = event.get("shearling") == PUBLISH
-    request = Request() if is_publishing else Request.read(event, prefix_of(uri))
+    if asked := _REQUESTS.get(event.get("shearling", "")):
+        return asked(event, context)
+    end, uri = _end(context), os.environ.get(REGISTRY_VARIABLE, "")
+    request = Request.read(event, prefix_of(uri))
     if request.is_ignored:
         return {"results": []}
     registry = Registry(store=RetryingStore(_store(uri), end))
-    deployments = [
-        deployment
-        for deployment in registry.release_log.deployments()
-        if _is_ours(deployment, context)
-    ]
-    if is_publishing:
-        return _publish(registry, deployments, event, end)
+    deployments = _deployments(registry, context)
     targets = request.aliases(deployments)
     if request.is_scheduled:
-        return {"results": _reconcile(registry, targets, end)}
+        results = _reconcile(registry, targets, end)
+        if any(deployment.sagemaker for deployment in deployments):
+            _sweep(registry, context, end).run(deployments)
+        return {"results": results}
     outcomes = [
         _release(
             registry,
@@ -112,7 +106,16 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     return {"results": [_result(outcome) for outcome in outcomes]}
 
 
-def _guard(event: Mapping[str, Any]) -> dict[str, Any]:
+def _record(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+    """Write the record of a deployment, or delete it.
+
+    The first apply, and one that adds a model, ask for it before new permissions are effective.
+    """
+    record_deployment(_retrying(_end(context)), event)
+    return {}
+
+
+def _guard(event: Mapping[str, Any], _: Any) -> dict[str, Any]:
     """Refuse that Terraform destroys the registry's bucket while it has models.
 
     Args:
@@ -132,17 +135,17 @@ def _guard(event: Mapping[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def _publish(
-    registry: Registry, deployments: list[Deployment], event: Mapping[str, Any], end: float
-) -> dict[str, Any]:
+def _publish(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Publish a Lambda version for a pin, which no alias serves: a batch run needs it.
 
     Raises:
         InvalidRefError: the event has no pin.
         ReleaseError: the function is not deployed, or cannot serve the model.
     """
+    end = _end(context)
+    registry = Registry(store=_retrying(end))
     function, pin = event.get("function"), Pin.parse(event.get("pin", ""))
-    for deployment in deployments:
+    for deployment in _deployments(registry, context):
         if deployment.function == function:
             client = _client(deployment.region)
             patience = end - _CLOCK.now()
@@ -151,6 +154,39 @@ def _publish(
             )
             return {"lambda_version": number}
     raise ReleaseError(f"no deployed function is called {function!s:.100}")
+
+
+def _guard_endpoints(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+    """Delete the endpoints of a function before Terraform destroys what the releaser needs for it.
+
+    Args:
+        event: event of Terraform, with the key of the function's deployment.
+        context: context of the invocation.
+
+    Raises:
+        ReleaseError: an endpoint is left, because SageMaker still creates or deletes it, or because
+            an alias of a function that stays still serves from it.
+    """
+    if event["tf"]["action"] == "delete":
+        end = _end(context)
+        registry = Registry(store=_retrying(end))
+        deployments = _deployments(registry, context)
+        _sweep(registry, context, end).remove_all(event["deployment"], deployments)
+    return {}
+
+
+def _sweep(registry: Registry, context: Any, end: float) -> EndpointSweep:
+    region = context.invoked_function_arn.split(":")[3]
+    return EndpointSweep(
+        lambda_client=_client(region),
+        clients=_endpoint_clients(region),
+        registry=registry,
+        releaser=os.environ["AWS_LAMBDA_FUNCTION_NAME"],
+        clock=_CLOCK,
+        deadline=end,
+        pace=Pace(_CLOCK, _CALLS_PER_SECOND),
+        foreign=_FOREIGN_MODELS,
+    )
 
 
 def _reconcile(
@@ -199,6 +235,8 @@ def _release(
             raise RetryLaterError(  # noqa: TRY301
                 "no time left before the function's timeout; release this alias again"
             )
+        if deployment.sagemaker:
+            options["endpoint_clients"] = _endpoint_clients(deployment.region)
         outcome = release_alias(
             _client(deployment.region),
             registry,
@@ -250,6 +288,12 @@ def _result(outcome: Outcome) -> dict[str, Any]:
     }
 
 
+def _deployments(registry: Registry, context: Any) -> list[Deployment]:
+    """Return the deployments of this releaser."""
+    found = registry.release_log.deployments()
+    return [deployment for deployment in found if _is_ours(deployment, context)]
+
+
 def _is_ours(deployment: Deployment, context: Any) -> bool:
     """Return whether a deployment is of this releaser; stacks may share a registry."""
     _, _, _, region, account, *_ = context.invoked_function_arn.split(":")
@@ -265,3 +309,27 @@ def _store(uri: str) -> Store:
 @cache
 def _client(region: str) -> LambdaClient:
     return lambda_client(region)
+
+
+@cache
+def _endpoint_clients(region: str) -> EndpointClients:
+    return endpoint_clients(region)
+
+
+def _end(context: Any) -> float:
+    """Return the time of the clock at which an invocation must begin to record its outcomes."""
+    remaining: float = context.get_remaining_time_in_millis() / 1000
+    return _CLOCK.now() + remaining - _MARGIN_SECONDS
+
+
+def _retrying(end: float) -> RetryingStore:
+    return RetryingStore(_store(os.environ.get(REGISTRY_VARIABLE, "")), end)
+
+
+#: What Terraform and the planner ask for besides releases, by the value of `shearling`.
+_REQUESTS: dict[str, Callable[[Mapping[str, Any], Any], dict[str, Any]]] = {
+    "deployment": _record,
+    "guard": _guard,
+    "guard_endpoints": _guard_endpoints,
+    PUBLISH: _publish,
+}

@@ -59,11 +59,13 @@ _RUN_BY_CODE = (
 # Services that the control functions call, and those that boto3 calls to get credentials.
 _BOTOCORE_SERVICES = frozenset(
     {
+        "application-autoscaling",
         "cloudwatch",
         "events",
         "kms",
         "lambda",
         "s3",
+        "sagemaker",
         "signin",
         "sns",
         "sqs",

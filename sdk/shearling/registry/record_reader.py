@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from shearling.bundle.json_reader import INTEGER_LIMIT, Field
 from shearling.errors import BundleError, InvalidRefError, RegistryError
 from shearling.refs import Pin, check_alias, check_model
-from shearling.registry.endpoint_settings import read_endpoint_settings
 from shearling.registry.records import (
     FAILED,
     RELEASED,
@@ -125,6 +124,9 @@ def read_alias_entry(model: str, alias: str, number: int, root: Field) -> AliasE
 
 def read_deployment(key: str, root: Field) -> Deployment:
     """Read the record of a deployed function."""
+    # Not at the start of a function, which reads no deployments.
+    from shearling.registry.endpoint_settings import read_endpoint_settings
+
     api_url = root.get("api_url", None)
     return Deployment(
         key=key,

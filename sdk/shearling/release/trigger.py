@@ -10,7 +10,7 @@ class Trigger(Enum):
 
     #: A person requested it, or the stager has copied the bundle.
     REQUEST = "request"
-    #: A new alias entry. The event may arrive more than once.
+    #: A new alias entry, or an endpoint in another state. The event may arrive more than once.
     ENTRY = "entry"
     #: The schedule, or another alias's staging.
     SCHEDULE = "schedule"
