@@ -232,7 +232,7 @@ class _Client:
 
 
 def _arn(folder: str, name: str) -> str:
-    return f"{_PLACE}:{folder}/{name}"
+    return f"{_PLACE}:{folder}/{name.lower()}"
 
 
 def _invalid(message: str) -> ClientError:

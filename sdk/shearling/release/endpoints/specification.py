@@ -86,7 +86,7 @@ def specify(
             FUNCTION_TAG: deployment.function,
             MODEL_TAG: pin,
         },
-        model_arn=f"{place}:model/{name}",
+        model_arn=f"{place}:model/{name.lower()}",  # as SageMaker writes it
         model=model,
         configuration=configuration,
     )
