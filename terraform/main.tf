@@ -28,7 +28,8 @@ module "inputs" {
   api         = var.api
   rest_api    = var.rest_api
 
-  event_bucket = var.event_bucket
+  event_bucket     = var.event_bucket
+  image_repository = var.image_repository
 
   kms           = var.kms
   control_roles = var.control_roles
@@ -285,8 +286,10 @@ module "releaser" {
       release_trigger = module.function[name].release_trigger
       events          = keys(module.inputs.models[name].events)
       file_system     = contains(local.efs_models, name) ? { access_point_arn = module.file_system[0].access_point_arn } : null
+      sagemaker       = contains(keys(local.endpoint_models), name) ? module.sagemaker[0].endpoints[name] : null
     }
   }
+  endpoint_prefix = "${var.name}-"
 
   stager = length(local.efs_models) == 0 ? null : {
     name = module.file_system[0].stager_name
@@ -320,6 +323,7 @@ resource "aws_lambda_invocation" "destroy_guard" {
     module.releaser,
     module.events,
     module.jobs,
+    module.sagemaker,
   ]
 }
 

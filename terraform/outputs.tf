@@ -152,3 +152,18 @@ output "job_buckets" {
   value       = length(module.jobs) == 0 ? {} : module.jobs[0].buckets
   description = "Name of the bucket of asynchronous jobs of each model that has them."
 }
+
+output "endpoint_role_arns" {
+  value       = length(module.sagemaker) == 0 ? {} : module.sagemaker[0].role_arns
+  description = "ARN of the role of the containers of each model's endpoints, by model."
+}
+
+output "endpoint_role_policies" {
+  value       = length(module.sagemaker) == 0 ? {} : module.sagemaker[0].role_policies
+  description = "What that role may do, by model: an IAM policy (JSON) to attach to a role that you give."
+}
+
+output "image_repository_url" {
+  value       = one(module.image_repository[*].url)
+  description = "The repository of container images, for `shearling package image --push`; null without one."
+}

@@ -16,7 +16,8 @@ variable "models" {
       for model in try(values(var.models), []) : [
         try(keys(model), []),
         [for alias in try(values(model.aliases), []) : [for name in try(keys(alias), []) : "aliases.*.${name}"]],
-        [for part in ["role", "network", "package", "file_system", "jobs"] : [for name in try(keys(model[part]), []) : "${part}.${name}"]],
+        [for part in ["role", "network", "package", "file_system", "jobs", "sagemaker"] : [for name in try(keys(model[part]), []) : "${part}.${name}"]],
+        [for part in ["instances", "serverless", "role"] : [for name in try(keys(model.sagemaker[part]), []) : "sagemaker.${part}.${name}"]],
         [for event in try(values(model.events), []) : [
           [for name in try(keys(event), []) : "events.*.${name}"],
           [for part in ["source", "output"] : [for name in try(keys(event[part]), []) : "events.*.${part}.${name}"]],
@@ -27,9 +28,15 @@ variable "models" {
       for key, model in try(merge(var.models), {}) : [
         [for name in try(keys(model), []) : "The model ${key} has no attribute ${name}." if !contains(local.attributes.models, name)],
         [
-          for part in ["role", "network", "package", "file_system", "jobs"] : [
+          for part in ["role", "network", "package", "file_system", "jobs", "sagemaker"] : [
             for name in try(keys(model[part]), []) : "The model ${key} has no attribute ${part}.${name}."
             if !contains(local.attributes.models, "${part}.${name}")
+          ]
+        ],
+        [
+          for part in ["instances", "serverless", "role"] : [
+            for name in try(keys(model.sagemaker[part]), []) : "The model ${key} has no attribute sagemaker.${part}.${name}."
+            if !contains(local.attributes.models, "sagemaker.${part}.${name}")
           ]
         ],
         try([
@@ -84,6 +91,11 @@ variable "models" {
     error_message = "jobs of a model must be an object, {} for the defaults, or null for none. Change ${join(", ", [for name, model in try(merge(var.models), {}) : name if !(try(model.jobs, null) == null || can(keys(model.jobs)))])}."
   }
 
+  validation {
+    condition     = alltrue([for model in try(values(var.models), []) : try(model.sagemaker, null) == null || can(keys(model.sagemaker))])
+    error_message = "sagemaker of a model must be an object, as in { image_uri = \"...\", instance_type = \"ml.m5.xlarge\" }, or null for none. Change ${join(", ", [for name, model in try(merge(var.models), {}) : name if !(try(model.sagemaker, null) == null || can(keys(model.sagemaker)))])}."
+  }
+
   # Terraform's own message would not say which model and attribute it means.
   validation {
     condition = alltrue(flatten([
@@ -91,6 +103,8 @@ variable "models" {
         [for name in local.numbers : can(tonumber(model[name])) if can(model[name])],
         [for name in local.bools : can(tobool(model[name])) if can(model[name])],
         [for name in local.job_numbers : can(tonumber(model.jobs[name])) if can(model.jobs[name])],
+        [for name in local.endpoint_numbers : can(tonumber(model.sagemaker[name])) if can(model.sagemaker[name])],
+        [for part, names in local.endpoint_parts : [for name in names : can(tonumber(model.sagemaker[part][name])) if can(model.sagemaker[part][name])]],
         [for alias in try(values(model.aliases), []) : can(tonumber(alias.provisioned_concurrency)) if can(alias.provisioned_concurrency)],
         [for event in try(values(model.events), []) : [for name in local.event_numbers : can(tonumber(event[name])) if can(event[name])]],
         [for event in try(values(model.events), []) : can(tobool(event.keep_columns)) if can(event.keep_columns)],
@@ -101,6 +115,13 @@ variable "models" {
         [for name in local.numbers : "${name} of ${key} must be a number." if can(model[name]) && !can(tonumber(model[name]))],
         [for name in local.bools : "${name} of ${key} must be true or false." if can(model[name]) && !can(tobool(model[name]))],
         [for name in local.job_numbers : "jobs.${name} of ${key} must be a number." if can(model.jobs[name]) && !can(tonumber(model.jobs[name]))],
+        [for name in local.endpoint_numbers : "sagemaker.${name} of ${key} must be a number." if can(model.sagemaker[name]) && !can(tonumber(model.sagemaker[name]))],
+        [
+          for part, names in local.endpoint_parts : [
+            for name in names : "sagemaker.${part}.${name} of ${key} must be a number."
+            if can(model.sagemaker[part][name]) && !can(tonumber(model.sagemaker[part][name]))
+          ]
+        ],
         try([
           for name, alias in model.aliases : "provisioned_concurrency of ${key}:${name} must be a number."
           if can(alias.provisioned_concurrency) && !can(tonumber(alias.provisioned_concurrency))
@@ -142,11 +163,14 @@ variable "models" {
   # The security group of `network = {}` reaches S3 alone.
   validation {
     condition = !anytrue([
-      for model in try(values(var.models), []) : try(model.endpoint_name, null) != null && try(model.network, null) != null && try(model.network.security_group_ids, null) == null
+      for model in try(values(var.models), []) : try(model.network, null) != null && try(model.network.security_group_ids, null) == null
+      if try(model.endpoint_name, null) != null || try(model.sagemaker, null) != null
     ])
-    error_message = "endpoint_name with network needs network.security_group_ids, of groups that reach a VPC endpoint for sagemaker.runtime: ${join(", ", [
-      for name, model in try(merge(var.models), {}) : name if try(model.endpoint_name, null) != null && try(model.network, null) != null && try(model.network.security_group_ids, null) == null
-    ])}."
+    error_message = join(" ", [
+      for name, model in try(merge(var.models), {}) :
+      "${try(model.endpoint_name, null) != null ? "endpoint_name" : "sagemaker"} with network needs network.security_group_ids, of groups that reach a VPC endpoint for sagemaker.runtime: ${name}."
+      if(try(model.endpoint_name, null) != null || try(model.sagemaker, null) != null) && try(model.network, null) != null && try(model.network.security_group_ids, null) == null
+    ])
   }
 
   validation {

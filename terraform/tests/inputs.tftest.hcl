@@ -12,6 +12,8 @@ variables {
   kms           = {}
   control_roles = {}
   event_bucket  = {}
+
+  image_repository = null
 }
 
 run "model_has_a_gigabyte_and_half_a_minute_by_default" {

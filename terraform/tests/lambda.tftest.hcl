@@ -337,6 +337,17 @@ run "environment_cannot_set_the_pin" {
   expect_failures = [var.environment]
 }
 
+run "environment_cannot_set_the_endpoint_of_the_pin" {
+  command = plan
+  module {
+    source = "./modules/lambda"
+  }
+  variables {
+    environment = { SHEARLING_STAGED_ENDPOINT = "acme-fraud-1a2b3c4d" }
+  }
+  expect_failures = [var.environment]
+}
+
 run "python_below_3_12_is_refused" {
   command = plan
   module {

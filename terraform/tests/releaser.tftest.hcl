@@ -624,3 +624,30 @@ run "registry_in_another_region_has_records_from_the_releaser_and_sends_no_event
     error_message = "Policy: ${module.lambda.policies[0]}"
   }
 }
+
+run "functions_with_endpoints_need_their_common_prefix" {
+  command = plan
+  module {
+    source = "./modules/releaser"
+  }
+  variables {
+    functions = {
+      fraud = {
+        name            = "acme-fraud"
+        aliases         = ["prod"]
+        python          = "3.13"
+        release_trigger = "1"
+        sagemaker = {
+          role_arn      = "arn:aws:iam::123456789012:role/acme-fraud_endpoint-1"
+          image_uri     = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/models@sha256:0f"
+          instance_type = "ml.m5.xlarge"
+          instances     = { min = 1, max = 4, target = 600 }
+          keep_minutes  = 30
+          environment   = { SHEARLING_REGISTRY = "s3://acme-models/ml" }
+        }
+      }
+    }
+    endpoint_prefix = "beta-"
+  }
+  expect_failures = [var.endpoint_prefix]
+}

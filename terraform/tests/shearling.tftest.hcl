@@ -883,3 +883,27 @@ run "misspelt_attribute_of_the_event_bucket_is_refused" {
   }
   expect_failures = [var.event_bucket]
 }
+
+run "repository_of_images_that_is_no_object_is_refused" {
+  command = plan
+  variables {
+    image_repository = true
+  }
+  expect_failures = [var.image_repository]
+}
+
+run "misspelt_attribute_of_the_repository_of_images_is_refused" {
+  command = plan
+  variables {
+    image_repository = { keep = 10 }
+  }
+  expect_failures = [var.image_repository]
+}
+
+run "endpoints_without_an_object_are_refused" {
+  command = plan
+  variables {
+    models = { embed = { aliases = { prod = {} }, sagemaker = "ml.m5.xlarge" } }
+  }
+  expect_failures = [var.models]
+}

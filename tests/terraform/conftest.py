@@ -52,6 +52,9 @@ resource "aws_s3_object" "ranker" {
 locals {
   key         = "arn:aws:kms:%(region)s:000000000000:key"
   certificate = "arn:aws:acm:%(region)s:000000000000:certificate/1"
+  images      = "000000000000.dkr.ecr.%(region)s.amazonaws.com"
+
+  container_role = "arn:aws:iam::000000000000:role/containers"
 }
 
 module "inference" {
@@ -66,6 +69,10 @@ module "inference" {
       default_alias = "prod"
     }
     embed = { file_system = {}, aliases = { prod = {} } }
+    scorer = {
+      aliases   = { prod = {} }
+      sagemaker = { instance_type = "ml.m5.xlarge", role = { arn = local.container_role } }
+    }
     ranker = {
       aliases      = { prod = {} }
       allow_pickle = true
@@ -78,6 +85,9 @@ module "inference" {
       }
     }
   }
+
+  image_repository   = {}
+  endpoint_image_uri = "${local.images}/acme@sha256:${sha256("image")}"
 
   vpc = {
     vpc_id          = aws_vpc.models.id
@@ -119,6 +129,8 @@ output "policies" {
     index   = module.inference.index_policy
     release = module.inference.release_policy
     prune   = module.inference.prune_policy
+
+    containers = module.inference.endpoint_role_policies
     # All policies of a role in one.
     roles = {
       for name, policies in module.inference.role_policies : name => jsonencode({

@@ -24,7 +24,7 @@ KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/"
 BUCKET = f"arn:aws:s3:::acme-{ACCOUNT}-{REGION}"
 
 #: The functions of the stack, and which of them serve models.
-MODELS = ("acme-embed", "acme-fraud", "acme-ranker")
+MODELS = ("acme-embed", "acme-fraud", "acme-ranker", "acme-scorer")
 FUNCTIONS = (*MODELS, "acme_index", "acme_releaser", "acme_stager")
 
 

@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 ROOT = REPOSITORY / "terraform"
 INPUTS = (
     *("models", "registry", "vpc", "file_system", "api", "rest_api", "event_bucket", "kms"),
-    "control_roles",
+    *("image_repository", "control_roles"),
+)
+
+#: A model whose endpoints have the given attributes, and an image.
+ENDPOINT = (
+    'endpoint_image_uri = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/m@sha256:'
+    + 64 * "0"
+    + '"\nmodels = { fraud = { aliases = { prod = {} }, %s } }'
 )
 
 #: A model with an event that has the given attributes.
@@ -97,6 +104,30 @@ def terraform(directory: Path, *arguments: str) -> str:
         (
             'models = { fraud = { aliases = { prod = {} }, endpoint_name = "x", network = {} } }',
             "endpoint_name with network needs network.security_group_ids",
+        ),
+        (
+            ENDPOINT % 'sagemaker = { instance = "ml.m5.xlarge" }',
+            "The model fraud has no attribute sagemaker.instance.",
+        ),
+        (
+            ENDPOINT % 'sagemaker = { instance_type = "ml.m5.xlarge", instances = { most = 2 } }',
+            "The model fraud has no attribute sagemaker.instances.most.",
+        ),
+        (
+            ENDPOINT % 'sagemaker = { serverless = { memory_mb = "much" } }',
+            "sagemaker.serverless.memory_mb of fraud must be a number.",
+        ),
+        (
+            ENDPOINT % "sagemaker = { serverless = { memory_mb = 2000 } }",
+            "Change fraud (2000).",
+        ),
+        (
+            ENDPOINT % 'snap_start = true, sagemaker = { instance_type = "ml.m5.xlarge" }',
+            "because the function loads no model: leave out snap_start of fraud.",
+        ),
+        (
+            "models = { fraud = { aliases = { prod = {} }, sagemaker = { serverless = {} } } }",
+            "Change fraud (none; endpoint_image_uri has the one of all models).",
         ),
         ('models = { fraud = { aliases = "prod" } }', "map of object required"),
         ('models = { fraud = { aliases = ["prod"] } }', "map of object required"),

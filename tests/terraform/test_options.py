@@ -102,6 +102,7 @@ def test_roles_and_log_groups_are_outputs(everything: dict[str, Any]) -> None:
         "acme-embed",
         "acme-fraud",
         "acme-ranker",
+        "acme-scorer",
         "acme_index",
         "acme_releaser",
         "acme_stager",

@@ -47,3 +47,8 @@ output "event_bucket" {
   value       = var.event_bucket
   description = "The input `event_bucket` with its defaults."
 }
+
+output "image_repository" {
+  value       = var.image_repository
+  description = "The input `image_repository` with its defaults."
+}

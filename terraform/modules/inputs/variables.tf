@@ -14,8 +14,27 @@ variable "models" {
     snap_start           = optional(bool, false)
     allow_pickle         = optional(bool, false) # load cloudpickle bundles, which run their author's code
     endpoint_name        = optional(string)      # a SageMaker endpoint that serves the model instead of the function
-    file_system          = optional(object({}))  # {} mounts the file system, for bundles too large for /tmp; needs `vpc`
-    environment          = optional(map(string), {})
+    sagemaker = optional(object({                # SageMaker endpoints that this module makes serve the model instead of the function
+      image_uri     = optional(string)           # of the container, with its digest; null: endpoint_image_uri
+      instance_type = optional(string)           # as in ml.m5.xlarge; needed without serverless
+      instances = optional(object({
+        min    = optional(number, 1) # 0: an asynchronous endpoint, which answers jobs alone and scales to zero
+        max    = optional(number)    # null: min, and 1 at least
+        target = optional(number)    # calls a minute and instance that the number follows, 600; with min = 0 calls that wait, 5
+      }))
+      serverless = optional(object({
+        memory_mb       = optional(number, 2048) # 1024 to 6144 in steps of 1024
+        max_concurrency = optional(number, 20)   # calls at the same time, 1 to 200
+      }))
+      keep_minutes    = optional(number, 30) # an endpoint stays that long after the last alias has moved away from it, 0 to 1440
+      startup_seconds = optional(number)     # that a container may take to start, 60 to 3600; null: as SageMaker does
+      kms_key_arn     = optional(string)     # key of the instances' volumes; null: SageMaker's own
+      role = optional(object({               # of the containers, one that exists; it needs the output `endpoint_role_policies`
+        arn = string
+      }))
+    }))
+    file_system = optional(object({})) # {} mounts the file system, for bundles too large for /tmp; needs `vpc`
+    environment = optional(map(string), {})
     role = optional(object({ # a role that exists; it needs the output `role_policies`
       arn = string
     }))
@@ -215,4 +234,13 @@ variable "event_bucket" {
   })
   nullable    = false
   description = "The bucket of events whose source or output names none."
+}
+
+variable "image_repository" {
+  type = object({
+    kms_key_arn   = optional(string)      # null uses S3's own; another key replaces the repository
+    keep_images   = optional(number)      # the newest; null keeps all
+    force_destroy = optional(bool, false) # allow deletes of the repository with images in it
+  })
+  description = "The repository of container images."
 }

@@ -112,9 +112,10 @@ resource "aws_lambda_function" "function" {
   }
 
   lifecycle {
-    # The releaser sets this variable, the pin, on functions that serve a model, and an apply must keep it. Terraform takes
-    # only literal names here, so the rule covers every function; the validation of `environment` keeps the name free.
-    ignore_changes = [environment[0].variables["SHEARLING_MODEL"]]
+    # The releaser sets these variables, the pin and the endpoint that serves it, on functions that serve a model, and an apply
+    # must keep them. Terraform takes only literal names here, so the rule covers every function; the validation of
+    # `environment` keeps the names free.
+    ignore_changes = [environment[0].variables["SHEARLING_MODEL"], environment[0].variables["SHEARLING_STAGED_ENDPOINT"]]
 
     precondition {
       condition     = contains(["aws", "aws-us-gov"], data.aws_partition.current.partition)

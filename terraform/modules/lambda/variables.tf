@@ -92,8 +92,8 @@ variable "environment" {
   description = "Environment variables besides `SHEARLING_REGISTRY` and `SHEARLING_MOUNT`, which this module sets."
 
   validation {
-    condition     = !contains(keys(var.environment), "SHEARLING_MODEL")
-    error_message = "environment of ${var.name} sets SHEARLING_MODEL, but only the releaser sets it: an apply ignores its value."
+    condition     = length(setintersection(keys(var.environment), ["SHEARLING_MODEL", "SHEARLING_STAGED_ENDPOINT"])) == 0
+    error_message = "environment of ${var.name} sets ${join(" and ", setintersection(keys(var.environment), ["SHEARLING_MODEL", "SHEARLING_STAGED_ENDPOINT"]))}, but only the releaser sets it: an apply ignores its value."
   }
 }
 

@@ -53,7 +53,10 @@ module "lambda" {
   registry_folders  = ["blobs", "models", "releases", "deployments"]
   policy_name       = "releaser"
   policy_statements = local.policy_statements
-  managed_policies  = slice(local.function_statements, min(1, length(local.function_statements)), length(local.function_statements))
+  managed_policies = concat(
+    local.endpoint_policies,
+    slice(local.function_statements, min(1, length(local.function_statements)), length(local.function_statements)),
+  )
 
   log_retention_days       = var.log_retention_days
   permissions_boundary_arn = var.permissions_boundary_arn
@@ -89,6 +92,7 @@ locals {
           file_system = function.file_system.access_point_arn
           stager      = var.stager.name
         },
+        function.sagemaker == null ? {} : { sagemaker = local.endpoint_records[model] },
       )
     }
   }
@@ -134,10 +138,13 @@ resource "aws_lambda_invocation" "release" {
 
   input = jsonencode({ function = each.value.name })
 
-  triggers = {
-    aliases       = join(",", sort(each.value.aliases))
-    configuration = each.value.release_trigger
-  }
+  triggers = merge(
+    {
+      aliases       = join(",", sort(each.value.aliases))
+      configuration = each.value.release_trigger
+    },
+    each.value.sagemaker == null ? {} : { endpoints = sha256(jsonencode(local.endpoint_records[each.key])) },
+  )
 
   depends_on = [aws_s3_object.deployment, aws_lambda_invocation.deployment]
 }

@@ -40,6 +40,30 @@ variable "functions" {
     release_trigger = string # a change releases the function's aliases again
     file_system     = optional(object({ access_point_arn = string }))
     events          = optional(list(string), []) # names of its events, for `shearling events`
+    sagemaker = optional(object({                # what the endpoints that serve its model are made of
+      role_arn      = string
+      image_uri     = string
+      instance_type = optional(string)
+      instances = optional(object({
+        min    = number
+        max    = number
+        target = number
+      }))
+      serverless = optional(object({
+        memory_mb       = number
+        max_concurrency = number
+      }))
+      keep_minutes    = number
+      startup_seconds = optional(number)
+      asynchronous = optional(object({
+        bucket = string
+        prefix = string
+      }))
+      subnet_ids         = optional(list(string))
+      security_group_ids = optional(list(string))
+      kms_key_arn        = optional(string)
+      environment        = map(string)
+    }))
   }))
   nullable    = false
   description = "The functions to release, by the name of the model that each serves."
@@ -47,6 +71,22 @@ variable "functions" {
   validation {
     condition     = alltrue([for model in keys(var.functions) : length("${var.name}-${model}") <= 64])
     error_message = "The event rule \"<name>-<model>\" has at most 64 characters. Too long: ${join(", ", [for model in keys(var.functions) : "${var.name}-${model}" if length("${var.name}-${model}") > 64])}."
+  }
+}
+
+variable "endpoint_prefix" {
+  type        = string
+  default     = null
+  description = "What the names of all functions begin with, whose models may be served by endpoints; required if one is."
+
+  # The permissions outlast a model that is removed, whose endpoints the releaser still has to delete.
+  validation {
+    condition = alltrue([
+      for function in values(var.functions) : function.sagemaker == null || startswith(function.name, coalesce(var.endpoint_prefix, "?"))
+    ])
+    error_message = "endpoint_prefix must be what the names of the functions with sagemaker begin with: ${join(", ", [
+      for function in values(var.functions) : function.name if function.sagemaker != null && !startswith(function.name, coalesce(var.endpoint_prefix, "?"))
+    ])}."
   }
 }
 

@@ -93,3 +93,9 @@ mock_resource "aws_iam_policy" {
     arn = "arn:aws:iam::123456789012:policy/mocked"
   }
 }
+
+mock_resource "aws_ecr_repository" {
+  defaults = {
+    repository_url = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/acme"
+  }
+}

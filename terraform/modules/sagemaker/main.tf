@@ -1,0 +1,85 @@
+# SageMaker endpoints: for each model the role of its containers, the right of its function to call them, and alarms. The
+# releaser makes the endpoints, one for each version in use. One module for all models, as for jobs.
+
+data "aws_caller_identity" "current" {}
+data "aws_partition" "current" {}
+
+# Only for the region: no attribute of `aws_region` exists in both 5.x and 6.x of the provider without being deprecated in one.
+data "aws_service" "sagemaker" {
+  service_id = "sagemaker"
+}
+
+locals {
+  partition  = data.aws_partition.current.partition
+  region     = data.aws_service.sagemaker.region
+  account_id = data.aws_caller_identity.current.account_id
+  place      = "${local.region}:${local.account_id}"
+
+  # The registry of the image, its repository and its digest.
+  images = {
+    for model, each in var.models : model => regex(
+      "^(?P<account>[0-9]{12})\\.dkr[.-]ecr(?:-fips)?\\.(?P<region>[a-z0-9-]+)\\.[a-z0-9.]+/(?P<repository>[^@:]+)@", each.image_uri,
+    )
+  }
+
+  endpoints = {
+    for model, each in var.models : model => {
+      role_arn           = each.role == null ? aws_iam_role.endpoint[model].arn : each.role.arn
+      image_uri          = each.image_uri
+      instance_type      = each.instance_type
+      instances          = local.instances[model]
+      serverless         = each.serverless
+      keep_minutes       = each.keep_minutes
+      startup_seconds    = each.startup_seconds
+      asynchronous       = each.calls
+      subnet_ids         = one(each.vpc[*].subnet_ids)
+      security_group_ids = one(each.vpc[*].security_group_ids)
+      kms_key_arn        = each.kms_key_arn
+      environment = merge(
+        each.environment,
+        { SHEARLING_REGISTRY = var.registry.uri },
+        var.registry.region == null ? {} : { SHEARLING_REGISTRY_REGION = var.registry.region },
+        each.allow_pickle ? { SHEARLING_ALLOW_PICKLE = "true" } : {},
+      )
+    }
+  }
+
+  # Calls a minute and instance that the number of instances follows; of an asynchronous endpoint, calls that wait.
+  default_target  = 600
+  default_backlog = 5
+
+  instances = {
+    for model, each in var.models : model => each.serverless != null ? null : {
+      min    = try(each.instances.min, 1)
+      max    = try(coalesce(each.instances.max, max(1, each.instances.min)), 1)
+      target = try(coalesce(each.instances.target, each.instances.min == 0 ? local.default_backlog : local.default_target), local.default_target)
+    }
+  }
+  is_asynchronous = { for model, each in var.models : model => try(each.instances.min == 0, false) }
+
+  targets = merge([
+    for model, each in var.models : {
+      for alias in each.aliases : "${model}:${alias}" => { function_name = each.function_name, alias = alias } if !local.is_asynchronous[model]
+    }
+  ]...)
+}
+
+# As the function's callers see it, whichever endpoint the alias names: every version has another, with metrics of its own.
+resource "aws_cloudwatch_metric_alarm" "errors" {
+  for_each = local.targets
+
+  alarm_name          = "${each.value.function_name}-${each.value.alias}-endpoint-errors"
+  alarm_description   = "The endpoint behind ${each.key} has failed, throttled or not answered requests for 15 minutes. Read its log, /aws/sagemaker/Endpoints/${each.value.function_name}-..., or roll back."
+  namespace           = "Shearling"
+  metric_name         = "ServerErrors"
+  dimensions          = { function_name = each.value.function_name, alias = each.value.alias }
+  statistic           = "Sum"
+  period              = 300
+  evaluation_periods  = 3
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = compact([var.alarm_topic_arn])
+  ok_actions          = compact([var.alarm_topic_arn])
+  tags                = var.tags
+}

@@ -1,0 +1,52 @@
+# SageMaker endpoints for models that have them, and the repository of their image.
+
+locals {
+  endpoint_models = { for name, model in module.inputs.models : name => model if model.sagemaker != null }
+
+  # In the bucket of the model's jobs, where an asynchronous endpoint reads its requests and writes its answers.
+  calls_folders = { for name, model in local.endpoint_models : name => "endpoint" if try(model.sagemaker.instances.min == 0, false) }
+}
+
+module "sagemaker" {
+  source = "./modules/sagemaker"
+  count  = length(local.endpoint_models) > 0 ? 1 : 0
+
+  models = {
+    for name, model in local.endpoint_models : name => merge(model.sagemaker, {
+      function_name   = "${var.name}-${name}"
+      function_role   = model.role == null ? { name = module.function[name].role_name } : null
+      aliases         = keys(model.aliases)
+      image_uri       = try(coalesce(model.sagemaker.image_uri, var.endpoint_image_uri), null)
+      vpc             = model.network == null ? null : local.vpc_configs[name]
+      environment     = model.environment
+      allow_pickle    = model.allow_pickle
+      calls           = model.jobs == null || !contains(keys(local.calls_folders), name) ? null : { bucket = module.jobs[0].buckets[name], prefix = local.calls_folders[name] }
+      timeout_seconds = model.timeout_seconds
+      excluded = [
+        for attribute, is_set in {
+          endpoint_name = model.endpoint_name != null
+          snap_start    = model.snap_start
+          file_system   = model.file_system != null
+        } : attribute if is_set
+      ]
+      has_jobs   = model.jobs != null
+      has_events = length(model.events) > 0
+    })
+  }
+  registry                 = module.registry.registry
+  role_name_prefix         = var.role_name_prefix
+  permissions_boundary_arn = var.permissions_boundary_arn
+  alarm_topic_arn          = var.alarm_topic_arn
+  tags                     = var.tags
+}
+
+module "image_repository" {
+  source = "./modules/image-repository"
+  count  = var.image_repository == null ? 0 : 1
+
+  name          = var.name
+  kms_key_arn   = module.inputs.image_repository.kms_key_arn
+  keep_images   = module.inputs.image_repository.keep_images
+  force_destroy = module.inputs.image_repository.force_destroy
+  tags          = var.tags
+}

@@ -1,0 +1,88 @@
+"""What the releaser, functions and containers may do with SageMaker endpoints.
+
+Asserted on the plan: the emulated AWS has no SageMaker.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.embedded_aws import REGION
+from tests.support.iam import allows
+
+pytestmark = pytest.mark.slow
+
+PLACE = f"{REGION}:000000000000"
+SAGEMAKER = f"arn:aws:sagemaker:{PLACE}"
+OURS, NEIGHBOUR, FOREIGN = "acme-scorer-1a2b3c4d", "acme-scorer-2-1a2b3c4d", "beta-scorer-1a2b3c4d"
+BUCKET = f"arn:aws:s3:::acme-000000000000-{REGION}"
+
+THINGS = {"Model": "model", "EndpointConfig": "endpoint-config", "Endpoint": "endpoint"}
+
+
+@pytest.fixture(scope="module")
+def policies(everything: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = everything["output_changes"]["policies"]["after"]
+    return found
+
+
+@pytest.mark.parametrize("verb", ["Create", "Describe", "Delete"])
+def test_the_releaser_makes_and_deletes_endpoints_of_its_stack_alone(
+    policies: dict[str, Any], verb: str
+) -> None:
+    policy = policies["roles"]["acme_releaser"]
+    for name, thing in THINGS.items():
+        action = f"sagemaker:{verb}{name}"
+        assert allows(policy, action, f"{SAGEMAKER}:{thing}/{OURS}")
+        # Also of a model that has been removed from the stack.
+        assert allows(policy, action, f"{SAGEMAKER}:{thing}/acme-removed-1a2b3c4d")
+        assert not allows(policy, action, f"{SAGEMAKER}:{thing}/{FOREIGN}")
+        assert not allows(policy, action, f"{SAGEMAKER}:{thing}/acme-by-hand")
+
+
+def test_the_releaser_passes_the_containers_role_to_sagemaker_and_nothing_else(
+    policies: dict[str, Any],
+) -> None:
+    policy = policies["roles"]["acme_releaser"]
+    role, other = (f"arn:aws:iam::000000000000:role/{name}" for name in ("containers", "admin"))
+    to_sagemaker = {"iam:passedtoservice": "sagemaker.amazonaws.com"}
+    assert allows(policy, "iam:PassRole", role, to_sagemaker)
+    assert not allows(policy, "iam:PassRole", other, to_sagemaker)
+    assert not allows(policy, "iam:PassRole", role, {"iam:passedtoservice": "ec2.amazonaws.com"})
+
+
+def test_the_releaser_scales_endpoints_and_nothing_else(policies: dict[str, Any]) -> None:
+    policy = policies["roles"]["acme_releaser"]
+    target = f"arn:aws:application-autoscaling:{PLACE}:scalable-target/0a1b"
+    action, key = "RegisterScalableTarget", "application-autoscaling:service-namespace"
+    assert allows(policy, f"application-autoscaling:{action}", target, {key: "sagemaker"})
+    assert not allows(policy, f"application-autoscaling:{action}", target, {key: "ecs"})
+
+
+def test_only_the_function_of_a_model_calls_its_endpoints(policies: dict[str, Any]) -> None:
+    for name, policy in policies["roles"].items():
+        is_its_own = name == "acme-scorer"
+        action = "sagemaker:InvokeEndpoint"
+        assert allows(policy, action, f"{SAGEMAKER}:endpoint/{OURS}") is is_its_own
+        for other in (NEIGHBOUR, FOREIGN, "acme-scorer"):
+            assert not allows(policy, action, f"{SAGEMAKER}:endpoint/{other}")
+
+
+def test_containers_read_blobs_and_their_image_and_change_nothing(
+    policies: dict[str, Any],
+) -> None:
+    policy = policies["containers"]["scorer"]
+    assert allows(policy, "s3:GetObject", f"{BUCKET}/blobs/sha256/{64 * '0'}")
+    for key in ("models/scorer/versions/0000000001.json", "releases/x.json", "packages/x.zip"):
+        assert not allows(policy, "s3:GetObject", f"{BUCKET}/{key}")
+    assert not allows(policy, "s3:PutObject", f"{BUCKET}/blobs/sha256/{64 * '0'}")
+    repository = f"arn:aws:ecr:{PLACE}:repository"
+    assert allows(policy, "ecr:BatchGetImage", f"{repository}/acme")
+    assert not allows(policy, "ecr:BatchGetImage", f"{repository}/others")
+    assert not allows(policy, "ecr:PutImage", f"{repository}/acme")
+    logs = f"arn:aws:logs:{PLACE}:log-group:/aws/sagemaker/Endpoints"
+    assert allows(policy, "logs:PutLogEvents", f"{logs}/{OURS}:log-stream:AllTraffic/i-1")
+    assert not allows(policy, "logs:PutLogEvents", f"{logs}/{FOREIGN}:log-stream:AllTraffic/i-1")
+    assert not allows(policy, "sagemaker:InvokeEndpoint", f"{SAGEMAKER}:endpoint/{OURS}")
