@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from shearling.errors import InvalidRequestError, StoreError
+from shearling.errors import (
+    InferenceError,
+    InvalidRequestError,
+    ModelNotReadyError,
+    PredictionError,
+    StoreError,
+)
 from shearling.scoring.engine import score
 from shearling.scoring.request import ScoreRequest, is_score_request
 from shearling.storage.s3_bucket import S3Bucket
@@ -72,7 +78,13 @@ class _Objects:
         self._limit = self._seconds_left()
 
     def answer(self, document: object) -> dict[str, Any]:
-        """Return the outcome of a request; an error has its status in the document."""
+        """Return the outcome of a request; an invalid request is answered with its status.
+
+        Raises:
+            StoreError: a store refuses or fails, in a way that may go away.
+            ModelNotReadyError: no model is released yet.
+            PredictionError: anything else, whose traceback is in the log.
+        """
         try:
             return self._score(document).document()
         except Exception as error:  # noqa: BLE001 - becomes a response and a log line
@@ -83,6 +95,9 @@ class _Objects:
                 response = failure_response(error, request_id, model=self._server.name)
             found: dict[str, Any] = response.document
             self._emit({"ObjectErrors": 1, "error": found["error"]})
+            if response.status >= InferenceError.status:
+                # The invocation fails, so that its caller, such as a state machine, tries again.
+                raise _kind(error)(found["error"]) from None
             return found | {"status": response.status}
 
     def is_done(self, record: dict[str, Any]) -> bool:
@@ -149,6 +164,12 @@ class _Objects:
                 **fields,
             }
         )
+
+
+def _kind(error: Exception) -> type[Exception]:
+    """Return the class of the error that an invocation fails with, by which callers tell errors."""
+    kinds = (StoreError, ModelNotReadyError)
+    return next((kind for kind in kinds if isinstance(error, kind)), PredictionError)
 
 
 def _body(record: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from shearling.errors import PredictionError, StoreError
 from shearling.registry.registry import Registry
 from shearling_runtime.events import objects
 from shearling_runtime.events.dispatch import respond
@@ -215,17 +216,31 @@ def test_a_direct_invocation_that_is_invalid_is_answered_with_the_reason(
     assert answer == {"error": "source.bucket: null is not a text", "status": 400}
 
 
-def test_a_direct_invocation_that_may_be_repeated_is_answered_with_503(
-    server: ModelServer, s3: S3Client, bucket: str
+def test_a_direct_invocation_that_may_be_repeated_fails(
+    server: ModelServer, s3: S3Client, bucket: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     s3.put_object(Bucket=bucket, Key="in/three.csv", Body=b"1,2\n")
 
-    answer = respond(
-        request(bucket, "in/three.csv", output={"bucket": "no-such-bucket"}), Call(), server
-    )
+    with pytest.raises(StoreError, match="cannot write s3://no-such-bucket/"):
+        respond(
+            request(bucket, "in/three.csv", output={"bucket": "no-such-bucket"}), Call(), server
+        )
 
-    assert answer["status"] == 503
-    assert "cannot write s3://no-such-bucket/" in answer["error"]
+    assert lines(capfd)[-1]["ObjectErrors"] == 1
+
+
+def test_a_direct_invocation_fails_without_a_word_of_the_functions_own(
+    server: ModelServer, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise KeyError("wool")
+
+    monkeypatch.setattr(objects, "score", broken)
+    with pytest.raises(
+        PredictionError, match=r"^internal error; see request \S+ in the log$"
+    ) as it:
+        respond(request(bucket, "in/three.csv"), Call(), server)
+    assert it.value.__cause__ is None
 
 
 def test_a_message_for_which_no_time_is_left_is_refused_early(
