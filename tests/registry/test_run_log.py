@@ -8,9 +8,8 @@ import pytest
 
 from shearling.errors import RegistryError
 from shearling.refs import Pin
-from shearling.registry.record_reader import InvalidRecordError
 from shearling.registry.registry import Registry
-from shearling.registry.run_log import RunLog
+from shearling.registry.run_log import RunLog, StartedRun
 from tests.support.releases import deploy, pin
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
@@ -24,37 +23,35 @@ def log(registry_uri: str) -> RunLog:
 
 
 def test_a_run_without_an_end_needs_its_version(log: RunLog) -> None:
-    run = log.start("fraud-1", NOW, PIN, "7")
-    assert [*log.unfinished(NOW)] == [run]
-    assert (run.lambda_version, run.pin) == ("7", PIN)
+    name = log.start("fraud-1", NOW, PIN, "7")
+    assert [*log.unfinished(NOW)] == [StartedRun(name=name, pin=PIN, lambda_version="7")]
 
 
 def test_a_run_that_has_ended_needs_none(log: RunLog) -> None:
-    log.end(log.start("fraud-1", NOW, PIN, "7").name, "failed")
+    log.end(log.start("fraud-1", NOW, PIN, "7"), "failed")
     assert not [*log.unfinished(NOW)]
 
 
 def test_a_run_of_two_weeks_ago_is_over(log: RunLog) -> None:
     log.start("stopped", NOW - timedelta(days=15), PIN, "6")
-    run = log.start("running", NOW - timedelta(days=13), PIN, "7")
-    assert [*log.unfinished(NOW)] == [run]
+    name = log.start("running", NOW - timedelta(days=13), PIN, "7")
+    assert [run.name for run in log.unfinished(NOW)] == [name]
 
 
-def test_an_attempt_again_keeps_the_version_of_the_first(log: RunLog) -> None:
-    first = log.start("fraud-1", NOW, PIN, "7")
-    assert log.start("fraud-1", NOW, PIN, "8") == first
+def test_an_attempt_again_is_the_same_run_unless_it_uses_another_version(log: RunLog) -> None:
+    first, again, other = (log.start("fraud-1", NOW, PIN, version) for version in ("7", "7", "8"))
+    assert first == again != other
+    assert [run.lambda_version for run in log.unfinished(NOW)] == ["7", "8"]
 
 
 def test_an_invalid_record_hides_no_other(registry: Registry) -> None:
     deployment = deploy(registry)
     log = RunLog(registry.store, deployment)
     for execution, text in {"a": b"[]", "b": b'{"pin": 7, "lambda_version": "7"}'}.items():
-        name = f"20261127T110000Z-{execution}.started.json"
+        name = f"20261127T110000Z-{execution}-v7.started.json"
         registry.store.write(f"releases/{deployment.key}/_runs/{name}", text)
-    run = log.start("c", NOW, PIN, "7")
-    assert [*log.unfinished(NOW)] == [run]
-    with pytest.raises(InvalidRecordError):
-        log.start("a", NOW.replace(hour=11), PIN, "7")
+    name = log.start("c", NOW, PIN, "7")
+    assert [run.name for run in log.unfinished(NOW)] == [name]
 
 
 @pytest.mark.parametrize("execution", ["", "a/b", "../x", "x" * 81, "ä"])

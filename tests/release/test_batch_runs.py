@@ -33,14 +33,14 @@ def test_the_version_of_a_run_is_kept_until_the_run_ends() -> None:
     stage = Stage()
     number = released(stage, 1)
     log = RunLog(stage.registry.store, stage.deployment)
-    run = log.start("run-1", stage.fake.time.clock.date(), PINS[0], number)
+    name = log.start("run-1", stage.fake.time.clock.date(), PINS[0], number)
     age(stage, hours=2)
     released(stage, 2, 3)
     age(stage, hours=2)
     released(stage, 2)
     assert number in stage.fake.published
 
-    log.end(run.name, "succeeded")
+    log.end(name, "succeeded")
     released(stage, 3)
     assert number not in stage.fake.published
 

@@ -28,7 +28,7 @@ RUN_DAYS = 14
 #: Time of a run in the name of its records, which are in order.
 _TIME = "%Y%m%dT%H%M%SZ"
 _RECORD = re.compile(
-    r"(?P<name>(?P<time>[0-9]{8}T[0-9]{6}Z)-[A-Za-z0-9_-]{1,80})\.(?P<kind>started|ended)\.json"
+    r"(?P<name>[0-9]{8}T[0-9]{6}Z-[A-Za-z0-9_-]{1,80}-v[0-9]{1,10})\.(?P<kind>started|ended)\.json"
 )
 
 
@@ -37,7 +37,7 @@ class StartedRun:
     """The record of a batch run that began.
 
     Attributes:
-        name: name of its records: the time, and the execution of the state machine.
+        name: name of its records: the time, the execution of the state machine, and the version.
         pin: the model that answers all parts.
         lambda_version: number of the Lambda version that does.
     """
@@ -61,8 +61,10 @@ class RunLog:
         self._store = store
         self._prefix = f"releases/{deployment.key}/_runs"
 
-    def start(self, execution: str, began: datetime, pin: Pin, version: str) -> StartedRun:
-        """Record a run, and return its record; that of an earlier attempt stands.
+    def start(self, execution: str, began: datetime, pin: Pin, version: str) -> str:
+        """Record that a run uses a Lambda version, and return the name of its records.
+
+        An attempt again finds its own record, or makes another if it uses another version.
 
         Args:
             execution: name of the execution of the state machine.
@@ -73,13 +75,10 @@ class RunLog:
         Raises:
             RegistryError: the execution's name cannot be that of a record.
         """
-        name = f"{began.astimezone(UTC).strftime(_TIME)}-{execution}"
-        key = self._key(name, "started")
-        create(self._store, key, canonical_json({"lambda_version": version, "pin": str(pin)}))
-        found = read_record(self._store, key, partial(_read, name))
-        if found is None:
-            raise RegistryError(f"{key} in {self._store.uri} was deleted")
-        return found
+        name = f"{began.astimezone(UTC).strftime(_TIME)}-{execution}-v{version}"
+        record = {"lambda_version": version, "pin": str(pin)}
+        create(self._store, self._key(name, "started"), canonical_json(record))
+        return name
 
     def end(self, name: str, outcome: str) -> None:
         """Record that a run is over: its Lambda version is no longer needed."""
