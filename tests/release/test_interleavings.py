@@ -93,7 +93,7 @@ class World:
         age_seconds: int = 0,
         aliases: tuple[str, ...] = ("prod", "staging"),
     ) -> None:
-        self.scheduler = Scheduler(chain(first_choices, _bursts(random.Random(seed))))
+        self.scheduler = Scheduler(chain(first_choices, bursts(random.Random(seed))))
         self.store = SteppedStore(self.scheduler.step)
         self.registry: Registry = memory_registry(4, store=self.store)
         self.deployment = deploy(self.registry, aliases=list(aliases))
@@ -257,7 +257,7 @@ class Verdicts:
         return self._last.get((alias, number), (-1, False))[1]
 
 
-def _bursts(dice: random.Random) -> Iterator[int]:
+def bursts(dice: random.Random) -> Iterator[int]:
     """Yield the number of the process that runs next, in bursts.
 
     A release takes more than a hundred steps. Hypothesis alone would mostly try short lists, and a

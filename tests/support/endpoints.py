@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from shearling.refs import Pin
 from shearling.release.endpoints.sweep import EndpointSweep
+from shearling.release.republish import publish_pin
 from tests.support.fake_lambda import passing
 from tests.support.fake_sagemaker import FakeSageMaker
 from tests.support.releases import Stage, deploy, pin
@@ -49,6 +51,18 @@ class EndpointStage(Stage):
     def release(self, alias: str = "prod", **more: Any) -> Outcome:
         return super().release(alias, endpoint_clients=self.sagemaker.clients, **more)
 
+    def publish(self, version: int) -> str:
+        """Publish a model version for a batch run, and return the number of the Lambda version."""
+        return publish_pin(
+            self.fake.client,
+            self.registry,
+            self.deployment,
+            Pin.parse(pin(version)),
+            patience_seconds=600,
+            endpoint_clients=self.sagemaker.clients,
+            clock=self.fake.time.clock,
+        )
+
     def serve(self, version: int, alias: str = "prod") -> None:
         """Set an alias, and release it until it is served."""
         self.name(version, alias)
@@ -68,7 +82,7 @@ class EndpointStage(Stage):
         """Let minutes pass, and let the schedule remove what is unused."""
         self.fake.time.seconds += 60 * minutes
         self.sagemaker.finish()
-        self.sweeper(600).run(self.registry.release_log.deployments())
+        self.sweeper(600).run()
 
     def sweeper(self, seconds: float) -> EndpointSweep:
         """Return a sweep that may take this long."""
@@ -76,6 +90,7 @@ class EndpointStage(Stage):
             lambda_client=self.fake.client,
             clients=self.sagemaker.clients,
             registry=self.registry,
+            deployments=self.registry.release_log.deployments(),
             releaser="acme_releaser",
             clock=self.fake.time.clock,
             deadline=self.fake.time.seconds + seconds,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from shearling.errors import RegistryError, ReleaseError, ShearlingError
@@ -27,12 +27,16 @@ from shearling_runtime.control.schedule import Schedule
 from shearling_runtime.telemetry import Metrics, log_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from mypy_boto3_lambda import LambdaClient
 
     from shearling.registry.records import Deployment
     from shearling.storage.store import Store
+
+#: Terraform's event about a function that it destroys, or that it takes the endpoints from: deletes
+#: the endpoints of the deployment whose key is in `deployment`.
+_GUARD_ENDPOINTS = "guard_endpoints"
 
 #: Time before the function's timeout that is reserved for recording the outcomes.
 _MARGIN_SECONDS = 10.0
@@ -58,27 +62,53 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
 
     Raises:
         RegistryError: Terraform is about to destroy a registry with models.
-        ReleaseError: a requested release failed, after all aliases were tried. Then `terraform
+        ReleaseError: Terraform is about to destroy the releaser, and an endpoint is left. Or a
+            requested release failed, after all aliases were tried. Then `terraform
             apply` or the caller's command fails, or Lambda retries the event and sends it to the
             dead-letter queue. A recorded failure of an event is an answer and raises no error:
             another attempt would have the same result. Neither does a failure in a scheduled
             reconciliation: the next one retries it, and the metric ReleaseFailed is 1 until it
             succeeds.
     """
-    if asked := _REQUESTS.get(event.get("shearling", "")):
-        return asked(event, context)
-    end, uri = _end(context), os.environ.get(REGISTRY_VARIABLE, "")
-    request = Request.read(event, prefix_of(uri))
+    task = event.get("shearling")
+    if task == "guard":
+        return _guard(event)
+    end = _CLOCK.now() + context.get_remaining_time_in_millis() / 1000 - _MARGIN_SECONDS
+    uri = os.environ.get(REGISTRY_VARIABLE, "")
+    # The first apply, and one that adds a model, invoke this before new permissions are effective.
+    if task == "deployment":
+        record_deployment(RetryingStore(_store(uri), end), event)
+        return {}
+    is_task = task in (PUBLISH, _GUARD_ENDPOINTS)
+    request = Request() if is_task else Request.read(event, prefix_of(uri))
     if request.is_ignored:
         return {"results": []}
     registry = Registry(store=RetryingStore(_store(uri), end))
-    deployments = _deployments(registry, context)
-    targets = request.aliases(deployments)
+    deployments = [
+        deployment
+        for deployment in registry.release_log.deployments()
+        if _is_ours(deployment, context)
+    ]
+    if task == PUBLISH:
+        return _publish(registry, deployments, event, end)
+    sweep = partial(_sweep, registry, deployments, context, end)
+    if task == _GUARD_ENDPOINTS:
+        if event["tf"]["action"] == "delete":
+            sweep().remove_all(event["deployment"])
+        return {}
     if request.is_scheduled:
-        results = _reconcile(registry, targets, end)
+        results = _reconcile(registry, request.aliases(deployments), end)
         if any(deployment.sagemaker for deployment in deployments):
-            _sweep(registry, context, end).run(deployments)
-        return {"results": results}
+            sweep().run()
+    else:
+        results = _release_requested(registry, request, deployments, end)
+    return {"results": results}
+
+
+def _release_requested(
+    registry: Registry, request: Request, deployments: list[Deployment], end: float
+) -> list[dict[str, Any]]:
+    """Release the aliases that an event or a caller names."""
     outcomes = [
         _release(
             registry,
@@ -88,7 +118,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
             trigger=request.trigger_of(alias),
             staging=request.staging,
         )
-        for deployment, alias in targets
+        for deployment, alias in request.aliases(deployments)
     ]
     failures = [
         f"{outcome.function}:{outcome.alias}: {outcome.reason}"
@@ -103,19 +133,10 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
             f"{'; '.join(failures)}. Aliases still serve their previous versions. To recover, "
             f"{remedy}"
         )
-    return {"results": [_result(outcome) for outcome in outcomes]}
+    return [_result(outcome) for outcome in outcomes]
 
 
-def _record(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Write the record of a deployment, or delete it.
-
-    The first apply, and one that adds a model, ask for it before new permissions are effective.
-    """
-    record_deployment(_retrying(_end(context)), event)
-    return {}
-
-
-def _guard(event: Mapping[str, Any], _: Any) -> dict[str, Any]:
+def _guard(event: Mapping[str, Any]) -> dict[str, Any]:
     """Refuse that Terraform destroys the registry's bucket while it has models.
 
     Args:
@@ -135,58 +156,29 @@ def _guard(event: Mapping[str, Any], _: Any) -> dict[str, Any]:
     return {}
 
 
-def _publish(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+def _publish(
+    registry: Registry, deployments: list[Deployment], event: Mapping[str, Any], end: float
+) -> dict[str, Any]:
     """Publish a Lambda version for a pin, which no alias serves: a batch run needs it.
 
     Raises:
         InvalidRefError: the event has no pin.
         ReleaseError: the function is not deployed, or cannot serve the model.
     """
-    end = _end(context)
-    registry = Registry(store=_retrying(end))
     function, pin = event.get("function"), Pin.parse(event.get("pin", ""))
-    for deployment in _deployments(registry, context):
+    for deployment in deployments:
         if deployment.function == function:
-            client = _client(deployment.region)
-            patience = end - _CLOCK.now()
             number = publish_pin(
-                client, registry, deployment, pin, patience_seconds=patience, clock=_CLOCK
+                _client(deployment.region),
+                registry,
+                deployment,
+                pin,
+                patience_seconds=end - _CLOCK.now(),
+                clock=_CLOCK,
+                **_endpoint_options(deployment),
             )
             return {"lambda_version": number}
     raise ReleaseError(f"no deployed function is called {function!s:.100}")
-
-
-def _guard_endpoints(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Delete the endpoints of a function before Terraform destroys what the releaser needs for it.
-
-    Args:
-        event: event of Terraform, with the key of the function's deployment.
-        context: context of the invocation.
-
-    Raises:
-        ReleaseError: an endpoint is left, because SageMaker still creates or deletes it, or because
-            an alias of a function that stays still serves from it.
-    """
-    if event["tf"]["action"] == "delete":
-        end = _end(context)
-        registry = Registry(store=_retrying(end))
-        deployments = _deployments(registry, context)
-        _sweep(registry, context, end).remove_all(event["deployment"], deployments)
-    return {}
-
-
-def _sweep(registry: Registry, context: Any, end: float) -> EndpointSweep:
-    region = context.invoked_function_arn.split(":")[3]
-    return EndpointSweep(
-        lambda_client=_client(region),
-        clients=_endpoint_clients(region),
-        registry=registry,
-        releaser=os.environ["AWS_LAMBDA_FUNCTION_NAME"],
-        clock=_CLOCK,
-        deadline=end,
-        pace=Pace(_CLOCK, _CALLS_PER_SECOND),
-        foreign=_FOREIGN_MODELS,
-    )
 
 
 def _reconcile(
@@ -235,8 +227,6 @@ def _release(
             raise RetryLaterError(  # noqa: TRY301
                 "no time left before the function's timeout; release this alias again"
             )
-        if deployment.sagemaker:
-            options["endpoint_clients"] = _endpoint_clients(deployment.region)
         outcome = release_alias(
             _client(deployment.region),
             registry,
@@ -244,6 +234,7 @@ def _release(
             alias,
             patience_seconds=end - start,
             clock=_CLOCK,
+            **_endpoint_options(deployment),
             **options,
         )
     except Exception as error:  # noqa: BLE001 - an error of one alias must not stop the others
@@ -288,10 +279,28 @@ def _result(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _deployments(registry: Registry, context: Any) -> list[Deployment]:
-    """Return the deployments of this releaser."""
-    found = registry.release_log.deployments()
-    return [deployment for deployment in found if _is_ours(deployment, context)]
+def _sweep(
+    registry: Registry, deployments: list[Deployment], context: Any, end: float
+) -> EndpointSweep:
+    region = context.invoked_function_arn.split(":")[3]
+    return EndpointSweep(
+        lambda_client=_client(region),
+        clients=_endpoint_clients(region),
+        registry=registry,
+        deployments=deployments,
+        releaser=os.environ["AWS_LAMBDA_FUNCTION_NAME"],
+        clock=_CLOCK,
+        deadline=end,
+        pace=Pace(_CLOCK, _CALLS_PER_SECOND),
+        foreign=_FOREIGN_MODELS,
+    )
+
+
+def _endpoint_options(deployment: Deployment) -> dict[str, Any]:
+    """Return the clients that only a function with endpoints needs, as an argument."""
+    if deployment.sagemaker is None:
+        return {}
+    return {"endpoint_clients": _endpoint_clients(deployment.region)}
 
 
 def _is_ours(deployment: Deployment, context: Any) -> bool:
@@ -314,22 +323,3 @@ def _client(region: str) -> LambdaClient:
 @cache
 def _endpoint_clients(region: str) -> EndpointClients:
     return endpoint_clients(region)
-
-
-def _end(context: Any) -> float:
-    """Return the time of the clock at which an invocation must begin to record its outcomes."""
-    remaining: float = context.get_remaining_time_in_millis() / 1000
-    return _CLOCK.now() + remaining - _MARGIN_SECONDS
-
-
-def _retrying(end: float) -> RetryingStore:
-    return RetryingStore(_store(os.environ.get(REGISTRY_VARIABLE, "")), end)
-
-
-#: What Terraform and the planner ask for besides releases, by the value of `shearling`.
-_REQUESTS: dict[str, Callable[[Mapping[str, Any], Any], dict[str, Any]]] = {
-    "deployment": _record,
-    "guard": _guard,
-    "guard_endpoints": _guard_endpoints,
-    PUBLISH: _publish,
-}

@@ -23,6 +23,7 @@ from shearling.registry.records import FAILED, RELEASED, STAGING
 from shearling.release.alias_state import Target, last_good_snapshot
 from shearling.release.api_calls import ConflictError, DeniedError, RetryLaterError
 from shearling.release.clock import Clock, Stopwatch
+from shearling.release.endpoints.clients import endpoints_behind
 from shearling.release.health_check import CheckFailedError
 from shearling.release.lambda_function import LambdaFunction
 from shearling.release.outcome import REMEDY, UNCHANGED, Outcome
@@ -104,17 +105,7 @@ def release_alias(
     )
     target = Target(function, registry, deployment, alias)
     stopwatch = Stopwatch(clock)
-    endpoints = None
-    if deployment.sagemaker:
-        if endpoint_clients is None:
-            raise ValueError("a deployment with endpoints needs endpoint_clients")
-        endpoints = endpoint_clients.endpoints(
-            deployment=deployment,
-            settings=deployment.sagemaker,
-            registry=registry,
-            clock=clock,
-            deadline=deadline,
-        )
+    endpoints = endpoints_behind(deployment, endpoint_clients, registry, clock, deadline)
     publisher = Publisher(target, stager, clock, stopwatch, staging, endpoints=endpoints)
     return _Reconciliation(target, publisher, clock, stopwatch, trigger).run()
 

@@ -8,6 +8,7 @@ from shearling.errors import ReleaseError
 from shearling.release.alias_state import Target
 from shearling.release.api_calls import ConflictError, RetryLaterError
 from shearling.release.clock import Clock, Stopwatch
+from shearling.release.endpoints.clients import endpoints_behind
 from shearling.release.lambda_function import LambdaFunction
 from shearling.release.publisher import Publisher
 from shearling.release.trigger import Trigger
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from shearling.refs import Pin
     from shearling.registry.records import Deployment
     from shearling.registry.registry import Registry
+    from shearling.release.endpoints.clients import EndpointClients
 
 #: The planner's request to the releaser: the value of "shearling" in its event.
 PUBLISH = "publish"
@@ -33,6 +35,7 @@ def publish_pin(
     pin: Pin,
     *,
     patience_seconds: float,
+    endpoint_clients: EndpointClients | None = None,
     clock: Clock | None = None,
 ) -> str:
     """Return the number of a Lambda version with a pin that passes its check.
@@ -45,18 +48,15 @@ def publish_pin(
         deployment: the function.
         pin: the model.
         patience_seconds: seconds after which to stop waiting for Lambda.
+        endpoint_clients: clients to make endpoints with; needed if the deployment has endpoints.
         clock: time source; the system's clock by default.
 
     Raises:
         ReleaseError: the registry has no such version of the function's model, or the function
-            cannot serve it.
+            cannot serve it. A BeingStagedError if it cannot yet.
     """
     if pin.model != deployment.model or registry.resolve(f"{pin.model}:{pin.version}") != pin:
         raise ReleaseError(f"{pin} is no version of {deployment.model} in {registry.store.uri}")
-    if deployment.sagemaker:
-        raise ReleaseError(
-            f"the endpoint of {pin} is gone: start a new run, which the alias's version answers"
-        )
     clock = clock or Clock()
     deadline = clock.now() + patience_seconds
     function, stager = (
@@ -64,7 +64,8 @@ def publish_pin(
         for name in (deployment.function, deployment.stager)
     )
     target = Target(function, registry, deployment, deployment.aliases[0])
-    publisher = Publisher(target, stager, clock, Stopwatch(clock), None, endpoints=None)
+    endpoints = endpoints_behind(deployment, endpoint_clients, registry, clock, deadline)
+    publisher = Publisher(target, stager, clock, Stopwatch(clock), None, endpoints=endpoints)
     for attempt in range(_CONFLICT_LIMIT):
         try:
             version = publisher.ensure_version(str(pin), Trigger.REQUEST)

@@ -7,6 +7,9 @@ from functools import partial
 import pytest
 
 from shearling.errors import ReleaseError
+from shearling.refs import Pin
+from shearling.registry.run_log import RunLog
+from shearling.release.staging import BeingStagedError
 from shearling.release.trigger import Trigger
 from tests.support.endpoints import EndpointStage
 from tests.support.fake_lambda import refusal
@@ -104,6 +107,29 @@ def test_what_a_stopped_releaser_made_for_an_old_entry_is_deleted(stage: Endpoin
     stage.serve(1)
     stage.remove_unused()
     assert stage.sagemaker.names == {stage.shown_endpoint()}
+
+
+def test_the_endpoint_of_a_batch_run_is_kept_until_the_run_ends(stage: EndpointStage) -> None:
+    stage.serve(1)
+    runs = RunLog(stage.registry.store, stage.deployment)
+    number = stage.fake.aliases["prod"]["FunctionVersion"]
+    run = runs.start("run-7", stage.fake.time.date(), Pin.parse(pin(1)), number)
+    stage.serve(2)
+    stage.remove_unused()
+    assert stage.sagemaker.names == {stage.endpoint(1), stage.endpoint(2)}
+    runs.end(run, "succeeded")
+    stage.remove_unused()
+    assert stage.sagemaker.names == {stage.endpoint(2)}
+
+
+def test_a_batch_run_that_is_started_again_gets_its_endpoint_again(stage: EndpointStage) -> None:
+    stage.serve(1)
+    stage.serve(2)
+    stage.remove_unused()
+    with pytest.raises(BeingStagedError, match="is Creating"):
+        stage.publish(1)
+    stage.sagemaker.finish()
+    assert stage.endpoint_of(stage.publish(1)) == stage.endpoint(1)
 
 
 def test_a_rollback_makes_a_deleted_endpoint_again(stage: EndpointStage) -> None:
@@ -272,8 +298,7 @@ def test_a_removal_that_was_stopped_does_not_hold_up_a_release_for_long(
 
 
 def _remove_all(stage: EndpointStage, *, seconds: float = 600) -> None:
-    sweep = stage.sweeper(seconds)
-    sweep.remove_all(stage.deployment.key, stage.registry.release_log.deployments())
+    stage.sweeper(seconds).remove_all(stage.deployment.key)
 
 
 @pytest.mark.parametrize("is_recorded", [True, False])
@@ -290,7 +315,7 @@ def test_destroy_deletes_every_endpoint_and_waits_for_it(
 
 def test_destroy_leaves_the_endpoints_of_other_functions(stage: EndpointStage) -> None:
     stage.serve(1)
-    stage.sweeper(600).remove_all("another-key", [])
+    stage.sweeper(600).remove_all("another-key")
     assert stage.sagemaker.names == {stage.endpoint(1)}
 
 

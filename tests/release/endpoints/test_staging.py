@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from shearling.aliases.status import status
 from shearling.release.trigger import Trigger
 from tests.support.endpoints import SETTINGS, EndpointStage
 from tests.support.fake_lambda import refusal
@@ -41,6 +42,15 @@ def test_a_release_makes_an_endpoint_and_says_what_is_happening(stage: EndpointS
     assert [record.outcome for record in stage.records()] == ["staging"]
     assert "PublishVersion" not in stage.fake.calls
     assert stage.fake.moves == []
+
+
+def test_the_status_shows_what_is_happening(stage: EndpointStage) -> None:
+    stage.serve(1)
+    stage.name(2)
+    stage.release()
+    row = next(row for row in status("fraud", stage.registry) if row.alias == "prod")
+    assert (row.version, row.serves, row.outcome) == (2, 1, "staging")
+    assert row.reason == f"endpoint {stage.endpoint(2)} is Creating"
 
 
 def test_the_name_has_the_function_and_a_digest(stage: EndpointStage) -> None:

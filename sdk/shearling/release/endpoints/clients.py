@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from mypy_boto3_application_autoscaling import ApplicationAutoScalingClient
     from mypy_boto3_sagemaker import SageMakerClient
 
-    from shearling.registry.endpoint_settings import EndpointSettings
     from shearling.registry.records import Deployment
     from shearling.registry.registry import Registry
     from shearling.release.clock import Clock
@@ -31,33 +30,36 @@ class EndpointClients:
     sagemaker: SageMakerClient
     scaling: ApplicationAutoScalingClient
 
-    def endpoints(
-        self,
-        *,
-        deployment: Deployment,
-        settings: EndpointSettings,
-        registry: Registry,
-        clock: Clock,
-        deadline: float,
-    ) -> Endpoints:
-        """Return the endpoints of a function.
 
-        Args:
-            deployment: the function.
-            settings: what Terraform asks of its endpoints.
-            registry: the registry that its containers read.
-            clock: time source.
-            deadline: time of the clock, in seconds, at which to stop retrying.
-        """
-        name = deployment.function
-        return Endpoints(
-            sagemaker=SageMaker(self.sagemaker, name, clock, deadline),
-            scaling=Scaling(self.scaling, name, clock, deadline),
-            deployment=deployment,
-            settings=settings,
-            registry_uri=registry.store.uri,
-            clock=clock,
-        )
+def endpoints_behind(
+    deployment: Deployment,
+    clients: EndpointClients | None,
+    registry: Registry,
+    clock: Clock,
+    deadline: float,
+) -> Endpoints | None:
+    """Return the endpoints of a function; None if it has none.
+
+    Args:
+        deployment: the function.
+        clients: clients to make endpoints with; may be None if the function has none.
+        registry: the registry that its containers read.
+        clock: time source.
+        deadline: time of the clock, in seconds, at which to stop retrying.
+    """
+    if deployment.sagemaker is None:
+        return None
+    if clients is None:
+        raise ValueError(f"{deployment.function} has endpoints: clients are missing")
+    name = deployment.function
+    return Endpoints(
+        sagemaker=SageMaker(clients.sagemaker, name, clock, deadline),
+        scaling=Scaling(clients.scaling, name, clock, deadline),
+        deployment=deployment,
+        settings=deployment.sagemaker,
+        registry_uri=registry.store.uri,
+        clock=clock,
+    )
 
 
 def endpoint_clients(region: str) -> EndpointClients:

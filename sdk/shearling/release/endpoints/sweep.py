@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from shearling.errors import ReleaseError, ShearlingError
 from shearling.registry.endpoint_settings import KEEP_MINUTES
 from shearling.release.api_calls import ConflictError
+from shearling.release.endpoints.clients import endpoints_behind
 from shearling.release.endpoints.removal import Removal, delete_parts
 from shearling.release.endpoints.removal_mark import UNUSED_TAG, time_of, time_text
 from shearling.release.endpoints.sagemaker import SageMaker
@@ -24,7 +26,7 @@ from shearling.release.endpoints.use import EndpointUse
 from shearling.release.lambda_function import LambdaFunction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mypy_boto3_lambda import LambdaClient
 
@@ -44,6 +46,7 @@ class EndpointSweep:
         lambda_client: client of Lambda.
         clients: clients for endpoints.
         registry: the registry with the deployments.
+        deployments: all deployments of this releaser.
         releaser: name of the releaser, with which it tags what it makes.
         clock: time source.
         deadline: time of the clock, in seconds, at which to stop.
@@ -54,41 +57,42 @@ class EndpointSweep:
     lambda_client: LambdaClient
     clients: EndpointClients
     registry: Registry
+    deployments: Sequence[Deployment]
     releaser: str
     clock: Clock
     deadline: float
     pace: Pace | None = None
     foreign: set[str]
 
-    def run(self, deployments: Iterable[Deployment]) -> None:
+    def run(self) -> None:
         """Mark endpoints that are unused, and remove those that have been for a while.
 
         That includes endpoints of deployments that are gone. A failure is only logged: the next
         sweep tries again.
-
-        Args:
-            deployments: all deployments of this releaser.
         """
-        known = {deployment.key: deployment for deployment in deployments}
+        known = {deployment.key: deployment for deployment in self.deployments}
         try:
             for name, arn, tags in self._made():
                 deployment = known.get(tags.get(DEPLOYMENT_TAG, ""))
-                self._visit(name, arn, tags, deployment)
+                # Another releaser may have removed it meanwhile.
+                with suppress(ConflictError):
+                    self._visit(name, arn, tags, deployment)
         except (ShearlingError, ConflictError) as error:
             _LOG.warning("could not remove unused endpoints: %s", error)
 
-    def remove_all(self, key: str, deployments: Iterable[Deployment]) -> None:
+    def remove_all(self, key: str) -> None:
         """Remove all endpoints of a deployment that Terraform destroys, and wait for it.
+
+        A deployment that is still in the registry and no longer has endpoints is one whose function
+        stays. Then the endpoints that its aliases serve stay, too.
 
         Args:
             key: key of the deployment.
-            deployments: all deployments of this releaser. If this one is among them and no longer
-                has endpoints, its function stays, and so do the endpoints that its aliases serve.
 
         Raises:
             ReleaseError: an endpoint is left.
         """
-        stays = [it for it in deployments if it.key == key and it.sagemaker is None]
+        stays = [it for it in self.deployments if it.key == key and it.sagemaker is None]
         attempt = 0
         while left := [
             (name, tags) for name, _, tags in self._made() if tags.get(DEPLOYMENT_TAG) == key
@@ -146,16 +150,12 @@ class EndpointSweep:
         function = LambdaFunction(
             self.lambda_client, tags.get(FUNCTION_TAG, ""), self.clock, self.deadline, self.pace
         )
-        endpoints = None
-        if deployment and deployment.sagemaker:
-            endpoints = self.clients.endpoints(
-                deployment=deployment,
-                settings=deployment.sagemaker,
-                registry=self.registry,
-                clock=self.clock,
-                deadline=self.deadline,
-            )
-        return EndpointUse(function, self.registry, deployment, endpoints)
+        endpoints = (
+            endpoints_behind(deployment, self.clients, self.registry, self.clock, self.deadline)
+            if deployment
+            else None
+        )
+        return EndpointUse(function, self.registry, deployment, endpoints, self.clock)
 
 
 def _keep(deployment: Deployment | None) -> timedelta:

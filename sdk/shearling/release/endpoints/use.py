@@ -1,4 +1,4 @@
-"""Which endpoints of a function are in use: by its aliases, and by what the registry names."""
+"""Which endpoints of a function are in use: by aliases, by batch runs, and by releases to come."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shearling.registry.records import FAILED
+from shearling.registry.run_log import RunLog
 from shearling.release.alias_state import Target
 from shearling.release.api_calls import DeniedError, ResourceMissingError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from shearling.registry.records import Deployment
     from shearling.registry.registry import Registry
+    from shearling.registry.run_log import StartedRun
+    from shearling.release.clock import Clock
     from shearling.release.endpoints.in_service import Endpoints
     from shearling.release.lambda_function import LambdaFunction
 
@@ -25,16 +30,19 @@ class EndpointUse:
         registry: the registry that names its models.
         deployment: its deployment; None if that is no longer in the registry.
         endpoints: what its endpoints are like now; None if it has none any more.
+        clock: time source.
     """
 
     function: LambdaFunction
     registry: Registry
     deployment: Deployment | None
     endpoints: Endpoints | None
+    clock: Clock
 
     def is_used(self, name: str) -> bool:
-        """Return whether an endpoint serves an alias, or a release is to make it serve one."""
-        return name in self._named_by_registry() or name in self._named_by_aliases()
+        """Return whether an endpoint serves an alias or a batch run, or is to serve one."""
+        runs = self._runs()
+        return name in self._named_by_registry(runs) or name in self._named_by_versions(runs)
 
     def versions_of(self, name: str) -> list[str]:
         """Return the numbers of the Lambda versions that name an endpoint."""
@@ -45,11 +53,16 @@ class EndpointUse:
             return []
         return [version.number for version in versions if version.endpoint == name]
 
-    def _named_by_registry(self) -> set[str]:
+    def _runs(self) -> list[StartedRun]:
+        if self.deployment is None:
+            return []
+        return list(RunLog(self.registry.store, self.deployment).unfinished(self.clock.date()))
+
+    def _named_by_registry(self, runs: Sequence[StartedRun]) -> set[str]:
         """Return the endpoints of what the registry names, unless its release failed."""
         if not (self.deployment and self.endpoints):
             return set()
-        pins: set[str] = set()
+        pins = {str(run.pin) for run in runs}
         for alias in self.deployment.aliases:
             target = Target(self.function, self.registry, self.deployment, alias)
             entry = target.entry()
@@ -60,7 +73,8 @@ class EndpointUse:
             pins |= {desired.pin, desired.canary} - {""}
         return {self.endpoints.name(pin) for pin in pins}
 
-    def _named_by_aliases(self) -> set[str]:
+    def _named_by_versions(self, runs: Sequence[StartedRun]) -> set[str]:
+        """Return the endpoints of the Lambda versions that aliases and runs name."""
         try:
             aliases = self.function.aliases().values()
             versions = {version.number: version for version in self.function.versions()}
@@ -68,6 +82,7 @@ class EndpointUse:
             self._require_gone()
             return set()
         named = {number for alias in aliases for number in alias.versions}
+        named |= {run.lambda_version for run in runs}
         return {versions[number].endpoint for number in named & versions.keys()} - {""}
 
     def _require_gone(self) -> None:

@@ -1,0 +1,169 @@
+"""Releases, removals of endpoints and promotions in any order, with processes that are stopped.
+
+- An alias never moves to a Lambda version whose endpoint is not in service.
+- No endpoint is deleted that an alias names.
+- In the end every alias serves what the registry names, and nothing else is left in SageMaker.
+"""
+
+from __future__ import annotations
+
+import random
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from hypothesis import HealthCheck, given, note, settings
+from hypothesis import strategies as st
+
+from shearling.registry.records import FAILED
+from shearling.release.trigger import Trigger
+from tests.release.test_interleavings import SteppedStore, bursts
+from tests.support.attack import attack
+from tests.support.endpoints import EndpointStage
+from tests.support.fake_lambda import PIN, FakeLambda
+from tests.support.fake_sagemaker import FakeSageMaker
+from tests.support.releases import memory_registry, pin
+from tests.support.scheduler import Scheduler
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from tests.support.fake_lambda import Move
+
+_ALIASES = ("prod", "staging")
+
+
+class World:
+    """A function with endpoints: prod left version 1 so long ago that its endpoint may go."""
+
+    def __init__(
+        self, first_choices: list[int], seed: int, settle: int, *, bad: set[int], broken: set[int]
+    ) -> None:
+        self._choices = chain(first_choices, bursts(random.Random(seed)))
+        self.scheduler = Scheduler(self._choices)
+        self.stage = EndpointStage(
+            fake=FakeLambda(settle=settle, before=self._step),
+            registry=memory_registry(4, store=SteppedStore(self._step)),
+            sagemaker=FakeSageMaker(settle=1, before=self._step, on_deletion=self._deleted),
+        )
+        self.stage.fake.time.on_sleep = partial(self._step, "sleep")
+        self.stage.fake.on_move = self._moved
+        for version, alias in ((1, "prod"), (2, "staging"), (2, "prod")):
+            self.stage.serve(version, alias)
+        self.stage.sweep()
+        self.stage.fake.time.seconds += 31 * 60
+        self.stage.sagemaker.failure = lambda it: "It crashed." if it in map(pin, broken) else ""
+        check, wrong = self.stage.fake.check, {pin(number) for number in bad}
+
+        def judged(configuration: dict[str, Any]) -> dict[str, Any] | bytes:
+            is_wrong = configuration["Environment"]["Variables"].get(PIN) in wrong
+            answer = check(configuration)
+            return {**answer, "passed": False} if is_wrong and isinstance(answer, dict) else answer
+
+        self.stage.fake.check = judged
+
+    def run(self) -> None:
+        """Run the tasks; time stands still, as no releaser runs for longer than a mark counts."""
+        try:
+            self.scheduler.run()
+        finally:
+            note("\n".join(self.scheduler.trace))
+        self.scheduler = Scheduler(self._choices)
+
+    def release(self, *aliases: str, trigger: Trigger = Trigger.REQUEST) -> None:
+        for alias in aliases:
+            self.stage.release(alias, trigger=trigger)
+
+    def settle(self) -> None:
+        """Let the schedule run for some hours."""
+        for _ in range(8):
+            self.release(*_ALIASES, trigger=Trigger.SCHEDULE)
+            self.stage.sweep(minutes=31)
+
+    def assert_settled(self) -> None:
+        for alias in _ALIASES:
+            entry = self.stage.registry.alias_entry("fraud", alias)
+            last = self.stage.registry.release_log.last(self.stage.deployment, alias)
+            assert entry
+            assert last
+            assert last.entry == entry.number
+            if last.outcome != FAILED:
+                canary = [entry.canary["version"]] if entry.canary else []
+                shown = [self.stage.fake.pin(number) for number in self._shown(alias)]
+                assert shown == [pin(number) for number in (entry.version or 0, *canary)]
+        named = {self.stage.endpoint_of(it) for alias in _ALIASES for it in self._shown(alias)}
+        assert self.stage.sagemaker.names == named - {""}
+
+    def _step(self, what: str) -> None:
+        self.scheduler.step(what)
+
+    def _shown(self, alias: str) -> list[str]:
+        fake = self.stage.fake
+        return [fake.aliases[alias]["FunctionVersion"], *fake.weights(alias)]
+
+    def _moved(self, move: Move) -> None:
+        for number in move.versions:
+            if name := self.stage.endpoint_of(number):
+                assert self.stage.sagemaker.status(name) == "InService", "moved to one that is gone"
+
+    def _deleted(self, name: str) -> None:
+        named = {self.stage.endpoint_of(it) for alias in _ALIASES for it in self._shown(alias)}
+        assert name not in named, "deleted while an alias names it"
+
+
+@settings(max_examples=attack(300), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    first_choices=st.lists(st.integers(0, 5), max_size=60),
+    seed=st.integers(0, 2**32),
+    settle=st.integers(0, 1),
+    first=st.sampled_from([1, 3]),
+    second=st.sampled_from([1, 2, 3]),
+    canary=st.sampled_from([0, 1, 4]),
+    bad=st.sets(st.sampled_from([3, 4]), max_size=1),
+    broken=st.sets(st.sampled_from([3, 4]), max_size=1),
+    terraform=st.sampled_from(["", "image", "off"]),
+    releaser_dies_after=st.none() | st.integers(0, 120),
+    sweep_dies_after=st.none() | st.integers(0, 60),
+)
+def test_in_any_order_no_alias_names_an_endpoint_that_is_gone_and_none_is_left(
+    *,
+    first_choices: list[int],
+    seed: int,
+    settle: int,
+    first: int,
+    second: int,
+    canary: int,
+    bad: set[int],
+    broken: set[int],
+    terraform: str,
+    releaser_dies_after: int | None,
+    sweep_dies_after: int | None,
+) -> None:
+    world = World(first_choices, seed, settle, bad=bad, broken=broken)
+    stage = world.stage
+
+    def change() -> None:
+        if terraform:
+            world.scheduler.step("terraform")
+            stage.configure(image_uri="another") if terraform == "image" else stage.turn_off()
+            world.release(*_ALIASES, trigger=Trigger.APPLY)
+
+    def sweep_thrice() -> None:
+        for _ in range(3):
+            stage.sweeper(600).run()
+
+    def promote() -> None:
+        stage.name(first)
+        share = {"version": canary, "percent": 10} if canary else None
+        stage.name(second, canary=share)
+
+    add = world.scheduler.add
+    add("releaser 1", lambda: world.release(*["prod"] * 3), dies_after=releaser_dies_after)
+    add("releaser 2", lambda: world.release(*_ALIASES * 3))
+    add("sweep 1", stage.sweeper(600).run, dies_after=sweep_dies_after)
+    add("sweep 2", sweep_thrice)
+    add("notebook", promote)
+    add("terraform", change)
+    world.run()
+    world.settle()
+    world.assert_settled()
