@@ -290,6 +290,15 @@ def test_a_release_of_a_newer_entry_supersedes_too(registry: Registry) -> None:
         Waiting([]).wait(registry, registry.history("fraud", "prod")[0])
 
 
+def test_a_timeout_says_what_a_release_is_waiting_for(registry: Registry) -> None:
+    deployment = deploy(registry)
+    entry = registry.set_alias("fraud", "prod", 2)
+    reason = "endpoint acme-fraud-0a1b2c3d is Creating"
+    record(registry, deployment, "prod", entry.number, 2, outcome="staging", reason=reason)
+    with pytest.raises(ReleaseError, match=f"still staging after 60 s: {reason}.*shearling status"):
+        Waiting([]).wait(registry, entry, timeout_seconds=60)
+
+
 def test_a_timeout_names_the_log_to_check(registry: Registry) -> None:
     deploy(registry)
     entry = registry.set_alias("fraud", "prod", 2)

@@ -63,33 +63,45 @@ def wait_for_release(
     serving = require_served(registry, entry.model, entry.alias)
     start = now()
     with _status_line() as show:
-        while pending := [item for item in serving if not _is_released(registry, item, entry)]:
+        while pending := _pending(registry, serving, entry):
             seconds = now() - start
             newest = registry.alias_entry(entry.model, entry.alias)
             if newest and newest.number > entry.number:
                 raise _superseded(entry, newest)
             if seconds >= timeout_seconds:
-                raise _timed_out(entry, pending, seconds)
-            functions = ", ".join(deployment.function for deployment in pending)
+                raise _timed_out(entry, *pending[0], seconds)
+            functions = ", ".join(
+                f"{deployment.function} ({reason})" if reason else deployment.function
+                for deployment, reason in pending
+            )
             show(f"{_label(entry)}: waiting for {functions} ({seconds:.0f} s)")
             sleep(_POLL_SECONDS)
 
 
-def _is_released(registry: Registry, deployment: Deployment, entry: AliasEntry) -> bool:
+def _pending(
+    registry: Registry, serving: list[Deployment], entry: AliasEntry
+) -> list[tuple[Deployment, str]]:
+    """Return the functions that have not released an entry, and what they wait for if known."""
+    reasons = [(deployment, _pending_reason(registry, deployment, entry)) for deployment in serving]
+    return [(deployment, reason) for deployment, reason in reasons if reason is not None]
+
+
+def _pending_reason(registry: Registry, deployment: Deployment, entry: AliasEntry) -> str | None:
+    """Return what a release waits for; empty if that is unknown, and None if it is over."""
     last = registry.release_log.last(deployment, entry.alias)
     if last is None or last.entry < entry.number:
-        return False
+        return ""
     if last.entry > entry.number:
         raise _superseded(entry, last)
     if last.outcome == STAGING:
-        return False
+        return last.reason
     if last.outcome != RELEASED:
         raise ReleaseError(
             f"{_label(entry)} failed on {deployment.function}, where the alias still serves what "
             f"it served before: {last.reason}",
             reason=last.reason,
         )
-    return True
+    return None
 
 
 def _superseded(entry: AliasEntry, newer: AliasEntry | Release) -> ReleaseError:
@@ -99,8 +111,15 @@ def _superseded(entry: AliasEntry, newer: AliasEntry | Release) -> ReleaseError:
     )
 
 
-def _timed_out(entry: AliasEntry, pending: list[Deployment], seconds: float) -> ReleaseError:
-    deployment = pending[0]
+def _timed_out(
+    entry: AliasEntry, deployment: Deployment, reason: str, seconds: float
+) -> ReleaseError:
+    if reason:
+        return ReleaseError(
+            f"{_label(entry)}: {deployment.function} in {deployment.region} is still staging after "
+            f"{seconds:.0f} s: {reason}. The release continues without you: `shearling status "
+            f"{entry.model}` shows when it is done"
+        )
     return ReleaseError(
         f"{_label(entry)}: no result from {deployment.function} in {deployment.region} after "
         f"{seconds:.0f} s. The release is still in progress, or its event was lost (a new bucket "
