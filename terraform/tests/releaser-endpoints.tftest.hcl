@@ -74,27 +74,25 @@ run "releaser_makes_endpoints_of_its_stack_and_no_others" {
       [
         "MakeEndpoints",
         [
-          "sagemaker:AddTags", "sagemaker:DeleteTags", "sagemaker:ListTags",
+          "sagemaker:AddTags", "sagemaker:DeleteTags",
           "sagemaker:CreateModel", "sagemaker:CreateEndpointConfig", "sagemaker:CreateEndpoint",
           "sagemaker:DescribeModel", "sagemaker:DescribeEndpointConfig", "sagemaker:DescribeEndpoint",
           "sagemaker:DeleteModel", "sagemaker:DeleteEndpointConfig", "sagemaker:DeleteEndpoint",
         ],
         [for thing in ["model", "endpoint-config", "endpoint"] : "arn:aws:sagemaker:eu-central-1:123456789012:${thing}/acme-*-????????"],
       ],
-      ["FindEndpoints", ["sagemaker:ListEndpointConfigs", "sagemaker:ListEndpoints", "sagemaker:ListModels"], "*"],
+      ["FindEndpoints", "sagemaker:ListModels", "*"],
+      ["ReadTags", "sagemaker:ListTags", "arn:aws:sagemaker:eu-central-1:123456789012:model/*-????????"],
       ["PassRoleToContainers", "iam:PassRole", ["arn:aws:iam::123456789012:role/acme-fraud_endpoint-1"]],
       [
         "ScaleEndpoints",
-        [
-          "application-autoscaling:DeleteScalingPolicy", "application-autoscaling:DeregisterScalableTarget",
-          "application-autoscaling:PutScalingPolicy", "application-autoscaling:RegisterScalableTarget",
-        ],
+        ["application-autoscaling:DeregisterScalableTarget", "application-autoscaling:PutScalingPolicy", "application-autoscaling:RegisterScalableTarget"],
         "arn:aws:application-autoscaling:eu-central-1:123456789012:scalable-target/*",
       ],
-      ["FindScaling", ["application-autoscaling:DescribeScalableTargets", "application-autoscaling:DescribeScalingPolicies", "cloudwatch:DescribeAlarms"], "*"],
       [
-        "AlarmScaling", ["cloudwatch:DeleteAlarms", "cloudwatch:PutMetricAlarm"],
-        [for name in ["TargetTracking-endpoint/acme-*-????????/*", "acme-*-????????-*"] : "arn:aws:cloudwatch:eu-central-1:123456789012:alarm:${name}"],
+        "ProveScaling",
+        ["cloudwatch:DeleteAlarms", "cloudwatch:DescribeAlarms", "cloudwatch:PutMetricAlarm", "sagemaker:UpdateEndpointWeightsAndCapacities"],
+        "*",
       ],
       [
         "CreateScalingRole", "iam:CreateServiceLinkedRole",
@@ -149,14 +147,28 @@ run "endpoint_that_is_in_service_or_failed_resumes_the_release" {
   }
 }
 
-run "endpoints_of_a_function_are_deleted_when_it_is_destroyed" {
+run "endpoints_are_deleted_when_the_last_model_with_one_is_destroyed" {
   module {
     source = "./modules/releaser"
   }
 
   assert {
-    condition     = jsondecode(aws_lambda_invocation.endpoint_guard["fraud"].input) == { shearling = "guard_endpoints", function = "acme-fraud" } && aws_lambda_invocation.endpoint_guard["fraud"].lifecycle_scope == "CRUD"
-    error_message = "Guard: ${aws_lambda_invocation.endpoint_guard["fraud"].input}"
+    condition     = jsondecode(aws_lambda_invocation.endpoint_guard[0].input) == { shearling = "guard_endpoints" } && aws_lambda_invocation.endpoint_guard[0].lifecycle_scope == "CRUD"
+    error_message = "Guard: ${aws_lambda_invocation.endpoint_guard[0].input}"
+  }
+}
+
+run "alarms_of_others_are_out_of_reach_without_scaling" {
+  module {
+    source = "./modules/releaser"
+  }
+  variables {
+    functions = { fraud = merge(var.functions.fraud, { sagemaker = merge(var.functions.fraud.sagemaker, { instances = { min = 2, max = 2, target = 600 } }) }) }
+  }
+
+  assert {
+    condition     = [for s in jsondecode(module.lambda.policies[1]).Statement : s.Sid] == ["MakeEndpoints", "FindEndpoints", "ReadTags", "PassRoleToContainers", "ScaleEndpoints"]
+    error_message = "Policy: ${module.lambda.policies[1]}"
   }
 }
 

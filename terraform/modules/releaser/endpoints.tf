@@ -13,8 +13,9 @@ locals {
   }
 
   # All endpoints of the stack. Not those of single functions, because the permissions must outlast a model that is removed.
-  endpoint_names = "${coalesce(var.endpoint_prefix, "?")}*-????????"
+  endpoint_names = "${lower(coalesce(var.endpoint_prefix, "?"))}*-????????" # SageMaker writes names in lower case in its ARNs
   sagemaker_arn  = "arn:${local.partition}:sagemaker:${local.region}:${local.account_id}"
+  is_scaled      = anytrue([for function in values(local.endpoint_functions) : try(function.sagemaker.instances.max > function.sagemaker.instances.min, false)])
   volume_keys    = distinct(compact([for function in values(local.endpoint_functions) : function.sagemaker.kms_key_arn]))
 
   # A policy of its own: Terraform removes it after the last endpoint.
@@ -23,16 +24,23 @@ locals {
       {
         Sid    = "MakeEndpoints"
         Effect = "Allow"
-        Action = concat(["sagemaker:AddTags", "sagemaker:DeleteTags", "sagemaker:ListTags"], flatten([
+        Action = concat(["sagemaker:AddTags", "sagemaker:DeleteTags"], flatten([
           for verb in ["Create", "Describe", "Delete"] : [for thing in ["Model", "EndpointConfig", "Endpoint"] : "sagemaker:${verb}${thing}"]
         ]))
         Resource = [for thing in ["model", "endpoint-config", "endpoint"] : "${local.sagemaker_arn}:${thing}/${local.endpoint_names}"]
       },
       {
+        # A list has no resource to name. The releaser reads the tags of models with the form of its names.
         Sid      = "FindEndpoints"
         Effect   = "Allow"
-        Action   = ["sagemaker:ListEndpointConfigs", "sagemaker:ListEndpoints", "sagemaker:ListModels"]
-        Resource = "*" # lists have no resources to name
+        Action   = "sagemaker:ListModels"
+        Resource = "*"
+      },
+      {
+        Sid      = "ReadTags"
+        Effect   = "Allow"
+        Action   = "sagemaker:ListTags"
+        Resource = "${local.sagemaker_arn}:model/*-????????"
       },
       {
         Sid       = "PassRoleToContainers"
@@ -46,7 +54,6 @@ locals {
         Sid    = "ScaleEndpoints"
         Effect = "Allow"
         Action = [
-          "application-autoscaling:DeleteScalingPolicy",
           "application-autoscaling:DeregisterScalableTarget",
           "application-autoscaling:PutScalingPolicy",
           "application-autoscaling:RegisterScalableTarget",
@@ -54,30 +61,30 @@ locals {
         Resource  = "arn:${local.partition}:application-autoscaling:${local.region}:${local.account_id}:scalable-target/*"
         Condition = { StringEquals = { "application-autoscaling:service-namespace" = "sagemaker" } }
       },
-      {
-        Sid      = "FindScaling"
-        Effect   = "Allow"
-        Action   = ["application-autoscaling:DescribeScalableTargets", "application-autoscaling:DescribeScalingPolicies", "cloudwatch:DescribeAlarms"]
-        Resource = "*" # lists have no resources to name
-      },
-      {
-        # The alarms by which a number of instances follows the calls.
-        Sid    = "AlarmScaling"
+    ],
+    [
+      for needed in local.is_scaled ? [true] : [] : {
+        # Application Auto Scaling lets nobody scale who may not do the same by hand. It asks with requests that name nothing.
+        Sid    = "ProveScaling"
         Effect = "Allow"
-        Action = ["cloudwatch:DeleteAlarms", "cloudwatch:PutMetricAlarm"]
-        Resource = [
-          for name in ["TargetTracking-endpoint/${local.endpoint_names}/*", "${local.endpoint_names}-*"] :
-          "arn:${local.partition}:cloudwatch:${local.region}:${local.account_id}:alarm:${name}"
+        Action = [
+          "cloudwatch:DeleteAlarms",
+          "cloudwatch:DescribeAlarms",
+          "cloudwatch:PutMetricAlarm",
+          "sagemaker:UpdateEndpointWeightsAndCapacities",
         ]
-      },
-      {
+        Resource = "*"
+      }
+    ],
+    [
+      for needed in local.is_scaled ? [true] : [] : {
         # Once an account: the role with which Application Auto Scaling changes the number of instances.
         Sid       = "CreateScalingRole"
         Effect    = "Allow"
         Action    = "iam:CreateServiceLinkedRole"
         Resource  = "arn:${local.partition}:iam::${local.account_id}:role/aws-service-role/sagemaker.application-autoscaling.amazonaws.com/AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
         Condition = { StringEquals = { "iam:AWSServiceName" = "sagemaker.application-autoscaling.amazonaws.com" } }
-      },
+      }
     ],
     length(local.volume_keys) == 0 ? [] : [
       {
@@ -128,11 +135,12 @@ resource "aws_cloudwatch_event_target" "endpoint_changed" {
   }
 }
 
-# Deletes the endpoints of a function when it is destroyed, or when its model is served by the function again.
+# Deletes the endpoints when the last model with endpoints is destroyed, or is served by its function again: the releaser waits
+# until no alias needs them. One for all functions, because each occupies one of Terraform's operations while it waits.
 resource "aws_lambda_invocation" "endpoint_guard" {
-  for_each = local.endpoint_functions
+  count = length(local.endpoint_functions) > 0 ? 1 : 0
 
   function_name   = module.lambda.function_name
-  input           = jsonencode({ shearling = "guard_endpoints", function = each.value.name })
+  input           = jsonencode({ shearling = "guard_endpoints" })
   lifecycle_scope = "CRUD"
 }

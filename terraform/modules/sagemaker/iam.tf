@@ -100,8 +100,8 @@ locals {
   }
 }
 
-# Whoever removes `sagemaker` from a model keeps its aliases serving: Terraform destroys these resources only after the aliases
-# have moved to versions of the function that need no endpoint, which `create_before_destroy` means for what is removed.
+# Without `create_before_destroy`, Terraform would destroy the role, and the right to call the endpoint, of a model that needs no
+# endpoint any more before it has released the aliases again, which still need them until then.
 resource "aws_iam_role" "endpoint" {
   for_each = local.created_roles
 
@@ -130,10 +130,6 @@ resource "aws_iam_role_policy" "endpoint" {
   name   = "endpoint"
   role   = aws_iam_role.endpoint[each.key].id
   policy = local.policies[each.key]
-
-  lifecycle {
-    create_before_destroy = true
-  }
 }
 
 resource "aws_iam_role_policy" "function" {

@@ -1,16 +1,22 @@
-"""What the releaser, functions and containers may do with SageMaker endpoints.
+"""What a plan says of SageMaker endpoints, and who may do what with them.
 
 Asserted on the plan: the emulated AWS has no SageMaker.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
 import pytest
 
+from shearling.bundle.json_reader import Field
+from shearling.registry.endpoint_settings import EndpointSettings, Instances
+from shearling.registry.record_reader import read_deployment
 from tests.embedded_aws import REGION
 from tests.support.iam import allows
+from tests.support.plans import planned
 
 pytestmark = pytest.mark.slow
 
@@ -19,6 +25,7 @@ SAGEMAKER = f"arn:aws:sagemaker:{PLACE}"
 OURS, NEIGHBOUR, FOREIGN = "acme-scorer-1a2b3c4d", "acme-scorer-2-1a2b3c4d", "beta-scorer-1a2b3c4d"
 BUCKET = f"arn:aws:s3:::acme-000000000000-{REGION}"
 
+IMAGE = hashlib.sha256(b"image").hexdigest()
 THINGS = {"Model": "model", "EndpointConfig": "endpoint-config", "Endpoint": "endpoint"}
 
 
@@ -26,6 +33,24 @@ THINGS = {"Model": "model", "EndpointConfig": "endpoint-config", "Endpoint": "en
 def policies(everything: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = everything["output_changes"]["policies"]["after"]
     return found
+
+
+def test_the_releaser_reads_what_terraform_writes(everything: dict[str, Any]) -> None:
+    [record] = [
+        each["content"]
+        for address, each in planned(everything, "aws_s3_object").items()
+        if address.endswith('.deployment["scorer"]')
+    ]
+    deployment = read_deployment("deployments/scorer.json", Field(json.loads(record), "record"))
+    assert deployment.sagemaker == EndpointSettings(
+        endpoint_prefix="acme-scorer",
+        role_arn="arn:aws:iam::000000000000:role/containers",
+        image_uri=f"000000000000.dkr.ecr.{REGION}.amazonaws.com/acme@sha256:{IMAGE}",
+        instance_type="ml.m5.xlarge",
+        instances=Instances(min=1, max=1, target=600),
+        environment={"SHEARLING_REGISTRY": f"s3://acme-000000000000-{REGION}"},
+        tags={"team": "ml"},
+    )
 
 
 @pytest.mark.parametrize("verb", ["Create", "Describe", "Delete"])
@@ -56,9 +81,10 @@ def test_the_releaser_passes_the_containers_role_to_sagemaker_and_nothing_else(
 def test_the_releaser_scales_endpoints_and_nothing_else(policies: dict[str, Any]) -> None:
     policy = policies["roles"]["acme_releaser"]
     target = f"arn:aws:application-autoscaling:{PLACE}:scalable-target/0a1b"
-    action, key = "RegisterScalableTarget", "application-autoscaling:service-namespace"
-    assert allows(policy, f"application-autoscaling:{action}", target, {key: "sagemaker"})
-    assert not allows(policy, f"application-autoscaling:{action}", target, {key: "ecs"})
+    key = "application-autoscaling:service-namespace"
+    action = "application-autoscaling:DeregisterScalableTarget"
+    assert allows(policy, action, target, {key: "sagemaker"})
+    assert not allows(policy, action, target, {key: "ecs"})
 
 
 def test_only_the_function_of_a_model_calls_its_endpoints(policies: dict[str, Any]) -> None:
