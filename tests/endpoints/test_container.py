@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import time
-import urllib.request
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -22,7 +17,7 @@ from shearling.errors import InvalidRequestError
 from shearling.models.push import push_model
 from shearling.registry.registry import Registry
 from tests.support.bundles import scaling_graph
-from tests.support.image_registry import free_port
+from tests.support.production_server import production_server
 from tests.support.sagemaker_runtime import KEYS, sagemaker_runtime
 
 if TYPE_CHECKING:
@@ -37,36 +32,6 @@ ROWS = np.arange(20, dtype=np.float32).reshape(10, 2)
 
 
 @contextmanager
-def container(registry: str, pin: str, scratch: Path) -> Iterator[int]:
-    """Run the container's server with a model, and yield its port."""
-    port = free_port()
-    variables = {
-        "SHEARLING_REGISTRY": registry,
-        "SHEARLING_MODEL": pin,
-        "SHEARLING_SCRATCH": str(scratch),
-    }
-    command = [sys.executable, "-m", "shearling_runtime.server", "serve", "--workers", "1"]
-    address = ("--host", "127.0.0.1", "--port", str(port))
-    with subprocess.Popen([*command, *address], env=os.environ | variables) as process:
-        try:
-            _wait_until_ready(f"http://127.0.0.1:{port}/ping")
-            yield port
-        finally:
-            process.terminate()
-
-
-def _wait_until_ready(url: str) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except OSError:  # it does not listen yet, or answers 503
-            time.sleep(0.05)
-    pytest.fail("the server did not become ready")
-
-
-@contextmanager
 def endpoint_of(
     model: Any, example: NDArray[Any], directory: Path
 ) -> Iterator[tuple[str, Manifest]]:
@@ -74,14 +39,15 @@ def endpoint_of(
     registry = Registry(str(directory / "registry"))
     pin = push_model(model, "scaled", example=example, registry=registry).pin
     with (
-        container(registry.store.uri, str(pin), directory / "scratch") as port,
+        production_server(directory, registry.store.uri, pin, "--workers", "1") as container,
         sagemaker_runtime() as url,
         pytest.MonkeyPatch.context() as patch,
     ):
+        container.wait_until_ready()
         patch.delenv("AWS_PROFILE", raising=False)
         for name, value in {**KEYS, "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": url}.items():
             patch.setenv(name, value)
-        yield f"container-{port}", registry.manifest(pin)
+        yield f"container-{container.port}", registry.manifest(pin)
 
 
 @pytest.fixture(scope="module")

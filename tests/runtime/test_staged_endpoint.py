@@ -63,8 +63,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
         environment = {**KEYS, "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": url}
         for name, value in environment.items():
             patch.setenv(name, value)
-        name = f"container-{container.url.rpartition(':')[2]}"
-        yield Endpoint(name, environment, registry, pin)
+        yield Endpoint(f"container-{container.port}", environment, registry, pin)
 
 
 @pytest.fixture(scope="module")

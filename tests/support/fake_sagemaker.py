@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from botocore.exceptions import ClientError
 
-_PLACE = "arn:aws:sagemaker:eu-west-1:000000000000"
-
 
 @dataclass
 class FakeSageMaker:
@@ -48,6 +46,7 @@ class FakeSageMaker:
     policies: dict[str, dict[str, Any]] = field(default_factory=dict)
     tags: dict[str, dict[str, str]] = field(default_factory=dict)
     page_size: int = 2
+    region: str = "eu-west-1"
 
     @property
     def clients(self) -> EndpointClients:
@@ -87,7 +86,7 @@ class FakeSageMaker:
         start = int(request.get("NextToken", 0))
         names = list(self.models)[start : start + self.page_size]
         page: dict[str, Any] = {
-            "Models": [{"ModelName": it, "ModelArn": _arn("model", it)} for it in names]
+            "Models": [{"ModelName": it, "ModelArn": self._arn("model", it)} for it in names]
         }
         if start + self.page_size < len(self.models):
             page["NextToken"] = str(start + self.page_size)
@@ -187,18 +186,21 @@ class FakeSageMaker:
         if name in kept:
             raise _invalid(f"Cannot create already existing {kind} {name!r}.")
         kept[name] = copy.deepcopy(request)
-        self.tags[_arn(folder, name)] = {tag["Key"]: tag["Value"] for tag in request["Tags"]}
+        self.tags[self._arn(folder, name)] = {tag["Key"]: tag["Value"] for tag in request["Tags"]}
         return {}
 
     def _delete(self, folder: str, kind: str, kept: dict[str, dict[str, Any]], name: str) -> None:
         self._find(kind, kept, name)
         del kept[name]
-        del self.tags[_arn(folder, name)]
+        del self.tags[self._arn(folder, name)]
 
     def _find(self, kind: str, kept: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:
         if name not in kept:
             raise _invalid(f"Could not find {kind} {name!r}.")
         return kept[name]
+
+    def _arn(self, folder: str, name: str) -> str:
+        return f"arn:aws:sagemaker:{self.region}:000000000000:{folder}/{name.lower()}"
 
     def _finish(self, name: str) -> None:
         found = self.endpoints[name]
@@ -229,10 +231,6 @@ class _Client:
             return getattr(self._fake, method)(**request)
 
         return call
-
-
-def _arn(folder: str, name: str) -> str:
-    return f"{_PLACE}:{folder}/{name.lower()}"
 
 
 def _invalid(message: str) -> ClientError:

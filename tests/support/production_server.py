@@ -27,6 +27,7 @@ class Served:
 
     def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
         self.process = process
+        self.port = port
         self.url = f"http://127.0.0.1:{port}"
         self._log = log
 
@@ -69,6 +70,11 @@ class Served:
         """Return the server's metrics."""
         return request(f"{self.url}/metrics")[2].decode()
 
+    def kill(self) -> None:
+        """End the server, whose workers notice it."""
+        self.process.kill()
+        self.process.wait()
+
     def terminate(self) -> None:
         """Send SIGTERM to the server."""
         self.process.terminate()
@@ -87,29 +93,38 @@ def production_server(
         *arguments: further arguments.
         **variables: further environment variables.
     """
-    port = free_port()
-    log = directory / f"server-{port}.log"
     settings = {
         "SHEARLING_REGISTRY": registry,
         "SHEARLING_MODEL": str(pin),
-        "SHEARLING_SCRATCH": str(directory / f"scratch-{port}"),
         "SHEARLING_MODEL_DIRECTORY": str(directory / "model"),
     }
+    server = start_server(directory, {**os.environ, **settings, **variables}, *arguments)
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+def start_server(directory: Path, environment: Mapping[str, str], *arguments: str) -> Served:
+    """Start the server on a free port; whoever starts it kills it.
+
+    Args:
+        directory: directory for its files and its output.
+        environment: all environment variables.
+        *arguments: further arguments.
+    """
+    port = free_port()
+    log = directory / f"server-{port}.log"
+    scratch = {"SHEARLING_SCRATCH": str(directory / f"scratch-{port}")}
+    command = [sys.executable, "-m", "shearling_runtime.server", "serve", "--host", "127.0.0.1"]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "shearling_runtime.server", "serve"),
-                *("--host", "127.0.0.1", "--port", str(port), *arguments),
-            ],
-            env={**os.environ, **settings, **variables},
+            [*command, "--port", str(port), *arguments],
+            env={**scratch, **environment},
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-    try:
-        yield Served(process, port, log)
-    finally:
-        process.kill()  # its workers notice it
-        process.wait()
+    return Served(process, port, log)
 
 
 def request(

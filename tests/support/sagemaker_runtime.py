@@ -22,7 +22,7 @@ from shearling.protocol.constants import BINARY_TYPE
 from tests.embedded_aws.install import REPOSITORY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 KEYS = {
     "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
@@ -125,7 +125,9 @@ class _Handler(BaseHTTPRequestHandler):
             kind, answer = WRONG[name]
             self._answer(200, {"content-type": kind}, answer)
         elif name.startswith("container-"):
-            self._answer(*_from_container(int(name.removeprefix("container-")), self, body))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            port = int(name.removeprefix("container-"))
+            self._answer(*container_answer(port, headers, body))
         else:
             if name == "slow":
                 time.sleep(30)
@@ -165,11 +167,11 @@ def _is_signed(request: BaseHTTPRequestHandler, body: bytes) -> bool:
     return has_token and given.endswith(f"Signature={signer.signature(text, again)}")
 
 
-def _from_container(
-    port: int, request: BaseHTTPRequestHandler, body: bytes
+def container_answer(
+    port: int, headers: Mapping[str, str], body: bytes
 ) -> tuple[int, dict[str, str], bytes]:
     """Return a container's answer, without the headers that SageMaker does not know."""
-    known = {name: request.headers[name] for name in ("content-type", "accept")}
+    known = {name: headers[name] for name in ("content-type", "accept")}
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request("POST", "/invocations", body, known)
     answer = connection.getresponse()
