@@ -54,12 +54,6 @@ if TYPE_CHECKING:
 OPSET = {"": 18, "ai.onnx.ml": 3}
 
 
-def torch_module() -> object:
-    """A stand-in for a PyTorch model, because PyTorch itself is a gigabyte."""
-    module = type("Module", (), {"__module__": "torch.nn.modules.module"})
-    return type("Net", (module,), {})()
-
-
 def test_waiting_for_an_alias_that_no_function_serves_is_refused_and_publishes_nothing(
     registry: Registry,
 ) -> None:
@@ -268,15 +262,16 @@ for _ in range(3_000):
             "columns missing country and unknown land; the model was fitted on amount, count, coun",
         ),
         (object(), "fraud", {}, FormatError, "no converter to ONNX for object: convert it"),
-        (
-            torch_module(),
-            "fraud",
-            {},
-            FormatError,
-            "no converter to ONNX for Net: export it with torch.onnx.export(",
-        ),
         ("no-such-file.onnx", "fraud", {}, FormatError, "file no-such-file.onnx does not exist"),
         ("model.joblib", "fraud", {}, FormatError, "model.joblib is not an ONNX file"),
+        ("model.pt", "fraud", {}, FormatError, "model.pt is not an ONNX file: load the model"),
+        (
+            LogisticRegression().fit(X, BINARY),
+            "fraud",
+            {"example": X, "dynamic": {"X": {1: "columns"}}},
+            FormatError,
+            "dynamic applies to PyTorch modules only: leave it out",
+        ),
         (
             object(),
             "fraud",

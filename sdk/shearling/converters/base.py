@@ -35,6 +35,8 @@ class ConvertedModel:
         original: the original model, to be asked about other rows.
         options: settings that the format needs to load the files.
         environment: the Python version and packages that a pickle needs; None for ONNX.
+        rounding: relative and absolute difference of answers that the original's own datatypes
+            explain, where that is more than the default tolerance.
     """
 
     format: str
@@ -46,6 +48,7 @@ class ConvertedModel:
     original: Original
     options: Mapping[str, Any] = field(default_factory=dict)
     environment: Environment | None = None
+    rounding: float = 0.0
 
 
 def observed_specs(tensors: Tensors, rows: tuple[int, ...]) -> tuple[TensorSpec, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 from shearling.tensors.inputs import as_matrix, is_frame, named_arrays
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -34,6 +34,9 @@ class Original:
             pickled `object` are served as they are.
         advice: returns what explains that the loaded model answers the example differently, and
             what to do. None if only rounding may explain it.
+        other_sizes: rows of other sizes than the example's, with a text that names the size, whose
+            answers must agree too: the conversion of a program may fix what its code reads from the
+            sizes.
     """
 
     rows: Tensors
@@ -41,6 +44,7 @@ class Original:
     margin: Callable[[Tensors], NDArray[Any]] | None = None
     kind: Literal["estimator", "graph", "object"] = "estimator"
     advice: Callable[[Tensors | Exception], str] | None = None
+    other_sizes: Sequence[tuple[str, Tensors]] = ()
 
 
 def example_values(example: Any, name: str | None) -> dict[str, NDArray[Any]]:

@@ -70,6 +70,28 @@ def check_example(both: BothModels, converted: ConvertedModel, given: Tensors) -
         )
 
 
+def check_other_sizes(both: BothModels) -> str:
+    """Return a warning about sizes that only the original refuses; empty if there are none.
+
+    Raises:
+        FormatError: the models differ on rows of another size than the example's.
+    """
+    refused: list[Outcome] = []
+    for size, rows in both.original.other_sizes:
+        (outcome,) = both.ask([Probe(size, rows)])
+        if outcome.problem and isinstance(outcome.expected, Exception):
+            refused.append(outcome)
+        elif outcome.problem:
+            raise FormatError(
+                f"the converted model agrees with the original on the example, but not with "
+                f"{size}: {outcome.problem}. Nothing was published. The model's code treats some "
+                "sizes otherwise than others, which a graph cannot: compute with the sizes instead "
+                "of deciding by them, and name axes, as in squeeze(-1)"
+            )
+    sizes = ", ".join(outcome.probe.kind for outcome in refused)
+    return f"with {sizes}, {refused[0].problem}: send no such requests" if refused else ""
+
+
 def warning_of_other_rows(both: BothModels, limit: int) -> str:
     """Return a warning about rows unlike the example that the models answer differently.
 

@@ -13,12 +13,13 @@ from shearling.tensors.inputs import check_rows
 if TYPE_CHECKING:
     from shearling.converters.base import ConvertedModel
 
-#: Suffixes of pickle files, which `push_model` does not accept as paths of models.
-_PICKLES = frozenset({".joblib", ".pickle", ".pkl"})
+#: Suffixes of files with models of other libraries, which `push_model` does not load.
+_MODEL_FILES = frozenset(
+    {".cbm", ".ckpt", ".h5", ".joblib", ".keras", ".pickle", ".pkl", ".pt", ".pt2", ".pth"}
+)
 
 #: How to export models of other libraries to ONNX, by top-level package.
 _EXPORTS = {
-    "torch": 'export it with torch.onnx.export(model, inputs, "model.onnx")',
     "keras": 'export it with model.export("model.onnx", format="onnx")',
 }
 
@@ -32,7 +33,7 @@ def convert_model(
         FormatError: the model cannot be converted.
         InvalidRequestError: the example does not fit the model.
     """
-    from shearling.converters import boosting, cloudpickle, onnx, sklearn
+    from shearling.converters import boosting, cloudpickle, onnx, sklearn, torch
     from shearling.converters.remote import Remote
     from shearling.converters.remote import convert as convert_remote
 
@@ -55,18 +56,18 @@ def convert_model(
             f"example: sparse data is not supported ({type(example).__name__}): "
             f"{boosting.dense_form(model)}"
         )
+    if torch.is_torch(model) and options.format != "cloudpickle":
+        return torch.convert(model, example, directory, options.load, options.dynamic)
+    if options.dynamic is not None:
+        raise FormatError("dynamic applies to PyTorch modules only: leave it out")
     check_rows(example)
 
     if isinstance(model, Remote):
         return convert_remote(model, example)
-    if isinstance(model, type) and (options.format != "cloudpickle" or hasattr(model, "predict")):
-        raise FormatError(
-            f"model: {model.__name__} is a class: push a fitted instance, such as "
-            f"{model.__name__}(...).fit(X, y)"
-        )
+    _check_is_instance(model, options)
     if options.format == "cloudpickle":
         return cloudpickle.convert(model, example, directory, options.requirements)
-    if isinstance(model, str | Path) and Path(model).suffix in _PICKLES:
+    if isinstance(model, str | Path) and Path(model).suffix in _MODEL_FILES:
         raise FormatError(
             f"{model} is not an ONNX file: load the model from it, and push the loaded object"
         )
@@ -79,6 +80,16 @@ def convert_model(
         "push the file, or pass format='cloudpickle' (a pickle runs code when it is loaded, so the "
         "function must allow pickles)"
     )
+
+
+def _check_is_instance(model: object, options: PushOptions) -> None:
+    """Refuse a class, unless it is a callable that a pickle may hold."""
+    if isinstance(model, type) and (options.format != "cloudpickle" or hasattr(model, "predict")):
+        fitted = ".fit(X, y)" if hasattr(model, "fit") else ""
+        raise FormatError(
+            f"model: {model.__name__} is a class: push a fitted instance, such as "
+            f"{model.__name__}(...){fitted}"
+        )
 
 
 def _onnx_export(model: object) -> str:

@@ -60,6 +60,7 @@ def push_model(
     rtol: float = RTOL,
     atol: float = ATOL,
     load: Literal["latency", "throughput"] | None = None,
+    dynamic: Mapping[str, Mapping[int, str]] | None = None,
     evaluate: tuple[Any, Any] | None = None,
     measure: bool | None = None,
     largest: int = LARGEST,
@@ -102,6 +103,8 @@ def push_model(
             relative one; 1e-4 by default.
         load: for ONNX, "latency" to start fastest or "throughput" to answer large batches fastest.
             By default, large float weights load for latency and everything else for throughput.
+        dynamic: for a PyTorch module, the axes of its inputs whose size varies, besides the number
+            of rows, as in `{"input_ids": {1: "seq"}}`. A name stands for one size.
         evaluate: rows and their labels that the model was not fitted on, as in `(X_test, y_test)`.
             The converted model's metrics on them go into the new version's record, for `compare`:
             accuracy, balanced accuracy, macro F1, log loss and ROC AUC of classes; R2, mean
@@ -156,6 +159,7 @@ def push_model(
         largest=largest,
         image=image,
         classes=classes,
+        dynamic=dynamic,
     )
     options.check()
     _check_quantization(quantize, data, y, metric)
@@ -272,8 +276,9 @@ def _publish(
             converted,
             name,
             Path(directory),
-            rtol=options.rtol,
-            atol=options.atol,
+            # What the caller leaves at its default is as wide as the model's own rounding.
+            rtol=max(RTOL, converted.rounding) if options.rtol == RTOL else options.rtol,
+            atol=max(ATOL, converted.rounding) if options.atol == ATOL else options.atol,
             metadata=facts,
         )
         manifest = verified.manifest

@@ -41,6 +41,7 @@ class PushOptions:
     evaluate: Any = None
     image: Image | None = None
     classes: Sequence[Any] | Mapping[str, Sequence[Any]] | None = None
+    dynamic: Mapping[str, Mapping[int, str]] | None = None
 
     def check(self) -> None:
         """Refuse options that are not allowed, or that do not go together."""

@@ -16,6 +16,7 @@ from shearling.errors import FormatError, InvalidRequestError
 from shearling.formats.base import REMOTE, LoadSettings, load_bundle
 from shearling.models.agreement import (
     check_example,
+    check_other_sizes,
     check_repeated,
     row_dependence,
     warning_of_other_rows,
@@ -123,7 +124,9 @@ def _verified_signature(
     check_repeated(both, answers, _answers_to_example(both, converted))
     seconds = time.perf_counter() - started
     check_example(both, converted, answers)
-    return _checked_signature(both, seconds)
+    of_sizes = check_other_sizes(both)
+    signature, texts = _checked_signature(both, seconds)
+    return signature, [text for text in (of_sizes, *texts) if text]
 
 
 def draft_manifest(
