@@ -41,7 +41,8 @@ def test_an_invalid_row_fails_the_object_with_row_column_and_value(places: Place
         "value": "'x'",
         "message": "source: row 4, column 'age': 'x' is not INT64",
     }
-    assert error["source"] == {"bucket": "in", "key": "a.csv", "etag": outcome.source_etag}
+    etag = outcome.source_etag
+    assert error["source"] == {"bucket": "in", "key": "a.csv", "etag": etag, "size": len(BAD)}
     assert error["model"] == PIN
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from shearling.storage.conditional import ConditionalObjects
+    from shearling.storage.conditional import ConditionalObjects, ListedObjects
     from tests.embedded_aws import EmbeddedAws
 
 #: S3's minimum for a part that is not the last.
@@ -39,7 +39,7 @@ KEYS = [
 
 
 @pytest.fixture(params=["directory", "bucket"])
-def objects(request: pytest.FixtureRequest, tmp_path: Path) -> ConditionalObjects:
+def objects(request: pytest.FixtureRequest, tmp_path: Path) -> ListedObjects:
     if request.param == "directory":
         return DirectoryObjects(tmp_path)
     request.getfixturevalue("aws_environment")
@@ -235,3 +235,47 @@ def test_a_bucket_that_does_not_exist_is_an_error_that_names_it(
 def test_a_key_outside_a_directory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="is not in"):
         DirectoryObjects(tmp_path).put("../a", b"", replaces=None)
+
+
+def test_objects_are_listed_below_a_prefix_in_order_with_their_state(
+    objects: ListedObjects, key: str
+) -> None:
+    folder = key.removesuffix("a.csv")
+    names = ["a.csv", "a b+c%20.csv", "ü/ö ä.csv", "a&<b>.csv", "b/c.csv"]
+    etags = {folder + name: objects.put(folder + name, b"x", replaces=None) for name in names}
+    objects.put(f"{key[:-6]}-other/a.csv", b"y", replaces=None)
+
+    found = dict(objects.list(folder))
+
+    assert {name: state.etag for name, state in found.items()} == etags
+    assert {state.size for state in found.values()} == {1}
+    assert [*found] == sorted(found)
+    assert [*dict(objects.list(f"{folder}a"))] == sorted(
+        folder + name for name in names if name.startswith("a")
+    )
+
+
+def test_nothing_is_listed_below_a_prefix_without_objects(objects: ListedObjects, key: str) -> None:
+    objects.put(key, b"x", replaces=None)
+
+    assert [*objects.list(f"{key}/")] == []
+    assert [*objects.list("none/")] == []
+
+
+def test_a_long_listing_is_read_to_its_end(
+    aws_environment: dict[str, str], bucket: str, key: str
+) -> None:
+    del aws_environment
+    objects = S3Bucket(bucket)
+    names = [f"{key}/{i:04}" for i in range(1003)]
+    with ThreadPoolExecutor(8) as pool:
+        [*pool.map(lambda name: objects.put(name, b"", replaces=None), names)]
+
+    assert [name for name, _ in objects.list(f"{key}/")] == names
+
+
+def test_a_file_that_is_being_written_is_not_listed(tmp_path: Path) -> None:
+    upload = DirectoryObjects(tmp_path).upload("a.csv")
+    upload.send(1, b"x")
+
+    assert [*DirectoryObjects(tmp_path).list("")] == []

@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from shearling.bundle.example import Example
-from shearling.errors import (
-    DeadlineError,
-    FormatError,
-    InferenceError,
-    InvalidRequestError,
-    PredictionError,
-)
+from shearling.errors import DeadlineError, FormatError
+from shearling.formats.answering import model_answer
 from shearling.formats.base import LoadSettings, load_bundle
 from shearling.protocol import instances, requests, responses
 from shearling.protocol.metadata import signature_metadata
 from shearling.tensors.comparison import compare
-from shearling.tensors.conversion import differing_row_counts
 from shearling_runtime.serving.answer_size import LAMBDA, AnswerLimit, check_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
     from shearling.bundle.example import Tensors
     from shearling.bundle.manifest import Manifest
@@ -118,17 +111,15 @@ class LoadedModel:
             InvalidRequestError: the request has values that the model cannot process.
             PredictionError: the model failed.
         """
-        try:
-            return self._predict(request, seconds_left)
-        except Exception as error:
-            # Some models fail on a request without rows.
-            signature = self.manifest.signature
-            empty = self.example.without_rows(request.inputs, signature, request.outputs)
-            if empty is None:
-                if isinstance(error, InferenceError):
-                    raise
-                raise self._failure(request.inputs, error) from error
-            return empty
+        endpoint = self.endpoint
+        return model_answer(
+            self.predictor,
+            request.inputs,
+            request.outputs,
+            signature=self.manifest.signature,
+            example=self.example,
+            predict=partial(endpoint.predict, seconds=seconds_left) if endpoint else None,
+        )
 
     def scorer(self) -> Scorer:
         """Return the model for scoring objects."""
@@ -140,11 +131,6 @@ class LoadedModel:
             columns=self._columns,
             answer=self.answer,
         )
-
-    def _predict(self, request: InferRequest, seconds_left: float) -> dict[str, NDArray[Any]]:
-        if self.endpoint:
-            return self.endpoint.predict(request.inputs, request.outputs, seconds_left)
-        return self.predictor.predict(request.inputs, request.outputs)
 
     def try_example(self) -> tuple[str, float]:
         """Run the example; return the problem (empty: none) and the largest difference."""
@@ -176,19 +162,6 @@ class LoadedModel:
         if not self.manifest.signature.independent_rows:
             facts["independent_rows"] = False
         return metadata | facts
-
-    def _failure(self, inputs: Tensors, error: Exception) -> InferenceError:
-        """Return the error for the caller whose inputs the model failed on."""
-        specs = (spec for spec in self.manifest.signature.inputs if spec.shape[:1] == (-1,))
-        if counts := differing_row_counts({spec.name: inputs[spec.name] for spec in specs}):
-            return InvalidRequestError(
-                f"inputs: the model failed, and the numbers of rows differ: {counts}"
-            )
-        if reason := self.predictor.refusal(error):
-            return InvalidRequestError(
-                f"inputs: the model cannot process the values: {reason:.300}"
-            )
-        return PredictionError(f"the model failed with {type(error).__name__}")
 
     def parse(self, query: InferenceInput) -> InferRequest:
         """Parse a request of tensors or instances, raw bytes, or CSV.

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from shearling.scoring.formats import Format
     from shearling.storage.conditional import ObjectState, ReadableObjects
 
-#: Bytes of a CSV that are looked at together: rows are not cut within them.
-_WINDOW = 2**20
+#: Bytes of a CSV that are looked at together, and that a part has fewer times than this only if it
+#: is small: a part ends where some of them end.
+_WINDOW, _WINDOWS = 2**20, 16
 
 #: Bytes that are read first where a line is expected to end; then four times as many, and so on.
 _LINE_BYTES = 64 * 1024
@@ -67,7 +68,7 @@ def _csv_parts(objects: ReadableObjects, key: str, state: ObjectState, size: int
     with them.
     """
     with closing(read_parts(objects, key, state)) as chunks:
-        blocks = cut(chunks, end_of_csv_rows, min(_WINDOW, size))
+        blocks = cut(chunks, end_of_csv_rows, min(_WINDOW, 1 + size // _WINDOWS))
         head, rest = first_row(blocks)
         cuts, at = [0], len(head)
         for block in chain([rest], blocks):

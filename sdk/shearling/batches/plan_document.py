@@ -37,22 +37,22 @@ class Plan:
         function: ARN of the function, with the version that answers every part; empty on this
             machine.
         memory_mb: memory of the function; None on this machine.
-        parts: number of parts.
+        parts: number of parts; 0 while they are found.
         sources: number of objects that are scored.
         bytes: bytes that they have.
         ignored: number of objects that an input names and that are no data: see `sources`.
-        created: time of the plan, in ISO 8601.
+        created: when the plan was made, or begun again, in ISO 8601; empty while it is made.
     """
 
     run: RunDocument
     pin: str
     function: str = ""
     memory_mb: int | None = None
-    parts: int
-    sources: int
-    bytes: int
+    parts: int = 0
+    sources: int = 0
+    bytes: int = 0
     ignored: int = 0
-    created: str
+    created: str = ""
 
     @classmethod
     def from_document(cls, document: object) -> Plan:

@@ -34,6 +34,7 @@ _FIELDS = (
     "alias",
     "version",
     "inputs",
+    "input_format",
     "output",
     "output_format",
     "kms_key_arn",
@@ -57,6 +58,7 @@ class RunDocument:
         alias: alias whose version answers; empty if `version` is given.
         version: version of the model that answers; None: the alias's.
         inputs: objects, prefixes or patterns, as `s3://` URIs or as paths of this machine.
+        input_format: format of all inputs; None: as the suffix of each says.
         output: prefix of the results, as a URI or path.
         output_format: format of the outputs; None: that of each source.
         kms_key_arn: KMS key that encrypts the outputs; empty: the bucket's default encryption.
@@ -72,6 +74,7 @@ class RunDocument:
     alias: str = ""
     version: int | None = None
     inputs: tuple[str, ...]
+    input_format: Format | None = None
     output: str
     output_format: Format | None = None
     kms_key_arn: str = ""
@@ -101,6 +104,7 @@ class RunDocument:
             alias=alias,
             version=version,
             inputs=_inputs(fields),
+            input_format=format_field(fields, "input_format"),
             output=fields.text("output", required=True),
             output_format=format_field(fields, "output_format"),
             kms_key_arn=fields.text("kms_key_arn"),
@@ -123,6 +127,7 @@ class RunDocument:
             "alias": self.alias,
             "version": self.version,
             "inputs": [*self.inputs],
+            "input_format": self.input_format,
             "output": self.output,
             "output_format": self.output_format,
             "kms_key_arn": self.kms_key_arn,

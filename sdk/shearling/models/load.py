@@ -17,10 +17,14 @@ from shearling.storage.blobs import BLOBS
 from shearling.tensors.inputs import to_tensors
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from shearling.bundle.manifest import Manifest
     from shearling.formats.base import Predictor
+    from shearling.protocol.requests import InferRequest
+    from shearling.scoring.blocks import Scorer
     from shearling.tensors.spec import Signature
 
 
@@ -48,6 +52,29 @@ class LoadedModel:
         """Names, datatypes and shapes of the model's inputs and outputs."""
         return self.manifest.signature
 
+    def scorer(self) -> Scorer:
+        """Return the model for scoring objects, as a function does."""
+        from shearling.formats.answering import model_answer
+        from shearling.scoring.blocks import Scorer
+
+        example = self._example()
+
+        def answered(request: InferRequest) -> Mapping[str, NDArray[Any]]:
+            return model_answer(
+                self._predictor,
+                request.inputs,
+                request.outputs,
+                signature=self.signature,
+                example=example,
+            )
+
+        return Scorer(
+            pin=str(self.pin),
+            signature=self.signature,
+            columns=self.manifest.options.get("columns") or (),
+            answer=answered,
+        )
+
     def predict(self, value: Any) -> dict[str, NDArray[Any]]:
         """Run the model and return its outputs by name.
 
@@ -62,12 +89,14 @@ class LoadedModel:
         try:
             return self._predictor.predict(inputs, names)
         except Exception:
-            file = self.manifest.file(self.manifest.example.path)
-            example = Example.from_bytes((self._directory / file.hex).read_bytes())
-            answer = example.without_rows(inputs, self.signature, names)
+            answer = self._example().without_rows(inputs, self.signature, names)
             if answer is None:
                 raise
             return answer
+
+    def _example(self) -> Example:
+        file = self.manifest.file(self.manifest.example.path)
+        return Example.from_bytes((self._directory / file.hex).read_bytes())
 
     def __repr__(self) -> str:
         inputs = ", ".join(map(str, self.signature.inputs))

@@ -109,8 +109,9 @@ class _Scoring:
             return outcome.unchanged(seen.document)
         if state is None or state.etag != etag:
             return self._replaced(outcome, state)
-        outcome = replace(outcome, source_version=state.version_id)
-        pace = Pace(source.part_size or state.size, self.seconds_left)
+        size = state.size if source.part is None else source.part.size
+        outcome = replace(outcome, source_version=state.version_id, source_size=size)
+        pace = Pace(size, self.seconds_left)
         transfer = Transfer(self.request, self.output, self.scorer)
         try:
             outcome = self._outcome(outcome, state, seen, transfer, pace)

@@ -98,6 +98,23 @@ class Fields:
             raise self._refused(name, "a percentage from 0 to 100")
         return value
 
+    def seconds(self, name: str) -> float | None:
+        """Return a number of at least 0; None without one."""
+        value = self._values.get(name)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+            raise self._refused(name, "a number of at least 0")
+        return value
+
+    def objects(self, name: str, known: Collection[str]) -> list[Fields]:
+        """Return the objects of a list; none without one."""
+        value = self._values.get(name)
+        if not isinstance(value, list | None):
+            raise self._refused(name, "a list")
+        place = self._place(name)
+        return [Fields(each, f"{place}[{i}]", known) for i, each in enumerate(value or [])]
+
     def _refused(self, name: str, expected: str) -> InvalidRequestError:
         return InvalidRequestError(
             f"{self._place(name)}: {shown(self._values.get(name))} is not {expected}"

@@ -56,6 +56,7 @@ class Outcome:
         model: pin of the model that answered.
         source_etag: ETag of the source that was read; empty if none was.
         source_version: version of that object; empty in a bucket without versions.
+        source_size: bytes of the source, or of its part; None if it was not read.
         rows: number of rows of the source, with the rejected ones.
         rejected: number of rows that the model refused.
         seconds: seconds that it took.
@@ -70,6 +71,7 @@ class Outcome:
     model: str
     source_etag: str = ""
     source_version: str = ""
+    source_size: int | None = None
     rows: int = 0
     rejected: int = 0
     seconds: float = 0.0
@@ -116,9 +118,10 @@ class Outcome:
             "key": source.key,
             "etag": self.source_etag,
             "version_id": self.source_version,
+            "size": self.source_size,
             "part": source.part.document() if source.part else None,
         }
-        return {name: value for name, value in fields.items() if value}
+        return {name: value for name, value in fields.items() if value not in (None, "")}
 
     def unchanged(self, manifest: dict[str, Any]) -> Outcome:
         """Return the outcome of a request whose output an earlier one has written."""

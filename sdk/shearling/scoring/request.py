@@ -53,11 +53,6 @@ class Source:
         """Whether only the object with this ETag is to be scored."""
         return self.if_match or self.part is not None
 
-    @property
-    def part_size(self) -> int | None:
-        """Bytes that the part takes in the source; None for the whole source."""
-        return self.part.size if self.part else None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:

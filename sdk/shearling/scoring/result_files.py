@@ -17,14 +17,15 @@ import orjson
 from shearling.errors import StoreError
 from shearling.scoring.file_names import ERROR, MANIFEST, REJECTED
 from shearling.scoring.outcome import MANIFEST_LIMIT
-from shearling.storage.conditional import ConditionFailedError
+from shearling.storage.conditional import (
+    ConditionFailedError,
+    discard_object,
+    replace_object,
+)
 
 if TYPE_CHECKING:
     from shearling.scoring.parts import Part
     from shearling.storage.conditional import ConditionalObjects, ObjectState
-
-#: Attempts to replace a file that others replace, too.
-_ATTEMPTS = 5
 
 #: Seconds for which a result that somebody else is finishing is waited for, and between two looks.
 _WAIT_SECONDS, _LOOK_SECONDS = 5.0, 0.25
@@ -114,7 +115,7 @@ class ResultFiles:
         """Write the error's file, unless the result is finished; return whether it was written."""
         if self._look().is_of(source_etag, part):
             return False
-        self._replace(ERROR, _json(document))
+        replace_object(self._objects, self._key + ERROR, _json(document))
         # A duplicate may have finished meanwhile; one of both sees what the other has written.
         if self._look().is_of(source_etag, part):
             self.discard(ERROR)
@@ -123,8 +124,7 @@ class ResultFiles:
 
     def discard(self, ending: str) -> None:
         """Delete a file beside the output, if there is one."""
-        if state := self._objects.state(self._key + ending):
-            self._objects.delete(self._key + ending, etag=state.etag)
+        discard_object(self._objects, self._key + ending)
 
     def etag_of_rejected(self) -> str | None:
         """Return the ETag of the file of rejected rows; None without one."""
@@ -147,16 +147,6 @@ class ResultFiles:
             except (orjson.JSONDecodeError, ConditionFailedError):
                 document = {}
         return Seen(output, manifest, document if isinstance(document, dict) else {})
-
-    def _replace(self, ending: str, data: bytes) -> None:
-        for _ in range(_ATTEMPTS):
-            state = self._objects.state(self._key + ending)
-            try:
-                self._objects.put(self._key + ending, data, replaces=state.etag if state else None)
-            except ConditionFailedError:
-                continue
-            return
-        raise StoreError(f"{self._key + ending} keeps changing")
 
 
 def _json(document: dict[str, Any]) -> bytes:

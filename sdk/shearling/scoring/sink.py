@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from shearling.scoring.reading import PART_BYTES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from concurrent.futures import Future
 
     from shearling.storage.conditional import ConditionalObjects, Upload
@@ -98,3 +100,13 @@ class Sink:
                 each.result()
         self._number += 1
         self._waiting.add(self._pool.submit(self._begun().send, self._number, part))
+
+
+@contextmanager
+def aborted_sink(objects: ConditionalObjects, key: str) -> Iterator[Sink]:
+    """Yield an object to be written, which is aborted at the end unless it is finished."""
+    sink = Sink(objects, key)
+    try:
+        yield sink
+    finally:
+        sink.abort()

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Protocol
 from shearling.errors import StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
+
+#: Attempts to replace an object that others replace, too.
+_ATTEMPTS = 5
 
 
 class ConditionFailedError(StoreError):
@@ -99,3 +103,40 @@ class ConditionalObjects(ReadableObjects, Protocol):
     def delete(self, key: str, *, etag: str) -> None:
         """Delete an object if it has an ETag."""
         ...
+
+
+class ListedObjects(ConditionalObjects, Protocol):
+    """Objects that can be listed, too."""
+
+    def list(self, prefix: str) -> Iterator[tuple[str, ObjectState]]:
+        """Yield the objects whose keys begin with a prefix, each with its state, in order of keys.
+
+        The state of an object that is listed lacks its version.
+        """
+        ...
+
+
+def replace_object(objects: ConditionalObjects, key: str, data: bytes) -> None:
+    """Put bytes under a key, whatever is there.
+
+    Raises:
+        StoreError: the store refuses or fails, or others keep replacing the object.
+    """
+    for _ in range(_ATTEMPTS):
+        state = objects.state(key)
+        try:
+            objects.put(key, data, replaces=state.etag if state else None)
+        except ConditionFailedError:
+            continue
+        return
+    raise StoreError(f"{key} keeps changing")
+
+
+def discard_object(objects: ConditionalObjects, key: str) -> None:
+    """Delete an object, if there is one.
+
+    Raises:
+        StoreError: the store refuses or fails.
+    """
+    if state := objects.state(key):
+        objects.delete(key, etag=state.etag)

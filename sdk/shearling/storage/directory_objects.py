@@ -62,26 +62,29 @@ class DirectoryObjects:
 
     def delete(self, key: str, *, etag: str) -> None:
         """See `ConditionalObjects`."""
-        with _translated("delete", self._directory, key), self.locked():
-            found = self.state(key)
-            if found is not None and found.etag == etag:
-                self._path(key).unlink()
+        path = self._path(key)
+        with _translated("delete", self._directory, key):
+            if not path.parent.is_dir():
+                return
+            with locked(path.parent):
+                found = self.state(key)
+                if found is not None and found.etag == etag:
+                    path.unlink()
+
+    def list(self, prefix: str) -> Iterator[tuple[str, ObjectState]]:
+        """See `ListedObjects`. Links are followed to files, but not to directories."""
+        folder = self._directory / prefix[: prefix.rfind("/") + 1].lstrip("/")
+        with _translated("list", self._directory, prefix):
+            found = [path for path in _files(folder) if not path.name.startswith(_PARTIAL)]
+        for key in sorted(str(path.relative_to(self._directory)) for path in found):
+            if key.startswith(prefix) and (state := self.state(key)):
+                yield key, state
 
     def _path(self, key: str) -> Path:
         path = Path(os.path.normpath(self._directory / key.lstrip("/")))
         if not path.is_relative_to(self._directory) or path == self._directory:
             raise StoreError(f"{key!r:.200} is not in {self._directory}")
         return path
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the directory's lock, so that a condition holds until its write."""
-        handle = os.open(self._directory, os.O_RDONLY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
 
 
 class DirectoryUpload:
@@ -117,7 +120,7 @@ class DirectoryUpload:
                 part.unlink()
             stream.flush()
             os.fsync(stream.fileno())
-        with self._objects.locked():
+        with locked(self._path.parent):
             found = self._objects.state(self._key)
             if (found and found.etag) != replaces:
                 raise ConditionFailedError(f"{self._key} has changed")
@@ -129,6 +132,28 @@ class DirectoryUpload:
         for path in self._parts.values():
             with suppress(OSError):
                 path.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Hold the lock of a directory, so that a condition on a file in it holds until its write."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield all files below a folder; none if there is no such folder."""
+
+    def fail(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
+            raise error
+
+    for root, _, names in os.walk(folder, onerror=fail):
+        yield from (path for path in map(Path(root).joinpath, names) if path.is_file())
 
 
 def _state_of(found: os.stat_result) -> ObjectState:

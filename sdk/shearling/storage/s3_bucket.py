@@ -8,21 +8,29 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import uuid
 from contextlib import suppress
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
+from urllib.parse import unquote_plus
 
 from shearling.errors import StoreError
 from shearling.storage.conditional import ConditionFailedError, ObjectState
 from shearling.storage.s3_requests import S3Requests, described, field_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from urllib3 import BaseHTTPResponse
 
 #: Metadata by which a write is known again whose answer was lost.
 _WRITE_ID = "x-amz-meta-shearling-write"
+
+#: An object in a listing.
+_ENTRY = re.compile(rb"<Contents>(.*?)</Contents>", re.DOTALL)
 
 _REFUSED = frozenset({HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED})
 
@@ -74,6 +82,19 @@ class S3Bucket:
         answer = self._requests.send("DELETE", key, headers={"if-match": f'"{etag}"'})
         if answer.status not in (HTTPStatus.NOT_FOUND, HTTPStatus.PRECONDITION_FAILED):
             self._requests.check(answer, key, "delete")
+
+    def list(self, prefix: str) -> Iterator[tuple[str, ObjectState]]:
+        """See `ListedObjects`."""
+        query = {"list-type": "2", "encoding-type": "url", "prefix": prefix}
+        while True:
+            answer = self._requests.send("GET", "", query=query)
+            self._requests.check(answer, prefix, "list")
+            for entry in _ENTRY.findall(answer.data):
+                yield unquote_plus(field_of("Key", entry)), _listed_state(entry)
+            token = field_of("NextContinuationToken", answer.data)
+            if not token:
+                return
+            query["continuation-token"] = token
 
     def written(self, answer: BaseHTTPResponse, key: str, write: str) -> str:
         """Return the ETag of a write.
@@ -158,6 +179,14 @@ class S3Upload:
         """See `Upload`."""
         with suppress(StoreError):
             self._requests.send("DELETE", self._key, query=self._query)
+
+
+def _listed_state(entry: bytes) -> ObjectState:
+    return ObjectState(
+        etag=field_of("ETag", entry).strip('"'),
+        size=int(field_of("Size", entry)),
+        modified=datetime.fromisoformat(field_of("LastModified", entry)),
+    )
 
 
 def _condition(replaces: str | None) -> dict[str, str]:
