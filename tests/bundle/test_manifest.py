@@ -709,3 +709,55 @@ def test_a_golden_bundle_answers_its_example(tmp_path: Path, name: str, *, share
     answers = predictor.predict(example.inputs, list(example.outputs))
     assert not compare(example.outputs, answers, rtol=0, atol=0).problem
     assert np.isfinite(answers["Y"]).all()
+
+
+# What turns texts into tokens
+
+TOKENIZER = {
+    "input": "text",
+    "path": "tokenizer.json",
+    "max_tokens": 256,
+    "cut": "right",
+    "pad": 0,
+    "prompt": "",
+}
+
+
+def with_tokenizer(**changes: Any) -> bytes:
+    document: Any = copy.deepcopy(VALID) | {"schema": 2, "requires": ["tokenizer"]}
+    document["files"] = [
+        {"path": path, "digest": DIGEST, "size": 7} for path in ("model.onnx", "tokenizer.json")
+    ]
+    document["example"]["path"] = "model.onnx"
+    document["signature"]["inputs"] = [{"name": "text", "datatype": "BYTES", "shape": [-1]}]
+    document["options"] = {"tokenizer": {**TOKENIZER, **changes}}
+    return json.dumps(document).encode()
+
+
+def test_a_tokenizer_makes_a_manifest_that_older_readers_refuse() -> None:
+    manifest = Manifest.from_bytes(with_tokenizer())
+    assert (manifest.schema, manifest.requires) == (2, ("tokenizer",))
+    assert Manifest.from_bytes(manifest.to_bytes()) == manifest
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"input": "words"}, "options.tokenizer.input"),
+        ({"path": "../tokenizer.json"}, "options.tokenizer.path"),
+        ({"path": "other.json"}, "options.tokenizer.path"),
+        ({"max_tokens": 0}, "options.tokenizer.max_tokens"),
+        ({"max_tokens": 2**40}, "options.tokenizer.max_tokens"),
+        ({"max_tokens": "256"}, "options.tokenizer.max_tokens"),
+        ({"cut": "middle"}, "options.tokenizer.cut"),
+        ({"pad": -1}, "options.tokenizer.pad"),
+        ({"prompt": None}, "options.tokenizer.prompt"),
+        ({"stride": 3}, "options.tokenizer"),
+    ],
+)
+def test_a_setting_of_a_tokenizer_that_is_not_known_is_refused(
+    changes: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(BundleError) as caught:
+        Manifest.from_bytes(with_tokenizer(**changes))
+    assert caught.value.field == field

@@ -93,10 +93,13 @@ def test_a_package_is_built_with_the_given_options(
     ]
 
 
-def test_a_package_with_parquet_has_its_pinned_packages(builds: list[dict[str, Any]]) -> None:
-    assert run("package", "runtime", "--with", "parquet") == 0
+@pytest.mark.parametrize("options", [["parquet,text"], ["parquet", "--with", "text"]])
+def test_a_package_with_features_has_their_pinned_packages(
+    builds: list[dict[str, Any]], options: list[str]
+) -> None:
+    assert run("package", "runtime", "--with", *options) == 0
     names = [line.partition("==")[0] for line in builds[0]["requirements"]]
-    assert names == ["arro3-core", "arro3-io"]
+    assert names == ["arro3-core", "arro3-io", "tokenizers"]
 
 
 @pytest.mark.parametrize(
@@ -104,7 +107,7 @@ def test_a_package_with_parquet_has_its_pinned_packages(builds: list[dict[str, A
     [
         (
             ["runtime", "--with", "pandas"],
-            "--with pandas: not a feature of a runtime package; choose from image, parquet",
+            "--with pandas: not a feature of a runtime package; choose from image, parquet, text",
         ),
         (
             ["control", "--with", "parquet"],

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from shearling_runtime.events.context import Context
     from shearling_runtime.serving.model_server import ModelServer
 
-_METRICS = Metrics({"Latency": "Milliseconds", "ClientErrors": "Count", "ServerErrors": "Count"})
+_UNITS = {"Latency": "Milliseconds", "ClientErrors": "Count", "ServerErrors": "Count"}
+_METRICS = Metrics(_UNITS)
+#: The same for a model that reads texts.
+_TEXT_METRICS = Metrics({**_UNITS, "TruncatedTexts": "Count"})
 
 
 def respond(event: Any, context: Context, server: ModelServer) -> Any:
@@ -79,4 +82,7 @@ def _emit(
     }
     if status >= 400 and response.document:  # noqa: PLR2004
         line["error"] = response.document.get("error")
-    _METRICS.emit(line)
+    if response.truncated is None:
+        _METRICS.emit(line)
+    else:
+        _TEXT_METRICS.emit({**line, "TruncatedTexts": response.truncated})

@@ -26,15 +26,10 @@ if TYPE_CHECKING:
     from shearling_runtime.events.context import Context
     from shearling_runtime.serving.model_server import ModelServer
 
-_METRICS = Metrics(
-    {
-        "Objects": "Count",
-        "Rows": "Count",
-        "RejectedRows": "Count",
-        "FailedObjects": "Count",
-        "ObjectErrors": "Count",
-    }
-)
+_COUNTS = ("Objects", "Rows", "RejectedRows", "FailedObjects", "ObjectErrors")
+_METRICS = Metrics(dict.fromkeys(_COUNTS, "Count"))
+#: The same for a model that reads texts.
+_TEXT_METRICS = Metrics(dict.fromkeys((*_COUNTS, "TruncatedTexts"), "Count"))
 
 #: Seconds that are left for the answer and the log when the engine's time is over.
 _ANSWER_SECONDS = 1.0
@@ -148,19 +143,21 @@ class _Objects:
         }
         if outcome.status == "scored":
             fields |= {"Rows": outcome.rows, "RejectedRows": outcome.rejected}
+        if outcome.status == "scored" and outcome.truncated is not None:
+            fields["TruncatedTexts"] = outcome.truncated
         if outcome.failure is not None:
             fields["error"] = cut(outcome.failure.message, _SHOWN)
         self._emit(fields)
 
     def _emit(self, fields: dict[str, Any]) -> None:
-        counts = {"Objects": 0, "Rows": 0, "RejectedRows": 0, "FailedObjects": 0, "ObjectErrors": 0}
-        _METRICS.emit(
+        metrics = _TEXT_METRICS if "TruncatedTexts" in fields else _METRICS
+        metrics.emit(
             {
                 "event": "object",
                 "function_name": self._context.function_name,
                 "alias": self._alias,
                 "request_id": self._context.aws_request_id,
-                **counts,
+                **dict.fromkeys(_COUNTS, 0),
                 **fields,
             }
         )

@@ -69,13 +69,24 @@ class Caller:
 
 @dataclass(slots=True)
 class Response:
-    """A response: a JSON document with bytes after it, or a text of the type in the headers."""
+    """A response: a JSON document with bytes after it, or a text of the type in the headers.
+
+    Attributes:
+        status: HTTP status.
+        document: JSON document; None for a text.
+        headers: headers by name.
+        tail: bytes after the document.
+        text: the text.
+        truncated: number of texts in the request that were longer than the model reads; None for a
+            model that reads no texts.
+    """
 
     status: int
     document: Any
     headers: Mapping[str, str] | None = None
     tail: bytes = b""
     text: str = ""
+    truncated: int | None = None
 
 
 def lower_case(headers: object) -> dict[str, Any]:
@@ -212,8 +223,9 @@ def _wants_csv(accepts: str, *, is_csv: bool) -> bool:
 def response_of(answer: InferResponse) -> Response:
     """Return the response with the outputs of a model."""
     if answer.csv is not None:
-        return Response(200, None, {"content-type": f"{CSV}; charset=utf-8"}, text=answer.csv)
-    return Response(200, answer.document, None, answer.tail)
+        headers = {"content-type": f"{CSV}; charset=utf-8"}
+        return Response(200, None, headers, text=answer.csv, truncated=answer.truncated)
+    return Response(200, answer.document, None, answer.tail, truncated=answer.truncated)
 
 
 def json_of(request: Request) -> Any:

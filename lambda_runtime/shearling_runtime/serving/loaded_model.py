@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from shearling.bundle.example import Example
+from shearling.bundle.options import TOKENIZER
 from shearling.errors import DeadlineError, FormatError
 from shearling.formats.answering import model_answer
 from shearling.formats.base import LoadSettings, load_bundle
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from shearling.bundle.manifest import Manifest
     from shearling.endpoints.predictor import EndpointPredictor
     from shearling.formats.base import Predictor
+    from shearling.formats.tokenizer import TextPredictor
     from shearling.protocol.requests import InferRequest
     from shearling.protocol.responses import InferResponse
     from shearling.refs import Pin
@@ -49,6 +51,7 @@ class LoadedModel:
         example: example inputs with the outputs recorded at push.
         startup: timings of the start-up.
         endpoint: the predictor, if it asks an endpoint, which can be slow.
+        text: the predictor, if it reads texts, of which it may truncate some.
         warm_seconds: seconds that the example takes when it is run the second time.
     """
 
@@ -58,6 +61,7 @@ class LoadedModel:
     example: Example
     startup: StartupTimings
     endpoint: EndpointPredictor | None = None
+    text: TextPredictor | None = None
     warm_seconds: float = 0.0
 
     def metadata(self) -> dict[str, Any]:
@@ -111,14 +115,13 @@ class LoadedModel:
             InvalidRequestError: the request has values that the model cannot process.
             PredictionError: the model failed.
         """
-        endpoint = self.endpoint
         return model_answer(
             self.predictor,
             request.inputs,
             request.outputs,
             signature=self.manifest.signature,
             example=self.example,
-            predict=partial(endpoint.predict, seconds=seconds_left) if endpoint else None,
+            predict=partial(self._predict, request, seconds_left),
         )
 
     def scorer(self) -> Scorer:
@@ -131,6 +134,17 @@ class LoadedModel:
             columns=self._columns,
             answer=self.answer,
         )
+
+    def _predict(
+        self, request: InferRequest, seconds_left: float, inputs: Tensors, outputs: Sequence[str]
+    ) -> Tensors:
+        if self.endpoint:
+            return self.endpoint.predict(inputs, outputs, seconds_left)
+        if self.text:
+            request.truncated = 0  # also if there are no texts
+            answers, request.truncated = self.text.predict_counted(inputs, outputs)
+            return answers
+        return self.predictor.predict(inputs, outputs)
 
     def try_example(self) -> tuple[str, float]:
         """Run the example; return the problem (empty: none) and the largest difference."""
@@ -205,6 +219,7 @@ def load(
         endpoint = _endpoint(settings, manifest, example)
         load_settings = LoadSettings(allow_pickle=settings.allow_pickle, threads=settings.threads)
         predictor = endpoint or load_bundle(manifest, directory, load_settings)
+        reads_texts = TOKENIZER in manifest.options and not endpoint
         model = LoadedModel(
             pin=pin,
             manifest=manifest,
@@ -212,6 +227,7 @@ def load(
             example=example,
             startup=startup,
             endpoint=endpoint,
+            text=cast("TextPredictor", predictor) if reads_texts else None,
         )
     if endpoint:
         return model  # an endpoint that is busy now answers later, and it needs no warm-up
@@ -248,4 +264,5 @@ def _table(
 ) -> InferResponse:
     from shearling.protocol.csv_rows import csv_of
 
-    return responses.InferResponse({}, csv=csv_of(request, outputs, classes))
+    table = csv_of(request, outputs, classes)
+    return responses.InferResponse({}, csv=table, truncated=request.truncated)

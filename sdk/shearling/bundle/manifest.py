@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from shearling.bundle.canonical_json import canonical_json
 from shearling.bundle.digests import SMALLEST_CHUNK, Descriptor
 from shearling.bundle.json_reader import check_value, read_json
-from shearling.bundle.options import IMAGE, TEXT, read_options, required_by_options
+from shearling.bundle.options import IMAGE, TEXT, TOKENIZER, read_options, required_by_options
 from shearling.bundle.signatures import CATEGORIES, read_signature, requirements, signature_document
 from shearling.errors import BundleError, InvalidRefError, UnsupportedSchemaError
 from shearling.refs import check_model
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 SCHEMA = 2
 
 #: What a manifest may require of its readers.
-_KNOWN_REQUIREMENTS = frozenset({CATEGORIES, IMAGE, TEXT})
+_KNOWN_REQUIREMENTS = frozenset({CATEGORIES, IMAGE, TEXT, TOKENIZER})
 
 _UPGRADE = "upgrade shearling, or rebuild the function's package"
 
@@ -172,6 +172,8 @@ def _read_manifest(root: Field) -> Manifest:
     options = read_options(root.get("options", {}), signature.inputs)
     if IMAGE in options:
         _known_path(root["options"][IMAGE]["graph"], paths)
+    if TOKENIZER in options:
+        _known_path(root["options"][TOKENIZER]["path"], paths)
     needed = requirements(signature) + required_by_options(options)
     if missing := set(needed).difference(requires):
         # An older reader must have been warned of it.

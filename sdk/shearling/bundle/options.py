@@ -28,12 +28,20 @@ IMAGE = "image"
 #: Channels that pictures are decoded to.
 CHANNELS = ("RGB", "L")
 
+#: The option with how texts become tokens, which are what the graph reads.
+TOKENIZER = "tokenizer"
+
 #: The values of a normalization's settings.
 _NORMALIZATION: dict[str, tuple[object, ...]] = {
     "lowercase": (True, False),
     "accents": (None, "ascii", "unicode"),
     "spaces": (None, "collapse", "words"),
 }
+
+#: The settings of a tokenizer, the ends that a text may be cut at, and the most tokens of a text.
+_TOKENIZER = frozenset({"input", "path", "max_tokens", "cut", "pad", "prompt"})
+_ENDS = ("left", "right")
+_MOST_TOKENS = 2**20
 
 
 def read_options(place: Field, inputs: tuple[TensorSpec, ...]) -> dict[str, Any]:
@@ -52,12 +60,14 @@ def read_options(place: Field, inputs: tuple[TensorSpec, ...]) -> dict[str, Any]
         _check_text(place[TEXT], inputs)
     if IMAGE in options:
         _check_image(place[IMAGE], inputs)
+    if TOKENIZER in options:
+        _check_tokenizer(place[TOKENIZER], inputs)
     return options
 
 
 def required_by_options(options: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the features that a reader of a manifest with these options must know."""
-    return tuple(name for name in (TEXT, IMAGE) if options.get(name))
+    return tuple(name for name in (TEXT, IMAGE, TOKENIZER) if options.get(name))
 
 
 def _check_release(place: Field) -> None:
@@ -115,6 +125,31 @@ def _check_image(place: Field, inputs: tuple[TensorSpec, ...]) -> None:
         )
     if not place["max_pixels"].count():
         raise BundleError("0 pixels are no picture", field=place["max_pixels"].path)
+
+
+def _check_tokenizer(place: Field, inputs: tuple[TensorSpec, ...]) -> None:
+    named = [(spec.name, spec.datatype, spec.shape) for spec in inputs]
+    if named != [(place["input"].text(), "BYTES", (-1,))]:
+        raise BundleError(
+            f"{place['input'].value!r:.80} is not the only input, of strings and shape [-1]",
+            field=place["input"].path,
+        )
+    place["path"].relative_path()
+    if not 0 < place["max_tokens"].count() <= _MOST_TOKENS:
+        raise BundleError(
+            f"{place['max_tokens'].value} is not from 1 to {_MOST_TOKENS}",
+            field=place["max_tokens"].path,
+        )
+    place["pad"].count()
+    place["prompt"].text()
+    if place["cut"].text() not in _ENDS:
+        raise BundleError(
+            f"{place['cut'].value!r:.80} is not one of {', '.join(_ENDS)}", field=place["cut"].path
+        )
+    if unknown := place.expect(dict, "an object").keys() - _TOKENIZER:
+        raise BundleError(
+            f"{min(unknown)!r:.80} is not a setting that this version knows", field=place.path
+        )
 
 
 _CHECKS: dict[str, Callable[[Field], object]] = {

@@ -34,7 +34,7 @@ def add_commands(commands: Commands) -> None:
         example="shearling package runtime\n"
         "shearling package control\n"
         "shearling package runtime --for fraud:7 --output build/fraud.zip\n"
-        "shearling package runtime --with image\n"
+        "shearling package runtime --with image,text\n"
         "shearling package runtime --upload s3://acme-builds/shearling\n"
         "shearling package image --output build/image.tar\n"
         "shearling package image --for fraud:7 --push "
@@ -80,8 +80,9 @@ def add_commands(commands: Commands) -> None:
         action="append",
         default=[],
         metavar="FEATURE",
-        help="image: let functions decode pictures; parquet: let them score Parquet files. For a "
-        "container image, also any package, as in pandas==2.3.3; may be repeated",
+        help="image: let functions decode pictures; parquet: let them score Parquet files; text: "
+        "let them serve models of texts; several separated by commas. For a container image, also "
+        "any package, as in pandas==2.3.3; may be repeated",
     )
     package.add_argument(
         "--base",
@@ -176,7 +177,11 @@ def _features(arguments: argparse.Namespace) -> list[str]:
     from shearling.package.wheels import FEATURES, feature_requirements
 
     found: list[str] = []
-    for word in arguments.extra:
+    words: list[str] = []
+    for given in arguments.extra:
+        parts = given.split(",")  # a requirement may have commas, too
+        words += parts if set(parts) <= FEATURES.keys() else [given]
+    for word in words:
         if word not in FEATURES and arguments.kind != "image":
             arguments.refuse(
                 f"--with {word}: not a feature of a runtime package; choose from "

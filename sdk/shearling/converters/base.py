@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from shearling.tensors.dtypes import datatype_of
 from shearling.tensors.spec import TensorSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from shearling.bundle.manifest import Environment
     from shearling.converters.original import Original
+    from shearling.formats.base import Predictor
     from shearling.tensors.spec import Signature
 
     Tensors = Mapping[str, NDArray[Any]]
@@ -49,6 +50,29 @@ class ConvertedModel:
     options: Mapping[str, Any] = field(default_factory=dict)
     environment: Environment | None = None
     rounding: float = 0.0
+
+
+class Steps(Protocol):
+    """What a function does with a request before the graph reads it, as for texts."""
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What callers send."""
+        ...
+
+    @property
+    def files(self) -> Mapping[str, Path]:
+        """Local file for each path inside the bundle that the steps need."""
+        ...
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """What the bundle records of the steps."""
+        ...
+
+    def before(self, graph: Predictor, names: Sequence[str]) -> Predictor:
+        """Return a model for requests, made of one for the graph's inputs of these names."""
+        ...
 
 
 def observed_specs(tensors: Tensors, rows: tuple[int, ...]) -> tuple[TensorSpec, ...]:

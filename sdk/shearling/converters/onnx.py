@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     import onnxruntime
     from numpy.typing import NDArray
 
-    from shearling.converters.base import ConvertedModel
+    from shearling.converters.base import ConvertedModel, Steps
     from shearling.converters.onnx_files import Load
+    from shearling.formats.base import Predictor
     from shearling.formats.text import TextNormalization
 
 
@@ -50,6 +51,8 @@ def convert(
     directory: Path,
     load: Load | None = None,
     text: Mapping[str, TextNormalization] | None = None,
+    *,
+    steps: Steps | None = None,
 ) -> ConvertedModel:
     """Optimise a graph at the hardware-independent level and write it to a directory.
 
@@ -61,6 +64,7 @@ def convert(
         load: "latency" maps the weights, "throughput" packs them for the processor, None decides by
             the size of the float weights.
         text: for each input of texts, what happens to them before the graph reads them.
+        steps: what happens to a request before the graph reads it; None if it reads the request.
 
     Raises:
         FormatError: ONNX Runtime cannot load or run the model.
@@ -76,13 +80,16 @@ def convert(
     if not Path(source).is_file():
         raise FormatError(f"model: file {source} does not exist")
     reference = open_reference(Path(source), directory, text)
-    inputs = _specs(reference.inputs, "input")
+    inputs = steps.inputs if steps else _specs(reference.inputs, "input")
+    answering: Predictor = reference
+    if steps:
+        answering = steps.before(reference, [node.name for node in reference.inputs])
     outputs = _specs(reference.outputs, "output")
     columns = columns_of(example, inputs)
     tensors = to_tensors(example, inputs, columns)
     names = [spec.name for spec in outputs]
     try:
-        expected = reference.predict(tensors, names)
+        expected = answering.predict(tensors, names)
     except Exception as error:  # ONNX Runtime's errors have no common base class
         raise FormatError(f"the model fails on the example: {error}") from error
     entry, files = _optimise(reference.graph, directory)
@@ -90,7 +97,7 @@ def convert(
     return ConvertedModel(
         format="onnx",
         entry=ENTRY,
-        files=files,
+        files=files | (dict(steps.files) if steps else {}),
         signature=Signature(
             inputs=inputs, outputs=tuple(_observed(spec, expected[spec.name]) for spec in outputs)
         ),
@@ -99,11 +106,12 @@ def convert(
         original=Original(
             kind="graph",
             rows=tensors,
-            answer=lambda rows: reference.predict(to_tensors(rows, inputs), names),
+            answer=lambda rows: answering.predict(to_tensors(rows, inputs), names),
         ),
         options=load_options(entry, load)
         | ({"columns": columns} if columns else {})
-        | ({"text": {name: one.to_json() for name, one in text.items()}} if text else {}),
+        | ({"text": {name: one.to_json() for name, one in text.items()}} if text else {})
+        | (dict(steps.options) if steps else {}),
     )
 
 

@@ -55,6 +55,11 @@ class Reference:
         """Return the named outputs."""
         return self._model.predict(inputs, outputs)
 
+    def refusal(self, error: Exception) -> str:
+        """Return an empty reason: nothing is refused here."""
+        del error
+        return ""
+
 
 def open_reference(
     source: Path, directory: Path, text: Mapping[str, TextNormalization] | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from shearling.bundle.options import IMAGE, TOKENIZER
 from shearling.errors import FormatError
 
 if TYPE_CHECKING:
@@ -90,11 +91,16 @@ def load(manifest: Manifest, directory: Path, settings: LoadSettings) -> Predict
     except FormatError as error:
         raise FormatError(f"{error}{_version_hint(manifest)}") from error
     predictor = OnnxPredictor(session, text)
-    if "image" in manifest.options:
+    if IMAGE in manifest.options:
         from shearling.formats.image import with_pictures
 
-        pictures = directory / manifest.file(manifest.options["image"]["graph"]).hex
+        pictures = directory / manifest.file(manifest.options[IMAGE]["graph"]).hex
         return with_pictures(predictor, session, open_session(pictures, settings.threads), manifest)
+    if TOKENIZER in manifest.options:
+        from shearling.formats.tokenizer import with_tokenizer
+
+        names = [node.name for node in session.get_inputs()]
+        return with_tokenizer(predictor, names, manifest, directory)
     return predictor
 
 

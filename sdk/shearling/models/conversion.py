@@ -33,9 +33,9 @@ def convert_model(
         FormatError: the model cannot be converted.
         InvalidRequestError: the example does not fit the model.
     """
-    from shearling.converters import boosting, cloudpickle, onnx, sklearn, torch
+    from shearling.converters import boosting, cloudpickle
     from shearling.converters.remote import Remote
-    from shearling.converters.remote import convert as convert_remote
+    from shearling.converters.torch import is_torch
 
     options = options or PushOptions()
     if isinstance(model, Remote) and (options.format or options.load or options.image):
@@ -56,17 +56,29 @@ def convert_model(
             f"example: sparse data is not supported ({type(example).__name__}): "
             f"{boosting.dense_form(model)}"
         )
-    if torch.is_torch(model) and options.format != "cloudpickle":
-        return torch.convert(model, example, directory, options.load, options.dynamic)
-    if options.dynamic is not None:
+    if options.dynamic is not None and (options.format == "cloudpickle" or not is_torch(model)):
         raise FormatError("dynamic applies to PyTorch modules only: leave it out")
-    check_rows(example)
-
-    if isinstance(model, Remote):
-        return convert_remote(model, example)
-    _check_is_instance(model, options)
     if options.format == "cloudpickle":
+        _check_is_instance(model, options)
+        check_rows(example)
         return cloudpickle.convert(model, example, directory, options.requirements)
+    return _convert_by_kind(model, example, directory, options)
+
+
+def _convert_by_kind(
+    model: Any, example: Any, directory: Path, options: PushOptions
+) -> ConvertedModel:
+    from shearling.converters import onnx, remote, sklearn, text_models, torch
+
+    if text_models.is_text_model(model, example):
+        check_rows(example)
+        return text_models.convert(model, example, directory, options.load)
+    if torch.is_torch(model):
+        return torch.convert(model, example, directory, options.load, options.dynamic)
+    check_rows(example)
+    if isinstance(model, remote.Remote):
+        return remote.convert(model, example)
+    _check_is_instance(model, options)
     if isinstance(model, str | Path) and Path(model).suffix in _MODEL_FILES:
         raise FormatError(
             f"{model} is not an ONNX file: load the model from it, and push the loaded object"

@@ -53,6 +53,7 @@ _FOREIGN = (
     "don't e-mail_me@x.io, 3.14%",
     "a\tb\nc\u00a0d\u200be",
     "🙂 ok",
+    "a good film " * 300,  # more tokens than most models read
 )
 
 #: What is made from a known word: text that contains the word, or almost does.

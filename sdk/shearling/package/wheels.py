@@ -34,13 +34,14 @@ _ROOTS: dict[Kind, tuple[str, ...]] = {
     ),
 }
 #: What `--with` adds by one word -> the packages that it needs.
-FEATURES = {"image": ("pillow",), "parquet": ("arro3-core", "arro3-io")}
+FEATURES = {"image": ("pillow",), "parquet": ("arro3-core", "arro3-io"), "text": ("tokenizers",)}
 
 # Required by the metadata, but not imported by any code that functions run. A test imports
 # without them.
 _UNUSED: dict[str, frozenset[str]] = {
     "obstore": frozenset({"typing-extensions"}),
     "onnxruntime": frozenset({"flatbuffers", "packaging", "protobuf"}),
+    "tokenizers": frozenset({"huggingface-hub"}),
 }
 _OWN = "shearling"
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")

@@ -15,7 +15,7 @@ from shearling.errors import InvalidRequestError, PredictionError
 from shearling.protocol.class_names import answers_by_class
 from shearling.protocol.keys import REQUEST_KEYS, check_keys
 from shearling.protocol.requests import InferRequest, id_of, outputs_by_class, wanted_outputs
-from shearling.protocol.responses import InferResponse
+from shearling.protocol.responses import InferResponse, head_of_answer
 from shearling.tensors.categories import check_categories
 from shearling.tensors.conversion import check_array, shown
 from shearling.tensors.dtypes import datatype_of
@@ -100,15 +100,13 @@ def predictions(
     columns = {name: _rows(name, outputs[name], count) for name in request.outputs}
     if request.by_class and classes:
         columns |= answers_by_class({name: outputs[name] for name in columns}, classes)
-    document: dict[str, Any] = {"model_name": model, "model_version": version}
-    if request.id is not None:
-        document["id"] = request.id
+    document = head_of_answer(model, version, request)
     if request.rows == "values" and len(columns) == 1:
         (document["predictions"],) = columns.values()
     else:
         rows = zip(*columns.values(), strict=True)
         document["predictions"] = [dict(zip(columns, row, strict=True)) for row in rows]
-    return InferResponse(document)
+    return InferResponse(document, truncated=request.truncated)
 
 
 def _by_name(

@@ -60,6 +60,8 @@ class InferRequest:
         binary: names of the outputs to return as binary data.
         rows: form of the instances, and so of the predictions; None for a request of tensors.
         by_class: names of the outputs whose columns the answer shall name by their classes.
+        truncated: once it is answered, the number of texts that were longer than the model reads;
+            None for a model that reads no texts.
     """
 
     id: str | None
@@ -68,6 +70,7 @@ class InferRequest:
     binary: frozenset[str] = frozenset()
     rows: Literal["objects", "values", "csv"] | None = None
     by_class: frozenset[str] = frozenset()
+    truncated: int | None = None
 
 
 class _Tail:

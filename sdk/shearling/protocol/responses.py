@@ -28,11 +28,23 @@ class InferResponse:
         document: JSON document of the response.
         tail: binary data of the tensors, in order; empty without binary tensors.
         csv: the table, if the response is CSV; None otherwise.
+        truncated: as in the request.
     """
 
     document: dict[str, Any]
     tail: bytes = b""
     csv: str | None = None
+    truncated: int | None = None
+
+
+def head_of_answer(model: str, version: str, request: InferRequest) -> dict[str, Any]:
+    """Return the fields of a response that precede the outputs."""
+    document: dict[str, Any] = {"model_name": model, "model_version": version}
+    if request.id is not None:
+        document["id"] = request.id
+    if request.truncated is not None:
+        document["parameters"] = {"truncated": request.truncated}
+    return document
 
 
 def answer(
@@ -59,9 +71,7 @@ def answer(
         InvalidRequestError: JSON cannot carry an output.
         PredictionError: an output has a type that the protocol does not have.
     """
-    document: dict[str, Any] = {"model_name": model, "model_version": version}
-    if request.id is not None:
-        document["id"] = request.id
+    document = head_of_answer(model, version, request)
     chunks = []
     tensors = document["outputs"] = []
     for name in request.outputs:
@@ -88,7 +98,7 @@ def answer(
             raise _json_error(name, array)
         flat = array.ravel()
         tensor["data"] = flat.tolist() if datatype == "BYTES" else flat
-    return InferResponse(document, b"".join(chunks) if chunks else b"")
+    return InferResponse(document, b"".join(chunks) if chunks else b"", truncated=request.truncated)
 
 
 def read_answer(

@@ -47,12 +47,13 @@ def answer(block: Block, scorer: Scorer) -> Answered:
     count, step = _rows(request), rows_of_block(scorer.signature.outputs)
     if count <= step or not scorer.is_divisible:
         return Answered(block, request, scorer.answer(request))
-    parts = [
-        scorer.answer(
-            replace(request, inputs={name: a[i : i + step] for name, a in request.inputs.items()})
-        )
+    requests = [
+        replace(request, inputs={name: a[i : i + step] for name, a in request.inputs.items()})
         for i in range(0, count, step)
     ]
+    parts = [scorer.answer(each) for each in requests]
+    if requests[0].truncated is not None:
+        request.truncated = sum(each.truncated or 0 for each in requests)
     outputs = {name: np.concatenate([part[name] for part in parts]) for name in request.outputs}
     return Answered(block, request, outputs)
 

@@ -159,6 +159,7 @@ class _Scoring:
             status="scored",
             rows=transfer.rows,
             rejected=transfer.rejected,
+            truncated=transfer.truncated,
             seconds=pace.seconds,
         )
         if error is not None:

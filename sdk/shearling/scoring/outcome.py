@@ -59,6 +59,8 @@ class Outcome:
         source_size: bytes of the source, or of its part; None if it was not read.
         rows: number of rows of the source, with the rejected ones.
         rejected: number of rows that the model refused.
+        truncated: number of texts that were longer than the model reads; None for a model that
+            reads no texts.
         seconds: seconds that it took.
         output_etag: ETag of the output; empty without one.
         output_size: size of the output in bytes.
@@ -74,6 +76,7 @@ class Outcome:
     source_size: int | None = None
     rows: int = 0
     rejected: int = 0
+    truncated: int | None = None
     seconds: float = 0.0
     output_etag: str = ""
     output_size: int = 0
@@ -99,6 +102,8 @@ class Outcome:
         }
         if self.has_result:
             document |= {"rows": self.rows, "rejected": self.rejected}
+        if self.has_result and self.truncated is not None:
+            document["truncated"] = self.truncated
         if self.output_etag:
             output |= {
                 "etag": self.output_etag,
@@ -131,6 +136,7 @@ class Outcome:
             model=str(manifest.get("model", "")),
             rows=_count(manifest.get("rows")),
             rejected=_count(manifest.get("rejected")),
+            truncated=_count(manifest["truncated"]) if "truncated" in manifest else None,
         )
 
 

@@ -52,6 +52,8 @@ class Transfer:
     Attributes:
         rows: number of rows that were read.
         rejected: number of them that the model refused.
+        truncated: number of texts that were longer than the model reads; None for a model that
+            reads no texts.
         output: the output.
         rejects: the file of the refused rows.
     """
@@ -63,6 +65,7 @@ class Transfer:
         self._writer: Writer | None = None
         self.rows = 0
         self.rejected = 0
+        self.truncated: int | None = None
         self.output = Sink(objects, request.output_key)
         self.rejects = Sink(objects, request.output_key + REJECTED)
 
@@ -82,6 +85,7 @@ class Transfer:
                     continue
                 writer = self._writer = self._writer or self._new_writer(reader)
                 self.output.write(writer.write(each.block, each.request, each.outputs))
+                self._count_truncated(each.request)
             pace.advance(block.size)
         if self._writer is None:  # the output has no rows, but it has their form
             self._writer = self._new_writer(reader)
@@ -89,6 +93,7 @@ class Transfer:
             self.output.write(
                 self._writer.write(reader.empty, request, self._scorer.answer(request))
             )
+            self._count_truncated(request)
         self.output.write(self._writer.tail())
         self._head = self._writer.head(self.rows - self.rejected)
 
@@ -133,6 +138,10 @@ class Transfer:
             if self._scorer.is_divisible:
                 refused = first_refused(block, self._scorer, error)
             raise RowRefusedError(failure_of(refused)) from error
+
+    def _count_truncated(self, request: InferRequest) -> None:
+        if request.truncated is not None:
+            self.truncated = (self.truncated or 0) + request.truncated
 
     def _reject(self, refused: Refused) -> None:
         self.rejected += 1
