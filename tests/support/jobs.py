@@ -105,6 +105,8 @@ class JobFunction:
         jobs: URI of the jobs.
         factor: by which the model multiplies.
         payload: version of the events: 2.0 of an HTTP API, or 1.0 of a REST API.
+        registry: where the model is.
+        pin: the model to serve; None for one that multiplies.
         server: the function's server.
     """
 
@@ -114,9 +116,10 @@ class JobFunction:
     memory_mb: int = 1024
     payload: Literal["1.0", "2.0"] = "2.0"
     registry: Registry = field(default_factory=lambda: Registry(f"memory://{uuid.uuid4().hex}"))
+    pin: Pin | None = None
 
     def __post_init__(self) -> None:
-        self.serve(self.publish(self.factor))
+        self.serve(self.pin or self.publish(self.factor))
 
     def publish(self, factor: float) -> Pin:
         """Publish a version of the model."""

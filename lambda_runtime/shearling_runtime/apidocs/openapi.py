@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from shearling.protocol.constants import LENGTH_HEADER
+from shearling.protocol.constants import LENGTH_HEADER, PICTURE_TYPES
 from shearling_runtime.apidocs.answer_schemas import (
     ERRORS,
     READ_ERRORS,
@@ -41,6 +41,9 @@ _SECURITY_SCHEMES = {
     "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
     "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
 }
+
+#: A body that is bytes.
+_BYTES: Schema = {"schema": {"type": "string", "format": "binary"}}
 
 #: The header of Triton's binary extension of the protocol.
 _LENGTH_HEADER = {
@@ -127,6 +130,9 @@ def _infer(
     requests = {"schema": {"oneOf": [ref("TensorRequest"), ref("PlainRequest")]}}
     answers = {"schema": {"oneOf": [ref("TensorAnswer"), ref("PlainAnswer")]}}
     examples = {} if example is None else request_examples(signature, example, columns)
+    content = _content(requests, examples)
+    if any(spec.content for spec in signature.inputs):
+        content |= dict.fromkeys(PICTURE_TYPES, _BYTES)
     return {
         "operationId": "infer",
         "summary": f"Run the model on {plain_name}",
@@ -134,7 +140,7 @@ def _infer(
         "Triton's extension, or rows as CSV. The response to CSV, or to `Accept: text/csv`, is "
         "CSV.",
         "parameters": [_LENGTH_HEADER, *(SUBMIT_HEADERS if has_jobs else [])],
-        "requestBody": {"required": True, "content": _content(requests, examples)},
+        "requestBody": {"required": True, "content": content},
         "responses": {
             "200": {"description": "The model's outputs", "content": _content(answers, {})},
             **(accepted() if has_jobs else {}),
@@ -148,7 +154,7 @@ def _content(json: Schema, examples: Mapping[str, Schema]) -> Schema:
     table: Schema = {"schema": {"type": "string"}}
     return {
         "application/json": json | examples.get("application/json", {}),
-        "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+        "application/octet-stream": _BYTES,
         "text/csv": table | examples.get("text/csv", {}),
     }
 
@@ -171,6 +177,11 @@ def _metadata_schema() -> Schema:
                         "description": "for each column, the values that the model knows; null: "
                         "any value",
                         "items": {"type": ["array", "null"], "items": {}},
+                    },
+                    "content": {
+                        "type": "string",
+                        "description": "what the elements are, as in `image`: the bytes of JPEG, "
+                        "PNG or WebP files, which JSON carries as base64",
                     },
                     "nullable": {"type": "boolean"},
                     "finite": {"type": "boolean"},

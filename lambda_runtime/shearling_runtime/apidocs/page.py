@@ -13,13 +13,16 @@ from urllib.parse import quote
 
 import orjson
 
+from shearling.tensors.encoding import has_bytes
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from shearling.bundle.example import Example
 
-#: Maximum rows of the example in the form, and maximum values of an input.
-_ROWS, _VALUES = 3, 20_000
+#: Maximum rows of the example in the form, maximum values of an input, and maximum bytes of its
+#: pictures.
+_ROWS, _VALUES, _PICTURES = 3, 20_000, 500_000
 
 _MARKER = re.compile(r"%(title|style|data|script|rows)%")
 
@@ -138,7 +141,11 @@ def _tensors(example: Example) -> list[dict[str, Any]]:
             data = [str(value) for value in data]  # JavaScript's integers are exact only below 2^53
         elif rows.dtype.kind == "f":
             data = [value if abs(value) < float("inf") else None for value in data]
+        elif has_bytes(rows):
+            if sum(map(len, data)) > _PICTURES:
+                continue
+            data = [base64.b64encode(picture).decode() for picture in data]
         elif rows.dtype.kind == "O":
-            data = [v.decode(errors="replace") if isinstance(v, bytes) else str(v) for v in data]
+            data = [str(value) for value in data]
         tensors.append({"name": name, "shape": list(rows.shape), "data": data})
     return tensors

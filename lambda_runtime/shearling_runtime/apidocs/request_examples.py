@@ -11,12 +11,15 @@ from shearling.protocol.csv_rows import write_csv
 from shearling.protocol.requests import request_document
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from shearling.bundle.example import Example
     from shearling.tensors.spec import Signature, TensorSpec
+
+#: Bytes of a picture in an example at most.
+_PICTURE_BYTES = 20_000
 
 #: Number of rows of an example, so that it stays readable.
 _ROWS = 2
@@ -39,6 +42,8 @@ def request_examples(
         for spec in signature.inputs
         if spec.name in example.inputs
     }
+    if any(spec.content for spec in signature.inputs):
+        return _of_pictures(inputs)
     examples: dict[str, Any] = {"tensors": {"value": request_document(inputs)}}
     content: dict[str, dict[str, Any]] = {"application/json": {"examples": examples}}
     if all(spec.shape[:1] == (-1,) for spec in signature.inputs):
@@ -55,6 +60,16 @@ def request_examples(
             write_csv(table, inputs)
             content["text/csv"] = {"example": table.getvalue()}
     return content
+
+
+def _of_pictures(inputs: Mapping[str, NDArray[Any]]) -> dict[str, dict[str, Any]]:
+    """Return the example of a request with one picture; none if its file is large."""
+    ((name, pictures),) = inputs.items()
+    smallest = np.array([min(pictures, key=len)], object)
+    if len(smallest[0]) > _PICTURE_BYTES:
+        return {}
+    document = request_document({name: smallest})
+    return {"application/json": {"examples": {"tensors": {"value": document}}}}
 
 
 def _first_rows(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:

@@ -90,7 +90,7 @@ def value_schema(spec: TensorSpec, column: int | None = None) -> Schema:
         return {"enum": [None if _is_nan(value) else value for value in known]}
     datatype = spec.datatype
     if datatype == "BYTES":
-        return {"type": "string"}
+        return {"type": "string", **({"contentEncoding": "base64"} if spec.content else {})}
     if datatype == "BOOL":
         return {"enum": [True, False, 0, 1]}
     if datatype in _INTEGER_LIMITS:

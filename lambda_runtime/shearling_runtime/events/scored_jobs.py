@@ -40,7 +40,7 @@ def answer_in_blocks(
     request = ScoreRequest(
         source=Source(bucket=bucket, key=jobs.request_key(job.id), format=formats.source),
         output=output,
-        options=Options(header=_HEADERS[forms_of(job.headers)[1]]),
+        options=Options(header=_HEADERS[forms_of(job.headers).has_names]),
     )
     outcome = score(request, objects, objects, scorer, seconds_left=seconds_left)
     if outcome.error is not None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from shearling.errors import PredictionError
-from shearling.protocol.constants import BINARY_TYPE, LENGTH_HEADER, json_length
+from shearling.protocol.constants import BINARY_TYPE, LENGTH_HEADER, PICTURE_TYPES, json_length
 from shearling_runtime.http.messages import (
     CSV,
     JSON,
@@ -21,6 +21,7 @@ from shearling_runtime.http.messages import (
     binary_parts,
     body_of,
     forms_of,
+    picture_bytes,
     response_of,
 )
 from shearling_runtime.serving.inference_input import InferenceInput
@@ -45,7 +46,9 @@ def forward_request(
         InferenceError: as for `ModelServer.infer`.
     """
     server.check_published()
-    body = as_bytes(body_of(request))
+    data = body_of(request)
+    is_picture = forms_of(request.headers).is_picture
+    body = picture_bytes(data) if is_picture else as_bytes(data)
     return _forwarded(body, *_types(body, request.headers), caller, container)
 
 
@@ -71,8 +74,10 @@ def _types(body: bytes, headers: Mapping[str, Any]) -> tuple[str, str]:
     Raises:
         InvalidRequestError: the body does not match the headers.
     """
-    is_csv, has_names, wants_csv = forms_of(headers)
+    is_csv, has_names, wants_csv, is_picture = forms_of(headers)
     accept = CSV if wants_csv else JSON
+    if is_picture:
+        return PICTURE_TYPES[0], accept  # the container reads the format from the bytes
     if headers.get(LENGTH_HEADER) is not None:
         text, _ = binary_parts(body, headers)
         return f"{BINARY_TYPE}{len(text)}", accept

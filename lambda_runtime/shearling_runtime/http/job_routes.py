@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from shearling.errors import InvalidRequestError, UnknownModelError
-from shearling.protocol.constants import LENGTH_HEADER, header_number
+from shearling.protocol.constants import LENGTH_HEADER, PICTURE_TYPES, header_number
 from shearling.scoring.formats import CONTENT_TYPES, format_of_type
 from shearling_runtime.http.callers import caller_of
 from shearling_runtime.http.messages import (
@@ -46,7 +46,7 @@ _FIELDS = {
     "inference_header_content_length": LENGTH_HEADER,
 }
 _BINARY = "application/octet-stream"
-_BODY_TYPES = ("application/json", _BINARY, *CONTENT_TYPES)
+_BODY_TYPES = ("application/json", _BINARY, *CONTENT_TYPES, *PICTURE_TYPES)
 
 #: Maximum characters of a header that is kept.
 _HEADER_LIMIT = 1024

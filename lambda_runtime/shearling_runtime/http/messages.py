@@ -6,12 +6,12 @@ import base64
 import json
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
 from shearling.errors import InvalidRequestError
-from shearling.protocol.constants import LENGTH_HEADER, split
+from shearling.protocol.constants import LENGTH_HEADER, PICTURE_TYPES, split
 from shearling_runtime.http.decompression import REQUEST_LIMIT, decompress
 from shearling_runtime.serving.answer_size import (
     ANSWER_LIMIT,
@@ -33,6 +33,22 @@ _HEADER = {"present": True, "absent": False}
 _HEADER_LIMIT = 1024
 
 CSV, JSON, _BINARY = "text/csv", "application/json", "application/octet-stream"
+
+
+class Forms(NamedTuple):
+    """What the headers of a request say of its body and its answer.
+
+    Attributes:
+        is_csv: whether the body is CSV.
+        has_names: whether the CSV has a header; None if that is not said.
+        wants_csv: whether to return CSV.
+        is_picture: whether the body is the file of a picture.
+    """
+
+    is_csv: bool
+    has_names: bool | None
+    wants_csv: bool
+    is_picture: bool
 
 
 @dataclass(slots=True)
@@ -131,7 +147,9 @@ def input_of(data: str | bytes, headers: Mapping[str, Any]) -> InferenceInput:
     Raises:
         InvalidRequestError: the body does not match the headers.
     """
-    is_csv, has_names, wants_csv = forms_of(headers)
+    is_csv, has_names, wants_csv, is_picture = forms_of(headers)
+    if is_picture:
+        return InferenceInput(None, wants_csv, picture_bytes(data), is_picture=True)
     if headers.get(LENGTH_HEADER) is None:
         if is_csv:
             return InferenceInput(None, wants_csv, csv=_text(data), has_names=has_names)
@@ -152,7 +170,7 @@ def binary_parts(data: str | bytes, headers: Mapping[str, Any]) -> tuple[bytes, 
     Raises:
         InvalidRequestError: the header does not fit the body, or its type.
     """
-    if forms_of(headers)[0]:
+    if forms_of(headers).is_csv:
         raise InvalidRequestError(
             f"{LENGTH_HEADER}: not allowed with {CSV}, which has no JSON. Remove the header"
         )
@@ -167,11 +185,11 @@ def binary_parts(data: str | bytes, headers: Mapping[str, Any]) -> tuple[bytes, 
     return text, tail
 
 
-def forms_of(headers: Mapping[str, Any]) -> tuple[bool, bool | None, bool]:
-    """Return whether the body is CSV, whether it has a header, and whether to return CSV.
+def forms_of(headers: Mapping[str, Any]) -> Forms:
+    """Return what the headers of a request say of its body and its answer.
 
     Raises:
-        InvalidRequestError: the parameter `header` has an unknown value.
+        InvalidRequestError: the parameter `header` of CSV, or the type of a picture, is unknown.
     """
     return _forms(
         # The cache must not grow with what callers send.
@@ -181,16 +199,30 @@ def forms_of(headers: Mapping[str, Any]) -> tuple[bool, bool | None, bool]:
 
 
 @lru_cache(maxsize=64)
-def _forms(content_type: str, accepts: str) -> tuple[bool, bool | None, bool]:
-    """Return whether the body is CSV, whether it has a header, and whether to return CSV.
-
-    Raises:
-        InvalidRequestError: the parameter `header` has an unknown value.
-    """
+def _forms(content_type: str, accepts: str) -> Forms:
+    """Return what two headers say; see `forms_of`."""
     kind, _, parameters = content_type.lower().partition(";")
     is_csv = kind.strip() == CSV
-    has_names = _has_names(parameters) if is_csv else None
-    return is_csv, has_names, _wants_csv(accepts.lower(), is_csv=is_csv)
+    return Forms(
+        is_csv=is_csv,
+        has_names=_has_names(parameters) if is_csv else None,
+        wants_csv=_wants_csv(accepts.lower(), is_csv=is_csv),
+        is_picture=kind.startswith("image/") and _is_picture(kind.strip()),
+    )
+
+
+def _is_picture(kind: str) -> bool:
+    """Return that a content type is one of a picture that can be decoded.
+
+    Raises:
+        InvalidRequestError: it is another one of images.
+    """
+    if kind not in (*PICTURE_TYPES, "image/jpg", "image/*"):
+        raise InvalidRequestError(
+            f"content-type: {kind:.80} is not one of {', '.join(PICTURE_TYPES)}: convert the "
+            "picture to JPEG, PNG or WebP"
+        )
+    return True
 
 
 def _has_names(parameters: str) -> bool | None:
@@ -320,6 +352,20 @@ def _text(data: str | bytes) -> str:
         return data.decode()
     except UnicodeDecodeError as error:
         raise InvalidRequestError(f"body: not UTF-8: {error}") from error
+
+
+def picture_bytes(data: str | bytes) -> bytes:
+    """Return the body of a request that is a picture.
+
+    Raises:
+        InvalidRequestError: it is text.
+    """
+    if isinstance(data, bytes):
+        return data
+    raise InvalidRequestError(
+        "body: the picture arrived as text, so that its bytes are lost: let the gateway in front "
+        "of the function treat image/* as binary, or send it as base64 in JSON"
+    )
 
 
 def as_bytes(data: str | bytes) -> bytes:

@@ -67,14 +67,15 @@ class Routes:
     def load(self) -> str:
         """Load the model, or try again what failed; return the problem, empty if there is none."""
         problem = self._server.problem()
-        self._is_quick = not problem and self._server.warm_seconds() < _QUICK_SECONDS
+        self._is_quick = not problem and self._server.small_request_seconds() < _QUICK_SECONDS
         self._problem = problem
         return problem
 
     def is_quick(self, request: Request) -> bool:
         """Return whether a request takes so little time that a thread of its own costs more.
 
-        The time of a graph depends on the size of its inputs; a pickled model's may not.
+        The time of a graph depends on the size of its inputs; that of a pickled model or of a
+        picture may not.
         """
         is_inference = request.path == INVOCATIONS or request.path.endswith("/infer")
         is_small = len(request.body) <= _QUICK_BYTES and "content-encoding" not in request.headers

@@ -10,10 +10,11 @@ class InferenceInput:
     """An inference request as received.
 
     Attributes:
-        document: JSON document; None for raw bytes or CSV.
+        document: JSON document; None for raw bytes, a picture or CSV.
         wants_csv: whether to respond with CSV.
         tail: bytes after the JSON.
         is_raw: whether `tail` is the model's only input, without JSON.
+        is_picture: whether `tail` is the file of a picture.
         csv: text of a CSV body; None for another type.
         has_names: whether the first line of the CSV is a header; None if not specified.
     """
@@ -22,5 +23,6 @@ class InferenceInput:
     wants_csv: bool = False
     tail: bytes | memoryview = b""
     is_raw: bool = False
+    is_picture: bool = False
     csv: str | None = None
     has_names: bool | None = None

@@ -178,7 +178,7 @@ class LoadedModel:
         return metadata | facts
 
     def parse(self, query: InferenceInput) -> InferRequest:
-        """Parse a request of tensors or instances, raw bytes, or CSV.
+        """Parse a request of tensors or instances, raw bytes, a picture, or CSV.
 
         Raises:
             InvalidRequestError: the request is malformed, or does not fit the signature.
@@ -188,6 +188,10 @@ class LoadedModel:
             from shearling.protocol.binary import raw_request
 
             return raw_request(query.tail, signature, self._columns)
+        if query.is_picture:
+            from shearling.protocol.binary import picture_request
+
+            return picture_request(query.tail, signature)
         if query.csv is not None:
             from shearling.protocol.csv_rows import parse_csv
 

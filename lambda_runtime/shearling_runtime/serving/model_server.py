@@ -92,9 +92,14 @@ class ModelServer:
                 f"{pin.version} is{by_alias}"
             )
 
-    def warm_seconds(self) -> float:
-        """Return the seconds that the example takes when the model is warm."""
-        return self._ready_model().warm_seconds
+    def small_request_seconds(self) -> float:
+        """Return the seconds that a small request takes; infinite if its size does not tell.
+
+        A picture of few bytes may have many pixels.
+        """
+        model = self._ready_model()
+        has_pictures = any(spec.content for spec in model.manifest.signature.inputs)
+        return float("inf") if has_pictures else model.warm_seconds
 
     def metadata(self) -> dict[str, Any]:
         """Return the model's metadata as the protocol defines it."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from shearling.errors import InvalidRefError, InvalidRequestError
 from shearling.refs import check_alias, check_model
 from shearling.scoring.fields import Fields
+from shearling.scoring.formats import OUTPUTS
 from shearling.scoring.request import Options, format_field, read_options
 from shearling.tensors.conversion import shown
 
@@ -106,7 +107,7 @@ class RunDocument:
             inputs=_inputs(fields),
             input_format=format_field(fields, "input_format"),
             output=fields.text("output", required=True),
-            output_format=format_field(fields, "output_format"),
+            output_format=format_field(fields, "output_format", OUTPUTS),
             kms_key_arn=fields.text("kms_key_arn"),
             max_concurrency=fields.number("max_concurrency", 1, MAX_CONCURRENCY)
             or DEFAULT_CONCURRENCY,

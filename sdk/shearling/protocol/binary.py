@@ -54,7 +54,8 @@ def raw_request(
         )
     (spec,) = signature.inputs
     if spec.content:
-        return replace(picture_request(data, signature), binary=frozenset(signature.output_names))
+        binary = frozenset(signature.output_names)
+        return replace(picture_request(data, signature), binary=binary, by_class=frozenset())
     if spec.datatype == "BYTES":
         data = len(data).to_bytes(4, "little") + bytes(data)
         shape = [1 if size == -1 else size for size in spec.shape]
@@ -81,7 +82,10 @@ def raw_request(
 
 
 def picture_request(data: bytes | memoryview, signature: Signature) -> InferRequest:
-    """Return the request of a body that is a picture; the response has all outputs as JSON.
+    """Return the request of a body that is a picture.
+
+    The response has all outputs as JSON, with the classes of their columns, since a body without
+    JSON cannot ask for them.
 
     Args:
         data: the body.
@@ -99,7 +103,12 @@ def picture_request(data: bytes | memoryview, signature: Signature) -> InferRequ
     picture = np.empty(1, object)
     picture[0] = bytes(data)
     inputs = {signature.inputs[0].name: picture}
-    return InferRequest(id=None, inputs=inputs, outputs=signature.output_names)
+    return InferRequest(
+        id=None,
+        inputs=inputs,
+        outputs=signature.output_names,
+        by_class=frozenset(signature.classes),
+    )
 
 
 def request_body(inputs: Mapping[str, NDArray[Any]]) -> tuple[bytes, int | None]:

@@ -15,6 +15,9 @@ BINARY_TYPE = "application/vnd.sagemaker-triton.binary+json;json-header-size="
 
 _BINARY_LENGTH = re.compile(r"json-header-size=(\d{1,12})")
 
+#: Content types of a body that is a picture.
+PICTURE_TYPES = ("image/jpeg", "image/png", "image/webp")
+
 #: Digits of a length that are parsed. Python parses no number of more than 4,300 digits.
 _DIGITS = 20
 

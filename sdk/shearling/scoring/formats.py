@@ -6,9 +6,13 @@ from typing import Literal, get_args
 
 from shearling.errors import InvalidRequestError
 
-Format = Literal["csv", "jsonl", "npy", "parquet"]
+Format = Literal["csv", "jsonl", "npy", "parquet", "image"]
 
+#: Formats of sources.
 SUPPORTED: tuple[Format, ...] = get_args(Format)
+
+#: Formats of outputs.
+OUTPUTS: tuple[Format, ...] = ("csv", "jsonl", "npy", "parquet")
 
 #: Suffix of an object's key -> format. The first suffix of a format is that of outputs.
 SUFFIXES: dict[str, Format] = {
@@ -17,6 +21,10 @@ SUFFIXES: dict[str, Format] = {
     ".ndjson": "jsonl",
     ".npy": "npy",
     ".parquet": "parquet",
+    ".jpg": "image",
+    ".jpeg": "image",
+    ".png": "image",
+    ".webp": "image",
 }
 
 #: Content type of a body -> format.
@@ -57,11 +65,21 @@ def format_of_type(content_type: str) -> Format | None:
     return CONTENT_TYPES.get(content_type.partition(";")[0].strip().lower())
 
 
+def output_format_of(source: Format) -> Format:
+    """Return the format of an output for which none is named: the source's, if it can be."""
+    return source if source in OUTPUTS else "jsonl"
+
+
 def renamed(key: str, new: Format) -> str:
-    """Return a key with the suffix of a format; a suffix of another format is replaced."""
+    """Return a key with the suffix of a format; a suffix of another format is replaced.
+
+    That of a picture stays, since a folder may have `cat.jpg` and `cat.png`.
+    """
     lowered = key.lower()
     old = next((suffix for suffix in SUFFIXES if lowered.endswith(suffix)), "")
     if old and SUFFIXES[old] == new:
         return key
+    if old and SUFFIXES[old] not in OUTPUTS:
+        old = ""
     suffix = next(suffix for suffix, of in SUFFIXES.items() if of == new)
     return key[: len(key) - len(old)] + suffix

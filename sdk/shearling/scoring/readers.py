@@ -112,6 +112,10 @@ def _reader_of(
             keep=keep,
             part=request.source.part,
         )
+    if name == "image":
+        from shearling.scoring.image_source import ImageReader
+
+        return ImageReader(chunks, state.size, scorer, request)
     if name == "csv":
         from shearling.scoring.csv_source import CsvReader
 

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from shearling.errors import InvalidRequestError
 from shearling.scoring.fields import Fields
 from shearling.scoring.file_names import ERROR, MANIFEST, REJECTED
-from shearling.scoring.formats import SUPPORTED, Format, format_of, renamed
+from shearling.scoring.formats import (
+    OUTPUTS,
+    SUPPORTED,
+    Format,
+    format_of,
+    output_format_of,
+    renamed,
+)
 from shearling.scoring.parts import Part
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 #: Value of `shearling` in a score request.
 SCORE = "score"
@@ -63,7 +73,8 @@ class Output:
         prefix: what the output's key begins with; the rest is the source's key.
         key: the output's key; None: made of the prefix.
         kms_key_arn: KMS key that encrypts the output; empty: the bucket's default encryption.
-        format: format of the output; None: the source's, whatever `key` ends with.
+        format: format of the output; None: the source's, whatever `key` ends with, and lines of
+            JSON for a picture.
     """
 
     bucket: str
@@ -160,7 +171,7 @@ class ScoreRequest:
         Raises:
             InvalidRequestError: as for `source_format`.
         """
-        return self.output.format or self.source_format
+        return self.output.format or output_format_of(self.source_format)
 
     @property
     def output_key(self) -> str:
@@ -168,7 +179,16 @@ class ScoreRequest:
         if self.output.key is not None:
             return self.output.key
         key = self.output.prefix + self.source.key.removeprefix(self.options.source_prefix)
-        return renamed(key, self.output.format) if self.output.format else key
+        is_other = self.output.format is not None or self._is_only_source
+        return renamed(key, self.output_format) if is_other else key
+
+    @property
+    def _is_only_source(self) -> bool:
+        """Whether the source is of a format that no output has."""
+        try:
+            return self.source_format not in OUTPUTS
+        except InvalidRequestError:
+            return False
 
 
 def is_score_request(event: object) -> bool:
@@ -211,7 +231,7 @@ def _output(value: object) -> Output:
         prefix=fields.text("prefix"),
         key=fields.text("key") or None,
         kms_key_arn=fields.text("kms_key_arn"),
-        format=format_field(fields),
+        format=format_field(fields, allowed=OUTPUTS),
     )
     if output.key is not None and output.prefix:
         raise InvalidRequestError("output: has both `key` and `prefix`: leave out one of them")
@@ -233,9 +253,11 @@ def read_options(value: object) -> Options:
     )
 
 
-def format_field(fields: Fields, name: str = "format") -> Format | None:
+def format_field(
+    fields: Fields, name: str = "format", allowed: Collection[Format] = SUPPORTED
+) -> Format | None:
     """Return the format that a field names; None without one."""
-    found = fields.choice(name, SUPPORTED, "")
+    found = fields.choice(name, allowed, "")
     return cast("Format", found) if found else None
 
 

@@ -109,7 +109,7 @@ def _flattened(data: list[Any], place: str) -> tuple[list[Any], list[int]]:
 
 
 def _strings(values: list[Any], dtype: np.dtype[Any]) -> NDArray[Any] | None:
-    if set(map(type, values)) - {str}:
+    if set(map(type, values)) - {str, bytes}:  # bytes, which Parquet has, are refused later
         return None
     array = np.empty(len(values), dtype)
     array[:] = values

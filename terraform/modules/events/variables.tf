@@ -63,8 +63,8 @@ variable "events" {
   }
 
   validation {
-    condition     = alltrue([for event in values(var.events) : alltrue([for format in [event.source.format, event.output.format] : format == null ? true : contains(["csv", "jsonl", "npy", "parquet"], format)])])
-    error_message = "The format of a source or an output must be csv, jsonl, npy or parquet. Change ${join(", ", [for key, event in var.events : key if !(alltrue([for format in [event.source.format, event.output.format] : format == null ? true : contains(["csv", "jsonl", "npy", "parquet"], format)]))])}."
+    condition     = alltrue([for event in values(var.events) : contains(["csv", "jsonl", "npy", "parquet", "image"], coalesce(event.source.format, "csv")) && contains(["csv", "jsonl", "npy", "parquet"], coalesce(event.output.format, "csv"))])
+    error_message = "The format of a source must be csv, jsonl, npy, parquet or image, and that of an output csv, jsonl, npy or parquet. Change ${join(", ", [for key, event in var.events : key if !(contains(["csv", "jsonl", "npy", "parquet", "image"], coalesce(event.source.format, "csv")) && contains(["csv", "jsonl", "npy", "parquet"], coalesce(event.output.format, "csv")))])}."
   }
 
   validation {

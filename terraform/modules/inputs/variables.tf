@@ -57,14 +57,14 @@ variable "models" {
         prefix      = optional(string, "")     # what the keys begin with, as in incoming/
         suffix      = optional(string, "")     # and end with, as in .csv
         kms_key_arn = optional(string)         # key of the objects; null: S3's own
-        format      = optional(string)         # csv, jsonl, npy or parquet; null: as each key says
+        format      = optional(string)         # csv, jsonl, npy, parquet or image; null: as each key says
         header      = optional(string, "auto") # whether the first line of a CSV has names: auto, present or absent
       }), {})
       output = object({
         bucket      = optional(string) # likewise
         prefix      = optional(string, "")
         kms_key_arn = optional(string) # encrypts the outputs; null: as the bucket does
-        format      = optional(string) # null: that of the source
+        format      = optional(string) # csv, jsonl, npy or parquet; null: that of the source, and jsonl for pictures
       })
       keep_columns    = optional(bool, false)    # the outputs begin with the columns of the sources
       on_bad_rows     = optional(string, "fail") # or skip: invalid rows go to a file of their own
