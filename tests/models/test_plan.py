@@ -309,8 +309,35 @@ def test_a_model_with_more_memory_than_lambda_has_belongs_on_sagemaker(
     assert found.placement == "sagemaker"
     assert found.memory_mb == 10_240
     assert "more than Lambda has" in found.terraform().splitlines()[0]
-    assert hcl2.loads(terraform_models([found]) + "\n")["models"]["fraud"]["memory_mb"] == 10_240
+    assert found.values == {
+        "memory_mb": 512,
+        "sagemaker": {"instance_type": "ml.m5.2xlarge"},
+        "aliases": {"prod": {}},
+    }
+    parsed = hcl2.loads(terraform_models([found]) + "\n")["models"]["fraud"]
+    assert parsed["sagemaker"]["instance_type"].strip('"') == "ml.m5.2xlarge"
+    assert "set `endpoint_image_uri` too" in str(found)
     assert any("ml.m5.2xlarge" in note for note in found.notes)
+
+
+def test_a_pickle_on_sagemaker_is_in_the_image_and_not_in_a_package(
+    registry: Registry, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded(monkeypatch, registry, manifest, peak_mb=20_000.0, model_mb=19_000.0)
+    environment = Environment(python="3.12", requirements=())
+    found = planned(registry, monkeypatch, manifest, format="cloudpickle", environment=environment)
+    assert found.values["allow_pickle"] is True
+    assert "package" not in found.values
+    assert "shearling package image --for fraud:1 --push" in str(found)
+
+
+def test_a_model_larger_than_every_instance_has_no_endpoint(
+    registry: Registry, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded(monkeypatch, registry, manifest, peak_mb=1e6, model_mb=1e6)
+    found = plan("fraud", registry=registry)
+    assert (found.placement, found.instance_type) == ("sagemaker", None)
+    assert found.values["memory_mb"] == 10_240
 
 
 def test_mapped_weights_beyond_the_memory_of_lambda_are_served_by_it(
@@ -327,6 +354,7 @@ def test_a_request_longer_than_lambda_waits_belongs_on_sagemaker(
     recorded(monkeypatch, registry, manifest, latencies=slow(100, 100, 600_000))
     found = plan("fraud", registry=registry)
     assert (found.placement, found.timeout_seconds) == ("sagemaker", 900)
+    assert "sagemaker" not in found.values  # it waits for 60 s only
 
 
 def test_a_month_that_costs_more_than_an_instance_names_it(

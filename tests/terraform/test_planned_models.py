@@ -41,6 +41,8 @@ module "inference" {
   packages = { runtime = "%(packages)s/runtime.zip", control = "%(packages)s/control.zip" }
   vpc      = { vpc_id = "vpc-1", subnets = { a = "subnet-1" } }
 
+  endpoint_image_uri = "000000000000.dkr.ecr.%(region)s.amazonaws.com/acme@sha256:${sha256("")}"
+
 %(models)s
 }
 """
@@ -57,7 +59,10 @@ def test_terraform_plans_every_kind_of_model_that_a_plan_prints(
         replace(small, memory_mb=1792, tmp_mb=2048, timeout_seconds=120),
         replace(small, pin=replace(small.pin, model="2nd"), tmp_mb=None),
         replace(
-            small, pin=replace(small.pin, model="huge"), memory_mb=10240, placement="sagemaker"
+            small,
+            pin=replace(small.pin, model="huge"),
+            placement="sagemaker",
+            instance_type="ml.m5.2xlarge",
         ),
         replace(
             small,
@@ -74,6 +79,6 @@ def test_terraform_plans_every_kind_of_model_that_a_plan_prints(
     assert (fraud["memory_size"], fraud["timeout"]) == (1792, 120)
     assert fraud["ephemeral_storage"] == [{"size": 2048}]
     assert functions["acme-2nd"]["file_system_config"]
-    assert functions["acme-huge"]["memory_size"] == 10240
+    assert functions["acme-huge"]["memory_size"] == 512
     assert ranker["runtime"] == "python3.12"
     assert ranker["environment"][0]["variables"]["SHEARLING_ALLOW_PICKLE"] == "true"

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from shearling.models.sizing import Placement
     from shearling.refs import Pin
 
+#: Memory in MB and timeout in seconds of a function that forwards requests to an endpoint.
+_FORWARDING_MB, _FORWARDING_TIMEOUT = 512, 65
+
 #: Characters of the longest bar of the curve in text.
 _BAR = 24
 
@@ -39,9 +42,11 @@ class Plan:
     Attributes:
         pin: the bundle.
         placement: where the bundle is read from: "tmp", "file_system", or "sagemaker" if no
-            function can serve it. Then the settings are the largest of Lambda.
+            function can serve it.
+        instance_type: instance type of the SageMaker endpoints that serve the bundle, because its
+            measured memory is more than Lambda has; None if it is not, or if no type has it.
         needed_mb: memory in MB that the model needs.
-        memory_mb: memory of the function in MB.
+        memory_mb: memory of the function in MB; the largest of Lambda if no function can serve it.
         tmp_mb: size of /tmp in MB; None if the bundle is read from a file system.
         timeout_seconds: timeout of the function in seconds.
         environment: Python version and packages of a pickle; None for ONNX.
@@ -59,6 +64,7 @@ class Plan:
 
     pin: Pin
     placement: Placement
+    instance_type: str | None
     needed_mb: int
     memory_mb: int
     tmp_mb: int | None
@@ -99,6 +105,13 @@ class Plan:
     @property
     def values(self) -> dict[str, Any]:
         """The attributes of the model in Terraform: JSON values by name."""
+        values = self._endpoint_values() if self.instance_type else self._function_values()
+        values["aliases"] = {alias: {} for alias in self.aliases}
+        if len(self.aliases) > 1:
+            values["default_alias"] = "prod" if "prod" in self.aliases else self.aliases[0]
+        return values
+
+    def _function_values(self) -> dict[str, Any]:
         values: dict[str, Any] = {"memory_mb": self.memory_mb}
         if self.tmp_mb is None:
             values["file_system"] = {}
@@ -112,9 +125,17 @@ class Plan:
                 "package": f"build/{self.pin.model}.zip",
                 "python": self.environment.python,
             }
-        values["aliases"] = {alias: {} for alias in self.aliases}
-        if len(self.aliases) > 1:
-            values["default_alias"] = "prod" if "prod" in self.aliases else self.aliases[0]
+        return values
+
+    def _endpoint_values(self) -> dict[str, Any]:
+        values: dict[str, Any] = {
+            "memory_mb": _FORWARDING_MB,
+            "sagemaker": {"instance_type": self.instance_type},
+        }
+        if self.timeout_seconds > DEFAULT_TIMEOUT:
+            values["timeout_seconds"] = _FORWARDING_TIMEOUT
+        if self.environment:
+            values["allow_pickle"] = True
         return values
 
     @property

@@ -75,10 +75,13 @@ def plan(
     measured = Measurement.from_details(version.details)
     size = size_of(manifest, measured, table, p95_ms=p95_ms)
     points = _points(measured, table, size)
+    # Not for an estimate from file sizes: such a model may fit a function after all.
+    instance = table.instance(size.needed_mb) if measured and size.exceeds_memory else None
     at = next((it for it in points if it.memory_mb == size.memory_mb), None)
     return Plan(
         pin=pin,
         placement=size.placement,
+        instance_type=instance.name if instance else None,
         needed_mb=size.needed_mb,
         memory_mb=size.memory_mb,
         tmp_mb=size.tmp_mb,
@@ -93,7 +96,8 @@ def plan(
         curve=points,
         per_month=per_month,
         prices=table,
-        reasons=_reasons(pin, size, human_bytes(manifest.size)),
+        reasons=_reasons(pin, size, human_bytes(manifest.size))
+        | (_endpoint_reasons(pin, size, manifest.environment) if instance else {}),
         notes=notes(size, at, table, per_month, is_measured=measured is not None),
     )
 
@@ -152,6 +156,16 @@ def _reasons(pin: Pin, size: Size, files: str) -> dict[str, str]:
         "allow_pickle": "a pickle runs code when it is loaded",
         "package": f"`shearling package runtime --for {pin.model}:{pin.version} --output ...`",
         "python": "the Python that made the pickle",
+    }
+
+
+def _endpoint_reasons(pin: Pin, size: Size, environment: Environment | None) -> dict[str, str]:
+    packages = f" --for {pin.model}:{pin.version}" if environment else ""
+    return {
+        "memory_mb": "the function loads no model: it forwards requests to the endpoint",
+        "sagemaker": f"{size.placement_reason}; set `endpoint_image_uri` too, to what "
+        f"`shearling package image{packages} --push ...` prints",
+        "timeout_seconds": "SageMaker answers within 60 s",
     }
 
 

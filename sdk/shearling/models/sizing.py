@@ -57,6 +57,7 @@ class Size:
         tmp_mb: size of /tmp; None if the bundle does not fit there.
         timeout_seconds: timeout of an invocation.
         placement: where the bundle is read from, or "sagemaker" if no function can serve it.
+        exceeds_memory: whether the reason for that is that Lambda has too little memory.
         memory_reason: why the memory has its size.
         placement_reason: why the bundle is placed there.
     """
@@ -66,6 +67,7 @@ class Size:
     tmp_mb: int | None
     timeout_seconds: int
     placement: Placement
+    exceeds_memory: bool
     memory_reason: str
     placement_reason: str
 
@@ -99,6 +101,7 @@ def size_of(
         tmp_mb=tmp,
         timeout_seconds=min(timeout, _MOST_TIMEOUT),
         placement=placement,
+        exceeds_memory=least > LAMBDA_LIMIT_MB,
         memory_reason=reason,
         placement_reason=why,
     )
