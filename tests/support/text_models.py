@@ -39,16 +39,19 @@ def tokenizer() -> Tokenizer:
     return made
 
 
-def token_graph(opset: int = 20, output: str = "last_hidden_state") -> onnx.ModelProto:
+def token_graph(
+    opset: int = 20, output: str = "last_hidden_state", width: int = WIDTH
+) -> onnx.ModelProto:
     """Return a graph of tokens in which each token looks at all others that count.
 
     Args:
         opset: version of the operators.
         output: "last_hidden_state", or "logits" for the scores of two classes.
+        width: numbers of a token's vector.
     """
     random = np.random.default_rng(7)
-    table = random.normal(size=(len(VOCABULARY), WIDTH)).astype(np.float32)
-    places = random.normal(size=(MAX_TOKENS, WIDTH)).astype(np.float32)
+    table = random.normal(size=(len(VOCABULARY), width)).astype(np.float32)
+    places = random.normal(size=(MAX_TOKENS, width)).astype(np.float32)
     nodes: list[onnx.NodeProto] = []
     weights: list[onnx.TensorProto] = []
 
@@ -74,14 +77,14 @@ def token_graph(opset: int = 20, output: str = "last_hidden_state") -> onnx.Mode
     mixed = add("Tanh", add("MatMul", seen, tokens))
     if output == "logits":
         first = add("Gather", mixed, constant(np.int64(0)), axis=1)
-        mixed = add("MatMul", first, constant(random.normal(size=(WIDTH, 2)).astype(np.float32)))
+        mixed = add("MatMul", first, constant(random.normal(size=(width, 2)).astype(np.float32)))
     nodes[-1].output[0] = output
     rows: list[str | int | None] = ["rows", "tokens"]
     inputs = [
         helper.make_tensor_value_info(name, TensorProto.INT64, rows)
         for name in ("input_ids", "attention_mask")
     ]
-    shape: list[str | int | None] = ["rows", 2] if output == "logits" else [*rows, WIDTH]
+    shape: list[str | int | None] = ["rows", 2] if output == "logits" else [*rows, width]
     outputs = [helper.make_tensor_value_info(output, TensorProto.FLOAT, shape)]
     graph = helper.make_graph(nodes, "tokens", inputs, outputs, weights)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)

@@ -178,6 +178,17 @@ class TextPredictor:
         joined = {name: np.concatenate([each[name] for each in answers])[order] for name in outputs}
         return joined, truncated
 
+    def graph_inputs(self, inputs: Tensors) -> Iterator[dict[str, NDArray[Any]]]:
+        """Yield what the graph reads of texts, in batches."""
+        for _, tokens, _ in self._tokenizer.batches(
+            inputs[self._tokenizer.settings.input].tolist()
+        ):
+            yield tokens
+
+    def around(self, graph: Predictor) -> TextPredictor:
+        """Return a predictor with the same tokenizer for another graph."""
+        return TextPredictor(graph, self._tokenizer)
+
     def refusal(self, error: Exception) -> str:
         """Return why a run failed if the values of the inputs are the cause."""
         return self._graph.refusal(error)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from shearling.bundle.digests import describe
 from shearling.bundle.example import Example
+from shearling.bundle.options import TOKENIZER
 from shearling.converters.onnx_files import drop_unused_opsets, load_options, write_files
 from shearling.converters.original import Original
 from shearling.converters.quantization import prepared
 from shearling.errors import FormatError
 from shearling.formats.base import LoadSettings, load_bundle
+from shearling.formats.tokenizer import TextPredictor
 from shearling.models.both_models import BothModels
 from shearling.models.input_limits import limit_inputs
 from shearling.models.rounding import rounding_difference
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     import onnx
     from numpy.typing import NDArray
 
+    from shearling.bundle.digests import Descriptor
     from shearling.bundle.manifest import Manifest
     from shearling.converters.quantization import Recipe
     from shearling.formats.base import Predictor
@@ -80,6 +84,26 @@ class Candidate:
             )
         return answers
 
+    def around(self, graph: Predictor) -> Predictor:
+        """Return a model for requests, made of one for the inputs of the version's graph."""
+        if isinstance(self.predictor, TextPredictor):
+            return self.predictor.around(graph)
+        return graph
+
+    def graph_inputs(self, batches: list[dict[str, NDArray[Any]]]) -> list[dict[str, NDArray[Any]]]:
+        """Return what the version's graph reads of requests."""
+        if not isinstance(self.predictor, TextPredictor):
+            return batches
+        return [tokens for batch in batches for tokens in self.predictor.graph_inputs(batch)]
+
+    def copied_steps(self, directory: Path) -> list[Descriptor]:
+        """Copy the files that precede the graph to a directory, and return them."""
+        settings = self.manifest.options.get(TOKENIZER)
+        files = [self.manifest.file(settings["path"])] if settings else []
+        for file in files:
+            shutil.copyfile(self.directory / file.hex, directory / file.hex)
+        return files
+
     def example(self) -> Example:
         """Return the example of the bundle."""
         file = self.manifest.file(self.manifest.example.path)
@@ -106,7 +130,7 @@ def make_candidate(
         FormatError: the graph's answers to the example would depend on the processor.
     """
     smaller = prepared(graph)
-    recipe.apply(smaller, calibration)
+    recipe.apply(smaller, parent.graph_inputs(calibration))
     drop_unused_opsets(smaller)
     written = type(smaller)()
     written.CopyFrom(smaller)
@@ -116,6 +140,7 @@ def make_candidate(
         with file.open("rb") as stream:
             described.append(describe(path, stream))
         file.rename(directory / described[-1].hex)
+    described += parent.copied_steps(directory)
     draft = replace(
         parent.manifest,
         files=tuple(described),
@@ -125,7 +150,9 @@ def make_candidate(
     inputs = parent.example().inputs
     answers = loaded.predict(inputs)
     signature = _limited(parent, loaded, calibration[0])
-    difference, changing = rounding_difference(smaller, inputs, signature.output_names, answers)
+    difference, changing = rounding_difference(
+        smaller, inputs, signature.output_names, answers, parent.around
+    )
     if changing:
         raise FormatError(
             f"output {changing!r} of the example depends on how the processor rounds, so the check "

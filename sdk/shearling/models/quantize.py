@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shearling.bundle.evaluation import EVALUATION_FIELD
+from shearling.bundle.options import TOKENIZER
 from shearling.bundle.processor import processor_flags, processor_name
 from shearling.converters.quantization import RECIPES, refusal
 from shearling.errors import FormatError, InvalidRequestError
@@ -81,7 +82,8 @@ def quantize(
 
     Args:
         ref: the version: `embed` (the newest), `embed:7` or `embed:prod`.
-        data: rows like those that callers send: an array, a DataFrame, or a dict of arrays.
+        data: rows like those that callers send: an array, a DataFrame, or a dict of arrays; a list
+            of texts for a model of texts.
         y: the true value of each row.
         metric: with labels, a scorer or metric of scikit-learn by name, such as "roc_auc" or
             "mean_absolute_error", or a function of the true and the predicted values; greater is
@@ -266,14 +268,15 @@ def _opened(registry: Registry, pin: Pin) -> tuple[Candidate, onnx.ModelProto]:
 
 
 def _check_kind(pin: Pin, manifest: Manifest) -> None:
-    """Raise FormatError if a version is no graph of rows of numbers."""
+    """Raise FormatError if a version is no graph of rows of numbers or tokens."""
     inputs = manifest.signature.inputs
     if manifest.format != "onnx":
         raise FormatError(
             f"{_named(pin)} is stored as {manifest.format}, and only ONNX graphs are quantised: "
             "push a model that converts to ONNX, or train a smaller one on its answers (distil)"
         )
-    if texts := [spec.name for spec in inputs if spec.datatype == "BYTES"]:
+    texts = [spec.name for spec in inputs if spec.datatype == "BYTES"]
+    if texts and TOKENIZER not in manifest.options:
         raise FormatError(
             f"{_named(pin)} is not quantised: its input {texts[0]!r:.80} is text, which is most of "
             "the work of such a model, and is not computed with weights"
