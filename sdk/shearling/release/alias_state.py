@@ -58,11 +58,15 @@ class AliasSnapshot:
     entry: AliasEntry | None
     newest: Release | None
 
+    @property
+    def outcome(self) -> str:
+        """The recorded outcome of the current entry; empty if there is none."""
+        is_current = self.last and self.entry and self.last.entry == self.entry.number
+        return self.last.outcome if self.last and is_current else ""
+
     def recorded(self, outcome: str) -> Release | None:
         """Return the last release record, if it has this outcome for the current entry."""
-        if self.last and self.entry and self.last.entry == self.entry.number:
-            return self.last if self.last.outcome == outcome else None
-        return None
+        return self.last if self.outcome == outcome else None
 
     def known_failure(self, code_sha256: str, configuration: str) -> Release | None:
         """Return the recorded failure of the current entry, if nothing has changed since.

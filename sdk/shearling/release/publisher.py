@@ -8,6 +8,7 @@ from shearling.bundle.measurement import Measurement
 from shearling.errors import ModelNotFoundError
 from shearling.refs import Pin
 from shearling.registry.record_reader import InvalidRecordError
+from shearling.registry.records import FAILED, STAGING
 from shearling.release.capacity import capacity_error
 from shearling.release.clock import FreshRoleGrace
 from shearling.release.health_check import (
@@ -73,14 +74,14 @@ class Publisher:
         return self.wrong | self.doubted
 
     def ensure_version(
-        self, pin: str, trigger: Trigger, *, is_staging: bool = False
+        self, pin: str, trigger: Trigger, *, recorded: str = ""
     ) -> FunctionConfiguration:
         """Return a version with a pin and `$LATEST`'s code and configuration; publish it if needed.
 
         Args:
             pin: the model, such as `fraud:7@sha256:...`; empty for no model.
             trigger: why the release is attempted.
-            is_staging: whether the model was already being staged for the newest entry.
+            recorded: recorded outcome of the newest entry; empty if there is none.
 
         Raises:
             CheckFailedError: the bundle does not fit into the function, or cannot be staged.
@@ -91,7 +92,11 @@ class Publisher:
         if pin and self._endpoints:
             endpoint = self._endpoints.name(pin)
             with self._stopwatch.step("stage"):
-                self._endpoints.require(pin, is_under_way=is_staging)
+                self._endpoints.require(
+                    pin,
+                    is_under_way=recorded == STAGING,
+                    is_repetition=recorded == FAILED and trigger.is_repeated,
+                )
         with self._stopwatch.step("publish"):
             latest = function.latest()
             for version in function.versions():

@@ -217,8 +217,7 @@ class _Reconciliation:
 
     def _checked_version(self, snapshot: AliasSnapshot, pin: str) -> FunctionConfiguration:
         """Return a Lambda version with a pin, checked unless it passed for this alias before."""
-        is_staging = snapshot.recorded(STAGING) is not None
-        version = self.publisher.ensure_version(pin, self.trigger, is_staging=is_staging)
+        version = self.publisher.ensure_version(pin, self.trigger, recorded=snapshot.outcome)
         if is_forced(self.target, snapshot):
             self.publisher.accept(version)
         if pin and not self._has_passed(snapshot, version):

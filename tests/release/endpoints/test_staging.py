@@ -313,6 +313,32 @@ def test_another_setting_is_tried_after_a_failure(stage: EndpointStage) -> None:
     assert stage.release(trigger=Trigger.SCHEDULE).outcome == "released"
 
 
+def test_a_setting_that_fails_too_is_tried_once(stage: EndpointStage) -> None:
+    stage.sagemaker.failure = lambda _: "The container did not pass the ping health check."
+    stage.name(2)
+    stage.release()
+    stage.sagemaker.finish()
+    stage.release()
+    stage.configure(instance_type="ml.m5.xlarge")
+    for _ in range(6):
+        assert stage.release(trigger=Trigger.SCHEDULE).outcome == "failed"
+        stage.sagemaker.finish()
+    assert stage.sagemaker.calls.count("CreateEndpoint") == 2
+    assert stage.endpoint(2) in stage.records()[-1].reason
+
+
+def test_setting_the_alias_again_tries_a_failed_endpoint_again(stage: EndpointStage) -> None:
+    reasons = iter(["It crashed.", ""])
+    stage.sagemaker.failure = lambda _: next(reasons)
+    stage.name(2)
+    stage.release(trigger=Trigger.ENTRY)
+    stage.sagemaker.finish()
+    assert stage.release(trigger=Trigger.ENTRY).outcome == "failed"
+    stage.name(2)
+    stage.finish()
+    assert stage.fake.shown("prod") == pin(2)
+
+
 def test_the_schedule_tries_again_when_aws_has_no_capacity(stage: EndpointStage) -> None:
     reasons = iter(["Unable to provision: InsufficientInstanceCapacity error", ""])
     stage.sagemaker.failure = lambda _: next(reasons)

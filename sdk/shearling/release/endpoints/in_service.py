@@ -60,13 +60,15 @@ class Endpoints:
         """Return the name of a pin's endpoint."""
         return self._specify(pin).name
 
-    def require(self, pin: str, *, is_under_way: bool) -> None:
+    def require(self, pin: str, *, is_under_way: bool, is_repetition: bool = False) -> None:
         """Require that a pin's endpoint is in service, and take the next step if it is not.
 
         Args:
             pin: the model, such as `fraud:7@sha256:...`.
-            is_under_way: whether the current release made the endpoint. If not, a failed one is of
-                an earlier release, and made again.
+            is_under_way: whether the endpoint is being made for this release. If not, a failed one
+                is of an earlier attempt, and made again.
+            is_repetition: whether the schedule repeats an attempt that failed. Then a failed one is
+                made again only if its failure may pass.
 
         Raises:
             BeingStagedError: the endpoint is being made.
@@ -82,8 +84,10 @@ class Endpoints:
             self._create(wanted)
             raise self._staging(wanted, "Creating")
         if state.is_failed:
-            if is_under_way:
-                raise _failure(wanted, state)
+            failure = _failure(wanted, state)
+            is_final = is_repetition and isinstance(failure, CheckFailedError)
+            if is_under_way or is_final:
+                raise failure
             self.sagemaker.delete_endpoint(wanted.name)
             raise self._staging(wanted, f"{state.status}: it is made again")
         if state.status != "InService":
