@@ -48,6 +48,10 @@ class EndpointStage(Stage):
         """Let the function serve its models itself, as Terraform does."""
         self.deployment = deploy(self.registry)
 
+    def destroy(self) -> None:
+        """Delete the record of the deployment, as Terraform does before it destroys the rest."""
+        self.registry.store.delete(f"deployments/{self.deployment.key}.json")
+
     def release(self, alias: str = "prod", **more: Any) -> Outcome:
         return super().release(alias, endpoint_clients=self.sagemaker.clients, **more)
 

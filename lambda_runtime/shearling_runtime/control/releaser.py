@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from shearling.registry.records import Deployment
     from shearling.storage.store import Store
 
-#: Terraform's event about a function that it destroys, or that it takes the endpoints from: deletes
-#: the endpoints of the deployment whose key is in `deployment`.
+#: Terraform's event when no function has endpoints any more: deletes those that are left.
 _GUARD_ENDPOINTS = "guard_endpoints"
 
 #: Time before the function's timeout that is reserved for recording the outcomes.
@@ -94,7 +93,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     sweep = partial(_sweep, registry, deployments, context, end)
     if task == _GUARD_ENDPOINTS:
         if event["tf"]["action"] == "delete":
-            sweep().remove_all(event["deployment"])
+            sweep().remove_all()
         return {}
     if request.is_scheduled:
         results = _reconcile(registry, request.aliases(deployments), end)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -298,24 +299,37 @@ def test_a_removal_that_was_stopped_does_not_hold_up_a_release_for_long(
 
 
 def _remove_all(stage: EndpointStage, *, seconds: float = 600) -> None:
-    stage.sweeper(seconds).remove_all(stage.deployment.key)
+    stage.sweeper(seconds).remove_all()
 
 
-@pytest.mark.parametrize("is_recorded", [True, False])
-def test_destroy_deletes_every_endpoint_and_waits_for_it(
-    stage: EndpointStage, *, is_recorded: bool
-) -> None:
+def test_destroy_deletes_every_endpoint_and_waits_for_it(stage: EndpointStage) -> None:
     stage.serve(1)
     stage.serve(2)
-    if not is_recorded:
-        stage.registry.store.delete(f"deployments/{stage.deployment.key}.json")
+    stage.destroy()
     _remove_all(stage)
     assert stage.sagemaker.names == set()
 
 
-def test_destroy_leaves_the_endpoints_of_other_functions(stage: EndpointStage) -> None:
+def test_destroy_waits_until_terraform_has_destroyed_the_deployment(stage: EndpointStage) -> None:
+    """Terraform deletes the record at the same time."""
     stage.serve(1)
-    stage.sweeper(600).remove_all("another-key")
+    name, lists = stage.endpoint(1), []
+
+    def destroy_later(call: str) -> None:
+        lists.append(call == "ListModels")
+        if sum(lists) == 3:
+            assert stage.sagemaker.status(name) == "InService"
+            stage.destroy()
+
+    stage.sagemaker.before = destroy_later
+    _remove_all(stage)
+    assert stage.sagemaker.names == set()
+
+
+def test_destroy_leaves_the_endpoints_of_other_releasers(stage: EndpointStage) -> None:
+    stage.serve(1)
+    stage.destroy()
+    replace(stage.sweeper(600), releaser="beta_releaser").remove_all()
     assert stage.sagemaker.names == {stage.endpoint(1)}
 
 
@@ -323,6 +337,7 @@ def test_destroy_waits_for_an_endpoint_that_is_still_being_made(stage: EndpointS
     stage.sagemaker.settle = 8
     stage.name(1)
     stage.release()
+    stage.destroy()
     _remove_all(stage)
     assert stage.sagemaker.names == set()
 
@@ -332,8 +347,17 @@ def test_destroy_says_what_is_left(stage: EndpointStage) -> None:
     stage.name(1)
     stage.release()
     name = stage.endpoint(1)
-    with pytest.raises(ReleaseError, match=f"not deleted yet: {name}.*terraform destroy again"):
+    stage.destroy()
+    with pytest.raises(ReleaseError, match=f"not deleted yet: {name}.*Apply again in some minutes"):
         _remove_all(stage, seconds=60)
+
+
+def test_an_endpoint_of_a_function_that_has_endpoints_stays(stage: EndpointStage) -> None:
+    stage.serve(1)
+    name = stage.endpoint(1)
+    with pytest.raises(ReleaseError, match=f"still needed: {name}"):
+        _remove_all(stage)
+    assert stage.sagemaker.status(name) == "InService"
 
 
 def test_turning_endpoints_off_deletes_what_no_alias_serves(stage: EndpointStage) -> None:
@@ -344,9 +368,27 @@ def test_turning_endpoints_off_deletes_what_no_alias_serves(stage: EndpointStage
     assert stage.sagemaker.names == set()
 
 
+def test_turning_endpoints_off_waits_for_the_release_without_them(stage: EndpointStage) -> None:
+    """Terraform releases the aliases at the same time."""
+    stage.serve(1)
+    stage.turn_off()
+    lists = []
+
+    def release_later(call: str) -> None:
+        lists.append(call == "ListModels")
+        if sum(lists) == 3:
+            stage.release()
+
+    stage.sagemaker.before = release_later
+    _remove_all(stage)
+    assert stage.sagemaker.names == set()
+    assert stage.shown_endpoint() == ""
+
+
 def test_turning_endpoints_off_does_not_delete_what_an_alias_serves(stage: EndpointStage) -> None:
     stage.serve(1)
     stage.turn_off()
-    with pytest.raises(ReleaseError, match="an alias of acme-fraud still serves from endpoint"):
+    with pytest.raises(ReleaseError, match=r"still needed: .*why an alias still serves from one"):
         _remove_all(stage)
     assert stage.sagemaker.status(stage.shown_endpoint()) == "InService"
+    assert stage.fake.time.seconds < 600

@@ -132,18 +132,18 @@ def test_without_endpoints_the_schedule_does_not_ask_sagemaker(stage: EndpointSt
     assert stage.sagemaker.calls == []
 
 
-def guard(stage: EndpointStage, action: str) -> dict[str, Any]:
-    key = stage.deployment.key
-    event = {"shearling": "guard_endpoints", "deployment": key, "tf": {"action": action}}
+def guard(action: str) -> dict[str, Any]:
+    event = {"shearling": "guard_endpoints", "tf": {"action": action}}
     return releaser.handler(event, Context())
 
 
 def test_destroy_deletes_the_endpoints_and_an_apply_does_not(stage: EndpointStage) -> None:
     stage.serve(1)
     for action in ("create", "update"):
-        assert guard(stage, action) == {}
+        assert guard(action) == {}
     assert stage.sagemaker.names == {stage.shown_endpoint()}
-    assert guard(stage, "delete") == {}
+    stage.destroy()
+    assert guard("delete") == {}
     assert stage.sagemaker.names == set()
 
 
@@ -151,6 +151,7 @@ def test_destroy_says_what_is_left_before_the_functions_timeout(stage: EndpointS
     stage.sagemaker.settle = 9999
     stage.name(1)
     outcomes(ENTRY)
+    stage.destroy()
     with pytest.raises(ReleaseError, match=stage.endpoint(1)):
-        guard(stage, "delete")
+        guard("delete")
     assert stage.fake.time.seconds < 600

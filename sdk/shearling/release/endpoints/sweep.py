@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
+#: Time that Terraform gets to destroy the functions whose endpoints it removes, or to release their
+#: aliases without endpoints, which it does at the same time.
+_PATIENCE_SECONDS = 300.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointSweep:
@@ -73,46 +77,52 @@ class EndpointSweep:
         known = {deployment.key: deployment for deployment in self.deployments}
         try:
             for name, arn, tags in self._made():
-                deployment = known.get(tags.get(DEPLOYMENT_TAG, ""))
+                deployment = known.get(_key(tags))
                 # Another releaser may have removed it meanwhile.
                 with suppress(ConflictError):
                     self._visit(name, arn, tags, deployment)
         except (ShearlingError, ConflictError) as error:
             _LOG.warning("could not remove unused endpoints: %s", error)
 
-    def remove_all(self, key: str) -> None:
-        """Remove all endpoints of a deployment that Terraform destroys, and wait for it.
+    def remove_all(self) -> None:
+        """Remove all endpoints before Terraform takes the permissions for that, and wait for it.
 
-        A deployment that is still in the registry and no longer has endpoints is one whose function
-        stays. Then the endpoints that its aliases serve stay, too.
-
-        Args:
-            key: key of the deployment.
+        Terraform meanwhile destroys the deployments, or lets their functions serve the models: an
+        endpoint is removed when its deployment is gone, or has no endpoints any more and no alias
+        needs this one.
 
         Raises:
             ReleaseError: an endpoint is left.
         """
-        stays = [it for it in self.deployments if it.key == key and it.sagemaker is None]
-        attempt = 0
-        while left := [
-            (name, tags) for name, _, tags in self._made() if tags.get(DEPLOYMENT_TAG) == key
-        ]:
-            for name, tags in left:
-                if stays and self._use(tags, stays[0]).is_used(name):
-                    raise ReleaseError(
-                        f"an alias of {stays[0].function} still serves from endpoint {name}: read "
-                        "the reason in `shearling status`, release a version that passes, and "
-                        "apply again"
-                    )
+        start, attempt = self.clock.now(), 0
+        while made := [(name, tags) for name, _, tags in self._made()]:
+            known = {it.key: it for it in self.registry.release_log.deployments()}
+            needed = {
+                name for name, tags in made if self._is_needed(name, tags, known.get(_key(tags)))
+            }
+            for name in (name for name, _ in made if name not in needed):
                 delete_parts(self._sagemaker, self._scaling, name)
-            names = ", ".join(name for name, _ in left)
-            if self.clock.now() >= self.deadline:
+            now = self.clock.now()
+            if needed and now >= min(self.deadline, start + _PATIENCE_SECONDS):
+                raise ReleaseError(
+                    f"these endpoints are still needed: {', '.join(sorted(needed))}. Read in "
+                    "`shearling status` why an alias still serves from one, release a version that "
+                    "passes, and apply again"
+                )
+            if now >= self.deadline:
+                names = ", ".join(name for name, _ in made)
                 raise ReleaseError(
                     f"these endpoints are not deleted yet: {names}. SageMaker deletes none that "
-                    "it is still creating. Run terraform destroy again in some minutes"
+                    "it is still creating. Apply again in some minutes"
                 )
             self.clock.pause(attempt, longest=10)
             attempt += 1
+
+    def _is_needed(self, name: str, tags: Mapping[str, str], deployment: Deployment | None) -> bool:
+        """Return whether a deployment needs an endpoint as long as Terraform leaves it as it is."""
+        if deployment is None:
+            return False
+        return deployment.sagemaker is not None or self._use(tags, deployment).is_used(name)
 
     @property
     def _sagemaker(self) -> SageMaker:
@@ -156,6 +166,11 @@ class EndpointSweep:
             else None
         )
         return EndpointUse(function, self.registry, deployment, endpoints, self.clock)
+
+
+def _key(tags: Mapping[str, str]) -> str:
+    """Return the key of the deployment that an endpoint is of."""
+    return tags.get(DEPLOYMENT_TAG, "")
 
 
 def _keep(deployment: Deployment | None) -> timedelta:
