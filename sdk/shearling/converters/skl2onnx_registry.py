@@ -18,11 +18,14 @@ class Converter:
         shapes: sets the types of an operator's outputs; None keeps skl2onnx's own function.
         convert: adds the nodes of an operator to a container.
         options: the options that callers of skl2onnx may set, with their values.
+        is_classifier: whether the class returns labels and probabilities, although it is no
+            `ClassifierMixin` of scikit-learn.
     """
 
     convert: Callable[[Any, Any, Any], None]
     shapes: Callable[[Any], None] | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    is_classifier: bool = False
 
 
 @contextmanager
@@ -32,6 +35,7 @@ def registered(converters: Mapping[type, Converter]) -> Iterator[None]:
     Args:
         converters: a converter for each class of estimators.
     """
+    from skl2onnx._supported_operators import sklearn_classifier_list as classifiers
     from skl2onnx._supported_operators import sklearn_operator_name_map as names
     from skl2onnx.common import _registration
 
@@ -41,12 +45,15 @@ def registered(converters: Mapping[type, Converter]) -> Iterator[None]:
         _registration._shape_calculator_pool,  # noqa: SLF001
     ]
     before = [dict(pool) for pool in pools]
+    classifiers_before = list(classifiers)
     try:
         for kind, own in converters.items():
             alias = names.setdefault(kind, f"Shearling{kind.__name__}")
             _registration.register_converter(
                 alias, own.convert, overwrite=True, options=own.options
             )
+            if own.is_classifier:
+                classifiers.append(kind)
             if own.shapes:
                 _registration.register_shape_calculator(alias, own.shapes, overwrite=True)
         yield
@@ -54,6 +61,7 @@ def registered(converters: Mapping[type, Converter]) -> Iterator[None]:
         for pool, entries in zip(pools, before, strict=True):
             pool.clear()
             pool.update(entries)
+        classifiers[:] = classifiers_before
 
 
 def allowed_options(kind: type) -> set[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shearling.converters import boosting, onnx, onnx_graph, sklearn_checks
+from shearling.converters import boosting, catboost, onnx, onnx_graph, sklearn_checks
 from shearling.converters.classes import with_classes
 from shearling.converters.known_categories import with_categories
 from shearling.converters.original import Original, example_values, like_example
@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 
 
 def is_estimator(model: object) -> bool:
-    """Return whether a model is a scikit-learn estimator, without importing scikit-learn."""
-    return any(kind.__module__.startswith("sklearn.") for kind in type(model).__mro__)
+    """Return whether skl2onnx converts a model of a class, without importing its library."""
+    return catboost.is_catboost(model) or any(
+        kind.__module__.startswith("sklearn.") for kind in type(model).__mro__
+    )
 
 
 def convert(model: Any, example: Any, directory: Path, load: Load | None = None) -> ConvertedModel:
@@ -55,6 +57,8 @@ def convert(model: Any, example: Any, directory: Path, load: Load | None = None)
         FormatError: the estimator cannot be converted; the message says what to do instead.
         InvalidRequestError: the example's columns differ from those the model was fitted on.
     """
+    catboost.check_convertible(parts_of(model))
+    example = catboost.in_fitted_order(model, example)
     sklearn_checks.check_columns(model, example)
     sklearn_checks.check_classes(model)
     boosting.check_no_categories(model, example)
@@ -116,7 +120,11 @@ def _fitted_columns(model: Any, example: Any, signature: Signature) -> dict[str,
     # LightGBM replaces characters in names, and names the columns of arrays.
     if type(model).__module__.startswith("lightgbm."):
         return {}
-    names = getattr(model, "feature_names_in_", ())
+    names = (
+        catboost.fitted_names(model)
+        if catboost.is_catboost(model)
+        else getattr(model, "feature_names_in_", ())
+    )
     if not len(names) or not all(isinstance(name, str) for name in names):
         return {}
     return {"columns": [str(name) for name in names]}

@@ -62,7 +62,7 @@ def check_fitted(model: Any) -> None:
 def check_columns(model: Any, example: Any) -> None:
     """Refuse an example whose columns differ from those the model was fitted on."""
     fitted = getattr(model, "n_features_in_", None)
-    if fitted is None:
+    if not fitted:  # CatBoost says 0 for a model that was loaded from a file
         return
     shape = np.shape(example)
     if isinstance(example, dict):

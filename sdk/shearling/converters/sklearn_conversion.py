@@ -12,6 +12,7 @@ import numpy as np
 from shearling.converters import (
     allowed_settings,
     boosting,
+    catboost,
     known_categories,
     onnx_graph,
     sklearn_checks,
@@ -83,7 +84,7 @@ def graph_of(
     Raises:
         FormatError: the estimator cannot be converted; the message says what to do instead.
     """
-    if boosting.library_of(model) in ("lightgbm", "sklearn", "xgboost"):
+    if boosting.library_of(model) in ("catboost", "lightgbm", "sklearn", "xgboost"):
         sklearn_checks.check_fitted(model)
     served = served_estimator(model)
     absent_is_missing = boosting.is_fed_sparse(served, rows)
@@ -96,6 +97,7 @@ def graph_of(
         | sklearn_encoders.converters()
         | sklearn_graphs.converters()
         | boosting.converters(parts, absent_is_missing=absent_is_missing)
+        | catboost.converters(parts)
     )
     graph = _convert_example(served, example, options, own, by_name=by_name)
     onnx_graph.put_rows_first(graph)
