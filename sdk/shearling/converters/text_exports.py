@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-import logging
-import warnings
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,11 +16,13 @@ from shearling.converters.text_heads import (
     scores_of,
 )
 from shearling.converters.text_parts import TEXT, TOKENIZER_FILE, TextModel, max_tokens
+from shearling.converters.torch_export import export as export_module
+from shearling.converters.torch_module import Call, evaluation_copy
 from shearling.errors import FormatError
 from shearling.formats.tokenizer import IDS, MASK, TYPES, TokenizerSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import onnx
@@ -32,8 +31,12 @@ if TYPE_CHECKING:
 #: Name of the exported graph, and of the file with its end.
 _EXPORTED, _ENDED = "exported.onnx", "ended.onnx"
 
-#: Rows and tokens to export with: no sizes that PyTorch takes for constants.
+#: The graph's output before its end.
+_VALUES = "values"
+
+#: Rows and tokens to export with, and which sizes vary.
 _ROWS, _TOKENS = 2, 7
+_AXES = {0: "rows", 1: "tokens"}
 
 #: Classes of sentence-transformers that answer something else than a vector for a text.
 _OTHERS = {
@@ -123,8 +126,16 @@ def _encoder(model: Any, directory: Path) -> TextModel:
         )
     transformer = first.auto_model
     settings = _settings(tokenizer, own.max_seq_length, transformer, prompt)
-    graph = _exported(_sentences(own), _input_names(tokenizer, transformer), directory)
-    end = GraphEnd(graph, graph.graph.output[0].name)
+
+    def run(tokens: dict[str, Any]) -> Any:
+        features = dict(tokens)
+        for module in own:
+            features = module(features)
+        return features["sentence_embedding"]
+
+    call = Call(title=type(model).__name__, module=own, run=run, float_type=None)
+    graph = _graph(call, _input_names(tokenizer, transformer), directory)
+    end = GraphEnd(graph, _VALUES)
     if own.truncate_dim:
         end.first_columns(int(own.truncate_dim))
     end.end_as_embedding()
@@ -146,11 +157,17 @@ def _classifier(pipe: Any, directory: Path) -> TextModel:
     own.model = _on_cpu(pipe.model)
     own.device = own.model.device
     settings = _settings(tokenizer, tokenizer.model_max_length, own.model, "")
-    graph = _exported(_logits(own.model), _input_names(tokenizer, own.model), directory)
+    call = Call(
+        title=type(own.model).__name__,
+        module=own.model,
+        run=lambda tokens: own.model(**tokens).logits,
+        float_type=None,
+    )
+    graph = _graph(call, _input_names(tokenizer, own.model), directory)
     labels = [str(config.id2label[place]) for place in range(config.num_labels)]
     chosen = getattr(pipe, "_postprocess_params", {}).get("function_to_apply")
     scores = getattr(chosen, "value", chosen) or scores_of(config.problem_type, len(labels))
-    end_classifier(GraphEnd(graph, graph.graph.output[0].name), labels, scores)
+    end_classifier(GraphEnd(graph, _VALUES), labels, scores)
     if len(set(labels)) < len(labels):
         raise FormatError(f"two classes have the same name, as the config says: {labels!s:.200}")
 
@@ -171,9 +188,14 @@ def _classifier(pipe: Any, directory: Path) -> TextModel:
 
 def _on_cpu(model: Any) -> Any:
     """Return a copy of a module on the CPU, in evaluation mode, with 32-bit floats."""
+    import torch
+
     if next(model.parameters(), None) is None:
         raise FormatError("the model has no weights of PyTorch: load it with backend='torch'")
-    return copy.deepcopy(model).to("cpu").float().eval()
+    own = evaluation_copy(model)
+    if all(each.dtype == torch.float32 for each in own.parameters()):
+        return own
+    return copy.deepcopy(own).float()  # the first copy has the weights of the caller's model
 
 
 def _settings(tokenizer: Any, limit: Any, transformer: Any, prompt: str) -> TokenizerSettings:
@@ -221,86 +243,19 @@ def _input_names(tokenizer: Any, transformer: Any) -> list[str]:
     return [name for name in names if name in taken or name in (IDS, MASK)]
 
 
-def _sentences(model: Any) -> Any:
-    """Return a module that takes tokens and returns the vectors of sentences."""
-    import torch
-
-    class Sentences(torch.nn.Module):  # type: ignore[misc]
-        """The modules of a SentenceTransformer."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model
-
-        def forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any = None) -> Any:
-            features = {IDS: input_ids, MASK: attention_mask}
-            if token_type_ids is not None:
-                features[TYPES] = token_type_ids
-            for module in self.model:
-                features = module(features)
-            return features["sentence_embedding"]
-
-    return Sentences()
-
-
-def _logits(model: Any) -> Any:
-    """Return a module that takes tokens and returns the logits of a classifier."""
-    import torch
-
-    class Logits(torch.nn.Module):  # type: ignore[misc]
-        """A model of transformers."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model
-
-        def forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any = None) -> Any:
-            more = {} if token_type_ids is None else {TYPES: token_type_ids}
-            return self.model(input_ids, attention_mask=attention_mask, **more).logits
-
-    return Logits()
-
-
-def _exported(module: Any, names: Sequence[str], directory: Path) -> onnx.ModelProto:
-    """Return the graph of a module of tokens, whose weights are in a file of the directory.
+def _graph(call: Call, names: Sequence[str], directory: Path) -> onnx.ModelProto:
+    """Return the graph of a module of tokens, whose large weights are in the directory.
 
     Raises:
         FormatError: PyTorch cannot export it.
     """
     import onnx
-    import torch
 
-    # Ones, since any vocabulary has a token 1 and the export follows no values. A tensor for each
-    # input, since the exporter takes one tensor for one input.
-    tokens = {name: torch.ones((_ROWS, _TOKENS), dtype=torch.int64) for name in names}
-    any_size = torch.export.Dim.DYNAMIC
+    # Ones, since any vocabulary has a token 1 and the export follows no values.
+    tokens = {name: np.ones((_ROWS, _TOKENS), np.int64) for name in names}
     path = directory / _EXPORTED
-    try:
-        with _quiet(), torch.no_grad():
-            program = torch.onnx.export(
-                module.eval(),
-                kwargs=tokens,
-                dynamic_shapes={name: {0: any_size, 1: any_size} for name in names},
-                dynamo=True,
-                verbose=False,
-            )
-            program.save(str(path), external_data=True)
-    except Exception as error:  # PyTorch raises errors of any class
-        reason = str(error).strip().partition("\n")[0]
-        raise FormatError(
-            f"PyTorch cannot export the model: {type(error).__name__}: {reason:.300}. A model of "
-            "transformers with attn_implementation='eager' may be exported"
-        ) from error
-    graph = onnx.load(str(path), load_external_data=False)
-    _forget_sources(graph)
-    return graph
-
-
-def _forget_sources(graph: onnx.ModelProto) -> None:
-    """Remove what names places on this machine, so that the same model gives the same bundle."""
-    for part in (graph, graph.graph, *graph.graph.node, *graph.graph.value_info):
-        del part.metadata_props[:]
-        part.doc_string = ""
+    export_module(call, tokens, [_VALUES], dict.fromkeys(names, _AXES), path)
+    return onnx.load(str(path), load_external_data=False)
 
 
 def _saved(graph: onnx.ModelProto, directory: Path) -> Path:
@@ -308,17 +263,3 @@ def _saved(graph: onnx.ModelProto, directory: Path) -> Path:
     path = directory / _ENDED
     path.write_bytes(graph.SerializeToString())
     return path
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's remarks from the terminal."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
