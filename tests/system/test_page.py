@@ -28,6 +28,7 @@ from tests.support.http_server import http_api
 from tests.support.jobs import JobFunction, served_with_jobs
 from tests.support.lambda_server import served
 from tests.support.terraform_cli import TOOLS
+from tests.support.text_models import TEXTS, classifier_folder
 from tests.support.webdriver import Browser, chromium, why_not
 
 if TYPE_CHECKING:
@@ -182,6 +183,30 @@ def test_half_floats_are_sent_as_bytes_and_shown(
     assert [np.nan if each is None else each for each in answered] == pytest.approx(
         sent.tolist(), rel=0, abs=0, nan_ok=True
     )
+
+
+@in_a_browser
+def test_a_model_of_texts_has_a_field_of_several_lines_for_each(
+    window: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    directory = tmp_path_factory.mktemp("texts")
+    registry = Registry(f"memory://{uuid.uuid4().hex}")
+    folder = classifier_folder(directory / "classifier")
+    version = push_model(folder, "mood", example=TEXTS, measure=False, registry=registry)
+    server = ModelServer(settings_of(registry, version.pin, directory / "scratch"))
+    with http_api(lambda event: respond(event, Call(), server)) as url:
+        window.open(f"{url}/v2/models/mood/docs")
+        shown = "return [...document.querySelectorAll('#fields textarea')].map(x => x.value)"
+        assert window.run(shown) == TEXTS
+        window.type("[aria-label='text, row 1']", 'a "good" film, ' * 20)
+        window.click("#send")
+        window.wait_for("return document.querySelector('#answer td')")
+        assert "1 text was longer than the model reads." in window.text("#state")
+        cells = window.run(
+            "return [...document.querySelectorAll('#answer td')].map(x => x.textContent)"
+        )
+        assert cells[1] in ("bad", "good")
+        window.screenshot(SCREENSHOTS / "texts.png")
 
 
 @in_a_browser

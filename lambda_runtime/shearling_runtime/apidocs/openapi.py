@@ -54,6 +54,18 @@ _LENGTH_HEADER = {
     "schema": {"type": "integer", "minimum": 0},
 }
 
+#: What an answer says beside its outputs.
+_ANSWER_PARAMETERS: Schema = {
+    "type": "object",
+    "properties": {
+        "truncated": {
+            "type": "integer",
+            "minimum": 0,
+            "description": "for a model that reads texts: how many were longer than it reads",
+        },
+    },
+}
+
 
 def describe_api(
     metadata: Mapping[str, Any],
@@ -303,6 +315,7 @@ def _tensor_answer(signature: Signature) -> Schema:
             "model_name": {"type": "string"},
             "model_version": {"type": "string"},
             "id": {"type": "string"},
+            "parameters": _ANSWER_PARAMETERS,
             "outputs": {"type": "array", "items": {"anyOf": outputs}},
         },
         "model_name",
@@ -327,6 +340,7 @@ def _plain_answer(signature: Signature) -> Schema:
             "model_name": {"type": "string"},
             "model_version": {"type": "string"},
             "id": {"type": "string"},
+            "parameters": _ANSWER_PARAMETERS,
             "predictions": predictions,
         },
         "model_name",

@@ -18,6 +18,8 @@
   };
   const product = (sizes) => sizes.reduce((total, size) => total * size, 1);
   const isText = (type) => type === "BYTES";
+  // A model of sentences: its only input has one text for each row, which may have several lines.
+  const isProse = (spec) => isText(spec.datatype) && spec.shape.length === 1 && metadata.inputs.length === 1;
   const isInteger = (type) => /^U?INT/.test(type);
   const isTabular = (spec) =>
     spec.shape.length > 0 && spec.shape[0] === -1 && spec.shape.slice(1).every((n) => n > 0) &&
@@ -48,6 +50,9 @@
     if (spec.datatype === "BOOL") {
       element = make("select", {}, make("option", { value: "true" }, "true"), make("option", { value: "false" }, "false"));
       element.value = value === "true" ? "true" : "false";
+    } else if (isProse(spec)) {
+      element = make("textarea", { class: "prose" });
+      element.value = value;
     } else {
       element = make("input", { type: "text", autocomplete: "off", spellcheck: "false", ...(isText(spec.datatype) ? {} : { inputmode: "decimal" }) });
       element.value = value;
@@ -324,7 +329,9 @@
       const took = `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
       if (response.ok && answer && answer.outputs) {
         drawAnswer(answer);
-        byId("state").textContent = `Answered by version ${answer.model_version} in ${took}.`;
+        const cut = (answer.parameters && answer.parameters.truncated) || 0;
+        const note = cut ? ` ${cut === 1 ? "1 text was" : `${cut} texts were`} longer than the model reads.` : "";
+        byId("state").textContent = `Answered by version ${answer.model_version} in ${took}.${note}`;
       } else {
         byId("state").textContent = `Error after ${took}.`;
         fail(response.status, (answer && (answer.error || answer.message)) || text.slice(0, 500) || response.statusText);
