@@ -125,6 +125,7 @@ def test_the_exported_names_are_these() -> None:
         if isinstance(value, type) and issubclass(value, shearling.errors.ShearlingError)
     }
     assert set(shearling.__all__) - errors == {
+        "Image",
         "Job",
         "ModelVersion",
         "Registry",

@@ -26,7 +26,13 @@ from shearling.package.prune import (
     is_pruned,
     unimported_tests,
 )
-from shearling.package.wheels import Installed, choose_wheels, feature_requirements, needed
+from shearling.package.wheels import (
+    Installed,
+    choose_wheels,
+    feature_requirements,
+    is_of_features,
+    needed,
+)
 from tests.support.packages import (
     REPOSITORY,
     built_package,
@@ -139,6 +145,24 @@ def test_files_that_functions_do_not_need_are_pruned(path: str) -> None:
 )
 def test_files_that_functions_need_are_kept(path: str) -> None:
     assert not is_pruned(PurePosixPath(path), "runtime")
+
+
+@pytest.mark.parametrize(
+    ("path", "pruned"),
+    [
+        ("pillow.libs/libavif-c6062d5f.so.16.4.2", True),
+        ("PIL/_imagingft.cpython-313-x86_64-linux-gnu.so", True),
+        ("PIL/_imaging.cpython-313-x86_64-linux-gnu.so", False),
+        ("PIL/_webp.cpython-313-x86_64-linux-gnu.so", False),
+        ("pillow.libs/libjpeg-6dc8d115.so.62.4.0", False),
+        ("PIL/TiffImagePlugin.py", False),  # which reads EXIF
+    ],
+)
+def test_only_a_models_own_code_gets_all_of_pillow(path: str, *, pruned: bool) -> None:
+    assert is_pruned(PurePosixPath(path), "runtime", has_code=False) is pruned
+    assert not is_pruned(PurePosixPath(path), "runtime")
+    assert is_of_features(feature_requirements("image"))
+    assert not is_of_features([*feature_requirements("image"), "matplotlib==3.11.0"])
 
 
 @pytest.mark.parametrize(

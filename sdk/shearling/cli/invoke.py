@@ -36,7 +36,8 @@ def add_commands(commands: Commands) -> None:
         example="shearling invoke acme-fraud:prod\n"
         "shearling invoke acme-fraud:prod --csv rows.csv --output answers.csv\n"
         "echo '[[1.5, 2]]' | shearling invoke acme-fraud:prod --json - --raw\n"
-        "shearling invoke acme-fraud:prod --npy rows.npy --async",
+        "shearling invoke acme-fraud:prod --npy rows.npy --async\n"
+        "shearling invoke acme-cats:prod --images cat.jpg",
         registry=False,
     )
     add_target(invoke)
@@ -60,6 +61,13 @@ def add_commands(commands: Commands) -> None:
         type=Path,
         metavar="FILE",
         help=".npy file with an array, or .npz file with an array for each input",
+    )
+    data.add_argument(
+        "--images",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="JPEG, PNG or WebP files, or a folder of them, for a model that takes pictures",
     )
     for option, text in (
         ("--rows-per-call", "split rows into calls of N rows"),
@@ -92,7 +100,7 @@ def _invoke(arguments: argparse.Namespace) -> None:
     if arguments.later:
         _submit(model, arguments)
         return
-    if not (arguments.json or arguments.csv or arguments.npy):
+    if not _has_data(arguments):
         _explain(model, as_json=arguments.raw)
         return
     from shearling.cli.answers import answer_document, check_destination, rendered, write_answer
@@ -118,12 +126,19 @@ def _invoke(arguments: argparse.Namespace) -> None:
         say(rendered(outputs, {} if is_request(data) else model.signature.classes))
 
 
+def _has_data(arguments: argparse.Namespace) -> bool:
+    return bool(arguments.json or arguments.csv or arguments.npy or arguments.images)
+
+
 def _submit(model: RemoteModel, arguments: argparse.Namespace) -> None:
     """Create an asynchronous job, and print its ID."""
     from shearling.cli.data import is_request
 
-    if not (arguments.json or arguments.csv or arguments.npy):
-        arguments.refuse("--async needs data: --csv rows.csv, --npy rows.npy, or --json rows.json")
+    if not _has_data(arguments):
+        arguments.refuse(
+            "--async needs data: --csv rows.csv, --npy rows.npy, --json rows.json, or --images "
+            "picture.jpg"
+        )
     if arguments.output or arguments.rows_per_call or arguments.max_concurrency:
         arguments.refuse(
             "--async sends one request and does not wait: --rows-per-call, --max-concurrency and "
@@ -179,6 +194,10 @@ def _data(model: RemoteModel, arguments: argparse.Namespace) -> Any:
         data, place = _read(arguments.csv)
         text, columns = text_of(data, place), model.columns
         return parse_csv(text, model.signature, columns, has_names=has_names, place=place).inputs
+    if arguments.images:
+        from shearling.cli.pictures import picture_files
+
+        return [file for path in arguments.images for file in picture_files(path)]
     if not arguments.json:
         return read_data(arguments.npy)
     data, place = _read(arguments.json)
@@ -212,4 +231,6 @@ def _explain(model: RemoteModel, *, as_json: bool) -> None:
     say(table(["TENSOR", "NAME", "DATATYPE", "SHAPE"], tensors))
     if facts := contract_facts(read_signature(metadata), read_columns(metadata)):
         say(f"\n{table(['', ''], facts)}")
-    say("\nTo run the model, pass data: --csv rows.csv, --npy rows.npy, or --json rows.json.")
+    takes_pictures = any(spec.content for spec in read_signature(metadata).inputs)
+    files = "--csv rows.csv, --npy rows.npy, or --json rows.json"
+    say(f"\nTo run the model, pass data: {'--images picture.jpg' if takes_pictures else files}.")

@@ -27,6 +27,8 @@ def add_commands(commands: Commands) -> None:
         "first few rows with the model, for the check before each release, so use no personal "
         "data.",
         example="shearling push fraud.onnx --name fraud --example rows.csv --alias staging --wait\n"
+        "shearling push cats.onnx --name cats --example pictures/ --image-settings "
+        "size=224 crop=center\n"
         "shearling push fraud.onnx --name fraud --example rows.npy --metadata auc=0.93\n"
         "shearling push --training-job fraud-2026-11-27 --name fraud --example rows.csv",
         json="the version",
@@ -55,7 +57,23 @@ def add_commands(commands: Commands) -> None:
         required=True,
         type=Path,
         metavar="FILE",
-        help="rows of input: .npy, .npz (an array for each input), .json, or .csv",
+        help="rows of input: .npy, .npz (an array for each input), .json, or .csv; with "
+        "--image-settings, a picture or a folder of pictures",
+    )
+    push.add_argument(
+        "--image-settings",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="K=V",
+        help="the network takes pictures: what sdk.Image takes, as in size=224 crop=center "
+        "resize=256 mean=0.485,0.456,0.406",
+    )
+    push.add_argument(
+        "--class-names",
+        type=Path,
+        metavar="FILE",
+        help="names of the output's columns, one on a line",
     )
     push.add_argument("--alias", metavar="ALIAS", help="set this alias to the version")
     push.add_argument(
@@ -100,6 +118,8 @@ def _push(arguments: argparse.Namespace) -> None:
         arguments.refuse("pass either FILE.onnx or --training-job JOB")
     if arguments.allow_pickle and not arguments.training_job:
         arguments.refuse("--allow-pickle applies to --training-job only")
+    if arguments.training_job and (arguments.image_settings or arguments.class_names):
+        arguments.refuse("--image-settings and --class-names apply to FILE.onnx only")
     options = {
         "alias": arguments.alias,
         "wait": arguments.wait,
@@ -122,10 +142,17 @@ def _push(arguments: argparse.Namespace) -> None:
 
 def _push_file(arguments: argparse.Namespace, options: dict[str, Any]) -> ModelVersion:
     from shearling.cli.data import read_data
+    from shearling.cli.pictures import class_names, image_settings, picture_files
     from shearling.converters.onnx_inputs import stated_inputs
     from shearling.models.push import push_model
 
-    example = read_data(arguments.example, stated_inputs(Path(arguments.file)))
+    if arguments.class_names:
+        options["classes"] = class_names(arguments.class_names)
+    if arguments.image_settings:
+        options["image"] = image_settings(arguments.image_settings)
+        example: Any = picture_files(arguments.example)
+    else:
+        example = read_data(arguments.example, stated_inputs(Path(arguments.file)))
     return push_model(arguments.file, arguments.name, example=example, **options)
 
 

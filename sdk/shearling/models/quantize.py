@@ -275,6 +275,12 @@ def _check_kind(pin: Pin, manifest: Manifest) -> None:
             f"{_named(pin)} is stored as {manifest.format}, and only ONNX graphs are quantised: "
             "push a model that converts to ONNX, or train a smaller one on its answers (distil)"
         )
+    if pictures := [spec.name for spec in inputs if spec.content]:
+        raise FormatError(
+            f"{_named(pin)} is not quantised: its input {pictures[0]!r:.80} is pictures, and "
+            "recipes need the network's own input: quantise the network first, for example with "
+            "onnxruntime.quantization, and push the result with image=sdk.Image(...)"
+        )
     texts = [spec.name for spec in inputs if spec.datatype == "BYTES"]
     if texts and TOKENIZER not in manifest.options:
         raise FormatError(
