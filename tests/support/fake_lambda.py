@@ -141,6 +141,9 @@ class FakeLambda:
     page_size: int = 50
     #: Whether to ignore the preconditions of a publication, as the emulator does and AWS does not.
     is_lenient: bool = False
+    #: Concurrency that the function reserves, and that the account has left for all others.
+    reserved_concurrency: int | None = None
+    unreserved_concurrency: int = 1000
     #: Versions that a caller tried to delete after it had seen that an alias names them.
     rash_deletions: list[str] = field(default_factory=list)
 
@@ -426,6 +429,16 @@ class _Client:
         self._begin("ListVersionsByFunction", request)
         return self._fake.list_versions_by_function(request.get("Marker", ""))
 
+    def get_function_concurrency(self, **request: Any) -> Any:
+        self._begin("GetFunctionConcurrency", request)
+        reserved = self._fake.reserved_concurrency
+        return {} if reserved is None else {"ReservedConcurrentExecutions": reserved}
+
+    def get_account_settings(self, **request: Any) -> Any:
+        self._begin("GetAccountSettings", request)
+        left = self._fake.unreserved_concurrency
+        return {"AccountLimit": {"UnreservedConcurrentExecutions": left}}
+
     def update_function_configuration(self, **request: Any) -> Any:
         self._begin("UpdateFunctionConfiguration", request)
         changes = {k: v for k, v in request.items() if k not in ("FunctionName", "RevisionId")}
@@ -458,7 +471,7 @@ class _Client:
 
     def _begin(self, operation: str, request: dict[str, Any]) -> None:
         check_request("lambda", operation, request)
-        name = request["FunctionName"].removeprefix(
+        name = request.get("FunctionName", self._fake.name).removeprefix(
             "arn:aws:lambda:eu-west-1:000000000000:function:"
         )
         assert name in {self._fake.name, "acme_stager"}

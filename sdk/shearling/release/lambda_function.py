@@ -147,6 +147,16 @@ class LambdaFunction:
             raise ReleaseError(f"version {number} of {self.name} cannot start: {version.state[1]}")
         return version
 
+    def concurrency(self) -> int:
+        """Return how many invocations run at the same time at most: the reserved, or all others."""
+        found: Mapping[str, Any] = self._call(
+            lambda: self._client.get_function_concurrency(FunctionName=self.name)
+        )
+        if "ReservedConcurrentExecutions" in found:
+            return int(found["ReservedConcurrentExecutions"])
+        account = self._call(self._client.get_account_settings)
+        return account["AccountLimit"]["UnreservedConcurrentExecutions"]
+
     # Writing
 
     def set_pin(
