@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,8 +15,15 @@ from shearling.bundle.json_reader import Field
 from shearling.registry.endpoint_settings import EndpointSettings, Instances
 from shearling.registry.record_reader import read_deployment
 from tests.embedded_aws import REGION
+from tests.support.emulated_stack import emulated_stack
 from tests.support.iam import allows
-from tests.support.plans import planned
+from tests.support.plans import planned, planned_functions
+from tests.support.terraform_cli import REPOSITORY, working_copy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.embedded_aws import EmbeddedAws
 
 pytestmark = pytest.mark.slow
 
@@ -112,3 +119,35 @@ def test_containers_read_blobs_and_their_image_and_change_nothing(
     assert allows(policy, "logs:PutLogEvents", f"{logs}/{OURS}:log-stream:AllTraffic/i-1")
     assert not allows(policy, "logs:PutLogEvents", f"{logs}/{FOREIGN}:log-stream:AllTraffic/i-1")
     assert not allows(policy, "sagemaker:InvokeEndpoint", f"{SAGEMAKER}:endpoint/{OURS}")
+
+
+def test_the_example_moves_a_model_to_an_endpoint_by_one_variable(
+    embedded_aws: EmbeddedAws, tmp_path: Path
+) -> None:
+    directory = working_copy(REPOSITORY / "examples" / "beyond-lambda", tmp_path)
+    packages = REPOSITORY / "terraform" / "tests" / "packages"
+    common = {"packages": {kind: packages / f"{kind}.zip" for kind in ("runtime", "control")}}
+    stack = emulated_stack(embedded_aws, directory, **common)
+    function = stack.plan()
+    stack.set_variables(
+        image_uri=f"000000000000.dkr.ecr.{REGION}.amazonaws.com/beyond@sha256:{IMAGE}", **common
+    )
+    endpoint = stack.plan()
+
+    def added(kind: str) -> set[str]:
+        return set(planned(endpoint, kind)) - set(planned(function, kind))
+
+    sizes = [
+        planned_functions(plan)["beyond-embed"]["memory_size"] for plan in (function, endpoint)
+    ]
+    assert sizes == [3008, 512]
+    assert added("aws_iam_role") == {
+        'module.inference.module.sagemaker[0].aws_iam_role.endpoint["embed"]'
+    }
+    assert added("aws_lambda_invocation") == {
+        "module.inference.module.releaser.aws_lambda_invocation.endpoint_guard[0]"
+    }
+    assert added("aws_cloudwatch_event_rule") == {
+        "module.inference.module.releaser.aws_cloudwatch_event_rule.endpoint_changed[0]"
+    }
+    assert len(added("aws_cloudwatch_metric_alarm")) == 2
