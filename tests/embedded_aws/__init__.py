@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 from tests.embedded_aws import install
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
 
     from botocore.config import Config
@@ -165,6 +165,16 @@ class EmbeddedAws:
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         }
         return {**ours, **no_profiles, **self.environment(), **more}
+
+    @contextlib.contextmanager
+    def function_variables(self, variables: Mapping[str, str]) -> Iterator[None]:
+        """Set variables of functions that start within, such as the URL of a service elsewhere."""
+        file = self.directory / "function-variables.json"
+        file.write_text(json.dumps(dict(variables)))
+        try:
+            yield
+        finally:
+            file.unlink()
 
     def client(
         self,

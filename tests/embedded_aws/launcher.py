@@ -27,7 +27,7 @@ from xml.sax.saxutils import escape
 import ministack.app as gateway
 from ministack.core import lambda_runtime
 from ministack.core.lambda_runtime import ProvidedRuntimeError, ProvidedWorker
-from ministack.services import apigateway_v1, cloudwatch, efs
+from ministack.services import apigateway_v1, cloudwatch, efs, eventbridge
 from ministack.services import lambda_svc as service
 
 from tests.embedded_aws import permissions, state_machines
@@ -43,6 +43,9 @@ Response = tuple[int, Any, Any]
 STATE = Path(os.environ["SHEARLING_EMULATOR_STATE"])
 PYTHONS: dict[str, str] = json.loads(os.environ["SHEARLING_FUNCTION_PYTHONS"])
 ENDPOINT = f"http://127.0.0.1:{os.environ['GATEWAY_PORT']}"
+
+#: Variables of every function that starts, as a test asks for them.
+FUNCTION_VARIABLES = STATE / "function-variables.json"
 
 
 # -- Functions run on AWS's runtime client, in an interpreter and a root directory of their own
@@ -138,6 +141,7 @@ def _variables(config: Record) -> dict[str, str]:
         "AWS_LAMBDA_INITIALIZATION_TYPE": _initialization(config),
         "AWS_REGION": service.get_region(),
         "_HANDLER": config["Handler"],
+        **(json.loads(FUNCTION_VARIABLES.read_text()) if FUNCTION_VARIABLES.exists() else {}),
     }
 
 
@@ -444,6 +448,15 @@ def create_api_key(data: Record, *, stock: Callable[..., Any]) -> Response:
     return created
 
 
+# -- Events of SageMaker, which runs beside the emulator
+
+
+def put_events(data: Record, *, stock: Callable[..., Any], allow_aws_source: bool = False) -> Any:
+    """AWS lets nobody send events in its services' names; here the tests' SageMaker must."""
+    is_sagemaker = {entry.get("Source") for entry in data["Entries"]} == {"aws.sagemaker"}
+    return stock(data, allow_aws_source=allow_aws_source or is_sagemaker)
+
+
 # -- An answer comes when the request has been sent
 
 #: Longer than a busy machine keeps a process from going on.
@@ -485,6 +498,7 @@ _REPLACEMENTS: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
     (service, "_create_alias", write_alias),
     (service, "_update_alias", write_alias),
     (cloudwatch, "_describe_alarms", describe_alarms),
+    (eventbridge, "_put_events", put_events),
     (apigateway_v1, "handle_request", rest_api_request),
     (apigateway_v1, "_update_rest_api", update_rest_api),
     (apigateway_v1, "_create_usage_plan", create_usage_plan),

@@ -91,11 +91,21 @@ class Bundle:
         return Registry.at(registry).publish(self.manifest, self.files, details).version
 
 
-def scaling_bundle(directory: Path, *, model: str = "fraud", factor: float = 2.0) -> Bundle:
-    """A bundle of `scaling_graph`, written to a directory."""
+def scaling_bundle(
+    directory: Path, *, model: str = "fraud", factor: float = 2.0, promised: float | None = None
+) -> Bundle:
+    """A bundle of `scaling_graph`, written to a directory.
+
+    Args:
+        directory: directory to write its files to.
+        model: name of the model.
+        factor: factor of the graph.
+        promised: factor of the answers in the example, if it is another one.
+    """
+    answers = ROWS * np.float32(factor if promised is None else promised)
     content = {
         "model.onnx": scaling_graph(factor).SerializeToString(deterministic=True),
-        "example.tensors": Example({"X": ROWS}, {"Y": ROWS * np.float32(factor)}).to_bytes(),
+        "example.tensors": Example({"X": ROWS}, {"Y": answers}).to_bytes(),
     }
     files = {}
     described: list[Descriptor] = []
