@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import socket
+import ssl
+import subprocess
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -33,7 +36,8 @@ class Peer:
         requests: the requests of each connection.
     """
 
-    def __init__(self, answers: Sequence[bytes]) -> None:
+    def __init__(self, answers: Sequence[bytes], context: ssl.SSLContext | None) -> None:
+        self._context = context
         self._answers = list(answers)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.settimeout(5)
@@ -46,6 +50,12 @@ class Peer:
         while self._answers:
             connection, _ = self._listener.accept()
             connection.settimeout(5)
+            if self._context:
+                try:
+                    connection = self._context.wrap_socket(connection, server_side=True)
+                except ssl.SSLError:  # the client does not trust the certificate
+                    connection.close()
+                    continue
             self.requests.append([])
             with connection:
                 while self._answers and (request := _request(connection)):
@@ -73,8 +83,8 @@ def _request(connection: socket.socket) -> bytes:
 
 
 @contextmanager
-def peer(*answers: bytes) -> Iterator[Peer]:
-    host = Peer(answers)
+def peer(*answers: bytes, context: ssl.SSLContext | None = None) -> Iterator[Peer]:
+    host = Peer(answers, context)
     try:
         yield host
     finally:
@@ -152,3 +162,28 @@ def test_hosts_that_the_environment_excludes_are_reached_without_the_proxy(
         connections = KeptConnections(f"https://127.0.0.1:{silent.getsockname()[1]}")
         with pytest.raises(UnreachableError, match="handshake operation timed out"):
             connections.post("/", b"body", {}, 0.2)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with a key, and the certificate of `localhost` that it signed itself."""
+    path = tmp_path_factory.mktemp("certificate") / "localhost.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    key, own = f"{path}.key", f"{path}.certificate"
+    subprocess.run([*command, *name, "-keyout", key, "-out", own], check=True, capture_output=True)
+    path.write_text(Path(key).read_text() + Path(own).read_text())
+    return path
+
+
+def test_https_trusts_the_certificates_of_the_environment_and_no_others(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    with peer(OK, context=context) as host:
+        url = host.url.replace("http://127.0.0.1", "https://localhost")
+        with pytest.raises(UnreachableError, match="certificate verify failed"):
+            KeptConnections(url).post("/", b"body", {}, 5)
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        assert KeptConnections(url).post("/", b"body", {}, 5).status == 200
