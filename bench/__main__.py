@@ -19,6 +19,7 @@ from bench import (
     prepacking,
     scoring,
     sizes,
+    text,
     uploads,
     warm_requests,
 )
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 #: In the order of the report: the quick ones that suffer from others' writes come first.
 PARTS = (
     *("cold", "pickle", "warm", "prepacking", "fetch", "push", "sizes", "scoring"),
-    *("containers", "optimisation", "growth"),
+    *("containers", "optimisation", "text", "growth"),
 )
 
 
@@ -85,6 +86,7 @@ def _measure(names: Sequence[str], python: str, *, quick: bool) -> list[Findings
             "containers": lambda: containers.measure(models, python, quick=quick),
             "scoring": lambda: scoring.measure(models, quick=quick),
             "optimisation": lambda: optimisation.measure(quick=quick),
+            "text": lambda: text.measure(models, package, python, quick=quick),
         }
         found = [parts[name]() for name in PARTS if name in names and name in parts]
     series = {title: lines for each in found for title, lines in each.series.items()}

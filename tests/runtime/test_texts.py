@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shearling.models.load import load_model
 from shearling.models.push import push_model
 from shearling.protocol.responses import read_answer
 from shearling.registry.registry import Registry
@@ -141,6 +142,18 @@ def test_the_outcome_of_an_object_has_the_number_of_truncated_texts(
     assert outcome.document()["truncated"] == 2
     again = places.score(name, server.scorer())
     assert (again.status, again.truncated) == ("unchanged", 2)
+
+
+def test_scoring_on_this_machine_counts_truncated_texts_too(tmp_path: Path) -> None:
+    registry = Registry(f"memory://{uuid.uuid4().hex}")
+    folder = encoder_folder(tmp_path / "st")
+    push_model(folder, "embed", example=TEXTS, measure=False, registry=registry)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").mkdir()
+    places = Places(tmp_path)
+    places.put("a.csv", f"text\na\n{LONG}\n".encode())
+    outcome = places.score("a.csv", load_model("embed", registry=registry).scorer())
+    assert (outcome.rows, outcome.truncated) == (2, 1)
 
 
 @pytest.mark.parametrize("text", [HALF, f"a{HALF}b"])

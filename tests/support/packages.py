@@ -13,8 +13,11 @@ import shearling.package
 from shearling.package import build_package, find_python
 from shearling.package.build import own_files
 from shearling.package.interpreters import python_release
+from shearling.package.wheels import feature_requirements
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from shearling.package import Architecture, Kind
 
 REPOSITORY = Path(__file__).parents[2]
@@ -32,23 +35,38 @@ def host_architecture() -> Architecture:
     return "arm64" if platform.machine() in {"aarch64", "arm64"} else "x86_64"
 
 
-def built_package(kind: Kind, python: str | None = None) -> Path:
-    """Return the zip for this machine, building it if the sources have changed since."""
+def built_package(kind: Kind, python: str | None = None, *, features: Sequence[str] = ()) -> Path:
+    """Return the zip for this machine, building it if the sources have changed since.
+
+    Args:
+        kind: kind of the package.
+        python: minor version of its Python.
+        features: what `--with` adds.
+    """
     python = python or function_python()
     _PACKAGES.mkdir(parents=True, exist_ok=True)
     # Tests and the demo may run at the same time; the second waits for the zip of the first.
-    with (_PACKAGES / f"{kind}-{python}.lock").open("w") as lock:
+    name = "-".join([kind, *features, python])
+    with (_PACKAGES / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        package = _PACKAGES / f"{kind}-{python}-{_key(kind, python)}.zip"
+        package = _PACKAGES / f"{name}-{_key(kind, python)}.zip"
         if not package.exists():
-            build_package(kind, python=python, architecture=host_architecture(), output=package)
-            _forget_old(f"{kind}-{python}-*.zip")
+            build_package(
+                kind,
+                python=python,
+                architecture=host_architecture(),
+                output=package,
+                requirements=[pin for each in features for pin in feature_requirements(each)],
+            )
+            _forget_old(f"{name}-*.zip")
     return package
 
 
-def unzipped_package(kind: Kind, root: Path, python: str | None = None) -> Path:
+def unzipped_package(
+    kind: Kind, root: Path, python: str | None = None, *, features: Sequence[str] = ()
+) -> Path:
     """Unzip a package under `root` and return its directory."""
-    package = built_package(kind, python)
+    package = built_package(kind, python, features=features)
     return unzip(package, root / package.stem)
 
 

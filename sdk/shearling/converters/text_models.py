@@ -13,7 +13,14 @@ from shearling.converters.base import observed_specs
 from shearling.converters.text_heads import PROBABILITIES, SCORES
 from shearling.converters.text_parts import TEXT, TOKENIZER_FILE
 from shearling.errors import FormatError, InvalidRequestError
-from shearling.formats.tokenizer import IDS, MASK, TYPES, TextPredictor, open_tokenizer
+from shearling.formats.tokenizer import (
+    IDS,
+    MASK,
+    TYPES,
+    TextPredictor,
+    TextTokenizer,
+    read_tokenizer,
+)
 from shearling.tensors.inputs import is_frame, to_tensors
 
 if TYPE_CHECKING:
@@ -67,7 +74,8 @@ class _Tokens:
                 f"the graph has no input {MASK!r}, so its answers depend on how the texts of a "
                 "batch are filled up: export it with the mask as an input"
             )
-        return _OneByOne(TextPredictor(graph, open_tokenizer(self.path, self.settings, names)))
+        tokenizer = read_tokenizer(self.path, self.settings)
+        return _OneByOne(TextPredictor(graph, TextTokenizer(tokenizer, self.settings, names)))
 
 
 @dataclass(frozen=True, slots=True)

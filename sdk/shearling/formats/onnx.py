@@ -86,21 +86,24 @@ def load(manifest: Manifest, directory: Path, settings: LoadSettings) -> Predict
 
         settings_by_input = manifest.options["text"].items()
         text = {name: TextNormalization(**values) for name, values in settings_by_input}
-    try:
-        session = open_session(path, settings.threads, entries)
-    except FormatError as error:
-        raise FormatError(f"{error}{_version_hint(manifest)}") from error
+
+    def opened() -> onnxruntime.InferenceSession:
+        try:
+            return open_session(path, settings.threads, entries)
+        except FormatError as error:
+            raise FormatError(f"{error}{_version_hint(manifest)}") from error
+
+    if TOKENIZER in manifest.options:
+        from shearling.formats.tokenizer import with_tokenizer
+
+        return with_tokenizer(opened, OnnxPredictor, manifest, directory)
+    session = opened()
     predictor = OnnxPredictor(session, text)
     if IMAGE in manifest.options:
         from shearling.formats.image import with_pictures
 
         pictures = directory / manifest.file(manifest.options[IMAGE]["graph"]).hex
         return with_pictures(predictor, session, open_session(pictures, settings.threads), manifest)
-    if TOKENIZER in manifest.options:
-        from shearling.formats.tokenizer import with_tokenizer
-
-        names = [node.name for node in session.get_inputs()]
-        return with_tokenizer(predictor, names, manifest, directory)
     return predictor
 
 

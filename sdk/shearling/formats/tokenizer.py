@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,9 +13,10 @@ from shearling.bundle.options import TOKENIZER
 from shearling.errors import FormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    import onnxruntime
     import tokenizers
     from numpy.typing import NDArray
 
@@ -194,13 +196,8 @@ class TextPredictor:
         return self._graph.refusal(error)
 
 
-def open_tokenizer(path: Path, settings: TokenizerSettings, names: Sequence[str]) -> TextTokenizer:
-    """Read a tokenizer.
-
-    Args:
-        path: the file, in Hugging Face's format.
-        settings: what happens to texts.
-        names: names of the graph's inputs.
+def read_tokenizer(path: Path, settings: TokenizerSettings) -> tokenizers.Tokenizer:
+    """Read a tokenizer in Hugging Face's format.
 
     Raises:
         FormatError: the library is not installed, or cannot read the file.
@@ -214,29 +211,37 @@ def open_tokenizer(path: Path, settings: TokenizerSettings, names: Sequence[str]
             "shearling[text]"
         ) from error
     try:
-        tokenizer = Tokenizer.from_file(str(path))
+        return Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises plain exceptions
         raise FormatError(
             f"tokenizers {__version__} cannot read {settings.path}: {error!s:.200}. Install the "
             "version that the model was pushed with, or rebuild the function's package with it"
         ) from error
-    return TextTokenizer(tokenizer, settings, names)
 
 
 def with_tokenizer(
-    graph: Predictor, names: Sequence[str], manifest: Manifest, directory: Path
+    open_session: Callable[[], onnxruntime.InferenceSession],
+    predictor_of: Callable[[onnxruntime.InferenceSession], Predictor],
+    manifest: Manifest,
+    directory: Path,
 ) -> TextPredictor:
     """Return a predictor for texts.
 
     Args:
-        graph: the loaded graph.
-        names: names of its inputs.
+        open_session: opens the graph.
+        predictor_of: returns the predictor for the graph's session.
         manifest: manifest of a bundle with a tokenizer.
         directory: flat directory with the verified blobs of the bundle.
 
     Raises:
-        FormatError: the library is not installed, or cannot read the tokenizer.
+        FormatError: the graph cannot be loaded; or the library is not installed, or cannot read the
+            tokenizer.
     """
     settings = TokenizerSettings(**manifest.options[TOKENIZER])
     path = directory / manifest.file(settings.path).hex
-    return TextPredictor(graph, open_tokenizer(path, settings, names))
+    with ThreadPoolExecutor(1) as pool:  # both release Python's lock
+        reading = pool.submit(read_tokenizer, path, settings)
+        session = open_session()
+        tokenizer = reading.result()
+    names = [node.name for node in session.get_inputs()]
+    return TextPredictor(predictor_of(session), TextTokenizer(tokenizer, settings, names))

@@ -71,6 +71,8 @@ def _convert_by_kind(
     from shearling.converters import onnx, remote, sklearn, text_models, torch
 
     if text_models.is_text_model(model, example):
+        if options.dynamic is not None:
+            raise FormatError("dynamic does not apply to models of texts: leave it out")
         check_rows(example)
         return text_models.convert(model, example, directory, options.load)
     if torch.is_torch(model):

@@ -17,12 +17,12 @@ from shearling.storage.blobs import BLOBS
 from shearling.tensors.inputs import to_tensors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from shearling.bundle.manifest import Manifest
-    from shearling.formats.base import Predictor
+    from shearling.formats.base import Predictor, Tensors
     from shearling.protocol.requests import InferRequest
     from shearling.scoring.blocks import Scorer
     from shearling.tensors.spec import Signature
@@ -55,17 +55,26 @@ class LoadedModel:
     def scorer(self) -> Scorer:
         """Return the model for scoring objects, as a function does."""
         from shearling.formats.answering import model_answer
+        from shearling.formats.tokenizer import TextPredictor
         from shearling.scoring.blocks import Scorer
 
-        example = self._example()
+        example, predictor = self._example(), self._predictor
 
         def answered(request: InferRequest) -> Mapping[str, NDArray[Any]]:
+            def predict(inputs: Tensors, outputs: Sequence[str]) -> Tensors:
+                if not isinstance(predictor, TextPredictor):
+                    return predictor.predict(inputs, outputs)
+                request.truncated = 0  # also if there are no texts
+                answers, request.truncated = predictor.predict_counted(inputs, outputs)
+                return answers
+
             return model_answer(
-                self._predictor,
+                predictor,
                 request.inputs,
                 request.outputs,
                 signature=self.signature,
                 example=example,
+                predict=predict,
             )
 
         return Scorer(
