@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from shearling.converters import image_reference
 from shearling.errors import FormatError, InvalidRequestError, ShearlingError
 from shearling.models.load import load_model
 from shearling.models.push import push_model
+from shearling.tensors.pictures import as_pictures
 from tests.support.attack import attack
 from tests.support.pictures import (
     COLOURS,
@@ -176,17 +178,15 @@ def test_a_network_that_takes_one_picture_answers_many(registry: Registry) -> No
     np.testing.assert_allclose(together, alone, rtol=1e-5)
 
 
-def test_many_pictures_are_answered_in_batches(
-    registry: Registry, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_pictures_are_answered_in_batches(registry: Registry) -> None:
     model = pushed(registry, network(), sdk.Image(size=SIDE))
-    pictures = [drawn(colour=colour) for colour in COLOURS] * 3
-    whole = model.predict(pictures)["probabilities"]
-    monkeypatch.setattr(model.predictor, "_rows", 2)
-    np.testing.assert_allclose(model.predict(pictures)["probabilities"], whole, rtol=1e-5)
-    monkeypatch.setattr(model.predictor, "_is_divisible", False)
+    pictures = {"image": as_pictures([drawn(colour=colour) for colour in COLOURS] * 3, "")}
+    whole = model.predictor.predict(pictures, ["probabilities"])["probabilities"]
+    by_two = replace(model.predictor, rows=2)
+    answers = by_two.predict(pictures, ["probabilities"])["probabilities"]
+    np.testing.assert_allclose(answers, whole, rtol=1e-5)
     with pytest.raises(InvalidRequestError, match="image: 9 pictures, and at most 2 are allowed"):
-        model.predict(pictures)
+        replace(by_two, is_divisible=False).predict(pictures, ["probabilities"])
 
 
 def test_classes_name_the_columns(registry: Registry) -> None:

@@ -6,7 +6,7 @@ megabytes may hold thousands of small files.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from shearling.errors import FormatError, InvalidRequestError
 from shearling.formats.pictures import decode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import onnxruntime
     from numpy.typing import NDArray
@@ -74,54 +74,53 @@ class PictureSteps:
         return np.concatenate(tensors)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImagePredictor:
     """A predictor for a network of pictures.
 
-    Args:
+    Attributes:
         network: predictor of the network.
-        session: session of the network.
+        taken: name of the network's input.
         steps: what makes of a picture the network's input.
         name: name of the input of pictures.
-        is_divisible: whether pictures may be answered in several batches.
+        rows: how many pictures the network gets at a time.
+        is_divisible: whether more pictures may be answered, in several batches.
     """
 
-    def __init__(
-        self,
-        network: Predictor,
-        session: onnxruntime.InferenceSession,
-        steps: PictureSteps,
-        name: str,
-        *,
-        is_divisible: bool,
-    ) -> None:
-        (taken,) = session.get_inputs()
-        self._network = network
-        self._steps = steps
-        self._name = name
-        self._taken = taken.name
-        self._rows = rows_at_once(taken.shape)
-        self._is_divisible = is_divisible
+    network: Predictor
+    taken: str
+    steps: PictureSteps
+    name: str
+    rows: int
+    is_divisible: bool
 
     def predict(self, inputs: Tensors, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Return the named outputs for pictures."""
-        pictures = inputs[self._name]
-        count = len(pictures)
-        if count > self._rows and not self._is_divisible:
+        count = len(inputs[self.name])
+        if count > self.rows and not self.is_divisible:
             raise InvalidRequestError(
-                f"{self._name}: {count} pictures, and at most {self._rows} are allowed, because "
+                f"{self.name}: {count} pictures, and at most {self.rows} are allowed, because "
                 "the answers of this model depend on the other pictures of the request"
             )
-        places = [self._name if count == 1 else f"{self._name}[{i}]" for i in range(count)]
-        answers = []
-        for start in range(0, count, self._rows):
-            rows = slice(start, start + self._rows)
-            batch = self._steps.batch(pictures[rows], places[rows])
-            answers.append(self._network.predict({self._taken: batch}, outputs))
+        answers = [self.network.predict(batch, outputs) for batch in self.graph_inputs(inputs)]
         return {name: np.concatenate([answer[name] for answer in answers]) for name in outputs}
+
+    def graph_inputs(self, inputs: Tensors) -> Iterator[dict[str, NDArray[Any]]]:
+        """Yield what the network reads of pictures, in batches."""
+        pictures = inputs[self.name]
+        count = len(pictures)
+        places = [self.name if count == 1 else f"{self.name}[{i}]" for i in range(count)]
+        for start in range(0, count, self.rows):
+            rows = slice(start, start + self.rows)
+            yield {self.taken: self.steps.batch(pictures[rows], places[rows])}
+
+    def around(self, graph: Predictor) -> ImagePredictor:
+        """Return a predictor with the same steps for another network."""
+        return replace(self, network=graph)
 
     def refusal(self, error: Exception) -> str:
         """Return why the network refused its input; pictures are refused before."""
-        return self._network.refusal(error)
+        return self.network.refusal(error)
 
 
 def rows_at_once(shape: Sequence[Any]) -> int:
@@ -162,10 +161,12 @@ def with_pictures(
             "elsewhere, pip install 'shearling[image]'"
         ) from error
     options = manifest.options["image"]
+    (taken,) = session.get_inputs()
     return ImagePredictor(
-        network,
-        session,
-        PictureSteps(graph, options["channels"], options["max_pixels"]),
-        options["input"],
+        network=network,
+        taken=taken.name,
+        steps=PictureSteps(graph, options["channels"], options["max_pixels"]),
+        name=options["input"],
+        rows=rows_at_once(taken.shape),
         is_divisible=manifest.signature.independent_rows,
     )

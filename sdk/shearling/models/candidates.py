@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from shearling.bundle.digests import describe
 from shearling.bundle.example import Example
-from shearling.bundle.options import TOKENIZER
+from shearling.bundle.options import IMAGE, TOKENIZER
 from shearling.converters.onnx_files import drop_unused_opsets, load_options, write_files
 from shearling.converters.original import Original
 from shearling.converters.quantization import prepared
 from shearling.errors import FormatError
 from shearling.formats.base import LoadSettings, load_bundle
+from shearling.formats.image import ImagePredictor
 from shearling.formats.tokenizer import TextPredictor
 from shearling.models.both_models import BothModels
 from shearling.models.input_limits import limit_inputs
@@ -86,20 +87,21 @@ class Candidate:
 
     def around(self, graph: Predictor) -> Predictor:
         """Return a model for requests, made of one for the inputs of the version's graph."""
-        if isinstance(self.predictor, TextPredictor):
+        if isinstance(self.predictor, TextPredictor | ImagePredictor):
             return self.predictor.around(graph)
         return graph
 
     def graph_inputs(self, batches: list[dict[str, NDArray[Any]]]) -> list[dict[str, NDArray[Any]]]:
         """Return what the version's graph reads of requests."""
-        if not isinstance(self.predictor, TextPredictor):
+        if not isinstance(self.predictor, TextPredictor | ImagePredictor):
             return batches
-        return [tokens for batch in batches for tokens in self.predictor.graph_inputs(batch)]
+        return [inputs for batch in batches for inputs in self.predictor.graph_inputs(batch)]
 
     def copied_steps(self, directory: Path) -> list[Descriptor]:
         """Copy the files that precede the graph to a directory, and return them."""
-        settings = self.manifest.options.get(TOKENIZER)
-        files = [self.manifest.file(settings["path"])] if settings else []
+        options = self.manifest.options
+        named = [(TOKENIZER, "path"), (IMAGE, "graph")]
+        files = [self.manifest.file(options[one][key]) for one, key in named if one in options]
         for file in files:
             shutil.copyfile(self.directory / file.hex, directory / file.hex)
         return files

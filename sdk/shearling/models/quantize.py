@@ -83,7 +83,7 @@ def quantize(
     Args:
         ref: the version: `embed` (the newest), `embed:7` or `embed:prod`.
         data: rows like those that callers send: an array, a DataFrame, or a dict of arrays; a list
-            of texts for a model of texts.
+            of texts for a model of texts, and of pictures for one of pictures.
         y: the true value of each row.
         metric: with labels, a scorer or metric of scikit-learn by name, such as "roc_auc" or
             "mean_absolute_error", or a function of the true and the predicted values; greater is
@@ -268,20 +268,14 @@ def _opened(registry: Registry, pin: Pin) -> tuple[Candidate, onnx.ModelProto]:
 
 
 def _check_kind(pin: Pin, manifest: Manifest) -> None:
-    """Raise FormatError if a version is no graph of rows of numbers or tokens."""
+    """Raise FormatError if a version is no graph of rows of numbers, tokens or pictures."""
     inputs = manifest.signature.inputs
     if manifest.format != "onnx":
         raise FormatError(
             f"{_named(pin)} is stored as {manifest.format}, and only ONNX graphs are quantised: "
             "push a model that converts to ONNX, or train a smaller one on its answers (distil)"
         )
-    if pictures := [spec.name for spec in inputs if spec.content]:
-        raise FormatError(
-            f"{_named(pin)} is not quantised: its input {pictures[0]!r:.80} is pictures, and "
-            "recipes need the network's own input: quantise the network first, for example with "
-            "onnxruntime.quantization, and push the result with image=sdk.Image(...)"
-        )
-    texts = [spec.name for spec in inputs if spec.datatype == "BYTES"]
+    texts = [spec.name for spec in inputs if spec.datatype == "BYTES" and not spec.content]
     if texts and TOKENIZER not in manifest.options:
         raise FormatError(
             f"{_named(pin)} is not quantised: its input {texts[0]!r:.80} is text, which is most of "
