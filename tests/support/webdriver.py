@@ -60,6 +60,10 @@ class Browser:
         self._post(f"element/{element}/clear", {})
         self._post(f"element/{element}/value", {"text": text})
 
+    def choose(self, selector: str, file: Path) -> None:
+        """Choose a file in a field for files."""
+        self._post(f"element/{self._find(selector)}/value", {"text": str(file)})
+
     def press(self, keys: str) -> None:
         """Press keys in the focused element."""
         actions = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]

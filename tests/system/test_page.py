@@ -6,6 +6,7 @@ import json
 import re
 import urllib.request
 import uuid
+from base64 import b64encode
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from shearling.bundle.example import Example
 from shearling.cli.proxy import HttpUpstream, serving
 from shearling.client.auth import Authorization
+from shearling.converters.image_settings import Image
 from shearling.models.push import push_model
 from shearling.registry.registry import Registry
 from shearling_runtime.apidocs.page import docs_page
@@ -27,6 +29,7 @@ from tests.support.bundles import scaling_bundle
 from tests.support.http_server import http_api
 from tests.support.jobs import JobFunction, served_with_jobs
 from tests.support.lambda_server import served
+from tests.support.pictures import COLOURS, SIDE, drawn, file_of, mean_colours
 from tests.support.terraform_cli import TOOLS
 from tests.support.text_models import TEXTS, classifier_folder
 from tests.support.webdriver import Browser, chromium, why_not
@@ -463,3 +466,89 @@ def test_a_model_with_markup_in_its_names_is_shown_and_not_run(
         assert window.run("return document.title") == ATTACK
         assert window.run("return document.querySelectorAll('img').length") == 0
         assert window.run("return document.querySelector('#fields input').value") == ATTACK
+
+
+@pytest.fixture(scope="module")
+def cats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The page of a model of pictures."""
+    directory = tmp_path_factory.mktemp("pictures")
+    registry = Registry(f"memory://{uuid.uuid4().hex}")
+    version = push_model(
+        mean_colours(),
+        "cats",
+        example=[drawn()],
+        image=Image(size=SIDE),
+        classes=COLOURS,
+        registry=registry,
+    )
+    server = ModelServer(settings_of(registry, version.pin, directory / "scratch"))
+    with http_api(lambda event: respond(event, Call(), server)) as url:
+        yield f"{url}/v2/models/cats/docs"
+
+
+#: The name of each picture that was answered, and its classes, the best first.
+_TOP = """return [...document.querySelectorAll('#answer .pictures > li')].map((item) => [
+    item.querySelector('img').alt,
+    ...[...item.querySelectorAll('ol span:first-child')].map((x) => x.textContent)])"""
+
+
+@in_a_browser
+def test_pictures_that_are_dropped_are_shown_with_their_top_classes(
+    window: Browser, cats: str
+) -> None:
+    window.open(cats)
+    window.console()
+    assert window.run("return document.querySelector('.drop img').alt") == "example 1"
+    window.click("#send")
+    assert window.wait_for(f"{_TOP}[0]")[:2] == ["example 1", "red"]
+    files = {
+        "blue.jpg": file_of(drawn(colour="blue"), "JPEG"),
+        "green.png": file_of(drawn(colour="lime")),
+    }
+    texts = {name: b64encode(data).decode() for name, data in files.items()}
+    window.run(
+        """const drop = new DataTransfer();
+        for (const [name, text] of Object.entries(arguments[0])) {
+          const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+          drop.items.add(new File([bytes], name));
+        }
+        const event = new DragEvent('drop', { dataTransfer: drop });
+        document.querySelector('.drop').dispatchEvent(event);""",
+        texts,
+    )
+    window.wait_for("return document.querySelectorAll('.drop img').length === 2")
+    assert "--data-binary '@blue.jpg'" in window.text("#shell")
+    assert 'model.infer(["blue.jpg","green.png"])' in window.text("#python")
+    window.click("#send")
+    answered = f"const found = (() => {{ {_TOP} }})(); return found.length === 2 && found"
+    shown = window.wait_for(answered)
+    assert [row[:2] for row in shown] == [["blue.jpg", "blue"], ["green.png", "green"]]
+    images = "[...document.querySelectorAll('.pictures img')]"
+    assert window.run(f"return {images}.every((x) => x.naturalWidth === 90)")
+    window.screenshot(SCREENSHOTS / "pictures.png")
+    assert window.console() == []
+
+
+@in_a_browser
+def test_a_file_that_is_no_picture_is_answered_with_the_reason(
+    window: Browser, cats: str, tmp_path: Path
+) -> None:
+    window.open(cats)
+    window.click(".drop li button")
+    window.click("#send")
+    assert "Choose a picture." in window.text("#error")
+    (tmp_path / "notes.png").write_bytes(b"no picture")
+    window.choose("#pictures", tmp_path / "notes.png")
+    window.wait_for("return document.querySelector('.drop img')")
+    window.click("#send")
+    window.wait_for("return document.querySelector('#error').textContent.includes('not a JPEG')")
+
+
+def test_large_pictures_of_the_example_are_not_in_the_page() -> None:
+    parameters = {"content": "image"}
+    tensor = {"name": "image", "datatype": "BYTES", "shape": [-1], "parameters": parameters}
+    for size, count in ((1000, 1), (600_000, 0)):
+        picture = np.empty(1, object)
+        picture[0] = bytes(size)
+        page, _ = docs_page(metadata("cats", tensor), Example({"image": picture}, {}))
+        assert len(data_of(page)["example"]) == count

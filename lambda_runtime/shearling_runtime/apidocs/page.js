@@ -21,11 +21,13 @@
   // A model of sentences: its only input has one text for each row, which may have several lines.
   const isProse = (spec) => isText(spec.datatype) && spec.shape.length === 1 && metadata.inputs.length === 1;
   const isInteger = (type) => /^U?INT/.test(type);
+  const takesPictures = (spec) => Boolean(spec.parameters && spec.parameters.content === "image");
   const isTabular = (spec) =>
-    spec.shape.length > 0 && spec.shape[0] === -1 && spec.shape.slice(1).every((n) => n > 0) &&
+    !takesPictures(spec) && spec.shape.length > 0 && spec.shape[0] === -1 && spec.shape.slice(1).every((n) => n > 0) &&
     product(spec.shape.slice(1)) <= FIELDS;
   const tabular = metadata.inputs.filter(isTabular);
-  const free = metadata.inputs.filter((spec) => !isTabular(spec));
+  const free = metadata.inputs.filter((spec) => !isTabular(spec) && !takesPictures(spec));
+  const [pictures] = metadata.inputs.filter(takesPictures).map((spec) => picturesOf(make, spec, example, () => drawCalls()));
   const columns = tabular.flatMap((spec) => {
     const width = product(spec.shape.slice(1));
     const named = metadata.inputs.length === 1 ? metadata.parameters.columns || [] : [];
@@ -90,6 +92,7 @@
       area.addEventListener("input", () => { valid(area); drawCalls(); });
       parts.push(make("label", { for: id }, `${spec.name} (${spec.datatype} ${JSON.stringify(spec.shape)}, as nested lists)`), area);
     }
+    if (pictures) parts.push(pictures.field);
     byId("fields").replaceChildren(...parts);
     for (const id of ["add", "remove"]) byId(id).hidden = !columns.length;
     byId("remove").disabled = rows.length < 2;
@@ -122,6 +125,7 @@
 
   function tensors() {
     return metadata.inputs.map((spec) => {
+      if (takesPictures(spec)) return pictures.tensor();
       if (isTabular(spec)) {
         const mine = columns.map((column, c) => [column, c]).filter(([column]) => column.spec === spec);
         const values = rows.flatMap((row, r) => mine.map(([column, c]) => {
@@ -225,18 +229,26 @@
     const url = connection && connection.api ? `${connection.api}${here.slice(here.indexOf("/v2/models/"))}` : `${location.origin}${here}`;
     if (hasHalves) {
       byId("shell").textContent = "# FP16 tensors are sent as bytes, which a shell command cannot contain. Use Python.";
+    } else if (invoked && pictures) {
+      byId("shell").textContent = `shearling invoke ${connection.function} --images ${pictures.names().map(quoted).join(" ")}`;
     } else if (invoked) {
       byId("shell").textContent = `aws lambda invoke --function-name ${quoted(connection.function)} --cli-binary-format raw-in-base64-out --payload ${quoted(body)} /dev/stdout`;
     } else {
       const signed = connection && connection.region
         ? ` \\\n  --aws-sigv4 "aws:amz:${connection.region}:execute-api" --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" \\\n  \${AWS_SESSION_TOKEN:+-H "x-amz-security-token: $AWS_SESSION_TOKEN"}` : "";
-      byId("shell").textContent = `curl -sS ${quoted(`${url}/infer`)}${signed} \\\n  -H 'content-type: application/json' -d ${quoted(body)}`;
+      const what = pictures ? `-H 'content-type: image/jpeg' --data-binary ${quoted(`@${pictures.names()[0]}`)}`
+        : `-H 'content-type: application/json' -d ${quoted(body)}`;
+      byId("shell").textContent = `curl -sS ${quoted(`${url}/infer`)}${signed} \\\n  ${what}`;
     }
     const version = /\/versions\/([^/]+)$/.exec(here);
     const base = url.slice(0, url.indexOf("/v2/models/"));
     const auth = connection && connection.region ? `, auth="iam", region=${JSON.stringify(connection.region)}` : "";
     const target = invoked ? JSON.stringify(connection.function)
       : `${JSON.stringify(base)}, model=${JSON.stringify(metadata.name)}${version ? `, alias=${JSON.stringify(decodeURIComponent(version[1]))}` : ""}${auth}`;
+    if (pictures) {
+      byId("python").textContent = `import shearling as sdk\n\nmodel = sdk.connect(${target})\noutputs = model.infer(${JSON.stringify(pictures.names())})`;
+      return;
+    }
     const arrays = parts.map(({ spec, shape, text }) =>
       `    ${JSON.stringify(spec.name)}: np.array(${python(text)}, "${dtypes[spec.datatype] || spec.datatype.toLowerCase()}").reshape(${JSON.stringify(shape)}),`);
     byId("python").textContent = `import numpy as np\nimport shearling as sdk\n\nmodel = sdk.connect(${target})\noutputs = model.infer({\n${arrays.join("\n")}\n})`;
@@ -282,7 +294,16 @@
     return Array.from({ length: width }, (_, i) => (width > 1 ? `${name}[${i}]` : name));
   }
 
-  function drawAnswer(document) {
+  // Returns the pictures that were sent with their top classes; nothing if no output has columns.
+  function pictureAnswers(document, sent) {
+    const isWide = ({ shape }) => shape.length === 2 && shape[1] > 1;
+    const classesOf = ({ name }) => ((metadata.outputs.find((output) => output.name === name) || {}).parameters || {}).classes || [];
+    const wide = document.outputs.filter(isWide);
+    const best = wide.find((tensor) => classesOf(tensor).length) || wide[0];
+    return pictures && best ? [pictures.answers(sent, best, classesOf(best))] : [];
+  }
+
+  function drawAnswer(document, sent) {
     const outputColumns = document.outputs.flatMap((tensor) => {
       const flat = tensor.data.flat(Infinity);
       const width = product(tensor.shape.slice(1));
@@ -299,6 +320,7 @@
     const cut = [[count, allRows, "rows"], [outputColumns.length, allColumns, "columns"]].filter(([shown, all]) => shown < all)
       .map(([shown, all, what]) => `the first ${shown} of ${all} ${what}`);
     byId("answer").replaceChildren(
+      ...pictureAnswers(document, sent),
       table(["Row", ...outputColumns.map((column) => column.name)], lines, "Outputs, a line for each row"),
       ...(cut.length ? [make("p", { class: "quiet" }, `Showing ${cut.join(" and ")}. The raw response has all values.`)] : []));
     byId("answer").hidden = false;
@@ -319,6 +341,7 @@
     if (byId("send").ariaDisabled === "true") return;
     byId("send").ariaDisabled = "true";
     byId("state").textContent = "Sending …";
+    const sent = pictures ? pictures.sent() : [];
     const started = performance.now();
     try {
       const response = await fetch(`${here}/infer`, { method: "POST", credentials: "same-origin", ...requestOf(parts) });
@@ -328,7 +351,7 @@
       byId("raw").hidden = false;
       const took = `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
       if (response.ok && answer && answer.outputs) {
-        drawAnswer(answer);
+        drawAnswer(answer, sent);
         const cut = (answer.parameters && answer.parameters.truncated) || 0;
         const note = cut ? ` ${cut === 1 ? "1 text was" : `${cut} texts were`} longer than the model reads.` : "";
         byId("state").textContent = `Answered by version ${answer.model_version} in ${took}.${note}`;
@@ -394,7 +417,7 @@
   byId("run-later").addEventListener("click", runLater);
   byId("add").addEventListener("click", () => { rows.push([...rows[rows.length - 1]]); drawFields(); });
   byId("remove").addEventListener("click", () => { rows.pop(); drawFields(); });
-  byId("reset").addEventListener("click", () => { byId("fields").replaceChildren(); rows = exampleRows(); drawFields(); });
+  byId("reset").addEventListener("click", () => { byId("fields").replaceChildren(); rows = exampleRows(); if (pictures) pictures.reset(); drawFields(); });
   for (const button of document.querySelectorAll("[data-copy]")) {
     const words = [...button.childNodes];
     button.addEventListener("click", async () => {
@@ -405,6 +428,7 @@
     });
   }
   rows = exampleRows();
+  if (pictures) pictures.reset();
   drawFields();
   loadIndex();
 })();

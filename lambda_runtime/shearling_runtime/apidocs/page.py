@@ -50,7 +50,7 @@ def docs_page(
         "example": _tensors(example) if example else [],
         "jobs": has_jobs,
     }
-    style, script = _part("page.css"), _part("page.js")
+    style, script = _part("page.css"), _part("pictures.js") + _part("page.js")
     values = {
         "title": html.escape(str(metadata["name"])),
         "style": style,
