@@ -524,7 +524,7 @@ def test_pictures_that_are_dropped_are_shown_with_their_top_classes(
     shown = window.wait_for(answered)
     assert [row[:2] for row in shown] == [["blue.jpg", "blue"], ["green.png", "green"]]
     images = "[...document.querySelectorAll('.pictures img')]"
-    assert window.run(f"return {images}.every((x) => x.naturalWidth === 90)")
+    window.wait_for(f"return {images}.every((x) => x.naturalWidth === 90)")
     window.screenshot(SCREENSHOTS / "pictures.png")
     assert window.console() == []
 
