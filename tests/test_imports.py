@@ -125,11 +125,15 @@ def test_the_exported_names_are_these() -> None:
         if isinstance(value, type) and issubclass(value, shearling.errors.ShearlingError)
     }
     assert set(shearling.__all__) - errors == {
+        "BatchRun",
         "Image",
         "Job",
         "ModelVersion",
         "Registry",
         "Remote",
+        "batch",
+        "batch_run",
+        "batch_runs",
         "compare",
         "connect",
         "diff",

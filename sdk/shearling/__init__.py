@@ -9,10 +9,15 @@ if TYPE_CHECKING:
     from shearling.aliases.rollback import rollback as rollback
     from shearling.aliases.set_alias import set_alias as set_alias
     from shearling.aliases.status import status as status
+    from shearling.batches.batch import batch as batch
+    from shearling.batches.batch import batch_run as batch_run
+    from shearling.batches.batch import batch_runs as batch_runs
+    from shearling.batches.run import BatchRun as BatchRun
     from shearling.client.connect import connect as connect
     from shearling.client.jobs import Job as Job
     from shearling.converters.image_settings import Image as Image
     from shearling.converters.remote import Remote as Remote
+    from shearling.errors import BatchFailedError as BatchFailedError
     from shearling.errors import BreakingChangeError as BreakingChangeError
     from shearling.errors import BundleError as BundleError
     from shearling.errors import DeadlineError as DeadlineError
@@ -51,11 +56,14 @@ _PUBLIC = {
     "aliases.rollback": ("rollback",),
     "aliases.set_alias": ("set_alias",),
     "aliases.status": ("status",),
+    "batches.batch": ("batch", "batch_run", "batch_runs"),
+    "batches.run": ("BatchRun",),
     "client.connect": ("connect",),
     "client.jobs": ("Job",),
     "converters.image_settings": ("Image",),
     "converters.remote": ("Remote",),
     "errors": (
+        "BatchFailedError",
         "BreakingChangeError",
         "BundleError",
         "DeadlineError",

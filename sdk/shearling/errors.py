@@ -14,6 +14,7 @@ ShearlingError
 |  +- BreakingChangeError       the version breaks callers; has the changes
 +- StoreError                   the object store refused or failed
 +- PackageError                 a function package cannot be built
++- BatchFailedError             a batch run has not succeeded; has the parts that failed
 +- InferenceError               status 500
    +- InvalidRequestError       400
    +- UnknownModelError         404
@@ -139,6 +140,18 @@ class StoreError(ShearlingError):
 
 class PackageError(ShearlingError):
     """A function package that cannot be built or is too large for Lambda."""
+
+
+class BatchFailedError(ShearlingError):
+    """A batch run that has failed or was stopped.
+
+    Attributes:
+        failures: the first parts without a result, with the reason of each.
+    """
+
+    def __init__(self, message: str, *, failures: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.failures = tuple(failures)
 
 
 class InferenceError(ShearlingError):

@@ -36,6 +36,32 @@ def progress(title: str, total: int, *, unit: str = "B") -> Iterator[Callable[[i
         yield bar.update
 
 
+@contextmanager
+def estimated_progress(title: str, *, unit: str) -> Iterator[Callable[[int, float], None]]:
+    """Show a progress bar whose total is an estimate, and yield the function that moves it.
+
+    Args:
+        title: text before the bar.
+        unit: name of the unit.
+
+    Yields:
+        A function to call with the number of units that are done, and how many there will be.
+    """
+    if not is_watched():
+        yield lambda *_: None
+        return
+    from tqdm.auto import tqdm
+
+    with tqdm(desc=title, unit=unit, unit_scale=True, leave=False) as bar:
+
+        def show(done: int, total: float) -> None:
+            bar.total = max(done, round(total)) or None
+            bar.update(done - bar.n)
+            bar.refresh()
+
+        yield show
+
+
 def human_bytes(count: int) -> str:
     """Format a number of bytes, as in `12.3 MB`."""
     size = float(count)

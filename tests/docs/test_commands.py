@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PAGES = [REPOSITORY / "README.md", *sorted(DOCS.rglob("*.md"))]
 
 #: Verbs that have verbs of their own.
-GROUPS = frozenset({"alias"})
+GROUPS = frozenset({"alias", "batch"})
 
 
 def lines_of(page: Path) -> list[str]:

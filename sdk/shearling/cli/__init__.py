@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from shearling.cli import (
     aliases,
+    batch,
     compare,
     distil,
     events,
@@ -120,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
         releases,
         invoke,
         jobs,
+        batch,
         events,
         try_model,
         packages,

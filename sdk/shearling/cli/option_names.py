@@ -32,6 +32,10 @@ PARAMETERS = (
 
 #: What is more than a parameter, and is replaced before the parameters are.
 PHRASES = {
+    "call redrive() once the cause is mended": (
+        "run `shearling batch redrive` once the cause is mended"
+    ),
+    "give the format of all inputs as `input_format`": "pass --input-format",
     "Pass larger students (student=[...])": "In Python, pass larger students (student=[...])",
     "pass student=, a pipeline": "in Python, pass student=, a pipeline",
     "pass measure=False": "pass --no-measure",
@@ -63,19 +67,25 @@ _PARAMETER = re.compile(
 
 #: Parameters that messages name with a value, as in "p95_ms -5.0 is not", and their options.
 FIELDS = {
+    "header": "--header",
+    "input_format": "--input-format",
     "largest": "--largest",
+    "max_concurrency": "--max-concurrency",
     "max_difference": "--max-difference",
     "max_loss": "--max-loss",
     "metric": "--metric",
     "min_agreement": "--min-agreement",
     "min_rows": "--min-rows",
+    "output_format": "--output-format",
     "p95_ms": "--p95",
+    "part_bytes": "--part-bytes",
     "per_month": "--per-month",
     "recipe": "--recipe",
+    "tolerate": "--tolerate",
 }
 
 _FIELD = re.compile(
-    rf"""(^|\b(?:and|but) )({"|".join(FIELDS)})(?= (?:['"\d-]|(?:nan|inf|is|needs)\b))"""
+    rf"""(^|\b(?:and|but) )({"|".join(FIELDS)})(?=:? (?:['"\d-]|(?:nan|inf|is|needs)\b))"""
 )
 
 #: The labels and the rows, which several options name.
