@@ -17,6 +17,7 @@ from bench import (
     optimisation,
     pickles,
     prepacking,
+    proxies,
     scoring,
     sizes,
     text,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 #: In the order of the report: the quick ones that suffer from others' writes come first.
 PARTS = (
     *("cold", "pickle", "warm", "prepacking", "fetch", "push", "sizes", "scoring"),
-    *("containers", "optimisation", "text", "growth"),
+    *("containers", "proxies", "optimisation", "text", "growth"),
 )
 
 
@@ -84,6 +85,7 @@ def _measure(names: Sequence[str], python: str, *, quick: bool) -> list[Findings
             "push": lambda: uploads.measure(models, quick=quick),
             "sizes": lambda: sizes.measure(models, package, python, quick=quick),
             "containers": lambda: containers.measure(models, python, quick=quick),
+            "proxies": lambda: proxies.measure(package, python, quick=quick),
             "scoring": lambda: scoring.measure(models, quick=quick),
             "optimisation": lambda: optimisation.measure(quick=quick),
             "text": lambda: text.measure(models, package, python, quick=quick),

@@ -209,8 +209,9 @@ def infer_document(rows: np.ndarray[Any, np.dtype[np.float32]]) -> dict[str, Any
     return {"inputs": [{"name": "X", "datatype": "FP32", "shape": list(rows.shape), "data": data}]}
 
 
-def _start(function: Function) -> tuple[float, Any, str]:
-    emulator = RuntimeEmulator(
+def emulator(function: Function) -> RuntimeEmulator:
+    """Return the runtime interface emulator with a function, not started."""
+    return RuntimeEmulator(
         function.package,
         function.handler,
         function.environment,
@@ -220,11 +221,14 @@ def _start(function: Function) -> tuple[float, Any, str]:
         tmp_mb=function.tmp_mb,
         mounts=function.mounts,
     )
-    with emulator:
+
+
+def _start(function: Function) -> tuple[float, Any, str]:
+    with emulator(function) as running:
         started = time.perf_counter()
-        answer = emulator.invoke(function.event)
+        answer = running.invoke(function.event)
         seconds = time.perf_counter() - started
-        log = emulator.logs()
+        log = running.logs()
     if answer.get("statusCode") != 200:  # noqa: PLR2004 - OK
         raise RuntimeError(f"{function.handler} answers {answer}\n{log}")
     document = json.loads(answer["body"])

@@ -32,6 +32,7 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "empty": (),
     "usual": ("boto3", "onnxruntime"),
     "by_hand": ("onnxruntime",),
+    "boto3_proxy": ("boto3",),
     "floor": ("onnxruntime", "orjson"),
     "powertools": ("aws-lambda-powertools", "onnxruntime"),
     "fastapi_server": ("fastapi", "httptools", "onnxruntime", "uvicorn", "uvloop"),
