@@ -86,6 +86,10 @@ class EndpointStage(Stage):
         """Let minutes pass, and let the schedule remove what is unused."""
         self.fake.time.seconds += 60 * minutes
         self.sagemaker.finish()
+        self.sweep_now()
+
+    def sweep_now(self) -> None:
+        """Let the schedule remove what is unused, while SageMaker is as it is."""
         self.sweeper(600).run()
 
     def sweeper(self, seconds: float) -> EndpointSweep:

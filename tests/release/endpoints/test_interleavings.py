@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from functools import partial
-from itertools import chain
+from itertools import chain, repeat
 from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, given, note, settings
@@ -26,6 +26,7 @@ from tests.support.releases import memory_registry, pin
 from tests.support.scheduler import Scheduler
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from typing import Any
 
     from tests.support.fake_lambda import Move
@@ -37,10 +38,15 @@ class World:
     """A function with endpoints: prod left version 1 so long ago that its endpoint may go."""
 
     def __init__(
-        self, first_choices: list[int], seed: int, settle: int, *, bad: set[int], broken: set[int]
+        self,
+        choices: Iterator[int],
+        settle: int,
+        *,
+        bad: Iterable[int] = (),
+        broken: Iterable[int] = (),
+        is_new_code: bool = False,
     ) -> None:
-        self._choices = chain(first_choices, bursts(random.Random(seed)))
-        self.scheduler = Scheduler(self._choices)
+        self.scheduler = Scheduler(choices)
         self.stage = EndpointStage(
             fake=FakeLambda(settle=settle, before=self._step),
             registry=memory_registry(4, store=SteppedStore(self._step)),
@@ -52,6 +58,8 @@ class World:
             self.stage.serve(version, alias)
         self.stage.sweep()
         self.stage.fake.time.seconds += 31 * 60
+        if is_new_code:  # so that the endpoints need other versions of the function
+            self.stage.change_code("code-2")
         self.stage.sagemaker.failure = lambda it: "It crashed." if it in map(pin, broken) else ""
         check, wrong = self.stage.fake.check, {pin(number) for number in bad}
 
@@ -68,7 +76,6 @@ class World:
             self.scheduler.run()
         finally:
             note("\n".join(self.scheduler.trace))
-        self.scheduler = Scheduler(self._choices)
 
     def release(self, *aliases: str, trigger: Trigger = Trigger.REQUEST) -> None:
         for alias in aliases:
@@ -111,7 +118,7 @@ class World:
         assert name not in named, "deleted while an alias names it"
 
 
-@settings(max_examples=attack(300), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=attack(100), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     first_choices=st.lists(st.integers(0, 5), max_size=60),
     seed=st.integers(0, 2**32),
@@ -121,6 +128,7 @@ class World:
     canary=st.sampled_from([0, 1, 4]),
     bad=st.sets(st.sampled_from([3, 4]), max_size=1),
     broken=st.sets(st.sampled_from([3, 4]), max_size=1),
+    is_new_code=st.booleans(),
     terraform=st.sampled_from(["", "image", "off"]),
     releaser_dies_after=st.none() | st.integers(0, 120),
     sweep_dies_after=st.none() | st.integers(0, 60),
@@ -135,11 +143,13 @@ def test_in_any_order_no_alias_names_an_endpoint_that_is_gone_and_none_is_left(
     canary: int,
     bad: set[int],
     broken: set[int],
+    is_new_code: bool,
     terraform: str,
     releaser_dies_after: int | None,
     sweep_dies_after: int | None,
 ) -> None:
-    world = World(first_choices, seed, settle, bad=bad, broken=broken)
+    choices = chain(first_choices, bursts(random.Random(seed)))
+    world = World(choices, settle, bad=bad, broken=broken, is_new_code=is_new_code)
     stage = world.stage
 
     def change() -> None:
@@ -150,7 +160,7 @@ def test_in_any_order_no_alias_names_an_endpoint_that_is_gone_and_none_is_left(
 
     def sweep_thrice() -> None:
         for _ in range(3):
-            stage.sweeper(600).run()
+            stage.sweep_now()
 
     def promote() -> None:
         stage.name(first)
@@ -160,10 +170,43 @@ def test_in_any_order_no_alias_names_an_endpoint_that_is_gone_and_none_is_left(
     add = world.scheduler.add
     add("releaser 1", lambda: world.release(*["prod"] * 3), dies_after=releaser_dies_after)
     add("releaser 2", lambda: world.release(*_ALIASES * 3))
-    add("sweep 1", stage.sweeper(600).run, dies_after=sweep_dies_after)
+    add("sweep 1", stage.sweep_now, dies_after=sweep_dies_after)
     add("sweep 2", sweep_thrice)
     add("notebook", promote)
     add("terraform", change)
+    world.run()
+    world.settle()
+    world.assert_settled()
+
+
+@settings(max_examples=attack(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    turns=st.lists(st.tuples(st.integers(0, 2), st.integers(1, 60)), max_size=5),
+    is_new_code=st.booleans(),
+    is_forgotten=st.booleans(),
+    releaser_dies_after=st.none() | st.integers(0, 90),
+    sweep_dies_after=st.none() | st.integers(0, 40),
+)
+def test_an_alias_returns_to_an_endpoint_at_any_step_of_its_removal(
+    *,
+    turns: list[tuple[int, int]],
+    is_new_code: bool,
+    is_forgotten: bool,
+    releaser_dies_after: int | None,
+    sweep_dies_after: int | None,
+) -> None:
+    choices = chain.from_iterable(repeat(task, steps) for task, steps in turns)
+    world = World(chain(choices, repeat(0)), 0, is_new_code=is_new_code)
+    stage = world.stage
+
+    def promote() -> None:
+        stage.name(1)
+        world.release(*["prod"] * 3)
+
+    world.scheduler.add("sweep", stage.sweep_now, dies_after=sweep_dies_after)
+    world.scheduler.add("releaser", promote, dies_after=releaser_dies_after)
+    if is_forgotten:
+        world.scheduler.add("notebook", lambda: stage.name(2))
     world.run()
     world.settle()
     world.assert_settled()

@@ -10,11 +10,14 @@ import pytest
 from shearling.errors import ReleaseError
 from shearling.refs import Pin
 from shearling.registry.run_log import RunLog
+from shearling.release.endpoints.removal_mark import new_mark, time_text
 from shearling.release.staging import BeingStagedError
 from shearling.release.trigger import Trigger
 from tests.support.endpoints import EndpointStage
 from tests.support.fake_lambda import refusal
 from tests.support.releases import failing, once, pin
+
+MODELS = "arn:aws:sagemaker:eu-west-1:000000000000:model"
 
 
 @pytest.fixture
@@ -252,6 +255,28 @@ def test_an_alias_that_returns_to_an_endpoint_during_its_removal_serves_afterwar
 def _return_to(stage: EndpointStage) -> None:
     stage.name(1)
     stage.release()
+
+
+def test_a_removal_reads_again_what_needs_the_endpoint(stage: EndpointStage) -> None:
+    stage.serve(1)
+    stage.serve(2)
+    stage.sweep()
+    stage.sagemaker.before = once("AddTags", partial(stage.name, 1))
+    stage.sweep(minutes=31)
+    assert "DeleteEndpoint" not in stage.sagemaker.calls
+
+
+def test_a_release_waits_for_a_removal_that_begins_before_a_lambda_version_names_the_endpoint(
+    stage: EndpointStage,
+) -> None:
+    stage.name(1)
+    stage.release()
+    stage.sagemaker.finish()
+    now = time_text(stage.fake.time.date())
+    tags = stage.sagemaker.tags[f"{MODELS}/{stage.endpoint(1)}"]
+    stage.fake.before = once("PublishVersion", partial(tags.update, {new_mark(): now}))
+    assert stage.release().outcome == "staging"
+    assert stage.fake.shown("prod") == ""
 
 
 def test_a_release_waits_for_a_removal_that_has_begun(stage: EndpointStage) -> None:
