@@ -123,8 +123,7 @@ def _configuration_request(settings: EndpointSettings) -> dict[str, Any]:
         }
     if settings.instances:
         variant["InstanceType"] = settings.instance_type
-        # Also one that scales to zero has an instance until it has passed its check.
-        variant["InitialInstanceCount"] = max(1, settings.instances.min)
+        variant["InitialInstanceCount"] = settings.instances.min
     if settings.startup_seconds:
         variant["ContainerStartupHealthCheckTimeoutInSeconds"] = settings.startup_seconds
     request: dict[str, Any] = {"ProductionVariants": [variant]}
