@@ -86,6 +86,7 @@ def test_rows_of_numbers_are_forwarded_as_csv(count: int) -> None:
         ("denied", ModelNotReadyError, "sagemaker:InvokeEndpoint"),
         ("odd", ModelNotReadyError, "418"),
         ("small", PayloadTooLargeError, "Payload too large"),
+        ("limited", PayloadTooLargeError, "less than or equal to 6291456"),
         ("refusing", InvalidRequestError, "refused the request: inputs: X is too large"),
         ("too-large", PayloadTooLargeError, "Payload too large"),
         ("crashing", PredictionError, "division by zero"),

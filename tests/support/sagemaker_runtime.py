@@ -46,6 +46,14 @@ FAILURES: dict[str, tuple[int, str, dict[str, Any]]] = {
     "internal": (500, "InternalFailure", {"message": "Try again"}),
     "missing": (400, "ValidationError", {"message": "Endpoint missing of account 1 not found."}),
     "denied": (403, "AccessDeniedException", {"message": "User is not authorized"}),
+    "limited": (
+        400,
+        "ValidationError",
+        {
+            "message": "1 validation error detected: Value at 'body' failed to satisfy "
+            "constraint: Member must have length less than or equal to 6291456"
+        },
+    ),
     "small": (413, "", {"message": "Payload too large"}),
     "refusing": _model_error(400, '{"error": "inputs: X is too large"}'),
     "too-large": _model_error(413, "Payload too large"),

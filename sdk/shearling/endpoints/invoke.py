@@ -53,6 +53,9 @@ _BUSY = frozenset(
 )
 _BUSY_STATUSES = frozenset({429, 500, 503, 530})
 
+#: What SageMaker's API says of a body that is too long, with the code of any wrong argument.
+_LENGTH_LIMIT = "length less than or equal to"
+
 #: What the container adds to the message of an error whose details are in its log.
 _IN_LOG = "; see request "
 
@@ -153,7 +156,7 @@ class Endpoint:
                 f"{what} is busy or not ready ({code or answer.status}: {message}). Send the "
                 "request again"
             )
-        if answer.status == _TOO_LARGE:
+        if answer.status == _TOO_LARGE or _LENGTH_LIMIT in message:
             return PayloadTooLargeError(f"{what} refuses the request's size: {message}")
         if answer.status == _DENIED:
             return ModelNotReadyError(
