@@ -54,6 +54,12 @@ if TYPE_CHECKING:
 OPSET = {"": 18, "ai.onnx.ml": 3}
 
 
+def keras_model_on_another_backend() -> object:
+    """A stand-in, because TensorFlow and JAX are a gigabyte each."""
+    model = type("Model", (), {"__module__": "keras.src.models.model"})
+    return type("Net", (model,), {})()
+
+
 def test_waiting_for_an_alias_that_no_function_serves_is_refused_and_publishes_nothing(
     registry: Registry,
 ) -> None:
@@ -262,6 +268,13 @@ for _ in range(3_000):
             "columns missing country and unknown land; the model was fitted on amount, count, coun",
         ),
         (object(), "fraud", {}, FormatError, "no converter to ONNX for object: convert it"),
+        (
+            keras_model_on_another_backend(),
+            "fraud",
+            {},
+            FormatError,
+            'for Net: export it with model.export("model.onnx", format="onnx") and push the file',
+        ),
         ("no-such-file.onnx", "fraud", {}, FormatError, "file no-such-file.onnx does not exist"),
         ("model.joblib", "fraud", {}, FormatError, "model.joblib is not an ONNX file"),
         ("model.pt", "fraud", {}, FormatError, "model.pt is not an ONNX file: load the model"),
@@ -270,7 +283,7 @@ for _ in range(3_000):
             "fraud",
             {"example": X, "dynamic": {"X": {1: "columns"}}},
             FormatError,
-            "dynamic applies to PyTorch modules only: leave it out",
+            "dynamic applies to PyTorch and Keras models only: leave it out",
         ),
         (
             object(),

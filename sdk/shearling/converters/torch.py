@@ -14,8 +14,9 @@ from shearling.converters.base import observed_specs
 from shearling.converters.original import Original
 from shearling.converters.torch_axes import axes_of, axes_of_program, sizes_unlike
 from shearling.converters.torch_checks import check_convertible, check_steady
+from shearling.converters.torch_example import named_example
 from shearling.converters.torch_export import export
-from shearling.converters.torch_module import call_of, named_example, unwrapped
+from shearling.converters.torch_module import call_of, unwrapped
 from shearling.errors import FormatError, InvalidRequestError
 from shearling.tensors.dtypes import DTYPES
 from shearling.tensors.inputs import check_rows, columns_of
@@ -80,7 +81,7 @@ def convert(
         warnings.simplefilter("ignore")  # PyTorch warns about its own code
         module = model.module() if is_program else model
         check_convertible(module)
-        arrays = named_example(module, example)
+        arrays = named_example(module.forward, f"{type(module).__name__}.forward", example)
         check_rows(arrays)
         call = call_of(module, by_name=isinstance(example, Mapping))
         arrays = {name: call.cast(array) for name, array in arrays.items()}
@@ -119,7 +120,7 @@ def convert_call(
             ),
             other_sizes=sizes_unlike(converted.inputs, axes, limits),
         ),
-        rounding=_HALF if call.float_type == np.float16 else 0.0,
+        rounding=_HALF if _is_half(call, expected) else 0.0,
     )
 
 
@@ -134,3 +135,9 @@ def _answers_to_example(call: Call, arrays: Tensors) -> Tensors:
             f"the model fails on the example: {type(error).__name__}: {error!s:.300}. It was "
             f"called with {inputs}"
         ) from error
+
+
+def _is_half(call: Call, answers: Tensors) -> bool:
+    """Return whether a module computes in 16 bits."""
+    types = [call.float_type, *(answer.dtype for answer in answers.values())]
+    return any(dtype == np.float16 for dtype in types)

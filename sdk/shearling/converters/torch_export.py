@@ -115,7 +115,7 @@ def _served(call: Call, inputs: Sequence[str]) -> Any:
             copies = [tensor.clone() for tensor in tensors]
             return tuple(call.outputs(dict(zip(inputs, copies, strict=True))).values())
 
-    return Served().eval()
+    return Served()
 
 
 def _limits(program: Any, axes: Axes) -> dict[str, int]:
@@ -217,7 +217,7 @@ def _refusal(call: Call, error: Exception, axes: Axes) -> FormatError:
         return FormatError(
             f"converting PyTorch modules needs {error.name}: pip install 'shearling[torch]'"
         )
-    text = "\n".join(str(each) for each in _chain(error))
+    text = "\n".join(f"{type(each).__name__}: {each}" for each in _chain(error))
     place = _PLACE.search(text)
     where = f" ({place['file']}, line {place['line']}: {place['code']})" if place else ""
     if any(words in text for words in _BY_VALUE):

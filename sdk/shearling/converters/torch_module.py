@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shearling.errors import FormatError, InvalidRequestError
+from shearling.errors import FormatError
 from shearling.tensors.dtypes import DTYPES
-from shearling.tensors.inputs import as_array, as_matrix, is_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,33 +100,6 @@ def unwrapped(model: Any) -> Any:
     )
 
 
-def named_example(module: Any, example: Any) -> dict[str, NDArray[Any]]:
-    """Return an example's arrays by the names of the parameters of a module's `forward`.
-
-    Args:
-        module: a module.
-        example: an array or DataFrame for the first parameter, a tuple for the first ones, or a
-            dict for parameters by name.
-
-    Raises:
-        InvalidRequestError: the example does not fit the parameters.
-    """
-    parameters = inspect.signature(module.forward).parameters.values()
-    if isinstance(example, Mapping):
-        arrays = {str(name): _array(value, str(name)) for name, value in example.items()}
-    else:
-        values = example if isinstance(example, tuple) else (example,)
-        names = _positional(parameters, len(values))
-        if len(names) < len(values):
-            raise InvalidRequestError(
-                f"example has {len(values)} inputs, and {type(module).__name__}.forward takes "
-                f"{', '.join(names)}: pass one array for each"
-            )
-        arrays = {name: _array(value, name) for name, value in zip(names, values, strict=True)}
-    _check_names(module, arrays)
-    return arrays
-
-
 def call_of(module: Any, *, by_name: bool) -> Call:
     """Return a call of a module in evaluation mode, which leaves the caller's module as it is.
 
@@ -176,67 +147,6 @@ def evaluation_copy(module: Any) -> Any:
     if len(memo) < len(weights) or any(each.device.type != "cpu" for each in module.buffers()):
         copied = copied.cpu()
     return copied.eval()
-
-
-def _positional(parameters: Any, count: int) -> list[str]:
-    """Return the names of the first parameters that are passed by position."""
-    names: list[str] = []
-    for parameter in parameters:
-        if parameter.kind is parameter.VAR_POSITIONAL:
-            names += [f"{parameter.name}_{i}" for i in range(count - len(names))]
-        elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
-            names.append(parameter.name)
-    return names[:count]
-
-
-def _check_names(module: Any, arrays: Mapping[str, Any]) -> None:
-    """Refuse an example without a required parameter, or with one that `forward` does not have."""
-    parameters = inspect.signature(module.forward).parameters.values()
-    forward = f"{type(module).__name__}.forward"
-    known = [each.name for each in parameters if each.kind not in (2, 4)]
-    takes_any = any(each.kind is each.VAR_KEYWORD for each in parameters)
-    takes_more = any(each.kind is each.VAR_POSITIONAL for each in parameters)
-    unknown = [name for name in arrays if name not in known]
-    if unknown and not takes_any and not takes_more:
-        raise InvalidRequestError(
-            f"example: {unknown[0]!r:.80} is not a parameter of {forward}, which takes "
-            f"{', '.join(known)}"
-        )
-    for each in parameters:
-        if each.name in known and each.default is each.empty and each.name not in arrays:
-            raise InvalidRequestError(
-                f"example has no {each.name!r:.80}, which {forward} needs: pass a tuple with an "
-                "array for each parameter, or a dict by parameter"
-            )
-
-
-def _array(value: Any, name: str) -> NDArray[Any]:
-    """Return one input of an example as an array.
-
-    Raises:
-        InvalidRequestError: it is no array of numbers or booleans.
-    """
-    if hasattr(value, "detach"):  # a tensor, also of half a float's exponent, or of a graphics card
-        value = value.detach().cpu()
-        array: NDArray[Any] = (value.float() if "bfloat16" in str(value.dtype) else value).numpy()
-    else:
-        array = as_matrix(value) if is_frame(value) else as_array(value, f"example {name!r}")
-    if array.dtype.kind == "O":
-        array = _typed(array)
-    if array.dtype.kind not in "fiub" or not array.ndim:
-        raise InvalidRequestError(
-            f"example: input {name!r} is {value!r:.80}, and modules are called with arrays of "
-            "numbers: write other arguments into the module, such as by a subclass with a `forward`"
-        )
-    return array
-
-
-def _typed(array: NDArray[Any]) -> NDArray[Any]:
-    """Return an array of Python's numbers, as DataFrames of several types make, with their type."""
-    try:
-        return np.array(array.tolist())
-    except ValueError:
-        return array
 
 
 def _named(answer: Any) -> dict[str, Any]:

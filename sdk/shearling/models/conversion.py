@@ -20,6 +20,7 @@ _MODEL_FILES = frozenset(
 
 #: How to export models of other libraries to ONNX, by top-level package.
 _EXPORTS = {
+    # on another backend than PyTorch
     "keras": 'export it with model.export("model.onnx", format="onnx")',
 }
 
@@ -57,7 +58,7 @@ def convert_model(
             f"{boosting.dense_form(model)}"
         )
     if options.dynamic is not None and (options.format == "cloudpickle" or not is_torch(model)):
-        raise FormatError("dynamic applies to PyTorch modules only: leave it out")
+        raise FormatError("dynamic applies to PyTorch and Keras models only: leave it out")
     if options.format == "cloudpickle":
         _check_is_instance(model, options)
         check_rows(example)
@@ -68,13 +69,15 @@ def convert_model(
 def _convert_by_kind(
     model: Any, example: Any, directory: Path, options: PushOptions
 ) -> ConvertedModel:
-    from shearling.converters import onnx, remote, sklearn, text_models, torch
+    from shearling.converters import keras, onnx, remote, sklearn, text_models, torch
 
     if text_models.is_text_model(model, example):
         if options.dynamic is not None:
             raise FormatError("dynamic does not apply to models of texts: leave it out")
         check_rows(example)
         return text_models.convert(model, example, directory, options.load)
+    if keras.is_keras(model) and torch.is_torch(model):
+        return keras.convert(model, example, directory, options.load, options.dynamic)
     if torch.is_torch(model):
         return torch.convert(model, example, directory, options.load, options.dynamic)
     check_rows(example)
