@@ -2,40 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 
 import shearling as sdk
-from tests.support.terraform_cli import REPOSITORY
+from tests.support.notebooks import executed, printed, tables
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def executed(name: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Run a notebook with a registry of its own, and return it with its outputs."""
-    monkeypatch.setenv("SHEARLING_REGISTRY", str(directory / "registry"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(directory / "cache"))
-    monkeypatch.setenv("IPYTHONDIR", str(directory / "ipython"))
-    notebook = nbformat.read(REPOSITORY / "examples" / name, as_version=4)
-    NotebookClient(notebook, timeout=240, kernel_name="python3").execute(cwd=str(directory))
-    return notebook
-
-
-def outputs(notebook: Any) -> list[Any]:
-    return [output for cell in notebook.cells for output in cell.get("outputs", [])]
-
-
-def tables(notebook: Any) -> list[str]:
-    found = (output.get("data", {}).get("text/html", "") for output in outputs(notebook))
-    return [html for html in found if "<table>" in html]
-
-
-def printed(notebook: Any) -> list[str]:
-    return [output["text"] for output in outputs(notebook) if output.get("name") == "stdout"]
 
 
 # The client's own dependencies warn; the notebook's cells run in another process.
