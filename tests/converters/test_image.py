@@ -178,6 +178,12 @@ def test_a_network_that_takes_one_picture_answers_many(registry: Registry) -> No
     np.testing.assert_allclose(together, alone, rtol=1e-5)
 
 
+def test_a_network_that_takes_any_size_gets_few_pictures_at_a_time(registry: Registry) -> None:
+    model = pushed(registry, network(("n", 3, "h", "w")), sdk.Image(size=(200, 300)))
+    assert model.predictor.rows == 14  # of 720,000 bytes each
+    assert model.predict([drawn()] * 15)["probabilities"].shape == (15, 3)
+
+
 def test_many_pictures_are_answered_in_batches(registry: Registry) -> None:
     model = pushed(registry, network(), sdk.Image(size=SIDE))
     pictures = {"image": as_pictures([drawn(colour=colour) for colour in COLOURS] * 3, "")}

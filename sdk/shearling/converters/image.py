@@ -13,7 +13,7 @@ from shearling.converters.image_reference import check_alike, prepared
 from shearling.converters.onnx_files import write_graph
 from shearling.converters.onnx_inputs import stated_inputs
 from shearling.errors import FormatError, InvalidRequestError
-from shearling.formats.image import PictureSteps, rows_at_once
+from shearling.formats.image import PictureSteps
 from shearling.formats.onnx import open_session
 from shearling.formats.pictures import decode
 from shearling.tensors.pictures import as_pictures, pillow
@@ -157,7 +157,7 @@ class _Network:
 
     def _asked(self, ask: Callable[[Tensors], Any], rows: Tensors) -> list[Any]:
         taken, pictures = self.steps.taken, rows[INPUT]
-        size = rows_at_once(taken.shape)
+        size = self.steps.steps.rows_at_once(taken.shape[0])
         return [
             ask({taken.name: self.steps.proven(pictures[start : start + size], INPUT)})
             for start in range(0, len(pictures), size)

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 #: Bytes of the network's input that are answered at a time: about 16 pictures of 224 x 224.
 BATCH_BYTES = 10 * 2**20
 
+#: Bytes of a value of the network's input: most are floats of 32 bits.
+_VALUE_BYTES = 4
+
 
 @dataclass(frozen=True, slots=True)
 class PictureSteps:
@@ -54,6 +57,18 @@ class PictureSteps:
         """Return the network's input for the pixels of one picture."""
         (tensor,) = self.session.run(None, {"pixels": pixels[np.newaxis]})
         return np.asarray(tensor)
+
+    def rows_at_once(self, rows: object) -> int:
+        """Return how many pictures a network gets at a time.
+
+        Args:
+            rows: the first size of the network's input; no integer if it may vary.
+        """
+        if rows == 1:
+            return 1
+        # Of the graph here, since the network may take other heights and widths, too.
+        _, *sizes = self.session.get_outputs()[0].shape
+        return max(1, BATCH_BYTES // (_VALUE_BYTES * prod(sizes)))
 
     def batch(self, pictures: Iterable[bytes], places: Sequence[str]) -> NDArray[Any]:
         """Return the network's input for several pictures.
@@ -123,18 +138,6 @@ class ImagePredictor:
         return self.network.refusal(error)
 
 
-def rows_at_once(shape: Sequence[Any]) -> int:
-    """Return how many pictures a network of this input takes at a time.
-
-    Args:
-        shape: sizes of the network's input; the first is no integer if it may vary.
-    """
-    if shape[0] == 1:
-        return 1
-    row = 4 * prod(size for size in shape[1:] if isinstance(size, int))
-    return max(1, BATCH_BYTES // row)
-
-
 def with_pictures(
     network: Predictor,
     session: onnxruntime.InferenceSession,
@@ -162,11 +165,12 @@ def with_pictures(
         ) from error
     options = manifest.options["image"]
     (taken,) = session.get_inputs()
+    steps = PictureSteps(graph, options["channels"], options["max_pixels"])
     return ImagePredictor(
         network=network,
         taken=taken.name,
-        steps=PictureSteps(graph, options["channels"], options["max_pixels"]),
+        steps=steps,
         name=options["input"],
-        rows=rows_at_once(taken.shape),
+        rows=steps.rows_at_once(taken.shape[0]),
         is_divisible=manifest.signature.independent_rows,
     )
