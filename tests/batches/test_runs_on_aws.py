@@ -113,7 +113,7 @@ def test_a_run_that_failed_is_begun_again_with_its_plan(aws: Aws, tmp_path: Path
     names = [
         each["name"] for each in aws.machine.list_executions(stateMachineArn=MACHINE)["executions"]
     ]
-    assert names == [f"{run.id}-redrive-3", f"{run.id}-redrive-2"]
+    assert names == [f"{run.id}_3", f"{run.id}_2"]
     assert run.status().model == str(aws.registry.resolve("fraud:1"))
     (failure,) = run.failures()
     assert (failure.source, failure.row) == (f"{aws.root}/in/1.csv", 2)

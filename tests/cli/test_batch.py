@@ -185,7 +185,7 @@ def test_a_run_on_aws_is_an_execution_that_status_stop_and_list_know(
     assert run("batch", "redrive", name) == 0
     assert capsys.readouterr().out.strip() == name
     assert run("batch", "list", "--limit", "1") == 0
-    assert f"{name}-redrive-2  running" in output(capsys)
+    assert f"{name}_2  running" in output(capsys)
 
 
 def test_a_run_on_aws_that_fails_has_the_reason_of_its_execution(

@@ -40,8 +40,11 @@ class PartOutcome:
 
     @property
     def size(self) -> int:
-        """Bytes of the source; 0 if nobody has read it."""
-        return _number(self.source, "size")
+        """Bytes of the source, or of its part; 0 if nobody knows."""
+        part = self.source.get("part")
+        if not isinstance(part, dict):
+            return _number(self.source, "size")
+        return _number(part, "row_group_bytes") or _number(part, "stop") - _number(part, "start")
 
     def is_of(self, request: ScoreRequest) -> bool:
         """Return whether this is the outcome of a request."""

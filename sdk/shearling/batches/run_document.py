@@ -45,7 +45,8 @@ _FIELDS = (
     "options",
 )
 
-#: A run's ID names executions of a state machine, which have 80 characters at most.
+#: A run's ID names executions of a state machine, which have 80 characters at most. In those that
+#: begin the run again, `_` and a number follow it.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,74}")
 
 

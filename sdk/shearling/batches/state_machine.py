@@ -26,8 +26,8 @@ _STATES: dict[str, State] = {
     "ABORTED": "stopped",
 }
 
-#: Ends the name of an execution that begins a run again, before its number.
-_AGAIN = "-redrive-"
+#: Stands before the number in the name of an execution that begins a run again; no ID has it.
+_AGAIN = "_"
 
 _RIGHTS = "the policy in Terraform's output `batch_policy` has the rights that this needs"
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from shearling.errors import InvalidRequestError
 from shearling.scoring.blocks import PLACE, ROW_LIMIT
 
@@ -18,6 +20,11 @@ _ROW = _CELL + rb"(?:," + _CELL + rb")*+"
 
 #: Whole rows from the beginning. The last byte may be the first half of CRLF.
 _WHOLE_ROWS = re.compile(rb"(?:" + _ROW + rb"(?:\r\n|\n|\r(?!\Z)))*+")
+
+#: If every opening quote follows one of these, it opens a cell, or it is the second of two within
+#: one, so that quotes alternate between open and closed.
+_QUOTE = ord('"')
+_BEFORE_QUOTES = np.frombuffer(b',\r\n"', np.uint8)
 
 _LINE_END = rb"(?:\r\n|\n|\r)"
 _ENDED_ROWS = re.compile(rb"(?:" + _ROW + _LINE_END + rb")*+")
@@ -61,10 +68,26 @@ def cut(chunks: Iterable[bytes], end_of_rows: Callable[[bytes], int], size: int)
 def end_of_csv_rows(data: bytes) -> int:
     """Return the length of the whole rows at the beginning of a part of a CSV table."""
     if b'"' not in data:
-        # The last byte may be the first half of CRLF.
-        return max(data.rfind(b"\n"), data.rfind(b"\r", 0, len(data) - 1)) + 1
-    match = _WHOLE_ROWS.match(data)
-    return match.end() if match else 0
+        return _last_line_end(data, len(data))
+    array = np.frombuffer(data, np.uint8)
+    quotes = np.flatnonzero(array == _QUOTE)
+    opening = quotes[::2]
+    if not np.isin(array[opening[opening > 0] - 1], _BEFORE_QUOTES).all():
+        match = _WHOLE_ROWS.match(data)  # slower, but it knows quotes within text
+        return match.end() if match else 0
+    stop = len(data)
+    while end := _last_line_end(data, stop):
+        before = int(np.searchsorted(quotes, end))
+        if before % 2 == 0:
+            return end
+        stop = int(quotes[before - 1])
+    return 0
+
+
+def _last_line_end(data: bytes, stop: int) -> int:
+    """Return the length of the lines at the beginning of some bytes, quoted or not."""
+    # The last byte may be the first half of CRLF.
+    return max(data.rfind(b"\n", 0, stop), data.rfind(b"\r", 0, min(stop, len(data) - 1))) + 1
 
 
 def end_of_lines(data: bytes) -> int:
