@@ -10,10 +10,11 @@ import json
 import os
 import threading
 from collections import Counter
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ministack.services import stepfunctions
+from ministack.services import s3, stepfunctions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,9 +70,22 @@ def call_lambda(function: str, event: Any, *, stock: Callable[..., Any]) -> Any:
     return stock(function, event)
 
 
+def call_service(resource: str, request: Record, *, stock: Callable[..., Any]) -> Any:
+    """AWS writes what is no text as JSON; the emulator knows no put."""
+    if not resource.endswith(":aws-sdk:s3:putObject"):
+        return stock(resource, request)
+    body = request["Body"] if isinstance(request["Body"], str) else json.dumps(request["Body"])
+    headers = {"content-type": request.get("ContentType", "binary/octet-stream")}
+    status, *_ = s3._put_object(request["Bucket"], request["Key"], body.encode(), headers)
+    if status != HTTPStatus.OK:
+        raise stepfunctions._ExecutionError("S3.S3Exception", f"status {status}")
+    return {}
+
+
 REPLACEMENTS: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
     (stepfunctions, "_run_distributed_map", run_distributed_map),
     (stepfunctions, "_run_sub_machine", run_sub_machine),
     (stepfunctions, "_fail_execution", fail_execution),
     (stepfunctions, "_call_lambda", call_lambda),
+    (stepfunctions, "_invoke_aws_sdk_integration", call_service),
 )
