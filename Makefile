@@ -8,12 +8,13 @@ DEMO := $(VENV)/.demo
 DOCS := .tools/docs
 CHECKOV := .tools/checkov
 TORCH := .tools/torch
+ASL := .tools/asl-validator
 WORKERS ?= 2
 FUNCTION_PYTHON ?= 3.13
 ARCHITECTURE ?= x86_64
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down browser images test attack sweep test-fast lowest check lint format hooks package docs bench changelog release clean
+.PHONY: help demo demo-down browser images emulator test attack sweep test-fast lowest check lint format hooks package docs bench changelog release clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,7 +25,7 @@ demo: $(DEMO) ## push, apply, invoke, promote, roll back: all of it on an embedd
 demo-down: $(DEMO) ## end what `make demo KEEP=1` left running
 	@$(BIN)/python -m examples.quickstart.demo --down
 
-test: $(INSTALLED) $(TORCH)/.installed browser images ## run every test
+test: $(INSTALLED) $(TORCH)/.installed $(ASL)/.installed browser images emulator ## run every test
 	$(BIN)/python -m tests.embedded_aws.install
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile
 	$(TORCH)/bin/pytest --numprocesses $(WORKERS) --dist loadfile tests/torch
@@ -145,3 +146,13 @@ $(TORCH)/.installed: pyproject.toml constraints.txt tests/torch/constraints.txt
 	  --editable '.[boosting,pandas,torch]' catboost hypothesis ipykernel keras nbclient pillow pytest pytest-xdist \
 	  sentence-transformers transformers
 	@touch $@
+
+# The test of the state machine's definition fails in CI without it, and is skipped elsewhere.
+$(ASL)/.installed: tests/terraform/asl-validator/package-lock.json
+	@if command -v npm >/dev/null; then \
+	  echo "installing npm's asl-validator into $(ASL) ..."; \
+	  mkdir -p $(ASL) && cp $(<D)/package.json $< $(ASL) \
+	    && npm ci --silent --ignore-scripts --no-fund --no-audit --prefix $(ASL) && touch $@; \
+	else \
+	  echo "npm is missing: the definition of the state machine is not validated"; \
+	fi

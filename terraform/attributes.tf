@@ -35,8 +35,11 @@ locals {
     ]
     event_bucket     = ["kms_key_arn", "expire_days", "force_destroy"]
     image_repository = ["kms_key_arn", "keep_images", "force_destroy"]
+    batch            = ["sources", "outputs", "models", "max_concurrency", "source_key_arns", "output_key_arns"]
     kms              = ["logs_key_arn", "environment_key_arn", "queue_key_arn"]
-    control_roles    = ["releaser", "releaser.arn", "stager", "stager.arn", "catalog", "catalog.arn"]
+    control_roles = [
+      "releaser", "releaser.arn", "stager", "stager.arn", "catalog", "catalog.arn", "planner", "planner.arn", "batch", "batch.arn",
+    ]
   }
 
   # Attributes of a package in their order; alone it is a path.

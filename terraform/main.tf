@@ -30,6 +30,7 @@ module "inputs" {
 
   event_bucket     = var.event_bucket
   image_repository = var.image_repository
+  batch            = var.batch
 
   kms           = var.kms
   control_roles = var.control_roles
@@ -109,6 +110,7 @@ module "network" {
         for place in [event.source, event.output] : "arn:${data.aws_partition.current.partition}:s3:::${place.bucket}"
       ] if contains(local.network_models, event.model)
     ]),
+    length(setintersection(local.network_models, keys(local.batch_models))) == 0 ? [] : module.batch[0].bucket_arns,
   ))
   tags = var.tags
 }
@@ -177,9 +179,13 @@ module "function" {
   log_retention_days       = var.log_retention_days
   permissions_boundary_arn = var.permissions_boundary_arn
   role                     = each.value.role
-  policy_statements        = concat(try(module.events[0].policy_statements[each.key], []), try(module.jobs[0].policy_statements[each.key], []))
-  jobs                     = each.value.jobs == null ? null : { bucket = module.jobs[0].buckets[each.key], keep_days = each.value.jobs.keep_days }
-  options                  = local.options
+  policy_statements = concat(
+    try(module.events[0].policy_statements[each.key], []),
+    try(module.jobs[0].policy_statements[each.key], []),
+    [for statement in try(module.batch[0].policy_statements, []) : statement if contains(keys(local.batch_models), each.key)],
+  )
+  jobs    = each.value.jobs == null ? null : { bucket = module.jobs[0].buckets[each.key], keep_days = each.value.jobs.keep_days }
+  options = local.options
 }
 
 module "catalog" {
@@ -287,6 +293,7 @@ module "releaser" {
       events          = keys(module.inputs.models[name].events)
       file_system     = contains(local.efs_models, name) ? { access_point_arn = module.file_system[0].access_point_arn } : null
       sagemaker       = contains(keys(local.endpoint_models), name) ? module.sagemaker[0].endpoints[name] : null
+      batch           = contains(keys(local.batch_models), name) ? module.batch[0].state_machine_arn : null
     }
   }
   endpoint_prefix = "${var.name}-"
@@ -324,12 +331,17 @@ resource "aws_lambda_invocation" "destroy_guard" {
     module.events,
     module.jobs,
     module.sagemaker,
+    module.batch,
   ]
 }
 
 locals {
-  # A model with events or jobs may need more time for them than any API waits. Its function tells callers of an API so, by a 504.
-  timeouts = { for name, model in module.inputs.models : name => model.timeout_seconds if length(model.events) == 0 && model.jobs == null }
+  # A model with events, jobs or batch runs may need more time for them than any API waits. Its function tells callers of an API
+  # so, by a 504.
+  timeouts = {
+    for name, model in module.inputs.models : name => model.timeout_seconds
+    if length(model.events) == 0 && model.jobs == null && !contains(keys(local.batch_models), name)
+  }
 
   slower_than_api = var.api == null ? {} : { for name, seconds in local.timeouts : name => seconds if seconds > 30 }
 

@@ -116,7 +116,7 @@ output "role_names" {
 
 output "role_arns" {
   value       = { for name, function in local.every_function : name => function.role_arn }
-  description = "ARN of each function's role, by function name, the releaser, the stager and the catalog included."
+  description = "ARN of each function's role, by function name, the releaser, the stager, the catalog, the planner and the state machine included."
 }
 
 output "role_policies" {
@@ -166,4 +166,14 @@ output "endpoint_role_policies" {
 output "image_repository_url" {
   value       = one(module.image_repository[*].url)
   description = "The repository of container images, for `shearling package image --push`; null without one."
+}
+
+output "batch_state_machine_arn" {
+  value       = one(module.batch[*].state_machine_arn)
+  description = "ARN of the state machine of batch runs; null without `batch`."
+}
+
+output "batch_policy" {
+  value       = one(module.batch[*].batch_policy)
+  description = "IAM policy (JSON) for starting, following and stopping batch runs, and for reading their outputs; null without `batch`."
 }

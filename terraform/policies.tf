@@ -17,6 +17,12 @@ locals {
       role_policies  = file_system.stager_role_policies
       log_group_name = file_system.stager_log_group_name
     } },
+    { for batch in module.batch : batch.planner_name => {
+      role_arn       = batch.planner_role_arn
+      role_policies  = batch.planner_role_policies
+      log_group_name = batch.planner_log_group_name
+    } },
+    { for batch in module.batch : "${var.name}_batch" => batch },
   )
 
   aliases = merge([

@@ -50,7 +50,7 @@ variable "control_roles" {
   type        = any
   default     = {}
   nullable    = false
-  description = "Roles that exist, for the releaser, the stager and the catalog. Each needs the policy in the output `role_policies`. A model's own is its `role`."
+  description = "Roles that exist, for the releaser, the stager, the catalog, the planner and the state machine of batch runs (`batch`). Each needs the policy in the output `role_policies`. A model's own is its `role`."
 
   validation {
     condition     = can(keys(var.control_roles))

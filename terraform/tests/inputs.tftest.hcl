@@ -14,6 +14,7 @@ variables {
   event_bucket  = {}
 
   image_repository = null
+  batch            = null
 }
 
 run "model_has_a_gigabyte_and_half_a_minute_by_default" {

@@ -907,3 +907,90 @@ run "endpoints_without_an_object_are_refused" {
   }
   expect_failures = [var.models]
 }
+
+run "models_score_what_runs_name" {
+  command = plan
+  variables {
+    api = null
+    models = {
+      fraud = { aliases = { prod = {} }, timeout_seconds = 900, reserved_concurrency = 20 }
+      plain = { aliases = { prod = {} } }
+    }
+    batch = {
+      sources         = ["s3://acme-lake/2026/"]
+      outputs         = ["s3://acme-scores/"]
+      models          = ["fraud"]
+      max_concurrency = 18
+    }
+  }
+
+  assert {
+    condition     = output.batch_state_machine_arn == "arn:aws:states:eu-central-1:123456789012:stateMachine:acme_batch"
+    error_message = "State machine: ${output.batch_state_machine_arn}"
+  }
+  assert {
+    condition     = contains([for statement in jsondecode(output.role_policies["acme-fraud"][0]).Statement : statement.Sid], "ReadBatchSources")
+    error_message = "Rights: ${output.role_policies["acme-fraud"][0]}"
+  }
+  assert {
+    condition     = length([for statement in jsondecode(output.role_policies["acme-plain"][0]).Statement : statement if can(regex("Batch", statement.Sid))]) == 0
+    error_message = "A model that runs do not use has no right for them."
+  }
+  assert {
+    condition     = can(output.role_policies["acme_planner"]) && can(output.role_policies["acme_batch"]) && can(output.log_group_names["acme_batch"])
+    error_message = "Roles and logs of the planner and the state machine are handed out."
+  }
+}
+
+run "stack_without_runs_has_no_state_machine" {
+  command = plan
+
+  assert {
+    condition     = length(module.batch) == 0 && output.batch_policy == null && output.batch_state_machine_arn == null
+    error_message = "Nothing is created for runs."
+  }
+}
+
+run "run_leaves_a_tenth_of_the_reserved_concurrency" {
+  command = plan
+  variables {
+    api    = null
+    models = { fraud = { aliases = { prod = {} }, timeout_seconds = 900, reserved_concurrency = 20 } }
+    batch  = { sources = ["s3://acme-lake"], outputs = ["s3://acme-scores"], max_concurrency = 19 }
+  }
+  expect_failures = [check.batch_concurrency]
+}
+
+run "part_takes_longer_than_a_request" {
+  command = plan
+  variables {
+    api    = null
+    models = { fraud = { aliases = { prod = {} } } }
+    batch  = { sources = ["s3://acme-lake"], outputs = ["s3://acme-scores"] }
+  }
+  expect_failures = [check.batch_timeout]
+}
+
+run "batch_that_is_no_object_is_refused" {
+  command = plan
+  variables {
+    batch = "s3://acme-lake"
+  }
+  expect_failures = [var.batch]
+}
+
+run "misspelt_attribute_of_batch_is_refused" {
+  command = plan
+  variables {
+    batch = { source = ["s3://acme-lake"], outputs = ["s3://acme-scores"] }
+  }
+  expect_failures = [var.batch]
+}
+
+run "run_of_an_unknown_model_is_refused" {
+  command = plan
+  variables {
+    batch = { sources = ["s3://acme-lake"], outputs = ["s3://acme-scores"], models = ["acme-fraud"] }
+  }
+  expect_failures = [var.batch]
+}

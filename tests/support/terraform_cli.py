@@ -36,7 +36,7 @@ _TIMED_OUT = 124
 #: Every service that our modules configure.
 _SERVICES = (
     *("apigateway", "apigatewayv2", "cloudwatch", "ec2", "efs", "events", "iam", "kms", "lambda"),
-    *("logs", "s3", "s3control", "scheduler", "sns", "sqs", "ssm", "sts", "wafv2"),
+    *("logs", "s3", "s3control", "scheduler", "sfn", "sns", "sqs", "ssm", "sts", "wafv2"),
 )
 
 

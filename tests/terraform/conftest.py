@@ -108,6 +108,14 @@ module "inference" {
     detailed_metrics = true
   }
 
+  batch = {
+    sources         = ["s3://lake/2026/"]
+    outputs         = ["s3://scores/runs/"]
+    models          = ["fraud"]
+    source_key_arns = ["${local.key}/lake"]
+    output_key_arns = ["${local.key}/scores"]
+  }
+
   tags = { team = "ml" }
 
   kms = {
@@ -129,6 +137,7 @@ output "policies" {
     index   = module.inference.index_policy
     release = module.inference.release_policy
     prune   = module.inference.prune_policy
+    batch   = module.inference.batch_policy
 
     containers = module.inference.endpoint_role_policies
     # All policies of a role in one.

@@ -25,7 +25,7 @@ BUCKET = f"arn:aws:s3:::acme-{ACCOUNT}-{REGION}"
 
 #: The functions of the stack, and which of them serve models.
 MODELS = ("acme-embed", "acme-fraud", "acme-ranker", "acme-scorer")
-FUNCTIONS = (*MODELS, "acme_index", "acme_releaser", "acme_stager")
+FUNCTIONS = (*MODELS, "acme_index", "acme_planner", "acme_releaser", "acme_stager")
 
 
 def handed_out(plan: dict[str, Any]) -> dict[str, Any]:
@@ -226,6 +226,8 @@ def test_functions_read_their_part_of_the_registry_and_no_other_bucket(
     folders = {
         **{name: {"blobs"} for name in (*MODELS, "acme_stager")},
         "acme_index": {"deployments"},
+        "acme_planner": {"models", "deployments"},
+        "acme_batch": set(),
         "acme_releaser": {"blobs", "models", "releases", "deployments"},
     }
     for name, policy in handed_out(everything)["roles"].items():
@@ -261,7 +263,7 @@ def test_the_releaser_changes_its_functions_and_deletes_only_versions(
                 assert not allows(policy, action, f"{FUNCTION}{other}{suffix}")
 
 
-def test_the_releaser_and_the_stager_invoke_each_other_and_no_function_else(
+def test_functions_of_a_stack_invoke_what_they_need_and_no_function_else(
     everything: dict[str, Any],
 ) -> None:
     invoked = {
@@ -276,7 +278,52 @@ def test_the_releaser_and_the_stager_invoke_each_other_and_no_function_else(
         **{name: [] for name in (*MODELS, "acme_index")},
         "acme_releaser": ["acme_stager"],
         "acme_stager": ["acme_releaser"],
+        "acme_planner": ["acme_releaser"],
+        "acme_batch": ["acme_planner"],
     }
+
+
+def test_the_state_machine_invokes_versions_of_the_models_of_its_runs_alone(
+    everything: dict[str, Any],
+) -> None:
+    policy = handed_out(everything)["roles"]["acme_batch"]
+    invoked = [
+        model for model in MODELS if allows(policy, "lambda:InvokeFunction", f"{FUNCTION}{model}:7")
+    ]
+    assert invoked == ["acme-fraud"]
+
+
+def test_runs_read_their_sources_and_write_their_outputs_alone(everything: dict[str, Any]) -> None:
+    roles = handed_out(everything)["roles"]
+    lake, scores = "arn:aws:s3:::lake", "arn:aws:s3:::scores/runs/7"
+    data = [f"{lake}/2026/a.csv", f"{lake}/2025/a.csv", f"{scores}/a.csv", f"{BUCKET}/models/x"]
+    own = [f"{scores}/_run/plan.jsonl", f"{scores}/_manifest.json", f"{scores}/_SUCCESS"]
+    read, written = ("s3:GetObject", data), ("s3:PutObject", [*data, *own])
+    for name, (action, arns), expected in (
+        ("acme-fraud", read, [data[0], data[2]]),
+        ("acme-fraud", written, [data[2], *own]),
+        ("acme-embed", read, []),
+        ("acme-embed", written, []),
+        ("acme_planner", read, [data[0], data[2], data[3]]),
+        ("acme_planner", written, own),
+        ("acme_batch", read, []),
+        ("acme_batch", written, own[:1]),
+    ):
+        assert [arn for arn in arns if allows(roles[name], action, arn)] == expected, name
+
+
+def test_who_may_start_runs_reads_outputs_and_invokes_nothing(everything: dict[str, Any]) -> None:
+    policy = handed_out(everything)["batch"]
+    machine = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:acme_batch"
+    assert allows(policy, "states:StartExecution", machine)
+    assert not allows(policy, "states:StartExecution", f"{machine}x")
+    assert not allows(policy, "states:UpdateStateMachine", machine)
+    assert allows(policy, "s3:GetObject", "arn:aws:s3:::scores/runs/7/a.csv")
+    for action in ("s3:PutObject", "s3:DeleteObject"):
+        assert not allows(policy, action, "arn:aws:s3:::scores/runs/7/a.csv")
+    assert not allows(policy, "s3:GetObject", "arn:aws:s3:::lake/2026/a.csv")
+    for name in FUNCTIONS:
+        assert not allows(policy, "lambda:InvokeFunction", f"{FUNCTION}{name}:1")
 
 
 def test_only_the_stager_may_write_to_the_file_system(everything: dict[str, Any]) -> None:
@@ -316,19 +363,39 @@ def test_the_file_system_refuses_other_writers_and_clients_without_its_access_po
     assert denies(policy, mount, arn, {"aws:securetransport": "true"})
 
 
-def test_lambda_alone_takes_the_roles_on(everything: dict[str, Any]) -> None:
+def test_each_role_is_taken_on_by_the_service_that_runs_with_it_alone(
+    everything: dict[str, Any],
+) -> None:
     roles = {
-        address: role
+        address: role["assume_role_policy"]
         for address, role in planned(everything, "aws_iam_role").items()
         if address.startswith("module.inference.")
     }
-    # All but the ranker's, which was given.
-    assert len(roles) == len(FUNCTIONS) - 1
-    for address, role in roles.items():
-        trust = role["assume_role_policy"]
-        assert allows(trust, "sts:AssumeRole", "*", principal="lambda.amazonaws.com"), address
-        for other in ("ec2.amazonaws.com", f"arn:aws:iam::{ACCOUNT}:root", "999999999999"):
-            assert not allows(trust, "sts:AssumeRole", "*", principal=other), address
+    # The ranker's was given; the state machine has one.
+    assert len(roles) == len(FUNCTIONS)
+    own = {"aws:sourceaccount": ACCOUNT, "aws:sourcearn": f"arn:aws:states:{REGION}:{ACCOUNT}:x"}
+    for address, trust in roles.items():
+        service = "states" if ".batch[0].aws_iam_role.batch" in address else "lambda"
+        takes = [
+            other
+            for other in ("ec2", "lambda", "states")
+            if allows(trust, "sts:AssumeRole", "*", own, principal=f"{other}.amazonaws.com")
+        ]
+        assert takes == [service], address
+        for other in (f"arn:aws:iam::{ACCOUNT}:root", "999999999999"):
+            assert not allows(trust, "sts:AssumeRole", "*", own, principal=other), address
+
+
+def test_the_state_machine_of_another_account_does_not_take_the_role_on(
+    everything: dict[str, Any],
+) -> None:
+    [trust] = [
+        role["assume_role_policy"]
+        for address, role in planned(everything, "aws_iam_role").items()
+        if ".batch[0].aws_iam_role.batch" in address
+    ]
+    other = {"aws:sourceaccount": "9", "aws:sourcearn": f"arn:aws:states:{REGION}:9:x"}
+    assert not allows(trust, "sts:AssumeRole", "*", other, principal="states.amazonaws.com")
 
 
 def test_the_dead_letter_queue_takes_messages_of_the_releasers_rules_alone(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ROOT = REPOSITORY / "terraform"
 INPUTS = (
     *("models", "registry", "vpc", "file_system", "api", "rest_api", "event_bucket", "kms"),
-    *("image_repository", "control_roles"),
+    *("image_repository", "control_roles", "batch"),
 )
 
 #: A model whose endpoints have the given attributes, and an image.
@@ -152,6 +152,19 @@ def terraform(directory: Path, *arguments: str) -> str:
         (
             'models = { fraud = { aliases = { prod = {} }, role_arn = "arn:aws:iam::1:role/x" } }',
             "The model fraud has no attribute role_arn.",
+        ),
+        (
+            'models = {}\nbatch = { sources = ["s3://lake"], output = ["s3://scores"] }',
+            "batch has no attribute output. The attributes are sources, outputs, models,",
+        ),
+        ('models = {}\nbatch = "s3://lake"', "batch must be an object"),
+        (
+            'models = {}\nbatch = { sources = ["s3://lake"], outputs = [], models = ["fraud"] }',
+            "There is no fraud; the models are .",
+        ),
+        (
+            'models = {}\nbatch = { sources = "s3://lake", outputs = ["s3://scores"] }',
+            "list of string required",
         ),
         (
             'models = {}\nkms = { queue = "arn:aws:kms:eu-central-1:1:key/1" }',

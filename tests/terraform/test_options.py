@@ -103,7 +103,9 @@ def test_roles_and_log_groups_are_outputs(everything: dict[str, Any]) -> None:
         "acme-fraud",
         "acme-ranker",
         "acme-scorer",
+        "acme_batch",
         "acme_index",
+        "acme_planner",
         "acme_releaser",
         "acme_stager",
     ]

@@ -43,8 +43,8 @@ def add_commands(commands: Commands) -> None:
     package.add_argument(
         "kind",
         choices=("runtime", "control", "image"),
-        help="runtime: functions that serve models; control: the releaser, stager and catalog; "
-        "image: a container image that serves models",
+        help="runtime: functions that serve models; control: releaser, stager, catalog and "
+        "planner; image: a container image that serves models",
     )
     package.add_argument(
         "--python",

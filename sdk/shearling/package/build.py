@@ -55,8 +55,8 @@ def build_package(
     Equal arguments give equal bytes on every machine that compiles with the same Python release.
 
     Args:
-        kind: "runtime" (the function that serves a model) or "control" (releaser, stager and
-            catalog).
+        kind: "runtime" (the function that serves a model) or "control" (releaser, stager,
+            catalog and planner).
         python: major and minor version of the Lambda runtime, as in `3.13`.
         architecture: architecture of the Lambda function.
         output: path of the zip; an existing file is replaced only if the new one is complete and

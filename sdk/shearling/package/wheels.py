@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _MODEL_ROOTS = ("numpy", "obstore", "onnxruntime", "orjson", "urllib3")
 _ROOTS: dict[Kind, tuple[str, ...]] = {
     "runtime": _MODEL_ROOTS,
-    "control": ("boto3", "obstore", "orjson"),
+    "control": ("boto3", "numpy", "obstore", "orjson"),  # numpy: the planner reads data
     "image": (
         *_MODEL_ROOTS,
         "awslambdaric",  # for Lambda; the others are for the server

@@ -52,3 +52,8 @@ output "image_repository" {
   value       = var.image_repository
   description = "The input `image_repository` with its defaults."
 }
+
+output "batch" {
+  value       = var.batch
+  description = "The input `batch` with its defaults."
+}

@@ -90,7 +90,7 @@ variable "packages" {
       key              = optional(string) # known at plan
       source_code_hash = optional(string) # base64 SHA-256 of the zip
     })
-    control = object({ # runs in the releaser, the stager and the catalog
+    control = object({ # runs in the releaser, the stager, the catalog and the planner
       path             = optional(string)
       bucket           = optional(string)
       key              = optional(string)
@@ -221,6 +221,12 @@ variable "control_roles" {
     catalog = optional(object({
       arn = string
     }))
+    planner = optional(object({ # plans batch runs
+      arn = string
+    }))
+    batch = optional(object({ # of the state machine
+      arn = string
+    }))
   })
   nullable    = false
   description = "Roles of the functions that serve no model."
@@ -243,4 +249,16 @@ variable "image_repository" {
     force_destroy = optional(bool, false) # allow deletes of the repository with images in it
   })
   description = "The repository of container images."
+}
+
+variable "batch" {
+  type = object({
+    sources         = list(string)               # s3://bucket/prefix: what runs may read
+    outputs         = list(string)               # and where they may write, in the region and account of the stack
+    models          = optional(list(string))     # that runs may use; null: all
+    max_concurrency = optional(number, 100)      # parts of a run at the same time at most, 1 to 10,000
+    source_key_arns = optional(list(string), []) # keys of the sources; none: S3's own
+    output_key_arns = optional(list(string), []) # keys of the outputs' buckets; likewise
+  })
+  description = "Batch runs over many objects."
 }

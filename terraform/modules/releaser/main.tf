@@ -93,6 +93,7 @@ locals {
           stager      = var.stager.name
         },
         function.sagemaker == null ? {} : { sagemaker = local.endpoint_records[model] },
+        function.batch == null ? {} : { batch = function.batch },
       )
     }
   }

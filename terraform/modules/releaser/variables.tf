@@ -64,6 +64,7 @@ variable "functions" {
       kms_key_arn        = optional(string)
       environment        = map(string)
     }))
+    batch = optional(string) # ARN of the state machine of its batch runs, for `shearling batch`
   }))
   nullable    = false
   description = "The functions to release, by the name of the model that each serves."
