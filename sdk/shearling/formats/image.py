@@ -68,7 +68,7 @@ class PictureSteps:
             return 1
         # Of the graph here, since the network may take other heights and widths, too.
         _, *sizes = self.session.get_outputs()[0].shape
-        return max(1, BATCH_BYTES // (_VALUE_BYTES * prod(sizes)))
+        return max(1, BATCH_BYTES // (_VALUE_BYTES * int(prod(sizes))))
 
     def batch(self, pictures: Iterable[bytes], places: Sequence[str]) -> NDArray[Any]:
         """Return the network's input for several pictures.
