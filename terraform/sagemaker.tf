@@ -37,6 +37,8 @@ module "sagemaker" {
   role_name_prefix         = var.role_name_prefix
   permissions_boundary_arn = var.permissions_boundary_arn
   alarm_topic_arn          = var.alarm_topic_arn
+  log_retention_days       = var.log_retention_days
+  logs_key_arn             = module.inputs.kms.logs_key_arn
   tags                     = var.tags
 }
 

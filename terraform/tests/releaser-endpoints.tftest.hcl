@@ -83,6 +83,10 @@ run "releaser_makes_endpoints_of_its_stack_and_no_others" {
       ],
       ["FindEndpoints", "sagemaker:ListModels", "*"],
       ["ReadTags", "sagemaker:ListTags", "arn:aws:sagemaker:eu-central-1:123456789012:model/*-????????"],
+      [
+        "MakeLogGroups", ["logs:CreateLogGroup", "logs:PutRetentionPolicy", "logs:TagResource"],
+        [for end in ["", ":*"] : "arn:aws:logs:eu-central-1:123456789012:log-group:/aws/sagemaker/Endpoints/acme-*-????????${end}"],
+      ],
       ["PassRoleToContainers", "iam:PassRole", ["arn:aws:iam::123456789012:role/acme-fraud_endpoint-1"]],
       [
         "ScaleEndpoints",
@@ -167,7 +171,7 @@ run "alarms_of_others_are_out_of_reach_without_scaling" {
   }
 
   assert {
-    condition     = [for s in jsondecode(module.lambda.policies[1]).Statement : s.Sid] == ["MakeEndpoints", "FindEndpoints", "ReadTags", "PassRoleToContainers", "ScaleEndpoints"]
+    condition     = [for s in jsondecode(module.lambda.policies[1]).Statement : s.Sid] == ["MakeEndpoints", "FindEndpoints", "ReadTags", "MakeLogGroups", "PassRoleToContainers", "ScaleEndpoints"]
     error_message = "Policy: ${module.lambda.policies[1]}"
   }
 }

@@ -44,17 +44,18 @@ class FakeSageMaker:
     endpoints: dict[str, dict[str, Any]] = field(default_factory=dict)
     targets: dict[str, dict[str, Any]] = field(default_factory=dict)
     policies: dict[str, dict[str, Any]] = field(default_factory=dict)
+    log_groups: dict[str, dict[str, Any]] = field(default_factory=dict)
     tags: dict[str, dict[str, str]] = field(default_factory=dict)
     page_size: int = 2
     region: str = "eu-west-1"
 
     @property
     def clients(self) -> EndpointClients:
-        sagemaker, scaling = (
+        sagemaker, scaling, logs = (
             cast("Any", _Client(self, service))
-            for service in ("sagemaker", "application-autoscaling")
+            for service in ("sagemaker", "application-autoscaling", "logs")
         )
-        return EndpointClients(sagemaker, scaling)
+        return EndpointClients(sagemaker, scaling, logs)
 
     # State for tests
 
@@ -172,6 +173,16 @@ class FakeSageMaker:
             raise refusal("ObjectNotFoundException", "no scalable target")
         del self.targets[request["ResourceId"]]
         self.policies.pop(request["ResourceId"], None)
+
+    # Logs
+
+    def create_log_group(self, **request: Any) -> None:
+        if request["logGroupName"] in self.log_groups:
+            raise refusal("ResourceAlreadyExistsException", "The specified log group exists")
+        self.log_groups[request["logGroupName"]] = request
+
+    def put_retention_policy(self, **request: Any) -> None:
+        self.log_groups[request["logGroupName"]] |= request
 
     # Internals
 

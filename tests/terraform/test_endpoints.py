@@ -55,6 +55,8 @@ def test_the_releaser_reads_what_terraform_writes(everything: dict[str, Any]) ->
         image_uri=f"000000000000.dkr.ecr.{REGION}.amazonaws.com/acme@sha256:{IMAGE}",
         instance_type="ml.m5.xlarge",
         instances=Instances(min=1, max=1, target=600),
+        log_retention_days=30,
+        log_key_arn=f"arn:aws:kms:{PLACE}:key/logs",
         environment={"SHEARLING_REGISTRY": f"s3://acme-000000000000-{REGION}"},
         tags={"team": "ml"},
     )

@@ -64,6 +64,7 @@ _BOTOCORE_SERVICES = frozenset(
         "events",
         "kms",
         "lambda",
+        "logs",
         "s3",
         "sagemaker",
         "signin",

@@ -83,6 +83,8 @@ class EndpointSettings:
         subnet_ids: subnets of the containers; empty outside a VPC.
         security_group_ids: security groups of the containers; empty outside a VPC.
         kms_key_arn: key that encrypts the volumes of the instances; empty for SageMaker's own.
+        log_retention_days: days after which log events of the containers are deleted; 0 for never.
+        log_key_arn: key that encrypts these logs; empty for CloudWatch's own.
         environment: environment variables of the container.
         tags: tags of all that the releaser makes.
     """
@@ -99,6 +101,8 @@ class EndpointSettings:
     subnet_ids: tuple[str, ...] = ()
     security_group_ids: tuple[str, ...] = ()
     kms_key_arn: str = ""
+    log_retention_days: int = 0
+    log_key_arn: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
 
@@ -137,6 +141,8 @@ def read_endpoint_settings(place: Field) -> EndpointSettings | None:
         subnet_ids=_texts(place.get("subnet_ids", [])),
         security_group_ids=_texts(place.get("security_group_ids", [])),
         kms_key_arn=place.get("kms_key_arn", "").text(),
+        log_retention_days=place.get("log_retention_days", 0).count(),
+        log_key_arn=place.get("log_key_arn", "").text(),
         environment=_text_by_name(place.get("environment", {})),
         tags=_text_by_name(place.get("tags", {})),
     )

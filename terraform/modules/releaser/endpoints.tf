@@ -43,6 +43,16 @@ locals {
         Resource = "${local.sagemaker_arn}:model/*-????????"
       },
       {
+        # SageMaker would create a log group that keeps its events for ever.
+        Sid    = "MakeLogGroups"
+        Effect = "Allow"
+        Action = ["logs:CreateLogGroup", "logs:PutRetentionPolicy", "logs:TagResource"]
+        Resource = [
+          for end in ["", ":*"] :
+          "arn:${local.partition}:logs:${local.region}:${local.account_id}:log-group:/aws/sagemaker/Endpoints/${coalesce(var.endpoint_prefix, "?")}*-????????${end}"
+        ]
+      },
+      {
         Sid       = "PassRoleToContainers"
         Effect    = "Allow"
         Action    = "iam:PassRole"

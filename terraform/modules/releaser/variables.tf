@@ -62,6 +62,8 @@ variable "functions" {
       subnet_ids         = optional(list(string))
       security_group_ids = optional(list(string))
       kms_key_arn        = optional(string)
+      log_retention_days = optional(number)
+      log_key_arn        = optional(string)
       environment        = map(string)
     }))
     batch = optional(string) # ARN of the state machine of its batch runs, for `shearling batch`

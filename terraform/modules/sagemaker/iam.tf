@@ -14,8 +14,8 @@ locals {
         {
           Sid      = "Log"
           Effect   = "Allow"
-          Action   = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
-          Resource = [local.log_arns[model], "${local.log_arns[model]}:*"]
+          Action   = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
+          Resource = "${local.log_arns[model]}:*"
         },
         {
           # SageMaker itself pulls the image with the role.

@@ -35,6 +35,8 @@ locals {
       subnet_ids         = one(each.vpc[*].subnet_ids)
       security_group_ids = one(each.vpc[*].security_group_ids)
       kms_key_arn        = each.kms_key_arn
+      log_retention_days = var.log_retention_days
+      log_key_arn        = var.logs_key_arn
       environment = merge(
         each.environment,
         { SHEARLING_REGISTRY = var.registry.uri },

@@ -174,6 +174,18 @@ variable "alarm_topic_arn" {
   description = "SNS topic that alarms notify."
 }
 
+variable "log_retention_days" {
+  type        = number
+  nullable    = false
+  description = "How many days the logs of containers are kept."
+}
+
+variable "logs_key_arn" {
+  type        = string
+  default     = null
+  description = "Key that encrypts these logs; null encrypts with CloudWatch's own."
+}
+
 variable "tags" {
   type        = map(string)
   default     = {}

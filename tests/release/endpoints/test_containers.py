@@ -12,10 +12,8 @@ from shearling.endpoints.invoke import Endpoint
 from shearling.errors import ModelNotReadyError, ReleaseError
 from shearling.registry.registry import Registry
 from shearling.release.clock import Clock
-from shearling.release.endpoints.in_service import Endpoints
+from shearling.release.endpoints.clients import endpoints_behind
 from shearling.release.endpoints.removal import delete_parts
-from shearling.release.endpoints.sagemaker import SageMaker
-from shearling.release.endpoints.scaling import Scaling
 from shearling.release.staging import BeingStagedError
 from tests.support.bundles import scaling_bundle
 from tests.support.endpoints import SETTINGS
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from shearling.refs import Pin
+    from shearling.release.endpoints.in_service import Endpoints
 
 ROWS = json.dumps({"instances": [[1, 2]]}).encode()
 
@@ -57,19 +56,13 @@ def pin(registry: Registry, tmp_path: Path) -> Pin:
 def endpoints(sagemaker: SmallSageMaker, registry: Registry) -> Iterator[Endpoints]:
     """The endpoints of a function, as the releaser has them."""
     deployment = deploy(registry, region=sagemaker.region, sagemaker=SETTINGS)
-    assert deployment.sagemaker
     clients, clock = sagemaker.clients, Clock()
-    deadline = clock.now() + 60
-    yield Endpoints(
-        sagemaker=SageMaker(clients.sagemaker, deployment.function, clock, deadline),
-        scaling=Scaling(clients.scaling, deployment.function, clock, deadline),
-        deployment=deployment,
-        settings=deployment.sagemaker,
-        registry_uri=registry.store.uri,
-        clock=clock,
-    )
+    made = endpoints_behind(deployment, clients, registry, clock, clock.now() + 60)
+    assert made
+    yield made
     clients.sagemaker.close()
     clients.scaling.close()
+    clients.logs.close()
 
 
 def test_an_endpoint_serves_when_its_container_has_the_model_until_it_is_deleted(

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shearling.release.endpoints.in_service import Endpoints
+from shearling.release.endpoints.log_group import LogGroups
 from shearling.release.endpoints.sagemaker import SageMaker
 from shearling.release.endpoints.scaling import Scaling
 
 if TYPE_CHECKING:
     from mypy_boto3_application_autoscaling import ApplicationAutoScalingClient
+    from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_sagemaker import SageMakerClient
 
     from shearling.registry.records import Deployment
@@ -25,10 +27,12 @@ class EndpointClients:
     Attributes:
         sagemaker: client of SageMaker.
         scaling: client of Application Auto Scaling.
+        logs: client of CloudWatch Logs.
     """
 
     sagemaker: SageMakerClient
     scaling: ApplicationAutoScalingClient
+    logs: CloudWatchLogsClient
 
 
 def endpoints_behind(
@@ -55,6 +59,7 @@ def endpoints_behind(
     return Endpoints(
         sagemaker=SageMaker(clients.sagemaker, name, clock, deadline),
         scaling=Scaling(clients.scaling, name, clock, deadline),
+        log_groups=LogGroups(clients.logs, name, clock, deadline),
         deployment=deployment,
         settings=deployment.sagemaker,
         registry_uri=registry.store.uri,
@@ -71,4 +76,5 @@ def endpoint_clients(region: str) -> EndpointClients:
     return EndpointClients(
         boto3.client("sagemaker", region_name=region, config=config),
         boto3.client("application-autoscaling", region_name=region, config=config),
+        boto3.client("logs", region_name=region, config=config),
     )

@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from shearling.errors import ReleaseError
+from shearling.release.endpoints.log_group import log_group
 from shearling.release.endpoints.removal_mark import UNUSED_TAG, is_being_removed
 from shearling.release.endpoints.specification import DEPLOYMENT_TAG, specify
 from shearling.release.health_check import CheckFailedError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from shearling.registry.endpoint_settings import EndpointSettings
     from shearling.registry.records import Deployment
     from shearling.release.clock import Clock
+    from shearling.release.endpoints.log_group import LogGroups
     from shearling.release.endpoints.sagemaker import EndpointState, SageMaker
     from shearling.release.endpoints.scaling import Scaling
     from shearling.release.endpoints.specification import EndpointSpecification
@@ -43,6 +45,7 @@ class Endpoints:
     Attributes:
         sagemaker: calls to SageMaker.
         scaling: calls about the number of instances.
+        log_groups: calls about the logs of the containers.
         deployment: the function.
         settings: what Terraform asks of its endpoints.
         registry_uri: registry that the containers read.
@@ -51,6 +54,7 @@ class Endpoints:
 
     sagemaker: SageMaker
     scaling: Scaling
+    log_groups: LogGroups
     deployment: Deployment
     settings: EndpointSettings
     registry_uri: str
@@ -98,6 +102,7 @@ class Endpoints:
         if state.status != "InService":
             raise self._staging(wanted, state.status)
         self.scaling.apply(wanted)
+        self.log_groups.apply(wanted)
 
     def confirm(self, pin: str) -> None:
         """Require that no removal of an endpoint began before a Lambda version named it.
@@ -115,6 +120,7 @@ class Endpoints:
             raise self._staging(wanted, state.status if state else "deleted")
 
     def _create(self, wanted: EndpointSpecification) -> None:
+        self.log_groups.apply(wanted)
         self.sagemaker.create_configuration(wanted)
         # A removal that did not see the configuration has set its mark before.
         self._require_unmarked(wanted)
@@ -142,7 +148,7 @@ class Endpoints:
             f"endpoint {wanted.name} is {state}",
             goal=f"endpoint {wanted.name} was not in service",
             limit=_LIMIT + timedelta(seconds=seconds),
-            log=_log_group(wanted),
+            log=log_group(wanted.name),
         )
 
 
@@ -151,9 +157,5 @@ def _failure(wanted: EndpointSpecification, state: EndpointState) -> ReleaseErro
     reason = state.failure or f"its status is {state.status}"
     return kind(
         f"endpoint {wanted.name} failed: {reason[:1000].rstrip('.')}. Its containers log to "
-        f"{_log_group(wanted)}"
+        f"{log_group(wanted.name)}"
     )
-
-
-def _log_group(wanted: EndpointSpecification) -> str:
-    return f"/aws/sagemaker/Endpoints/{wanted.name}"
