@@ -43,6 +43,11 @@ provider "aws" {
   region = "%(region)s"
 }
 
+variable "sagemaker" {
+  type    = any
+  default = null
+}
+
 module "inference" {
   source = "./terraform"
 
@@ -56,12 +61,7 @@ module "inference" {
     fraud = {
       aliases       = { prod = {} }
       default_alias = "prod"
-      sagemaker = {
-        image_uri     = "%(account)s.dkr.ecr.%(region)s.amazonaws.com/models@sha256:%(digest)s"
-        instance_type = "ml.m5.large"
-        instances     = { min = 1, max = 2 }
-        keep_minutes  = 0
-      }
+      sagemaker     = var.sagemaker
     }
   }
 }
@@ -73,6 +73,13 @@ output "stack" {
   }
 }
 """
+
+SAGEMAKER = {
+    "image_uri": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/models@sha256:{'0' * 64}",
+    "instance_type": "ml.m5.large",
+    "instances": {"min": 1, "max": 2},
+    "keep_minutes": 0,
+}
 
 ROWS = np.array([[1, 2], [3, 4]], np.float32)
 FUNCTION = "large-fraud"
@@ -97,13 +104,12 @@ class Stack:
         answers = [self.model.by_alias("prod", ROWS) for _ in range(calls)]
         return {float(answer.outputs["Y"][0, 0]) for answer in answers}
 
-    def endpoint(self, qualifier: str) -> str:
-        """Return the name of the endpoint that a version or an alias of the function names."""
+    def endpoint(self, alias: str) -> str:
+        """Return the name of the endpoint that an alias serves from; empty for the function."""
         client = self.aws.client("lambda")
-        found = client.get_function_configuration(FunctionName=FUNCTION, Qualifier=qualifier)
+        found = client.get_function_configuration(FunctionName=FUNCTION, Qualifier=alias)
         client.close()
-        name: str = found["Environment"]["Variables"]["SHEARLING_STAGED_ENDPOINT"]
-        return name
+        return str(found["Environment"]["Variables"].get("SHEARLING_STAGED_ENDPOINT", ""))
 
     def sweep(self) -> None:
         """Let the schedule remove what is unused."""
@@ -134,9 +140,7 @@ def stack(embedded_aws: EmbeddedAws, tmp_path_factory: pytest.TempPathFactory) -
         ),
     )
     values = {
-        "account": ACCOUNT,
         "region": REGION,
-        "digest": "0" * 64,
         "python": function_python(),
         "runtime": built_package("runtime"),
         "control": built_package("control"),
@@ -174,16 +178,19 @@ def wait_until(is_true: Callable[[], bool]) -> None:
         time.sleep(0.2)
 
 
-def test_a_release_is_staging_until_its_endpoint_is_in_service(stack: Stack) -> None:
+def test_the_function_serves_a_model_until_its_endpoint_is_in_service(stack: Stack) -> None:
+    sdk.set_alias("fraud", "prod", stack.push(2.0), wait=True, timeout_seconds=60)
     stack.sagemaker.may_serve.clear()
-    sdk.set_alias("fraud", "prod", stack.push(2.0))
-    wait_until(lambda: shown().outcome == "staging")
+    stack.terraform.set_variables(sagemaker=SAGEMAKER)
+    stack.terraform.apply()
+    assert shown().outcome == "staging"
     (name,) = stack.sagemaker.endpoints
     assert name in shown().reason
-    assert stack.model.by_alias("prod", ROWS).status == 503
+    assert (stack.endpoint("prod"), stack.factors()) == ("", {2.0})
     stack.sagemaker.may_serve.set()
+    wait_until(lambda: stack.endpoint("prod") == name)
     wait_until(lambda: shown().outcome == "released")
-    assert stack.endpoint("prod") == name
+    assert stack.factors() == {2.0}
 
 
 def test_the_endpoint_answers_by_alias_and_over_http(stack: Stack) -> None:
