@@ -93,6 +93,16 @@ def test_dynamic_lets_further_sizes_vary(registry: Registry) -> None:
         np.testing.assert_allclose(model.predict(rows)["output"], answered(module, rows), atol=1e-5)
 
 
+def test_padding_of_a_transformer_is_masked_as_in_training(registry: Registry) -> None:
+    module = encoder()
+    padding = np.arange(6) >= np.array([3, 6] * 6)[:, np.newaxis]
+    example = {"src": STEPS, "src_key_padding_mask": padding}
+    answer = pushed(module, example, registry).predict(example)["output"]
+    expected = module.eval()(torch.tensor(STEPS), src_key_padding_mask=torch.tensor(padding))
+    np.testing.assert_allclose(answer, expected.detach(), atol=1e-5)
+    assert torch.backends.mha.get_fastpath_enabled()
+
+
 def test_a_size_up_to_which_weights_reach_may_vary(registry: Registry) -> None:
     module = Written(
         lambda self, x: x + self.places[: x.shape[1]], places=nn.Parameter(torch.ones(8, 4))

@@ -13,6 +13,7 @@ import numpy as np
 
 from shearling.converters.onnx_files import EXTERNAL_BYTES
 from shearling.converters.torch_axes import ROWS, placeholder_shapes
+from shearling.converters.torch_module import one_attention
 from shearling.errors import FormatError
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def export(
     tensors = tuple(torch.tensor(call.cast(array)) for array in rows.values())
     varying = tuple(dict.fromkeys(own, torch.export.Dim.DYNAMIC) for own in axes.values())
     served = _served(call, list(arrays))
-    with _quiet(), torch.no_grad(), _refusing(call, axes):
+    with _quiet(), torch.no_grad(), one_attention(), _refusing(call, axes):
         program = _program(served, tensors, {"tensors": varying})
         exported: Any = torch.onnx.export(
             program, dynamo=True, verbose=False, custom_translation_table=_translations()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from shearling.errors import FormatError
 from shearling.tensors.dtypes import DTYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -66,13 +67,29 @@ class Call:
 
         # Copies, because the module may change its inputs in place.
         tensors = {name: torch.tensor(self.cast(array)) for name, array in arrays.items()}
-        with torch.no_grad():
+        with torch.no_grad(), one_attention():
             return {name: value.numpy(force=True) for name, value in self.outputs(tensors).items()}
 
     def cast(self, array: NDArray[Any]) -> NDArray[Any]:
         """Return an array with the type of the weights if it has floats."""
         is_float = array.dtype.kind == "f" and self.float_type is not None
         return np.ascontiguousarray(array, self.float_type if is_float else None)
+
+
+@contextmanager
+def one_attention() -> Iterator[None]:
+    """Let attention compute as in training, which is what exporters read.
+
+    Otherwise PyTorch's transformer layers answer padded places by 0 where no gradient is asked for.
+    """
+    import torch
+
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 def unwrapped(model: Any) -> Any:
