@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import onnx
 
-from bench.cold_start import Function, Starts, shearling_function
+from bench.cold_start import Function, Starts, emulator, shearling_function
 from bench.installation import HOME, function_package, optimisation_packages
 from bench.measurement import (
     DESIGN,
@@ -30,9 +30,7 @@ from bench.minilm import minilm
 from bench.models import event_body
 from bench.progress import say
 from bench.registries import read_once
-from tests.embedded_aws import install
 from tests.support.packages import built_package, unzipped_package
-from tests.support.runtime_emulator import RuntimeEmulator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -76,7 +74,7 @@ def measure(registries: Registries, package: Path, python: str, *, quick: bool) 
         starts.agree(TEXT, BY_HAND)
         starts.agree(TEXT, TOKENS)
         say("warm sentences")
-        warm = {name: _warm(function, python) for name, function in functions.items()}
+        warm = {name: _warm(function) for name, function in functions.items()}
     findings.tables["A sentence to its vector (MiniLM)"] = [
         ["function", "cold start", "warm"],
         *(
@@ -145,21 +143,11 @@ def _folder() -> tuple[Path, dict[str, Any]]:
     return folder, {"input_ids": [ids], "attention_mask": [[1] * len(ids)]}
 
 
-def _warm(function: Function, python: str) -> float:
+def _warm(function: Function) -> float:
     """Return the median seconds of an invocation of a function that has started."""
-    emulator = RuntimeEmulator(
-        function.package,
-        function.handler,
-        function.environment,
-        python=install.function_python(python),
-        timeout_seconds=60,
-        memory_mb=3538,
-        tmp_mb=function.tmp_mb,
-        mounts=function.mounts,
-    )
-    with emulator:
-        emulator.invoke(function.event)
-        return median(_timed(lambda: emulator.invoke(function.event)) for _ in range(_WARM))
+    with emulator(function) as running:
+        running.invoke(function.event)
+        return median(_timed(lambda: running.invoke(function.event)) for _ in range(_WARM))
 
 
 def _timed(call: Callable[[], Any]) -> float:

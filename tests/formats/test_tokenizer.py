@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 from dataclasses import replace
 from functools import cache
@@ -161,6 +163,18 @@ def test_a_function_without_the_library_names_the_command(
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     with pytest.raises(FormatError, match="`shearling package runtime --with text`"):
         load_bundle(model.manifest, model._directory, LoadSettings())
+
+
+def test_the_library_reads_texts_without_what_packages_leave_out(tmp_path: Path) -> None:
+    tokenizer().save(str(tmp_path / "tokenizer.json"))
+    code = (
+        "import sys; sys.modules['huggingface_hub'] = None\n"
+        "from tokenizers import Tokenizer\n"
+        "print(Tokenizer.from_file(sys.argv[1]).encode_batch_fast(['a cat'])[0].ids)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "tokenizer.json")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == expected_ids("a cat")
 
 
 def test_a_file_that_is_no_tokenizer_is_refused(model: LoadedModel, tmp_path: Path) -> None:

@@ -295,6 +295,9 @@ def test_required_distributions_that_are_never_imported_are_dropped() -> None:
         installed("xarray", "packaging"),
     ]
     assert needed(found, choose_wheels("runtime", [])) == {"numpy", "onnxruntime"}
+    texts = [*found, installed("tokenizers", "huggingface-hub"), installed("huggingface-hub")]
+    with_text = choose_wheels("runtime", feature_requirements("text"))
+    assert needed(texts, with_text) == {"numpy", "onnxruntime", "tokenizers"}
     wanted = needed(found, choose_wheels("runtime", ["xarray==1"]))
     assert wanted == {"numpy", "onnxruntime", "packaging", "xarray"}
 

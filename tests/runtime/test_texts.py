@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import sys
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -194,6 +195,18 @@ def test_no_value_in_the_place_of_texts_fails_the_function(
         {"instances": [{"text": value}]},
     ):
         assert respond(document, Call(), server).get("status", 200) in (200, 400)
+
+
+def test_the_check_of_a_release_names_the_package_that_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = Registry(f"memory://{uuid.uuid4().hex}")
+    folder = encoder_folder(tmp_path / "st")
+    version = push_model(folder, "embed", example=TEXTS, measure=False, registry=registry)
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    verdict = ModelServer(settings_of(registry, version.pin, tmp_path / "scratch")).check()
+    assert verdict["passed"] is False
+    assert "`shearling package runtime --with text`" in verdict["reason"]
 
 
 def test_labels_have_the_probabilities_of_their_classes(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def add_commands(commands: Commands) -> None:
         "file",
         nargs="?",
         metavar="FILE.onnx",
-        help="ONNX file; external data is read from its directory",
+        help="ONNX file; external data is read from its directory. Or the folder of a text model",
     )
     push.add_argument(
         "--training-job",

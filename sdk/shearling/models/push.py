@@ -81,8 +81,10 @@ def push_model(
 
     Args:
         model: an `onnx.ModelProto`, the path of an ONNX file, or a fitted scikit-learn, LightGBM or
-            XGBoost estimator or pipeline. With `format="cloudpickle"`, any object with `predict`,
-            or a callable. `sdk.Remote` for the contract of a model that an endpoint serves.
+            XGBoost estimator or pipeline; for texts a `SentenceTransformer`, a pipeline of
+            transformers, or the path of a folder that either was saved to. With
+            `format="cloudpickle"`, any object with `predict`, or a callable. `sdk.Remote` for the
+            contract of a model that an endpoint serves.
         name: the model's name: 1 to 48 of a-z, 0-9 and '-', starting with a letter or digit.
         example: rows to run the model on: an array, a DataFrame, or a dict of arrays by input name.
             The signature is inferred from it. All rows verify the conversion. The first few rows
