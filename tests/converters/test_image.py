@@ -206,6 +206,12 @@ def test_classes_name_the_columns(registry: Registry) -> None:
 # How it is proven
 
 
+def test_ties_of_rounding_do_not_refuse_a_picture(registry: Registry) -> None:
+    noise = np.random.default_rng(5).integers(0, 256, (640, 640, 3), np.uint8)
+    model = pushed(registry, network(("n", 3, 384, 384)), sdk.Image(size=384), [noise])
+    assert model.predict([noise])["probabilities"].shape == (1, 3)
+
+
 def test_a_picture_that_is_resized_otherwise_is_not_published(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:

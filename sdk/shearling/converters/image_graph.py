@@ -22,7 +22,7 @@ def picture_graph(image: Image, datatype: str) -> onnx.ModelProto:
     """Return the graph from `pixels`, UINT8 of [1, channels, height, width], to `tensor`.
 
     Pixels are resized as whole numbers, which is what Pillow does: the results differ by one of
-    255 steps at most, and seldom. With floats they would differ more.
+    255 steps at most, and seldom. With floats, many more would differ.
 
     Args:
         image: how a picture becomes the network's input.

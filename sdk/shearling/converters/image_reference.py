@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 #: Steps of a pixel by which the graph may differ, and the relative rounding of floats.
 _STEPS, _ROUNDING = 1.01, 1e-5
 
+#: Share of the values that may differ by two steps, and their number in a small picture. Pixels are
+#: rounded after each of two passes, and where both are ties, each may go the other way.
+_TIES, _FEW = 0.001, 3
+
 
 def prepared(pixels: NDArray[np.uint8], image: Image, datatype: str) -> NDArray[Any]:
     """Return the input of a network for one picture, of shape [1, ...].
@@ -67,7 +71,7 @@ def check_alike(tensor: NDArray[Any], expected: NDArray[Any], image: Image, plac
         place: what the error begins with.
 
     Raises:
-        FormatError: they differ by more than one step of a pixel.
+        FormatError: they differ by more than one step of a pixel, but for a few ties.
     """
     given, wanted = tensor.astype(np.float64), expected.astype(np.float64)
     step = 1.0 if tensor.dtype == np.uint8 else max(map(abs, image.factors))
@@ -76,7 +80,11 @@ def check_alike(tensor: NDArray[Any], expected: NDArray[Any], image: Image, plac
         rounding += float(np.finfo(np.float16).eps)
     if given.shape != wanted.shape:
         raise FormatError(f"{place}: the graph gives {given.shape}, and Pillow {wanted.shape}")
-    if not np.allclose(given, wanted, rtol=rounding, atol=_STEPS * step):
+    far = [
+        ~np.isclose(given, wanted, rtol=rounding, atol=steps * step)
+        for steps in (_STEPS, 2 * _STEPS)
+    ]
+    if far[0].sum() > max(_FEW, _TIES * given.size) or far[1].any():
         worst = float(np.abs(given - wanted).max()) / step
         raise FormatError(
             f"{place}: ONNX Runtime resizes the picture otherwise than Pillow, by {worst:.1f} of "
