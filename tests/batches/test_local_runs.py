@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
@@ -207,6 +208,33 @@ def test_a_run_that_is_not_over_is_neither_awaited_for_ever_nor_begun_again(
     assert (run.status().state, run.status().parts) == ("running", 3)
     gate.open.set()
     assert run.wait().rows == 9
+
+
+def test_whoever_watches_sees_rows_and_an_estimate(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("shearling.progress.is_watched", lambda: True)
+    begun, is_shown, looks = list[int](), threading.Event(), list[int]()
+    real = engine.score
+
+    def score(*arguments: Any, **options: Any) -> Outcome:
+        if begun:
+            assert is_shown.wait(20)
+        begun.append(1)
+        return real(*arguments, **options)
+
+    def pause(_: float) -> None:
+        looks.append(run.status().scored)
+        if looks.count(1) == 2:  # the wait has shown what the first part had
+            is_shown.set()
+        time.sleep(0.05)
+
+    monkeypatch.setattr("shearling.batches.local_executor.score", score)
+    run = sdk.batch("fraud:prod", "in/", "out/", max_concurrency=1)
+    run._pause = pause
+
+    assert run.wait().rows == 9
+    assert re.search(rf"batch {run.id}: +33%.* 3\.00/9\.00 ", capsys.readouterr().err)
 
 
 def test_an_error_that_goes_away_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,18 +41,18 @@ _ROWS = 8192
 
 
 def check_package() -> None:
-    """Refuse a function package that cannot read and write Parquet.
+    """Refuse a function or a machine that cannot read and write Parquet.
 
     Raises:
-        InvalidRequestError: it was made without; the message has the command.
+        InvalidRequestError: it lacks the library; the message has the command.
     """
     try:
         import arro3.core
         import arro3.io  # noqa: F401
     except ImportError as error:
         raise InvalidRequestError(
-            "this function's package cannot read or write Parquet: make it with `shearling package "
-            "runtime --with parquet`, and apply"
+            "Parquet is not installed. For a function, make its package with `shearling package "
+            "runtime --with parquet`, and apply. On this machine, install shearling[parquet]"
         ) from error
 
 
