@@ -143,7 +143,7 @@ class PackageError(ShearlingError):
 
 
 class BatchFailedError(ShearlingError):
-    """A batch run that has failed or was stopped.
+    """A batch run that has failed or was stopped, or that is not over where it has to be.
 
     Attributes:
         failures: the first parts without a result, with the reason of each.

@@ -96,6 +96,15 @@ def test_a_result_of_another_object_is_none_of_the_part(runs: Runs) -> None:
     assert runs.finish(run).failed == 1
 
 
+def test_a_damaged_error_is_still_a_failure(runs: Runs) -> None:
+    runs.put("in/a.csv")
+    runs.plan(run := runs.run())
+    error = {"source": {"etag": 5, "part": "x"}, "error": {"row": "x"}}
+    runs.put("out/a.csv.error.json", orjson.dumps(error))
+
+    assert "no result was written" in runs.finish(run).failures[0].message
+
+
 def test_a_run_that_begins_again_is_not_over_yet(runs: Runs) -> None:
     runs.put("in/a.csv")
     runs.plan(run := runs.run())

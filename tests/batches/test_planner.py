@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.batches.runs import Runs
 
 #: More than a part's bytes.
-LARGE = b"age,name\n" + b"1,a\n" * 700_000
+LARGE = b"age,name\n" + (b"1," + b"a" * 96 + b"\n") * 28_000
 
 
 def refusal(runs: Runs, **fields: Any) -> str:
@@ -94,6 +94,14 @@ def test_a_hidden_folder_that_the_input_names_is_read(runs: Runs) -> None:
     assert runs.names() == ["a.csv"]
 
 
+def test_a_hidden_object_that_an_input_names_is_read(runs: Runs) -> None:
+    runs.put("in/_a.csv")
+
+    runs.plan(runs.run("in/_a.csv"))
+
+    assert runs.names() == ["_a.csv"]
+
+
 def test_an_object_that_several_inputs_name_is_scored_once(runs: Runs) -> None:
     runs.put("in/a.csv")
     runs.put("in/b.csv")
@@ -110,7 +118,7 @@ def test_the_format_of_all_inputs_can_be_given(runs: Runs) -> None:
     runs.plan(run := runs.run(input_format="csv"))
 
     assert runs.names()[2:] == ["part-0.part-00002.csv", "part-1.csv"]
-    assert {outcome.status for outcome in runs.score(run)} == {"scored"}
+    assert {outcome.status for outcome in runs.score(run, 2, 3)} == {"scored"}
 
 
 @pytest.mark.parametrize(

@@ -89,11 +89,13 @@ class _LocalRun:
     def __init__(self, planned: Plan, places: Places, scorer: Scorer) -> None:
         self._plan = planned
         self._places = places
-        self._scorer = replace(scorer, answer=self._answer_of(scorer))
         self._stopped = threading.Event()
         self._failed = 0
         self._error = ""
-        self._thread = threading.Thread(target=self._run, name=f"batch {planned.run.run}")
+        # The model is the thread's, so that it is freed at the end.
+        stoppable = replace(scorer, answer=self._answer_of(scorer))
+        name = f"batch {planned.run.run}"
+        self._thread = threading.Thread(target=self._run, args=(stoppable,), name=name)
         self._thread.start()
 
     def progress(self) -> Progress:
@@ -109,10 +111,10 @@ class _LocalRun:
         self._stopped.set()
         self._thread.join()
 
-    def _run(self) -> None:
+    def _run(self, scorer: Scorer) -> None:
         run = self._plan.run
         try:
-            self._score_all(RunFiles.of(run, self._places))
+            self._score_all(RunFiles.of(run, self._places), scorer)
             if not self._stopped.is_set():
                 finish(run, self._places)
         except ShearlingError as error:
@@ -120,7 +122,7 @@ class _LocalRun:
         except Exception as error:  # noqa: BLE001 - raised to whoever waits for the run
             self._error = f"{type(error).__name__}: {error}"
 
-    def _score_all(self, files: RunFiles) -> None:
+    def _score_all(self, files: RunFiles, scorer: Scorer) -> None:
         run = self._plan.run
         tolerated = run.tolerated_failure_percentage * self._plan.parts / 100
         waiting = set[Future[bool]]()
@@ -132,7 +134,7 @@ class _LocalRun:
                 for request in requests:
                     if self._stopped.is_set() or self._failed > tolerated:
                         break
-                    waiting.add(pool.submit(self._score, request))
+                    waiting.add(pool.submit(self._score, request, scorer))
                     if len(waiting) >= run.max_concurrency:
                         waiting -= self._settled(waiting)
                 while waiting:
@@ -147,7 +149,7 @@ class _LocalRun:
         self._failed += sum(not future.result() for future in done)
         return done
 
-    def _score(self, request: ScoreRequest) -> bool:
+    def _score(self, request: ScoreRequest, scorer: Scorer) -> bool:
         """Score a part; return whether it has a result, or was stopped."""
         for pause in (*_PAUSES, None):
             try:
@@ -155,7 +157,7 @@ class _LocalRun:
                     request,
                     self._places.objects(request.source.bucket),
                     self._places.objects(request.output.bucket, request.output.kms_key_arn),
-                    self._scorer,
+                    scorer,
                     owner_seconds=_OWNER_SECONDS,
                 )
             except ModelNotReadyError:

@@ -152,7 +152,7 @@ class BatchRun:
                 self._pause(min(seconds, max(0.0, ends - time.monotonic())))
         raise JobTimeoutError(
             f"run {self.id} is still running after {timeout:g} s. It goes on: wait longer, or ask "
-            f"for it later with batch_run({self.id!r})"
+            f"for it later with batch_run({self.output!r})"
         )
 
     def failures(self) -> list[PartFailure]:
@@ -201,7 +201,9 @@ class BatchRun:
 
     def _ended(self, status: RunStatus) -> RunResult:
         result = self._result()
-        if result is not None and status.state == "succeeded":
+        if status.state == "succeeded":
+            if result is None:
+                raise StoreError(f"{self._files.shown(MANIFEST)} was deleted since the run ended")
             return result
         failures = self.failures()
         raise BatchFailedError(_message(status, failures), failures=failures)

@@ -64,7 +64,8 @@ class PartFailure:
             source: the part's source: bucket, key and part.
             error: message, row, column and value.
         """
-        part = source.get("part") or {}
+        part = source.get("part")
+        part = part if isinstance(part, dict) else {}
         found = {name: error[name] for name in ("row", "column", "value") if name in error}
         return cls(
             source=str(Place(source.get("bucket", FILES), source.get("key", ""))),

@@ -80,7 +80,8 @@ class Inputs:
             for key, state in places.objects(place.bucket).list(pattern.prefix):
                 if not pattern.matches(key):
                     continue
-                if state.size == 0 or is_hidden(pattern.name(key)):
+                is_named = key == pattern.text
+                if state.size == 0 or (not is_named and is_hidden(pattern.name(key))):
                     self.ignored += 1
                     continue
                 count += 1
