@@ -13,7 +13,7 @@ from shearling.batches.plan_document import Plan
 from shearling.errors import InvalidRequestError, StoreError
 from shearling.scoring.reading import read_parts
 from shearling.scoring.request import ScoreRequest
-from shearling.storage.conditional import replace_object
+from shearling.storage.conditional import ConditionFailedError, replace_object
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from shearling.batches.places import Place, Places
     from shearling.batches.run_document import RunDocument
     from shearling.storage.conditional import ListedObjects
+
+#: How often a document is read that is replaced meanwhile.
+_READS = 4
 
 #: Maximum bytes of a document that is read.
 _DOCUMENT_LIMIT = 2**20
@@ -86,19 +89,33 @@ class RunFiles:
         Raises:
             StoreError: the file cannot be read, or is no JSON object.
         """
-        key = self.key(name)
-        state = self.objects.state(key)
-        if state is None:
+        data = self._read(name)
+        if data is None:
             return None
-        if not 0 < state.size <= _DOCUMENT_LIMIT:
-            raise StoreError(f"{self.shown(name)} has {state.size:,} bytes, so it is no document")
         try:
-            document = orjson.loads(self.objects.read(key, 0, state.size, etag=state.etag))
+            document = orjson.loads(data)
         except ValueError as error:
             raise StoreError(f"{self.shown(name)} is not JSON: {error}") from error
         if not isinstance(document, dict):
             raise StoreError(f"{self.shown(name)} is not a JSON object")
         return document
+
+    def _read(self, name: str) -> bytes | None:
+        key = self.key(name)
+        changed: StoreError | None = None
+        for _ in range(_READS):
+            state = self.objects.state(key)
+            if state is None:
+                return None
+            if not 0 < state.size <= _DOCUMENT_LIMIT:
+                raise StoreError(f"{self.shown(name)} has {state.size:,} bytes: it is no document")
+            try:
+                return self.objects.read(key, 0, state.size, etag=state.etag)
+            except ConditionFailedError as error:  # a run that begins again replaces its files
+                changed = error
+        raise StoreError(f"{self.shown(name)} was replaced {_READS} times while it was read") from (
+            changed
+        )
 
     def write(self, name: str, document: dict[str, Any]) -> None:
         """Write a JSON object into a file, whatever is in it."""
