@@ -204,6 +204,18 @@ def test_endpoints_behind_a_function_whose_record_is_lost_are_kept(stage: Endpoi
     assert stage.sagemaker.status(stage.shown_endpoint()) == "InService"
 
 
+def test_a_failure_with_one_endpoint_does_not_stop_the_removal_of_others(
+    stage: EndpointStage,
+) -> None:
+    for version in (1, 2, 3):
+        stage.serve(version)
+    stage.sagemaker.refusals["AddTags"] = [refusal("ValidationException", "too many tags")]
+    stage.sweep()
+    stage.sweep(minutes=31)
+    names = (stage.endpoint(1), stage.endpoint(2))
+    assert [stage.sagemaker.status(name) for name in names] == ["InService", "Deleting"]
+
+
 def test_nothing_of_others_is_deleted(stage: EndpointStage) -> None:
     stage.serve(1)
     sagemaker = stage.sagemaker.clients.sagemaker

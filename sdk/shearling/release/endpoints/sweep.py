@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from shearling.errors import ReleaseError, ShearlingError
 from shearling.registry.endpoint_settings import KEEP_MINUTES
-from shearling.release.api_calls import ConflictError
+from shearling.release.api_calls import ConflictError, RetryLaterError
 from shearling.release.endpoints.clients import endpoints_behind
 from shearling.release.endpoints.removal import Removal, delete_parts
 from shearling.release.endpoints.removal_mark import UNUSED_TAG, time_of, time_text
@@ -74,13 +73,9 @@ class EndpointSweep:
         That includes endpoints of deployments that are gone. A failure is only logged: the next
         sweep tries again.
         """
-        known = {deployment.key: deployment for deployment in self.deployments}
         try:
             for name, arn, tags in self._made():
-                deployment = known.get(_key(tags))
-                # Another releaser may have removed it meanwhile.
-                with suppress(ConflictError):
-                    self._visit(name, arn, tags, deployment)
+                self._try_to_visit(name, arn, tags)
         except (ShearlingError, ConflictError) as error:
             _LOG.warning("could not remove unused endpoints: %s", error)
 
@@ -142,6 +137,18 @@ class EndpointSweep:
                 yield name, arn, tags
             elif tags:
                 self.foreign.add(arn)
+
+    def _try_to_visit(self, name: str, arn: str, tags: Mapping[str, str]) -> None:
+        """Visit an endpoint; a failure does not stop the sweep, unless there is no time left."""
+        known = {deployment.key: deployment for deployment in self.deployments}
+        try:
+            self._visit(name, arn, tags, known.get(_key(tags)))
+        except RetryLaterError:
+            raise
+        except ConflictError:
+            pass  # another releaser has removed it
+        except ShearlingError as error:
+            _LOG.warning("could not tell whether endpoint %s is used: %s", name, error)
 
     def _visit(
         self, name: str, arn: str, tags: Mapping[str, str], deployment: Deployment | None

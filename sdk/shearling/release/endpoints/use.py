@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from shearling.release.endpoints.in_service import Endpoints
     from shearling.release.lambda_function import LambdaFunction
 
+#: What Lambda says of a function that Terraform destroyed: a releaser has no permissions on a
+#: function that its stack no longer has.
+_GONE = (ResourceMissingError, DeniedError)
+
 
 @dataclass(frozen=True, slots=True)
 class EndpointUse:
@@ -48,8 +52,9 @@ class EndpointUse:
         """Return the numbers of the Lambda versions that name an endpoint."""
         try:
             versions = self.function.versions()
-        except (ResourceMissingError, DeniedError):
-            self._require_gone()
+        except _GONE:
+            if self.deployment:
+                raise
             return []
         return [version.number for version in versions if version.endpoint == name]
 
@@ -78,17 +83,10 @@ class EndpointUse:
         try:
             aliases = self.function.aliases().values()
             versions = {version.number: version for version in self.function.versions()}
-        except (ResourceMissingError, DeniedError):
-            self._require_gone()
+        except _GONE:
+            if self.deployment:
+                raise
             return set()
         named = {number for alias in aliases for number in alias.versions}
         named |= {run.lambda_version for run in runs}
         return {versions[number].endpoint for number in named & versions.keys()} - {""}
-
-    def _require_gone(self) -> None:
-        """Raise the current error again, unless the function is one that Terraform destroyed.
-
-        A releaser has no permissions on a function that its stack no longer has.
-        """
-        if self.deployment:
-            raise  # noqa: PLE0704 - only called while an error is handled
