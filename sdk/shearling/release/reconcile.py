@@ -162,15 +162,17 @@ class _Reconciliation:
             outcome = self._serve(good)
         except (RetryLaterError, StoreError):
             raise
+        except BeingStagedError as error:
+            problem = f"waits: {error.reason}. Apply again when that is done"
         except ShearlingError as error:
-            problem = _reason(error)
+            problem = f"also failed: {_reason(error)}"
         snapshot = self.target.read_snapshot()
         newest = replace(self, trigger=Trigger.SCHEDULE).attempt(snapshot)
         if newest.outcome != FAILED or not snapshot.entry:
             return newest
         model = f"version {good.entry.version}" if good.entry else "no model"
         if outcome is None:
-            also = f"releasing {model}, which the alias still serves, also failed: {problem}"
+            also = f"releasing {model}, which the alias still serves, {problem}"
             return replace(newest, reason=f"{newest.reason}; {also}")
         note = (
             f"{snapshot.entry.model}:{self.target.alias} names version {snapshot.entry.version}, "

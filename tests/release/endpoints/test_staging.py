@@ -227,6 +227,32 @@ def test_another_setting_makes_another_endpoint_and_the_alias_moves_when_it_serv
     assert stage.shown_endpoint() not in ("", before)
 
 
+def test_an_apply_after_a_failed_version_keeps_the_served_one_until_its_new_endpoint_serves(
+    stage: EndpointStage,
+) -> None:
+    stage.serve(1)
+    stage.name(2)
+    stage.sagemaker.failure = lambda it: "It crashed." if it == pin(2) else ""
+    stage.release()
+    stage.sagemaker.finish()
+    stage.release()
+    before = stage.shown_endpoint()
+    stage.configure(instance_type="ml.m5.xlarge")
+    waiting = stage.release(trigger=Trigger.APPLY)
+    assert waiting.outcome == "failed"
+    assert "waits: endpoint" in waiting.reason
+    assert "Apply again when that is done" in waiting.reason
+    assert stage.shown_endpoint() == before
+    stage.sagemaker.finish()
+    stage.release(trigger=Trigger.APPLY)
+    assert stage.fake.shown("prod") == pin(1)
+    assert stage.shown_endpoint() != before
+    for _ in range(4):
+        stage.sagemaker.finish()
+        stage.release(trigger=Trigger.SCHEDULE)
+    assert (stage.records()[-1].outcome, stage.fake.shown("prod")) == ("failed", pin(1))
+
+
 def test_another_time_to_keep_endpoints_makes_none(stage: EndpointStage) -> None:
     stage.serve(2)
     stage.configure(keep_minutes=5, tags={"Team": "risk"})
