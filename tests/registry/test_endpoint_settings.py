@@ -9,7 +9,6 @@ import pytest
 from shearling.bundle.json_reader import Field
 from shearling.errors import BundleError
 from shearling.registry.endpoint_settings import (
-    AsynchronousCalls,
     EndpointSettings,
     Instances,
     Serverless,
@@ -25,11 +24,6 @@ ROLE = "arn:aws:iam::000000000000:role/acme-fraud-endpoint"
 GIVEN: dict[str, Any] = {"endpoint_prefix": "acme-fraud", "role_arn": ROLE, "image_uri": IMAGE}
 INSTANCES = {"instance_type": "ml.m5.large", "instances": {"min": 1, "max": 4, "target": 600}}
 SERVERLESS = {"serverless": {"memory_mb": 2048, "max_concurrency": 20}}
-ASYNCHRONOUS = {
-    "instance_type": "ml.m5.large",
-    "instances": {"min": 0, "max": 2, "target": 5},
-    "asynchronous": {"bucket": "acme-jobs", "prefix": "fraud/", "kms_key_arn": "arn:aws:kms:k"},
-}
 
 
 def _read(*parts: Mapping[str, Any]) -> EndpointSettings | None:
@@ -57,14 +51,6 @@ def test_a_serverless_endpoint_has_memory_and_concurrency() -> None:
     read = _read(GIVEN, SERVERLESS)
     assert read
     assert read.serverless == Serverless(memory_mb=2048, max_concurrency=20)
-
-
-def test_an_asynchronous_endpoint_has_a_bucket() -> None:
-    read = _read(GIVEN, ASYNCHRONOUS)
-    assert read
-    assert read.asynchronous == AsynchronousCalls(
-        bucket="acme-jobs", prefix="fraud", kms_key_arn="arn:aws:kms:k"
-    )
 
 
 def test_fields_of_later_versions_are_ignored() -> None:
@@ -98,6 +84,7 @@ def test_instances_and_serverless_exclude_each_other(capacity: Mapping[str, Any]
     ("change", "field"),
     [
         ({"instances": {"min": 2, "max": 1, "target": 1}}, r"instances\.max"),
+        ({"instances": {"min": 0, "max": 1, "target": 1}}, r"instances\.min"),
         ({"instances": {"min": -1, "max": 1, "target": 1}}, r"instances\.min"),
         ({"instances": {"min": 1, "max": 1, "target": 0}}, r"instances\.target"),
         ({"endpoint_prefix": "-acme"}, "endpoint_prefix"),
@@ -113,13 +100,3 @@ def test_instances_and_serverless_exclude_each_other(capacity: Mapping[str, Any]
 def test_an_invalid_field_is_named(change: Mapping[str, Any], field: str) -> None:
     with pytest.raises(BundleError, match=rf"sagemaker\.{field}"):
         _read(GIVEN, INSTANCES, change)
-
-
-def test_a_bucket_without_an_asynchronous_endpoint_is_refused() -> None:
-    with pytest.raises(BundleError, match="go together"):
-        _read(GIVEN, INSTANCES, {"asynchronous": ASYNCHRONOUS["asynchronous"]})
-
-
-def test_no_instances_without_a_bucket_are_refused() -> None:
-    with pytest.raises(BundleError, match="go together"):
-        _read(GIVEN, {key: ASYNCHRONOUS[key] for key in ("instance_type", "instances")})

@@ -57,8 +57,7 @@ DEPLOYMENT = {
         "role_arn": "arn:aws:iam::000000000000:role/acme-fraud-endpoint",
         "image_uri": "000000000000.dkr.ecr.eu-west-1.amazonaws.com/acme:1",
         "instance_type": "ml.m5.large",
-        "instances": {"min": 0, "max": 2, "target": 5},
-        "asynchronous": {"bucket": "acme-jobs", "prefix": "fraud"},
+        "instances": {"min": 1, "max": 2, "target": 5},
         "environment": {"LEVEL": "1"},
     },
 }

@@ -25,10 +25,9 @@ class Instances:
     """How many instances serve an endpoint.
 
     Attributes:
-        min: smallest number; 0 makes an asynchronous endpoint, which scales to zero.
+        min: smallest number.
         max: largest number.
-        target: calls a minute and instance (asynchronous: waiting calls an instance) that the
-            number follows.
+        target: calls a minute and instance that the number follows.
     """
 
     min: int
@@ -50,21 +49,6 @@ class Serverless:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AsynchronousCalls:
-    """Where an asynchronous endpoint finds its inputs and writes its outputs.
-
-    Attributes:
-        bucket: name of the bucket.
-        prefix: prefix of the keys, without a slash at its end.
-        kms_key_arn: key that encrypts the outputs; empty for the bucket's.
-    """
-
-    bucket: str
-    prefix: str
-    kms_key_arn: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointSettings:
     """The endpoints of one function. The releaser makes one for each model version that it serves.
 
@@ -79,7 +63,6 @@ class EndpointSettings:
         serverless: capacity of serverless endpoints; None if they have instances.
         keep_minutes: minutes that an endpoint is kept after no alias names it any more.
         startup_seconds: seconds that a container may take to start; 0 for SageMaker's default.
-        asynchronous: where calls of an asynchronous endpoint are; None for a synchronous one.
         subnet_ids: subnets of the containers; empty outside a VPC.
         security_group_ids: security groups of the containers; empty outside a VPC.
         kms_key_arn: key that encrypts the volumes of the instances; empty for SageMaker's own.
@@ -97,7 +80,6 @@ class EndpointSettings:
     serverless: Serverless | None = None
     keep_minutes: int = KEEP_MINUTES
     startup_seconds: int = 0
-    asynchronous: AsynchronousCalls | None = None
     subnet_ids: tuple[str, ...] = ()
     security_group_ids: tuple[str, ...] = ()
     kms_key_arn: str = ""
@@ -118,15 +100,10 @@ def read_endpoint_settings(place: Field) -> EndpointSettings | None:
     instance_type = place.get("instance_type", "").text()
     instances = _instances(place.get("instances", None))
     serverless = _serverless(place.get("serverless", None))
-    asynchronous = _asynchronous(place.get("asynchronous", None))
     has_instances = [bool(instance_type), instances is not None]
     if has_instances != [serverless is None] * 2:
         raise BundleError(
             "expected either `instance_type` and `instances`, or `serverless`", field=place.path
-        )
-    if (asynchronous is not None) != (instances is not None and instances.min == 0):
-        raise BundleError(
-            "`asynchronous` and `instances.min` = 0 go together", field=f"{place.path}.asynchronous"
         )
     return EndpointSettings(
         endpoint_prefix=_prefix(place["endpoint_prefix"]),
@@ -137,7 +114,6 @@ def read_endpoint_settings(place: Field) -> EndpointSettings | None:
         serverless=serverless,
         keep_minutes=place.get("keep_minutes", KEEP_MINUTES).count(),
         startup_seconds=place.get("startup_seconds", 0).count(),
-        asynchronous=asynchronous,
         subnet_ids=_texts(place.get("subnet_ids", [])),
         security_group_ids=_texts(place.get("security_group_ids", [])),
         kms_key_arn=place.get("kms_key_arn", "").text(),
@@ -151,9 +127,9 @@ def read_endpoint_settings(place: Field) -> EndpointSettings | None:
 def _instances(place: Field) -> Instances | None:
     if place.value is None:
         return None
-    least, most = place["min"].count(), place["max"].count()
-    if most < max(1, least):
-        raise BundleError(f"{most} is below {max(1, least)}", field=f"{place.path}.max")
+    least, most = _positive(place["min"]), place["max"].count()
+    if most < least:
+        raise BundleError(f"{most} is below {least}", field=f"{place.path}.max")
     return Instances(min=least, max=most, target=_positive(place["target"]))
 
 
@@ -163,16 +139,6 @@ def _serverless(place: Field) -> Serverless | None:
     return Serverless(
         memory_mb=_positive(place["memory_mb"]),
         max_concurrency=_positive(place["max_concurrency"]),
-    )
-
-
-def _asynchronous(place: Field) -> AsynchronousCalls | None:
-    if place.value is None:
-        return None
-    return AsynchronousCalls(
-        bucket=_filled(place["bucket"]),
-        prefix=place["prefix"].text().strip("/"),
-        kms_key_arn=place.get("kms_key_arn", "").text(),
     )
 
 

@@ -280,20 +280,6 @@ def test_a_model_that_does_not_fit_into_the_function_fits_into_an_endpoint(
     assert stage.shown_endpoint()
 
 
-def test_an_asynchronous_endpoint_is_refused_with_what_to_set_instead(
-    stage: EndpointStage,
-) -> None:
-    stage.configure(
-        instances={"min": 0, "max": 1, "target": 5},
-        asynchronous={"bucket": "acme-jobs", "prefix": "endpoint"},
-    )
-    stage.name(2)
-    outcome = stage.release()
-    assert outcome.outcome == "failed"
-    assert "Set min to 1 or more, or set `serverless`" in outcome.reason
-    assert stage.sagemaker.names == set()
-
-
 # Scaling
 
 

@@ -79,11 +79,6 @@ class Endpoints:
             ReleaseError: the endpoint failed. A CheckFailedError if another attempt would fail too.
             ConflictError: another process removed a part of it meanwhile.
         """
-        if self.settings.asynchronous:
-            raise CheckFailedError(
-                "sagemaker.instances.min = 0: the releaser makes no asynchronous endpoints. Set "
-                "min to 1 or more, or set `serverless`, which costs nothing while nobody calls"
-            )
         wanted = self._specify(pin)
         tags = self._require_unmarked(wanted)
         if UNUSED_TAG in tags:
