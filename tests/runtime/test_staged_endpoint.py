@@ -15,11 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
+from shearling.errors import InvalidRequestError
 from shearling.models.push import push_model
 from shearling.protocol.binary import request_body
 from shearling.protocol.constants import LENGTH_HEADER
 from shearling.registry.registry import Registry
 from shearling_runtime.events.dispatch import respond
+from shearling_runtime.http.messages import content_of, input_of, response_of
 from shearling_runtime.serving.model_server import ModelServer
 from tests.runtime.test_runtime import Call, http, settings_of
 from tests.support.attack import attack
@@ -221,6 +223,19 @@ def test_a_direct_invocation_has_the_same_answer_as_without_an_endpoint(
     plain: ModelServer, proxy: ModelServer, event: Any
 ) -> None:
     assert respond(event, Call(), proxy) == respond(event, Call(), plain)
+
+
+@pytest.mark.parametrize("name", ["JSON", "binary", "CSV", "instances", "no rows", "a text"])
+def test_a_job_has_the_same_answer_as_without_an_endpoint(
+    plain: ModelServer, proxy: ModelServer, name: str
+) -> None:
+    def answer(server: ModelServer) -> Any:
+        try:
+            return content_of(response_of(server.infer(input_of(*REQUESTS[name]))))
+        except InvalidRequestError as error:
+            return str(error)
+
+    assert answer(proxy) == answer(plain)
 
 
 @pytest.mark.parametrize(
