@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,10 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
+from shearling import Image as Steps
 from shearling.errors import InvalidRequestError
 from shearling.models.push import push_model
 from shearling.protocol.binary import request_body
@@ -25,6 +28,7 @@ from shearling_runtime.http.messages import content_of, input_of, response_of
 from shearling_runtime.serving.model_server import ModelServer
 from tests.runtime.test_runtime import Call, http, settings_of
 from tests.support.attack import attack
+from tests.support.pictures import COLOURS, SIDE, drawn, file_of, mean_colours
 from tests.support.production_server import production_server
 from tests.support.sagemaker_runtime import KEYS, sagemaker_runtime
 from tests.test_imports import INFERENCE, modules_after
@@ -49,12 +53,13 @@ class Endpoint:
     pin: Any
 
 
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
-    directory = tmp_path_factory.mktemp("staged")
+@contextmanager
+def endpoint_of(
+    name: str, model: Any, example: Any, directory: Path, **options: Any
+) -> Iterator[Endpoint]:
+    """Run a container with a model, and let this process call it as a function does."""
     registry = Registry(str(directory / "registry"))
-    model = LogisticRegression().fit(FRAME, ["leaves", "leaves", "stays", "stays"])
-    pin = push_model(model, "churn", example=FRAME, registry=registry).pin
+    pin = push_model(model, name, example=example, registry=registry, **options).pin
     with (
         production_server(directory, registry.store.uri, pin, "--workers", "1") as container,
         sagemaker_runtime() as url,
@@ -63,9 +68,16 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
         container.wait_until_ready()
         patch.delenv("AWS_PROFILE", raising=False)
         environment = {**KEYS, "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": url}
-        for name, value in environment.items():
-            patch.setenv(name, value)
+        for variable, value in environment.items():
+            patch.setenv(variable, value)
         yield Endpoint(f"container-{container.port}", environment, registry, pin)
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+    model = LogisticRegression().fit(FRAME, ["leaves", "leaves", "stays", "stays"])
+    with endpoint_of("churn", model, FRAME, tmp_path_factory.mktemp("staged")) as endpoint:
+        yield endpoint
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +97,9 @@ def proxy_of(plain: ModelServer, name: str) -> ModelServer:
     return ModelServer(replace(plain.settings, endpoint=name, endpoint_is_staged=True))
 
 
-def asked(server: ModelServer, body: bytes, headers: dict[str, str]) -> Any:
+def asked(server: ModelServer, body: bytes, headers: dict[str, str], path: str = PATH) -> Any:
     """Return the answer to a body, which API Gateway passes on as base64 if it is no text."""
-    event = http(PATH, "POST", base64.b64encode(body).decode())
+    event = http(path, "POST", base64.b64encode(body).decode())
     event |= {"isBase64Encoded": True, "headers": headers}
     return respond(event, Call(), server)
 
@@ -165,6 +177,26 @@ def test_the_requests_above_have_answers_and_refusals(plain: ModelServer) -> Non
     statuses = {name: asked(plain, *request)["statusCode"] for name, request in REQUESTS.items()}
     refused = [*REQUESTS].index("a missing value")
     assert [*statuses.values()] == [200] * refused + [400] * (len(REQUESTS) - refused)
+
+
+def test_pictures_have_the_same_answers_as_without_an_endpoint(tmp_path: Path) -> None:
+    picture = file_of(Image.new("RGB", (50, 40), "red"), "JPEG")
+    steps: Any = {"image": Steps(size=SIDE, crop="center"), "classes": COLOURS}
+    base64_row = {"instances": [base64.b64encode(picture).decode()]}
+    with endpoint_of("cats", mean_colours(), [drawn()], tmp_path, **steps) as endpoint:
+        plain = ModelServer(settings_of(endpoint.registry, endpoint.pin, tmp_path / "scratch"))
+        proxy = proxy_of(plain, endpoint.name)
+        requests = [
+            (picture, {"content-type": "image/jpeg"}),
+            (picture, {"content-type": "image/png", "accept": "text/csv"}),
+            (json.dumps(base64_row).encode(), JSON),
+            (picture[:99], {"content-type": "image/jpeg"}),
+            (b"no picture", {"content-type": "image/webp"}),
+        ]
+        path = "/v2/models/cats/infer"
+        answers = [asked(proxy, *request, path) for request in requests]
+        assert answers == [asked(plain, *request, path) for request in requests]
+    assert [answer["statusCode"] for answer in answers] == [200, 200, 200, 400, 400]
 
 
 _VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
