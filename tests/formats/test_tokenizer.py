@@ -100,12 +100,20 @@ def test_texts_have_the_tokens_that_the_library_gives_them(texts: list[str]) -> 
     assert ids_of(text_tokenizer(), texts) == [expected_ids(text) for text in texts]
 
 
-@given(ANY_TEXT, st.integers(1, 5000), ANY_TEXT)
+@given(ANY_TEXT, st.integers(1, 4000), ANY_TEXT)
 def test_a_long_text_that_is_read_in_part_has_the_tokens_of_the_whole(
     word: str, times: int, end: str
 ) -> None:
     text = f"{word} " * times + end
     assert ids_of(text_tokenizer(), [text]) == [expected_ids(text)]
+
+
+@pytest.mark.parametrize("cut", ["right", "left"])
+def test_of_a_word_of_megabytes_only_a_part_is_read(cut: str) -> None:
+    texts = ["cat " + "x" * 3_000_000 + " cat", "\n" * 3_000_000]
+    batches = list(text_tokenizer(cut=cut).batches(texts))
+    assert sum(truncated for _, _, truncated in batches) == 2
+    assert sum(tokens["input_ids"].size for _, tokens, _ in batches) <= 2 * 5
 
 
 def test_a_text_can_be_cut_at_its_beginning() -> None:

@@ -40,6 +40,10 @@ _HELD_TEXTS, _HELD_CHARACTERS = 256, 2**17
 #: have too few tokens, so many times more are read.
 _CHARACTERS_PER_TOKEN, _FEWEST_CHARACTERS, _GROWTH = 16, 1024, 4
 
+#: Characters for each token of the limit that are read of a text at most, and where that is less.
+#: The library takes 80 bytes for each, also for a word or white space of megabytes.
+_MOST_PER_TOKEN, _MOST_CHARACTERS = 64, 2**18
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenizerSettings:
@@ -86,23 +90,25 @@ class TextTokenizer:
         self._names = names
         at_first = max(_FEWEST_CHARACTERS, _CHARACTERS_PER_TOKEN * settings.max_tokens)
         self._window = at_first if settings.cut == "right" else sys.maxsize
+        self._most = max(_MOST_CHARACTERS, _MOST_PER_TOKEN * settings.max_tokens)
 
     def batches(self, texts: Texts) -> Iterator[tuple[NDArray[Any], dict[str, NDArray[Any]], int]]:
         """Yield the places of texts of similar length, their tokens, and how many were cut."""
-        prepared = [self.settings.prompt + text for text in texts]
+        prepared = [self._prepared(text) for text in texts]
         for places in self._groups(prepared):
             encodings = self._encodings([prepared[place] for place in places])
-            lengths = [len(encoding.ids) for encoding in encodings]
-            order = sorted(range(len(lengths)), key=lengths.__getitem__)
-            start = 0
-            for stop in range(1, len(order) + 1):
-                longest = lengths[order[min(stop, len(order) - 1)]]
-                if stop < len(order) and (stop + 1 - start) * longest <= _BATCH_TOKENS:
-                    continue
-                chosen = [encodings[place] for place in order[start:stop]]
-                own = np.array([places[place] for place in order[start:stop]], np.intp)
-                yield own, self._tensors(chosen), sum(bool(each.overflowing) for each in chosen)
-                start = stop
+            for batch in _batches([len(encoding.ids) for encoding in encodings]):
+                chosen = [encodings[i] for i in batch]
+                own = [places[i] for i in batch]
+                cut = sum(
+                    bool(encoding.overflowing) or len(texts[place]) > self._most
+                    for place, encoding in zip(own, chosen, strict=True)
+                )
+                yield np.array(own, np.intp), self._tensors(chosen), cut
+
+    def _prepared(self, text: str) -> str:
+        kept = text[: self._most] if self.settings.cut == "right" else text[-self._most :]
+        return self.settings.prompt + kept
 
     def _groups(self, texts: Texts) -> Iterator[list[int]]:
         """Yield the places of texts of similar length, as many as are held at a time."""
@@ -147,6 +153,18 @@ class TextTokenizer:
             tensors[MASK][row, :count] = 1
             tensors[TYPES][row, :count] = encoding.type_ids
         return {name: tensors[name] for name in self._names}
+
+
+def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Yield the places of texts of similar length that are a batch, given their tokens."""
+    batch: list[int] = []
+    for place in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if batch and (len(batch) + 1) * lengths[place] > _BATCH_TOKENS:
+            yield batch
+            batch = []
+        batch.append(place)
+    if batch:
+        yield batch
 
 
 class TextPredictor:
