@@ -14,6 +14,7 @@ from bench import (
     containers,
     downloads,
     growth,
+    images,
     optimisation,
     pickles,
     prepacking,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 #: In the order of the report: the quick ones that suffer from others' writes come first.
 PARTS = (
     *("cold", "pickle", "warm", "prepacking", "fetch", "push", "sizes", "scoring"),
-    *("containers", "proxies", "optimisation", "text", "growth"),
+    *("containers", "proxies", "optimisation", "text", "images", "growth"),
 )
 
 
@@ -89,6 +90,7 @@ def _measure(names: Sequence[str], python: str, *, quick: bool) -> list[Findings
             "scoring": lambda: scoring.measure(models, quick=quick),
             "optimisation": lambda: optimisation.measure(quick=quick),
             "text": lambda: text.measure(models, package, python, quick=quick),
+            "images": lambda: images.measure(models, python, quick=quick),
         }
         found = [parts[name]() for name in PARTS if name in names and name in parts]
     series = {title: lines for each in found for title, lines in each.series.items()}

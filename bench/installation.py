@@ -37,6 +37,7 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "powertools": ("aws-lambda-powertools", "onnxruntime"),
     "fastapi_server": ("fastapi", "httptools", "onnxruntime", "uvicorn", "uvloop"),
     "fastapi_mangum": ("fastapi", "mangum", "onnxruntime"),
+    "image_by_hand": ("onnxruntime", "pillow"),
     "text_by_hand": ("onnxruntime", "transformers"),
 }
 

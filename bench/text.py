@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
-import time
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import onnx
 
-from bench.cold_start import Function, Starts, emulator, shearling_function
+from bench.cold_start import Function, Starts, shearling_function
 from bench.installation import HOME, function_package, optimisation_packages
 from bench.measurement import (
     DESIGN,
@@ -30,10 +28,11 @@ from bench.minilm import minilm
 from bench.models import event_body
 from bench.progress import say
 from bench.registries import read_once
+from bench.warm_functions import warm_seconds
 from tests.support.packages import built_package, unzipped_package
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from bench.registries import Registries
 
@@ -46,9 +45,6 @@ _MOUNT = "/mnt/models"
 
 #: Seconds that text may add to a cold start.
 _ADDED = 0.080
-
-#: Invocations of a warm function.
-_WARM = 50
 
 
 def measure(registries: Registries, package: Path, python: str, *, quick: bool) -> Findings:
@@ -74,7 +70,7 @@ def measure(registries: Registries, package: Path, python: str, *, quick: bool) 
         starts.agree(TEXT, BY_HAND)
         starts.agree(TEXT, TOKENS)
         say("warm sentences")
-        warm = {name: _warm(function) for name, function in functions.items()}
+        warm = {name: warm_seconds(function) for name, function in functions.items()}
     findings.tables["A sentence to its vector (MiniLM)"] = [
         ["function", "cold start", "warm"],
         *(
@@ -141,19 +137,6 @@ def _folder() -> tuple[Path, dict[str, Any]]:
     encoding.no_padding()
     ids = encoding.encode(_SENTENCE).ids
     return folder, {"input_ids": [ids], "attention_mask": [[1] * len(ids)]}
-
-
-def _warm(function: Function) -> float:
-    """Return the median seconds of an invocation of a function that has started."""
-    with emulator(function) as running:
-        running.invoke(function.event)
-        return median(_timed(lambda: running.invoke(function.event)) for _ in range(_WARM))
-
-
-def _timed(call: Callable[[], Any]) -> float:
-    started = time.perf_counter()
-    json.loads(call()["body"])
-    return time.perf_counter() - started
 
 
 def _rows(cold: Mapping[str, float], warm: Mapping[str, float]) -> list[Row]:

@@ -162,6 +162,8 @@ REQUESTS: dict[str, tuple[bytes, dict[str, str]]] = {
     "too few raw bytes": (RAW[:-1], BINARY | {LENGTH_HEADER: "0"}),
     "a compression that is none": (b"x", JSON | {"content-encoding": "gzip"}),
     "no instances": (b'{"instances": []}', JSON),
+    "a picture": (b"\x89PNG", {"content-type": "image/png"}),
+    "a picture of another type": (b"GIF89a", {"content-type": "image/gif"}),
     "a long wrong name": (changed(name="Z" * 9000), JSON),
 }
 
@@ -216,7 +218,9 @@ _BODIES = st.one_of(
 _HEADERS = st.fixed_dictionaries(
     {},
     optional={
-        "content-type": st.sampled_from(["application/json", "text/csv", "TEXT/CSV; header=x", ""]),
+        "content-type": st.sampled_from(
+            ["application/json", "text/csv", "TEXT/CSV; header=x", "image/png", ""]
+        ),
         "accept": st.sampled_from(["text/csv", "application/json", "*/*", "text/csv;q=0, */*"]),
         LENGTH_HEADER: st.sampled_from(["0", " 12", str(LENGTH), "x", "9" * 30]),
     },
