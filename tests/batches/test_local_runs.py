@@ -237,6 +237,19 @@ def test_whoever_watches_sees_rows_and_an_estimate(
     assert re.search(rf"batch {run.id}: +33%.* 3\.00/9\.00 ", capsys.readouterr().err)
 
 
+def test_a_run_that_nobody_awaits_ends_with_its_process_and_says_how_to_go_on() -> None:
+    for i in range(40):
+        write(f"many/{i}.csv", ROWS)
+
+    script = "import shearling as sdk; sdk.batch('fraud', 'many', 'out', max_concurrency=1)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+
+    assert f"To go on, run `shearling batch redrive {Path('out').absolute()}/`" in done.stderr
+    assert sdk.batch_run("out").redrive(wait=True).status().scored == 40
+
+
 def test_an_error_that_goes_away_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     failures = [StoreError("a blip"), StoreError("a blip")]
     real = engine.score

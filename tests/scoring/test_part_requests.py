@@ -205,3 +205,16 @@ def test_a_damaged_footer_is_refused_or_read(data: st.DataObject) -> None:
         file[data.draw(st.integers(0, len(file) - 1))] = data.draw(st.integers(0, 255))
     with suppress(InvalidRequestError):
         read_footer(lambda start, stop: bytes(file[start:stop]), len(file)).only(0, 1)
+
+
+def test_a_footer_of_some_row_groups_ends_a_whole_file_of_them() -> None:
+    file = parquet()
+    footer = read_footer(lambda start, stop: file[start:stop], len(file))
+
+    part = file[: footer.begin] + footer.only(1, 2)
+
+    assert pl.read_parquet(part).equals(FRAME[2:])
+    assert pl.scan_parquet(part).select(pl.len()).collect().item() == 2
+    again = read_footer(lambda start, stop: part[start:stop], len(part))
+    assert [group.rows for group in again.groups] == [2]
+    assert again.only(0, 1) == part[again.begin :]

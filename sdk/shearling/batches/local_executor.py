@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import sys
 import threading
-import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import replace
@@ -113,14 +113,21 @@ class _LocalRun:
 
     def _run(self, scorer: Scorer) -> None:
         run = self._plan.run
+        files = RunFiles.of(run, self._places)
         try:
-            self._score_all(RunFiles.of(run, self._places), scorer)
+            self._score_all(files, scorer)
             if not self._stopped.is_set():
                 finish(run, self._places)
         except ShearlingError as error:
             self._error = str(error)
         except Exception as error:  # noqa: BLE001 - raised to whoever waits for the run
             self._error = f"{type(error).__name__}: {error}"
+            if not threading.main_thread().is_alive():  # Python ends, and begins no more threads
+                self._error = (
+                    f"run {run.run} ends with its process, before all parts are scored: wait for "
+                    f"it there. To go on, run `shearling batch redrive {files.place}`"
+                )
+                sys.stderr.write(f"{self._error}\n")
 
     def _score_all(self, files: RunFiles, scorer: Scorer) -> None:
         run = self._plan.run
@@ -150,25 +157,28 @@ class _LocalRun:
         return done
 
     def _score(self, request: ScoreRequest, scorer: Scorer) -> bool:
-        """Score a part; return whether it has a result, or was stopped."""
-        for pause in (*_PAUSES, None):
+        """Score a part, again after an error that may go away; return whether it has a result."""
+        for pause in _PAUSES:
             try:
-                outcome = score(
-                    request,
-                    self._places.objects(request.source.bucket),
-                    self._places.objects(request.output.bucket, request.output.kms_key_arn),
-                    scorer,
-                    owner_seconds=_OWNER_SECONDS,
-                )
-            except ModelNotReadyError:
-                return True  # stopped
+                return self._scored(request, scorer)
             except StoreError as error:
-                if error.denied or pause is None or self._stopped.is_set():
+                if error.denied or self._stopped.wait(pause):
                     raise
-                time.sleep(pause)
-            else:
-                return outcome.has_result
-        raise AssertionError  # unreachable: the last attempt returns or raises
+        return self._scored(request, scorer)
+
+    def _scored(self, request: ScoreRequest, scorer: Scorer) -> bool:
+        objects = self._places.objects
+        try:
+            outcome = score(
+                request,
+                objects(request.source.bucket),
+                objects(request.output.bucket, request.output.kms_key_arn),
+                scorer,
+                owner_seconds=_OWNER_SECONDS,
+            )
+        except ModelNotReadyError:
+            return True  # the run is stopped, so that nobody counts
+        return outcome.has_result
 
     def _answer_of(self, scorer: Scorer) -> Callable[[InferRequest], Mapping[str, NDArray[Any]]]:
         """Return what answers requests until the run is stopped; then parts end without result."""
