@@ -12,6 +12,7 @@ from functools import partial
 from itertools import chain, repeat
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
@@ -118,6 +119,7 @@ class World:
         assert name not in named, "deleted while an alias names it"
 
 
+@pytest.mark.slow
 @settings(max_examples=attack(100), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     first_choices=st.lists(st.integers(0, 5), max_size=60),
@@ -179,6 +181,7 @@ def test_in_any_order_no_alias_names_an_endpoint_that_is_gone_and_none_is_left(
     world.assert_settled()
 
 
+@pytest.mark.slow
 @settings(max_examples=attack(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     turns=st.lists(st.tuples(st.integers(0, 2), st.integers(1, 60)), max_size=5),
