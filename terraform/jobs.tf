@@ -14,7 +14,6 @@ module "jobs" {
       aliases              = keys(model.aliases)
       timeout_seconds      = model.timeout_seconds
       reserved_concurrency = model.reserved_concurrency
-      calls_folder         = try(local.calls_folders[name], null)
     })
   }
   alias_arns      = { for key, alias in local.aliases : key => alias.arn }

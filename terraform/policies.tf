@@ -5,11 +5,7 @@ data "aws_partition" "current" {}
 locals {
   # Every function, by name. The stager belongs to the module of the file system, and its outputs have its name.
   every_function = merge(
-    { for name, function in module.function : function.function_name => {
-      role_arn       = function.role_arn
-      role_policies  = concat(function.role_policies, compact([try(module.sagemaker[0].invoke_policies[name], null)]))
-      log_group_name = function.log_group_name
-    } },
+    { for function in values(module.function) : function.function_name => function },
     { (module.releaser.function_name) = module.releaser },
     { for catalog in module.catalog : catalog.function_name => catalog },
     { for file_system in module.file_system : file_system.stager_name => {

@@ -2,9 +2,6 @@
 
 locals {
   endpoint_models = { for name, model in module.inputs.models : name => model if model.sagemaker != null }
-
-  # In the bucket of the model's jobs, where an asynchronous endpoint reads its requests and writes its answers.
-  calls_folders = { for name, model in local.endpoint_models : name => "endpoint" if try(model.sagemaker.instances.min == 0, false) }
 }
 
 module "sagemaker" {
@@ -14,13 +11,11 @@ module "sagemaker" {
   models = {
     for name, model in local.endpoint_models : name => merge(model.sagemaker, {
       function_name   = "${var.name}-${name}"
-      function_role   = model.role == null ? { name = module.function[name].role_name } : null
       aliases         = keys(model.aliases)
       image_uri       = try(coalesce(model.sagemaker.image_uri, var.endpoint_image_uri), null)
       vpc             = model.network == null ? null : local.vpc_configs[name]
       environment     = model.environment
       allow_pickle    = model.allow_pickle
-      calls           = model.jobs == null || !contains(keys(local.calls_folders), name) ? null : { bucket = module.jobs[0].buckets[name], prefix = local.calls_folders[name] }
       timeout_seconds = model.timeout_seconds
       excluded = [
         for attribute, is_set in {
@@ -33,6 +28,8 @@ module "sagemaker" {
       has_events = length(model.events) > 0
     })
   }
+  function_names           = { for name in keys(local.endpoint_models) : name => "${var.name}-${name}" }
+  given_roles              = [for name, model in local.endpoint_models : name if model.sagemaker.role != null]
   registry                 = module.registry.registry
   role_name_prefix         = var.role_name_prefix
   permissions_boundary_arn = var.permissions_boundary_arn

@@ -12,7 +12,7 @@ variables {
     fraud = { aliases = { prod = {}, staging = {} }, default_alias = "prod" }
     embed = { memory_mb = 512, timeout_seconds = 65, aliases = { prod = {} }, sagemaker = { instance_type = "ml.m5.xlarge", instances = { min = 1, max = 4 } } }
     rank  = { memory_mb = 512, aliases = { prod = {} }, sagemaker = { serverless = { memory_mb = 6144, max_concurrency = 20 } } }
-    video = { memory_mb = 512, timeout_seconds = 900, aliases = { prod = {} }, jobs = {}, sagemaker = { instance_type = "ml.g5.xlarge", instances = { min = 0, max = 2 } } }
+    video = { memory_mb = 512, timeout_seconds = 900, aliases = { prod = {} }, jobs = {}, sagemaker = { instance_type = "ml.g5.xlarge" } }
   }
 }
 
@@ -24,13 +24,6 @@ run "functions_of_models_with_endpoints_may_call_them" {
   assert {
     condition     = sort(keys(output.endpoint_role_arns)) == tolist(["embed", "rank", "video"]) && sort(keys(output.endpoint_role_policies)) == tolist(["embed", "rank", "video"])
     error_message = "Roles: ${jsonencode(output.endpoint_role_arns)}"
-  }
-}
-
-run "function_and_asynchronous_endpoint_share_a_folder_of_the_jobs" {
-  assert {
-    condition     = strcontains(output.role_policies["acme-video"][0], "acme-video-jobs-123456789012-eu-central-1/endpoint/*") && strcontains(output.endpoint_role_policies["video"], "acme-video-jobs-123456789012-eu-central-1/endpoint/*")
-    error_message = "Policies: ${jsonencode(output.role_policies["acme-video"])}, ${output.endpoint_role_policies["video"]}"
   }
 }
 

@@ -514,3 +514,41 @@ run "an_image_with_code_signing_is_refused" {
 
   expect_failures = [var.image_uri]
 }
+
+run "function_calls_the_endpoints_named_after_it_and_no_others" {
+  module {
+    source = "./modules/function"
+  }
+  variables {
+    has_endpoints = true
+  }
+
+  assert {
+    condition = jsondecode(aws_iam_role_policy.endpoints[0].policy).Statement == [{
+      Sid      = "InvokeEndpoint"
+      Effect   = "Allow"
+      Action   = "sagemaker:InvokeEndpoint"
+      Resource = "arn:aws:sagemaker:eu-central-1:123456789012:endpoint/acme-fraud-????????"
+    }]
+    error_message = "Policy: ${aws_iam_role_policy.endpoints[0].policy}"
+  }
+  assert {
+    condition     = length(output.role_policies) == 2 && output.role_policies[1] == aws_iam_role_policy.endpoints[0].policy
+    error_message = "Policies: ${jsonencode(output.role_policies)}"
+  }
+}
+
+run "given_role_gets_that_policy_from_its_owner" {
+  module {
+    source = "./modules/function"
+  }
+  variables {
+    has_endpoints = true
+    role          = { arn = "arn:aws:iam::123456789012:role/given" }
+  }
+
+  assert {
+    condition     = length(aws_iam_role_policy.endpoints) == 0 && length(output.role_policies) == 2
+    error_message = "Policies: ${jsonencode(output.role_policies)}"
+  }
+}

@@ -1,4 +1,4 @@
-# Endpoints: what the releaser makes them of, what their containers and their functions may do, and what is refused.
+# Endpoints: what the releaser makes them of, what their containers may do, and what is refused.
 
 mock_provider "aws" {
   source = "./tests/mocks"
@@ -8,7 +8,6 @@ variables {
   models = {
     fraud = {
       function_name = "acme-fraud"
-      function_role = { name = "acme-fraud-1" }
       aliases       = ["prod", "staging"]
       image_uri     = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/models@sha256:0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f"
       instance_type = "ml.m5.xlarge"
@@ -22,6 +21,7 @@ variables {
     root         = "ml/"
     kms_key_arns = []
   }
+  function_names     = { fraud = "acme-fraud" }
   log_retention_days = 30
 }
 
@@ -59,22 +59,6 @@ run "containers_read_blobs_pull_their_image_and_write_their_log_and_nothing_else
   }
 }
 
-run "function_calls_its_endpoints_and_no_other" {
-  module {
-    source = "./modules/sagemaker"
-  }
-
-  assert {
-    condition = jsondecode(aws_iam_role_policy.function["fraud"].policy).Statement == [{
-      Sid      = "InvokeEndpoint"
-      Effect   = "Allow"
-      Action   = "sagemaker:InvokeEndpoint"
-      Resource = "arn:aws:sagemaker:eu-central-1:123456789012:endpoint/acme-fraud-????????"
-    }] && aws_iam_role_policy.function["fraud"].role == "acme-fraud-1"
-    error_message = "Policy: ${aws_iam_role_policy.function["fraud"].policy}"
-  }
-}
-
 run "each_alias_has_an_alarm_for_what_its_callers_see" {
   module {
     source = "./modules/sagemaker"
@@ -99,34 +83,6 @@ run "serverless_endpoint_has_no_instances" {
   assert {
     condition     = output.endpoints["fraud"].instances == null && output.endpoints["fraud"].serverless == { memory_mb = 6144, max_concurrency = 20 }
     error_message = "Endpoint: ${jsonencode(output.endpoints)}"
-  }
-}
-
-run "asynchronous_endpoint_is_called_through_the_bucket_of_the_jobs" {
-  module {
-    source = "./modules/sagemaker"
-  }
-  variables {
-    models = {
-      fraud = merge(var.models.fraud, {
-        instances = { min = 0, max = 3 }, has_jobs = true, timeout_seconds = 900, calls = { bucket = "acme-fraud-jobs", prefix = "endpoint" }
-      })
-    }
-  }
-
-  assert {
-    condition     = output.endpoints["fraud"].instances == { min = 0, max = 3, target = 5 } && output.endpoints["fraud"].asynchronous == { bucket = "acme-fraud-jobs", prefix = "endpoint" }
-    error_message = "Endpoint: ${jsonencode(output.endpoints)}"
-  }
-  assert {
-    condition = [for s in jsondecode(output.role_policies["fraud"]).Statement : [s.Action, s.Resource] if s.Sid == "ReadAndWriteCalls"] == [
-      [["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"], "arn:aws:s3:::acme-fraud-jobs/endpoint/*"]
-    ]
-    error_message = "Policy: ${output.role_policies["fraud"]}"
-  }
-  assert {
-    condition     = jsondecode(output.invoke_policies["fraud"]).Statement[0].Action == "sagemaker:InvokeEndpointAsync" && length(aws_cloudwatch_metric_alarm.errors) == 0
-    error_message = "The function calls it asynchronously, and synchronous calls are refused."
   }
 }
 
@@ -161,16 +117,17 @@ run "pickle_network_key_and_other_region_reach_the_container" {
   }
 }
 
-run "given_roles_are_used_and_their_policies_are_outputs" {
+run "given_role_is_used_and_its_policy_is_an_output" {
   module {
     source = "./modules/sagemaker"
   }
   variables {
-    models = { fraud = merge(var.models.fraud, { role = { arn = "arn:aws:iam::123456789012:role/endpoints" }, function_role = null }) }
+    models      = { fraud = merge(var.models.fraud, { role = { arn = "arn:aws:iam::123456789012:role/endpoints" } }) }
+    given_roles = ["fraud"]
   }
 
   assert {
-    condition     = output.endpoints["fraud"].role_arn == "arn:aws:iam::123456789012:role/endpoints" && length(aws_iam_role.endpoint) == 0 && length(aws_iam_role_policy.function) == 0 && length(output.role_policies) == 1
+    condition     = output.endpoints["fraud"].role_arn == "arn:aws:iam::123456789012:role/endpoints" && length(aws_iam_role.endpoint) == 0 && length(output.role_policies) == 1
     error_message = "Endpoint: ${jsonencode(output.endpoints)}"
   }
 }
@@ -362,24 +319,13 @@ run "target_of_nothing_is_refused" {
   expect_failures = [var.models]
 }
 
-run "scale_to_zero_without_jobs_is_refused" {
+run "scale_to_zero_is_refused" {
   command = plan
   module {
     source = "./modules/sagemaker"
   }
   variables {
-    models = { fraud = merge(var.models.fraud, { instances = { min = 0 } }) }
-  }
-  expect_failures = [var.models]
-}
-
-run "scale_to_zero_with_events_is_refused" {
-  command = plan
-  module {
-    source = "./modules/sagemaker"
-  }
-  variables {
-    models = { fraud = merge(var.models.fraud, { instances = { min = 0 }, has_jobs = true, has_events = true }) }
+    models = { fraud = merge(var.models.fraud, { instances = { min = 0, max = 2 }, has_jobs = true }) }
   }
   expect_failures = [var.models]
 }

@@ -39,18 +39,30 @@ locals {
   )
 }
 
-data "aws_caller_identity" "current" {
-  count = length(var.endpoint_name[*])
+locals {
+  # SageMaker ignores the case of a name, and writes it in lower case in the ARN.
+  endpoint_arn = join(":", [
+    "arn", data.aws_partition.current.partition, "sagemaker", data.aws_service.sagemaker.region,
+    data.aws_caller_identity.current.account_id, "endpoint",
+  ])
+
+  # `????????` stands for the eight hexadecimal digits with which the releaser ends a name.
+  endpoints_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid      = "InvokeEndpoint"
+      Effect   = "Allow"
+      Action   = "sagemaker:InvokeEndpoint"
+      Resource = "${local.endpoint_arn}/${lower(var.name)}-????????"
+    }]
+  })
 }
 
-data "aws_partition" "current" {
-  count = length(var.endpoint_name[*])
-}
+data "aws_caller_identity" "current" {}
+data "aws_partition" "current" {}
 
 # Only for the region: no attribute of `aws_region` exists in both 5.x and 6.x of the provider without being deprecated in one.
 data "aws_service" "sagemaker" {
-  count = length(var.endpoint_name[*])
-
   service_id = "sagemaker"
 }
 
@@ -85,14 +97,10 @@ module "lambda" {
 
   policy_statements = concat(var.policy_statements, [
     for endpoint in var.endpoint_name[*] : {
-      Sid    = "InvokeEndpoint"
-      Effect = "Allow"
-      Action = "sagemaker:InvokeEndpoint"
-      # SageMaker ignores the case of a name, and writes it in lower case in the ARN.
-      Resource = join(":", [
-        "arn", data.aws_partition.current[0].partition, "sagemaker", data.aws_service.sagemaker[0].region,
-        data.aws_caller_identity.current[0].account_id, "endpoint/${lower(endpoint)}",
-      ])
+      Sid      = "InvokeEndpoint"
+      Effect   = "Allow"
+      Action   = "sagemaker:InvokeEndpoint"
+      Resource = "${local.endpoint_arn}/${lower(endpoint)}"
     }
   ])
 
@@ -102,6 +110,21 @@ module "lambda" {
   permissions_boundary_arn = var.permissions_boundary_arn
   role                     = var.role
   options                  = var.options
+}
+
+# Apart from the role's other policy: when the model needs no endpoint any more, its aliases need this until they are released
+# again. `create_before_destroy` lets Terraform wait for that; it spreads to all that this refers to, so this refers to no
+# variable whose rules look at others.
+resource "aws_iam_role_policy" "endpoints" {
+  count = var.has_endpoints && var.role == null ? 1 : 0
+
+  name   = "invoke-endpoints"
+  role   = module.lambda.role_name
+  policy = local.endpoints_policy
+
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 resource "aws_lambda_alias" "model" {

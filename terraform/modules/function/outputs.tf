@@ -39,6 +39,6 @@ output "log_group_name" {
 }
 
 output "role_policies" {
-  value       = module.lambda.policies
+  value       = concat(module.lambda.policies, var.has_endpoints ? [local.endpoints_policy] : [])
   description = "What the role may do: policies (JSON) to attach to a role that you give."
 }

@@ -198,6 +198,13 @@ variable "endpoint_name" {
   }
 }
 
+variable "has_endpoints" {
+  type        = bool
+  default     = false
+  nullable    = false
+  description = "Whether the releaser makes SageMaker endpoints that serve the model. The function may then call those named after it."
+}
+
 variable "environment" {
   type        = map(string)
   default     = {}

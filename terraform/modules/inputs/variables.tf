@@ -18,9 +18,9 @@ variable "models" {
       image_uri     = optional(string)           # of the container, with its digest; null: endpoint_image_uri
       instance_type = optional(string)           # as in ml.m5.xlarge; needed without serverless
       instances = optional(object({
-        min    = optional(number, 1) # 0: an asynchronous endpoint, which answers jobs alone and scales to zero
-        max    = optional(number)    # null: min, and 1 at least
-        target = optional(number)    # calls a minute and instance that the number follows, 600; with min = 0 calls that wait, 5
+        min    = optional(number, 1)
+        max    = optional(number) # null: min
+        target = optional(number) # calls a minute and instance that the number follows; null: 600
       }))
       serverless = optional(object({
         memory_mb       = optional(number, 2048) # 1024 to 6144 in steps of 1024

@@ -46,8 +46,8 @@ module "bucket" {
   name            = local.starts[each.key]
   purpose         = "jobs"
   expire_days     = each.value.keep_days
-  expire_prefixes = concat(["jobs/", "completed/"], [for folder in each.value.calls_folder[*] : "${folder}/"]) # not the key of the jobs' IDs
-  force_destroy   = true                                                                                       # jobs end with the model
+  expire_prefixes = ["jobs/", "completed/"] # not the key of the jobs' IDs
+  force_destroy   = true                    # jobs end with the model
   tags            = var.tags
 }
 

@@ -7,7 +7,6 @@ variable "models" {
     keep_days            = number
     max_concurrency      = number
     topic_arn            = optional(string)
-    calls_folder         = optional(string) # where an asynchronous endpoint reads and writes
   }))
   nullable    = false
   description = "The models that have jobs, by name."

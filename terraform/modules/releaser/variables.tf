@@ -53,12 +53,8 @@ variable "functions" {
         memory_mb       = number
         max_concurrency = number
       }))
-      keep_minutes    = number
-      startup_seconds = optional(number)
-      asynchronous = optional(object({
-        bucket = string
-        prefix = string
-      }))
+      keep_minutes       = number
+      startup_seconds    = optional(number)
       subnet_ids         = optional(list(string))
       security_group_ids = optional(list(string))
       kms_key_arn        = optional(string)

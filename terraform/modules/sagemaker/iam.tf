@@ -1,11 +1,7 @@
-# What the containers of endpoints may do, and the function in front of them.
+# What the containers of endpoints may do.
 
 locals {
-  # `????????` stands for the eight hexadecimal digits of an endpoint. SageMaker writes names in lower case in its ARNs.
-  endpoint_arns = { for model, each in var.models : model => "arn:${local.partition}:sagemaker:${local.place}:endpoint/${lower(each.function_name)}-????????" }
-
-  created_roles = { for model, each in var.models : model => each if each.role == null }
-
+  # `????????` stands for the eight hexadecimal digits with which the releaser ends a name.
   log_arns = { for model, each in var.models : model => "arn:${local.partition}:logs:${local.place}:log-group:/aws/sagemaker/Endpoints/${each.function_name}-????????" }
 
   statements = {
@@ -56,14 +52,6 @@ locals {
         },
       ],
       [
-        for calls in each.calls[*] : {
-          Sid      = "ReadAndWriteCalls"
-          Effect   = "Allow"
-          Action   = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"]
-          Resource = "arn:${local.partition}:s3:::${calls.bucket}/${calls.prefix}/*"
-        }
-      ],
-      [
         for vpc in each.vpc[*] : {
           # On every resource, because the interfaces do not exist yet.
           Sid    = "ManageNetworkInterfaces"
@@ -86,27 +74,15 @@ locals {
   }
 
   policies = { for model, statements in local.statements : model => jsonencode({ Version = "2012-10-17", Statement = statements }) }
-
-  invoke_policies = {
-    for model, arn in local.endpoint_arns : model => jsonencode({
-      Version = "2012-10-17"
-      Statement = [{
-        Sid      = "InvokeEndpoint"
-        Effect   = "Allow"
-        Action   = local.is_asynchronous[model] ? "sagemaker:InvokeEndpointAsync" : "sagemaker:InvokeEndpoint"
-        Resource = arn
-      }]
-    })
-  }
 }
 
-# Without `create_before_destroy`, Terraform would destroy the role, and the right to call the endpoint, of a model that needs no
-# endpoint any more before it has released the aliases again, which still need them until then.
+# The endpoints of a model that needs none any more serve until its aliases are released again. `create_before_destroy` lets
+# Terraform wait for that; it spreads to all that a resource refers to, and so this refers to names only.
 resource "aws_iam_role" "endpoint" {
-  for_each = local.created_roles
+  for_each = { for model, name in var.function_names : model => name if !contains(var.given_roles, model) }
 
-  name_prefix          = "${substr("${var.role_name_prefix}${each.value.function_name}_endpoint", 0, 37)}-"
-  description          = "Runs the containers of the endpoints of ${each.value.function_name}."
+  name_prefix          = "${substr("${var.role_name_prefix}${each.value}_endpoint", 0, 37)}-"
+  description          = "Runs the containers of the endpoints of ${each.value}."
   permissions_boundary = var.permissions_boundary_arn
   tags                 = var.tags
 
@@ -125,21 +101,9 @@ resource "aws_iam_role" "endpoint" {
 }
 
 resource "aws_iam_role_policy" "endpoint" {
-  for_each = local.created_roles
+  for_each = aws_iam_role.endpoint
 
   name   = "endpoint"
-  role   = aws_iam_role.endpoint[each.key].id
+  role   = each.value.id
   policy = local.policies[each.key]
-}
-
-resource "aws_iam_role_policy" "function" {
-  for_each = { for model, each in var.models : model => each if each.function_role != null }
-
-  name   = "invoke-endpoint"
-  role   = each.value.function_role.name
-  policy = local.invoke_policies[each.key]
-
-  lifecycle {
-    create_before_destroy = true
-  }
 }

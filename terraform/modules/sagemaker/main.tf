@@ -1,4 +1,4 @@
-# SageMaker endpoints: for each model the role of its containers, the right of its function to call them, and alarms. The
+# SageMaker endpoints: for each model the role of its containers, and alarms. The
 # releaser makes the endpoints, one for each version in use. One module for all models, as for jobs.
 
 data "aws_caller_identity" "current" {}
@@ -31,7 +31,6 @@ locals {
       serverless         = each.serverless
       keep_minutes       = each.keep_minutes
       startup_seconds    = each.startup_seconds
-      asynchronous       = each.calls
       subnet_ids         = one(each.vpc[*].subnet_ids)
       security_group_ids = one(each.vpc[*].security_group_ids)
       kms_key_arn        = each.kms_key_arn
@@ -46,22 +45,17 @@ locals {
     }
   }
 
-  # Calls a minute and instance that the number of instances follows; of an asynchronous endpoint, calls that wait.
-  default_target  = 600
-  default_backlog = 5
-
   instances = {
     for model, each in var.models : model => each.serverless != null ? null : {
       min    = try(each.instances.min, 1)
-      max    = try(coalesce(each.instances.max, max(1, each.instances.min)), 1)
-      target = try(coalesce(each.instances.target, each.instances.min == 0 ? local.default_backlog : local.default_target), local.default_target)
+      max    = try(coalesce(each.instances.max, each.instances.min), 1)
+      target = try(coalesce(each.instances.target), 600) # calls a minute and instance
     }
   }
-  is_asynchronous = { for model, each in var.models : model => try(each.instances.min == 0, false) }
 
   targets = merge([
     for model, each in var.models : {
-      for alias in each.aliases : "${model}:${alias}" => { function_name = each.function_name, alias = alias } if !local.is_asynchronous[model]
+      for alias in each.aliases : "${model}:${alias}" => { function_name = each.function_name, alias = alias }
     }
   ]...)
 }

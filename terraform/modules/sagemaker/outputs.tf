@@ -7,8 +7,8 @@ output "endpoints" {
     error_message = "SageMaker takes images only from private repositories of its own account and region, here ${local.account_id} in ${local.region}. Push the image there with `shearling package image --push`, and change sagemaker.image_uri of ${join(", ", [for model, image in local.images : "${model} (${image.account} in ${image.region})" if image.account != local.account_id || image.region != local.region])}."
   }
 
-  # An endpoint starts with the permissions that it needs, and a function calls it with its own.
-  depends_on = [aws_iam_role_policy.endpoint, aws_iam_role_policy.function]
+  # An endpoint starts with the permissions that it needs.
+  depends_on = [aws_iam_role_policy.endpoint]
 }
 
 output "role_arns" {
@@ -19,9 +19,4 @@ output "role_arns" {
 output "role_policies" {
   value       = local.policies
   description = "What that role may do, by model: a policy (JSON) to attach to a role that you give."
-}
-
-output "invoke_policies" {
-  value       = local.invoke_policies
-  description = "What the role of each model's function may do besides: a policy (JSON) to attach to a role that you give."
 }

@@ -1,7 +1,6 @@
 variable "models" {
   type = map(object({
     function_name = string
-    function_role = optional(object({ name = string })) # null: a role that is given
     aliases       = list(string)
     image_uri     = optional(string)
     instance_type = optional(string)
@@ -24,10 +23,6 @@ variable "models" {
     }))
     environment  = optional(map(string), {})
     allow_pickle = optional(bool, false)
-    calls = optional(object({ # where an asynchronous endpoint reads and writes
-      bucket = string
-      prefix = string
-    }))
 
     # What the function has besides, for the rules.
     timeout_seconds = optional(number, 30)
@@ -100,14 +95,14 @@ variable "models" {
   validation {
     condition = alltrue([
       for each in values(var.models) : each.instances == null ? true : (
-        each.instances.min >= 0 && floor(each.instances.min) == each.instances.min
-        && try(each.instances.max >= max(1, each.instances.min) && floor(each.instances.max) == each.instances.max, each.instances.max == null)
+        each.instances.min >= 1 && floor(each.instances.min) == each.instances.min
+        && try(each.instances.max >= each.instances.min && floor(each.instances.max) == each.instances.max, each.instances.max == null)
       )
     ])
-    error_message = "sagemaker.instances.min and max must be whole numbers, min at least 0, and max at least 1 and at least min. Change ${join(", ", [
+    error_message = "sagemaker.instances.min and max must be whole numbers, min at least 1, and max at least min. An endpoint that costs nothing while nobody calls is serverless = {}. Change ${join(", ", [
       for model, each in var.models : "${model} (min ${each.instances.min}, max ${coalesce(each.instances.max, "null")})" if each.instances == null ? false : !(
-        each.instances.min >= 0 && floor(each.instances.min) == each.instances.min
-        && try(each.instances.max >= max(1, each.instances.min) && floor(each.instances.max) == each.instances.max, each.instances.max == null)
+        each.instances.min >= 1 && floor(each.instances.min) == each.instances.min
+        && try(each.instances.max >= each.instances.min && floor(each.instances.max) == each.instances.max, each.instances.max == null)
       )
     ])}."
   }
@@ -116,20 +111,15 @@ variable "models" {
     condition = alltrue([
       for each in values(var.models) : try(each.instances.target, null) == null ? true : each.instances.target >= 1 && floor(each.instances.target) == each.instances.target
     ])
-    error_message = "sagemaker.instances.target must be a whole number of at least 1: calls a minute and instance, or with min = 0 calls that wait for one. Change ${join(", ", [
+    error_message = "sagemaker.instances.target must be a whole number of at least 1: the calls a minute and instance that the number of instances follows. Change ${join(", ", [
       for model, each in var.models : "${model} (${each.instances.target})" if try(each.instances.target, null) == null ? false : !(each.instances.target >= 1 && floor(each.instances.target) == each.instances.target)
     ])}."
-  }
-
-  validation {
-    condition     = alltrue([for each in values(var.models) : try(each.instances.min, 1) != 0 || (each.has_jobs && !each.has_events)])
-    error_message = "sagemaker.instances.min = 0 makes an asynchronous endpoint, which answers jobs alone: it needs jobs = {}, and excludes events. For other requests set min = 1, or serverless, which costs nothing while nobody calls either. Change ${join(", ", [for model, each in var.models : model if !(try(each.instances.min, 1) != 0 || (each.has_jobs && !each.has_events))])}."
   }
 
   # The function needs some seconds more than the endpoint, to say that it did not answer. A job or an event asks it more than once.
   validation {
     condition     = alltrue([for each in values(var.models) : each.timeout_seconds <= 65 || each.has_jobs || each.has_events])
-    error_message = "timeout_seconds of a model with sagemaker must be at most 65: SageMaker ends a request after 60 seconds. For longer ones use jobs = {} with sagemaker.instances.min = 0, whose answers may take an hour. Change ${join(", ", [for model, each in var.models : "${model} (${each.timeout_seconds})" if !(each.timeout_seconds <= 65 || each.has_jobs || each.has_events)])}."
+    error_message = "timeout_seconds of a model with sagemaker must be at most 65: SageMaker ends a request after 60 seconds. Serve a model that takes longer from its function, with jobs = {} if callers do not wait. Change ${join(", ", [for model, each in var.models : "${model} (${each.timeout_seconds})" if !(each.timeout_seconds <= 65 || each.has_jobs || each.has_events)])}."
   }
 
   validation {
@@ -141,6 +131,19 @@ variable "models" {
     condition     = alltrue([for each in values(var.models) : each.startup_seconds == null ? true : each.startup_seconds >= 60 && each.startup_seconds <= 3600 && floor(each.startup_seconds) == each.startup_seconds])
     error_message = "sagemaker.startup_seconds must be a whole number from 60 to 3600, the limits of SageMaker. Change ${join(", ", [for model, each in var.models : "${model} (${each.startup_seconds})" if !(each.startup_seconds == null ? true : each.startup_seconds >= 60 && each.startup_seconds <= 3600 && floor(each.startup_seconds) == each.startup_seconds)])}."
   }
+}
+
+variable "function_names" {
+  type        = map(string)
+  nullable    = false
+  description = "Name of each model's function. Apart from `models`, because the roles may refer to nothing else: see there."
+}
+
+variable "given_roles" {
+  type        = set(string)
+  default     = []
+  nullable    = false
+  description = "Models whose containers have a role that is given."
 }
 
 variable "registry" {
