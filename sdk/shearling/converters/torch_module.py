@@ -161,7 +161,7 @@ def evaluation_copy(module: Any) -> Any:
             f"{type(module).__name__} cannot be copied, and the push evaluates a copy, to leave "
             f"the module as it is: {_first_line(error)}. Remove that attribute from the module"
         ) from None
-    if len(memo) < len(weights) or any(each.device.type != "cpu" for each in module.buffers()):
+    if any(each.device.type != "cpu" for each in (*weights, *module.buffers())):
         copied = copied.cpu()
     return copied.eval()
 

@@ -80,16 +80,17 @@ def push_model(
     nothing is uploaded and the existing version is returned.
 
     Args:
-        model: an `onnx.ModelProto`, the path of an ONNX file, or a fitted scikit-learn, LightGBM or
-            XGBoost estimator or pipeline; for texts a `SentenceTransformer`, a pipeline of
-            transformers, or the path of a folder that either was saved to. With
-            `format="cloudpickle"`, any object with `predict`, or a callable. `sdk.Remote` for the
-            contract of a model that an endpoint serves.
+        model: an `onnx.ModelProto`, the path of an ONNX file, or a fitted scikit-learn, LightGBM,
+            XGBoost or CatBoost estimator or pipeline; a PyTorch module, or a Keras model on
+            PyTorch; for texts a `SentenceTransformer`, a pipeline of transformers, or the path of a
+            folder that either was saved to. With `format="cloudpickle"`, any object with `predict`,
+            or a callable. `sdk.Remote` for the contract of a model that an endpoint serves.
         name: the model's name: 1 to 48 of a-z, 0-9 and '-', starting with a letter or digit.
         example: rows to run the model on: an array, a DataFrame, or a dict of arrays by input name.
-            The signature is inferred from it. All rows verify the conversion. The first few rows
-            are published with the model, and run before every release and at every start of a
-            function, so use no personal data.
+            For a PyTorch module also a tuple of arrays, one for each parameter of `forward`. The
+            signature is inferred from it. All rows verify the conversion. The first few rows are
+            published with the model, and run before every release and at every start of a function,
+            so use no personal data.
         format: "onnx" (the default), or "cloudpickle", which runs code when it is loaded.
         alias: an alias to set to this version, as `set_alias` does.
         wait: whether to wait until every function that serves the alias has released the version.
@@ -105,8 +106,8 @@ def push_model(
             relative one; 1e-4 by default.
         load: for ONNX, "latency" to start fastest or "throughput" to answer large batches fastest.
             By default, large float weights load for latency and everything else for throughput.
-        dynamic: for a PyTorch module, the axes of its inputs whose size varies, besides the number
-            of rows, as in `{"input_ids": {1: "seq"}}`. A name stands for one size.
+        dynamic: for a PyTorch or Keras model, the axes of its inputs whose size varies, besides the
+            number of rows, as in `{"input_ids": {1: "seq"}}`. A name stands for one size.
         evaluate: rows and their labels that the model was not fitted on, as in `(X_test, y_test)`.
             The converted model's metrics on them go into the new version's record, for `compare`:
             accuracy, balanced accuracy, macro F1, log loss and ROC AUC of classes; R2, mean
