@@ -23,6 +23,7 @@ from tests.runtime.events.test_event_sources import content, post
 from tests.runtime.test_hostile_requests import HALF, lines, tensor
 from tests.runtime.test_runtime import Call, settings_of
 from tests.scoring.places import Places
+from tests.support.jobs import JobFunction
 from tests.support.text_models import TEXTS, classifier_folder, encoder_folder
 
 if TYPE_CHECKING:
@@ -143,6 +144,20 @@ def test_the_outcome_of_an_object_has_the_number_of_truncated_texts(
     assert outcome.document()["truncated"] == 2
     again = places.score(name, server.scorer())
     assert (again.status, again.truncated) == ("unchanged", 2)
+
+
+def test_a_job_counts_truncated_texts_in_its_result_and_metric(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    registry = Registry(f"memory://{uuid.uuid4().hex}")
+    folder = encoder_folder(tmp_path / "st")
+    version = push_model(folder, "fraud", example=TEXTS, measure=False, registry=registry)
+    function = JobFunction(tmp_path / "scratch", registry=registry, pin=version.pin)
+    job = function.submit(request("a", LONG)).document["id"]
+    capfd.readouterr()
+    assert function.deliver(job) == []
+    assert json.loads(function.result(job))["parameters"] == {"truncated": 1}
+    assert lines(capfd)[-1]["TruncatedTexts"] == 1
 
 
 def test_scoring_on_this_machine_counts_truncated_texts_too(tmp_path: Path) -> None:

@@ -45,7 +45,10 @@ _TRANSIENT = (ModelNotReadyError, StoreError, RegistryError)
 
 _ERROR_CHARACTERS = 1000
 
-_METRICS = Metrics({"JobLatency": "Milliseconds", "Jobs": "Count", "JobFailures": "Count"})
+_UNITS = {"JobLatency": "Milliseconds", "Jobs": "Count", "JobFailures": "Count"}
+_METRICS = Metrics(_UNITS)
+#: The same for a model that reads texts.
+_TEXT_METRICS = Metrics({**_UNITS, "TruncatedTexts": "Count"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,8 +135,9 @@ def run_job(job_id: str, jobs: JobStore, call: Call, server: ModelServer) -> Non
         number=call.attempt, ends=jobs.now() + int(call.seconds_left), version=version
     )
     jobs.begin(job_id, attempt)
+    truncated: int | None = None
     try:
-        result = _answer(job, jobs, call, server)
+        result, truncated = _answer(job, jobs, call, server)
         outcome = Outcome(status="succeeded", finished=jobs.now(), version=version, result=result)
     except _TRANSIENT as error:
         _failed(attempt, error, job_id, jobs)
@@ -147,11 +151,11 @@ def run_job(job_id: str, jobs: JobStore, call: Call, server: ModelServer) -> Non
             error=response.document["error"],
             error_status=response.status,
         )
-    _emit(jobs.finish(job_id, outcome), job_id, jobs.alias, server, started)
+    _emit(jobs.finish(job_id, outcome), job_id, jobs.alias, server, started, truncated)
 
 
-def _answer(job: Job, jobs: JobStore, call: Call, server: ModelServer) -> Result:
-    """Answer a job's request, and store the result."""
+def _answer(job: Job, jobs: JobStore, call: Call, server: ModelServer) -> tuple[Result, int | None]:
+    """Answer a job's request, store the result, and return it and how many texts were truncated."""
     limit = body_limit(server.settings)
     size = jobs.request_size(job.id) or 0
     formats = block_formats(job.headers)
@@ -173,12 +177,13 @@ def _answer(job: Job, jobs: JobStore, call: Call, server: ModelServer) -> Result
     del query
     headers, content = content_of(response_of(answer))
     length = headers.get(LENGTH_HEADER)
-    return jobs.put_result(
+    result = jobs.put_result(
         job.id,
         as_bytes(content),
         headers["content-type"],
         None if length is None else int(length),
     )
+    return result, answer.truncated
 
 
 def _failed(attempt: Attempt, error: Exception, job_id: str, jobs: JobStore) -> None:
@@ -201,8 +206,16 @@ def _failed(attempt: Attempt, error: Exception, job_id: str, jobs: JobStore) -> 
         jobs.announce(job_id, failure)
 
 
-def _emit(outcome: Outcome, job_id: str, alias: str, server: ModelServer, started: float) -> None:
-    _METRICS.emit(
+def _emit(  # noqa: PLR0917 - one caller
+    outcome: Outcome,
+    job_id: str,
+    alias: str,
+    server: ModelServer,
+    started: float,
+    truncated: int | None,
+) -> None:
+    counted = {} if truncated is None else {"TruncatedTexts": truncated}
+    (_TEXT_METRICS if counted else _METRICS).emit(
         {
             "event": "job",
             "function_name": server.settings.function,
@@ -214,5 +227,6 @@ def _emit(outcome: Outcome, job_id: str, alias: str, server: ModelServer, starte
             "JobLatency": round((time.perf_counter() - started) * 1000, 2),
             "Jobs": 1,
             "JobFailures": int(outcome.status == "failed"),
+            **counted,
         }
     )

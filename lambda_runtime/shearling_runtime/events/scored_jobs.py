@@ -28,8 +28,8 @@ def answer_in_blocks(
     formats: BlockFormats,
     scorer: Scorer,
     seconds_left: Callable[[], float],
-) -> Result:
-    """Score the body of a job, and return the result.
+) -> tuple[Result, int | None]:
+    """Score the body of a job, and return the result and how many texts were truncated.
 
     Raises:
         InferenceError: the body cannot be answered, as `infer` says it.
@@ -45,8 +45,9 @@ def answer_in_blocks(
     outcome = score(request, objects, objects, scorer, seconds_left=seconds_left)
     if outcome.error is not None:
         raise outcome.error
-    return Result(
+    result = Result(
         key=request.output_key,
         content_type=content_type_of(formats.output),
         size=outcome.output_size,
     )
+    return result, outcome.truncated
