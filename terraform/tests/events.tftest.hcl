@@ -317,6 +317,19 @@ run "format_is_one_that_the_function_writes" {
   expect_failures = [var.events]
 }
 
+run "no_output_is_a_picture" {
+  command = plan
+  module {
+    source = "./modules/events"
+  }
+  variables {
+    events = {
+      "fraud:incoming" = merge(var.event, { output = { bucket = "acme-out", format = "image" } })
+    }
+  }
+  expect_failures = [var.events]
+}
+
 run "max_concurrency_is_at_least_two" {
   command = plan
   module {
@@ -557,6 +570,36 @@ run "output_beside_its_source_by_another_suffix" {
     condition     = length(aws_sqs_queue.objects) > 0
     error_message = "No loop is refused."
   }
+}
+
+run "pictures_beside_their_lines_of_json" {
+  command = plan
+  module {
+    source = "./modules/events"
+  }
+  variables {
+    events = {
+      "cats:incoming" = merge(var.event, { source = { bucket = "acme-in", prefix = "in/", suffix = ".JPG" }, output = { bucket = "acme-in", prefix = "in/" } })
+      "dogs:incoming" = merge(var.event, { source = { bucket = "acme-in", prefix = "in/", suffix = ".x", format = "image" }, output = { bucket = "acme-in", prefix = "in/" } })
+    }
+  }
+  assert {
+    condition     = length(aws_sqs_queue.objects) == 2
+    error_message = "No loop is refused."
+  }
+}
+
+run "lines_of_json_of_pictures_do_not_arrive_at_their_own_source" {
+  command = plan
+  module {
+    source = "./modules/events"
+  }
+  variables {
+    events = {
+      "cats:incoming" = merge(var.event, { source = { bucket = "acme-in", prefix = "in/", suffix = ".jsonl", format = "image" }, output = { bucket = "acme-in", prefix = "in/" } })
+    }
+  }
+  expect_failures = [aws_sqs_queue.objects["cats:incoming"]]
 }
 
 run "prefixes_of_the_same_letters_are_other_folders" {

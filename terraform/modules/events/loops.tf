@@ -1,10 +1,17 @@
 # Events whose outputs arrive at their own sources, directly or through other events.
 
 locals {
+  # Pictures become lines of JSON unless another format is named.
+  pictures = {
+    for key, event in var.events : key => (
+      event.source.format == "image" || anytrue([for suffix in [".jpg", ".jpeg", ".png", ".webp"] : endswith(lower(event.source.suffix), suffix)])
+    )
+  }
+
   # What an output's key may end with: a suffix of its format, in the case of the source's, else the suffix of the source.
   suffixes = {
     for key, event in var.events : key => (
-      event.output.format == null ? [lower(event.source.suffix)] : event.output.format == "jsonl" ? [".jsonl", ".ndjson"] : [".${event.output.format}"]
+      event.output.format == null ? [local.pictures[key] ? ".jsonl" : lower(event.source.suffix)] : event.output.format == "jsonl" ? [".jsonl", ".ndjson"] : [".${event.output.format}"]
     )
   }
 

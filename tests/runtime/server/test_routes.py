@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import shearling as sdk
 from shearling.errors import InvalidRequestError
 from shearling_runtime.http.messages import Request
 from shearling_runtime.server.options import parse_options
@@ -17,6 +18,7 @@ from shearling_runtime.server.routes import Routes
 from shearling_runtime.serving.model_server import ModelServer
 from shearling_runtime.settings import Settings
 from tests.support.bundles import scaling_bundle
+from tests.support.pictures import SIDE, drawn, file_of, mean_colours
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,6 +48,25 @@ def is_quick(settings: Settings, body: bytes, path: str = "/invocations", **head
 def test_a_small_request_to_a_fast_graph_is_quick(settings: Settings) -> None:
     assert is_quick(settings, ONE_ROW)
     assert is_quick(settings, ONE_ROW, "/v2/models/fraud/infer")
+
+
+def test_a_picture_is_not_quick_since_its_few_bytes_may_have_many_pixels(tmp_path: Path) -> None:
+    registry = str(tmp_path / "registry")
+    version = sdk.push_model(
+        mean_colours(), "cats", example=[drawn()], image=sdk.Image(size=SIDE), registry=registry
+    )
+    variables = {
+        "SHEARLING_REGISTRY": registry,
+        "SHEARLING_MODEL": str(version.pin),
+        "SHEARLING_SCRATCH": str(tmp_path / "scratch"),
+    }
+    settings = Settings.from_environment(variables)
+    body, headers = file_of(drawn()), {"content-type": "image/png"}
+    assert not is_quick(settings, body, **headers)
+    routes = Routes(ModelServer(settings), "cats", parse_options(["serve"], {}))
+    routes.load()
+    request = Request("POST", "/invocations", headers, body, is_base64=False)
+    assert routes.answer(request, time.monotonic()).status == 200
 
 
 def test_a_page_is_not_quick(settings: Settings) -> None:
