@@ -133,8 +133,7 @@ run "state_machine_invokes_versions_reads_plans_and_starts_parts" {
       },
       { ReadPlans = ["s3:GetObject", ["arn:aws:s3:::acme-scores/runs/*_run/*"]] },
       { WriteResults = [["s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"], ["arn:aws:s3:::acme-scores/runs/*_run/*", "arn:aws:s3:::acme-scores/runs/*.error.json"]] },
-      { DecryptOutputs = ["kms:Decrypt", ["arn:aws:kms:eu-central-1:123456789012:key/scores"]] },
-      { EncryptOutputs = ["kms:GenerateDataKey", ["arn:aws:kms:eu-central-1:123456789012:key/scores"]] },
+      { UseOutputKeys = [["kms:Decrypt", "kms:GenerateDataKey"], ["arn:aws:kms:eu-central-1:123456789012:key/scores"]] },
     ]
     error_message = "Statements: ${output.role_policies[0]}"
   }

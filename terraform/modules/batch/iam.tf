@@ -8,24 +8,20 @@ locals {
 
   role_arn = var.role == null ? one(aws_iam_role.batch[*].arn) : var.role.arn
 
-  read_outputs = concat(
-    [
-      {
-        Sid      = "ReadOutputs"
-        Effect   = "Allow"
-        Action   = "s3:GetObject"
-        Resource = [for arn in local.output_arns : "${arn}*"]
-      },
-    ],
-    local.output_key_statements["kms:Decrypt"],
-  )
+  read_outputs = {
+    Sid      = "ReadOutputs"
+    Effect   = "Allow"
+    Action   = "s3:GetObject"
+    Resource = [for arn in local.output_arns : "${arn}*"]
+  }
 
-  output_key_statements = {
-    for sid, action in { DecryptOutputs = "kms:Decrypt", EncryptOutputs = "kms:GenerateDataKey" } : action => [
+  # For who reads outputs, and for who also writes there: with a bucket key, one data key encrypts many objects.
+  key_statements = {
+    for who, actions in { reader = ["kms:Decrypt"], writer = ["kms:Decrypt", "kms:GenerateDataKey"] } : who => [
       for arns in [distinct(var.output_key_arns)] : {
-        Sid       = sid
+        Sid       = "UseOutputKeys"
         Effect    = "Allow"
-        Action    = action
+        Action    = actions
         Resource  = arns
         Condition = local.via_s3
       } if length(arns) > 0
@@ -36,12 +32,7 @@ locals {
     # Of the outputs, the planner writes the run's own files.
     [for statement in module.objects.statements : statement if statement.Sid != "WriteBatchOutputs"],
     [
-      {
-        Sid      = "ReadOutputs"
-        Effect   = "Allow"
-        Action   = "s3:GetObject"
-        Resource = [for arn in local.output_arns : "${arn}*"]
-      },
+      local.read_outputs,
       {
         Sid      = "WriteRuns"
         Effect   = "Allow"
@@ -140,7 +131,7 @@ locals {
           Resource = "*"
         },
       ],
-      flatten(values(local.output_key_statements)),
+      local.key_statements.writer,
       var.options.tracing != "Active" ? [] : [
         {
           Sid      = "Trace"
@@ -188,8 +179,9 @@ locals {
           Resource  = var.registry.bucket_arn
           Condition = { StringLike = { "s3:prefix" = "${var.registry.root}deployments/*" } }
         },
+        local.read_outputs,
       ],
-      local.read_outputs,
+      local.key_statements.reader,
       [
         for number, bucket in distinct(local.outputs[*].bucket) : {
           Sid       = "ListOutputs${number}"
