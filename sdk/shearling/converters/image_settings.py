@@ -65,7 +65,7 @@ class Image:
         channels: "RGB", "BGR" as in OpenCV, or "L" for grey.
         interpolation: "bilinear" or "bicubic".
         max_pixels: the most pixels of a picture, which is refused from its header. A picture takes
-            up to 7 bytes of memory for each while it is decoded.
+            up to 7 bytes of memory for each while it is decoded, and 18 if it is WebP.
 
     Raises:
         InvalidRequestError: a value is not allowed.

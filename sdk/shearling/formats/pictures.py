@@ -62,11 +62,7 @@ def decode(data: bytes, channels: str, max_pixels: int) -> NDArray[np.uint8]:
     try:
         with warnings.catch_warnings():  # such as of damaged EXIF, or of many pixels
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=(kind,)) as image:
-                _check_size(image.size, max_pixels)
-                image.load()
-                is_mirrored, quarters = _turn_of(image)
-                pixels = _pixels(image, channels)
+            pixels, (is_mirrored, quarters) = _read(data, kind, channels, max_pixels)
     except (InvalidRequestError, MemoryError):
         raise
     except Image.DecompressionBombError as error:  # Pillow's own limit, which is far higher
@@ -79,6 +75,18 @@ def decode(data: bytes, channels: str, max_pixels: int) -> NDArray[np.uint8]:
         ) from error
     mirrored = pixels[:, :, ::-1] if is_mirrored else pixels
     return np.ascontiguousarray(np.rot90(mirrored, quarters, axes=(1, 2)))
+
+
+def _read(
+    data: bytes, kind: str, channels: str, max_pixels: int
+) -> tuple[NDArray[np.uint8], tuple[bool, int]]:
+    """Return the pixels of a file, and how to turn them; Pillow's own copy ends with this call."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data), formats=(kind,)) as image:
+        _check_size(image.size, max_pixels)
+        image.load()
+        return _pixels(image, channels), _turn_of(image)
 
 
 def _kind_of(data: bytes) -> str:
