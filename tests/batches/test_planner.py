@@ -121,6 +121,16 @@ def test_the_format_of_all_inputs_can_be_given(runs: Runs) -> None:
     assert {outcome.status for outcome in runs.score(run, 2, 3)} == {"scored"}
 
 
+def test_each_picture_is_a_part_with_lines_of_json_whatever_its_size(runs: Runs) -> None:
+    runs.put("in/a.jpg", LARGE)
+    runs.put("in/a.png")
+
+    runs.plan(runs.run())
+
+    assert runs.names() == ["a.jpg.jsonl", "a.png.jsonl"]
+    assert {line["output"]["format"] for line in runs.lines()} == {"jsonl"}
+
+
 @pytest.mark.parametrize(
     ("name", "problem"),
     [

@@ -51,11 +51,12 @@ def parts_of(
     Raises:
         StoreError: the object cannot be read.
     """
-    if state.size <= part_bytes:
+    cutter = _CUTTERS.get(kind)
+    if state.size <= part_bytes or cutter is None:
         return []
     size = ceil(state.size / ceil(state.size / part_bytes))  # parts of the same size
     try:
-        parts = [*_CUTTERS[kind](objects, key, state, size)]
+        parts = [*cutter(objects, key, state, size)]
     except InvalidRequestError:
         return []
     return parts if len(parts) > 1 else []
@@ -159,6 +160,7 @@ def _row_group_parts(
             start, taken = stop, 0
 
 
+#: Format -> what yields the parts; a picture is a whole.
 _CUTTERS: dict[Format, Callable[[ReadableObjects, str, ObjectState, int], Iterator[Part]]] = {
     "csv": _csv_parts,
     "jsonl": _line_parts,

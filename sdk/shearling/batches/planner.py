@@ -17,7 +17,7 @@ from shearling.batches.plan_document import Plan
 from shearling.batches.run_files import RunFiles, json_bytes
 from shearling.batches.sources import Inputs
 from shearling.errors import InvalidRequestError
-from shearling.scoring.formats import SUFFIXES, renamed
+from shearling.scoring.formats import SUFFIXES, output_format_of, renamed
 from shearling.scoring.request import Output, ScoreRequest, Source
 from shearling.scoring.sink import aborted_sink
 from shearling.storage.conditional import ConditionFailedError, discard_object
@@ -164,7 +164,7 @@ class _Parts:
         return parts_of(objects, source.key, source.state, source.format, size)
 
     def _requests_of(self, source: FoundSource, parts: list[Part]) -> Iterator[ScoreRequest]:
-        run, kind = self._run, self._run.output_format or source.format
+        run, kind = self._run, self._run.output_format or output_format_of(source.format)
         for i, part in enumerate(parts or [None]):
             key = self._output.key + output_name(source.name, kind, i if part else None)
             self._check_key(key, source)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from shearling.cli.command import add_command, add_group
 from shearling.cli.output import note, say, say_json, utc
 from shearling.progress import human_bytes
-from shearling.scoring.formats import SUPPORTED
+from shearling.scoring.formats import OUTPUTS, SUPPORTED
 from shearling.text_table import table
 
 if TYPE_CHECKING:
@@ -126,11 +126,11 @@ def _add_run(verbs: Commands) -> None:
         default="auto",
         help="whether the first line of a CSV has column names (default: auto, which detects it)",
     )
-    for name, which in (("input", "the inputs"), ("output", "the outputs")):
+    for name, choices in (("input", SUPPORTED), ("output", OUTPUTS)):
         run.add_argument(
             f"--{name}-format",
-            choices=SUPPORTED,
-            help=f"format of {which} (default: as each input's suffix says)",
+            choices=choices,
+            help=f"format of all {name}s (default: as each input's suffix says)",
         )
     run.add_argument("--kms-key-arn", default="", metavar="ARN", help="key that encrypts outputs")
     run.add_argument(
