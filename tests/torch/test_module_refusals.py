@@ -65,7 +65,7 @@ REFUSED = {
     "script": (lambda: torch.jit.script(nn.Linear(4, 3)), "push the module that it was made from"),
     "trace": (lambda: torch.jit.trace(nn.Linear(4, 3), torch.zeros(1, 4)), "is TorchScript"),
     "script inside": (scripted_inside, "layer '0' of Sequential is TorchScript"),
-    "quantised": (quantised, "push the float module with quantize='int8', data=X"),
+    "quantised": (quantised, "push the float module, and make its version smaller"),
     "meta": (lambda: nn.Linear(4, 3, device="meta"), "has no values, because it is on the device"),
     "lazy": (lambda: nn.LazyLinear(3), "call the module on a few rows, train it, and push it then"),
     "bfloat16": (lambda: nn.Linear(4, 3).bfloat16(), "weight 'weight' of Linear is bfloat16"),

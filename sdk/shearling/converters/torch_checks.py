@@ -38,7 +38,8 @@ def check_convertible(module: Any) -> None:
         if kind.__module__.startswith(_QUANTISED):
             raise FormatError(
                 f"{where} ({kind.__name__}) is quantised by PyTorch, or prepared for it, which "
-                "does not convert: push the float module with quantize='int8', data=X"
+                "does not convert: push the float module, and make its version "
+                "smaller with `sdk.quantize`"
             )
         if getattr(part, "track_running_stats", True) is False and "BatchNorm" in kind.__name__:
             raise FormatError(
@@ -66,8 +67,8 @@ def _check_weight(where: str, tensor: Any) -> None:
         )
     if tensor.is_quantized or type(tensor).__module__.startswith(_QUANTISED):
         raise FormatError(
-            f"{where} is quantised by PyTorch, which does not convert: push the float module with "
-            "quantize='int8', data=X"
+            f"{where} is quantised by PyTorch, which does not convert: push the float module, "
+            "and make its version smaller with `sdk.quantize`"
         )
     if kind.startswith(_NARROW) or tensor.layout is not torch.strided:
         found = kind.removeprefix("torch.") if kind.startswith(_NARROW) else str(tensor.layout)

@@ -36,8 +36,7 @@ def served_version(function: LambdaFunction, alias: str) -> FunctionConfiguratio
         ) from error
     if not version.pin:
         raise ReleaseError(
-            f"alias: no model is released on {function.name}:{alias}. Push one with "
-            f"alias={alias!r}, or set the alias"
+            f"alias: no model is released on {function.name}:{alias}: set the alias to a version"
         )
     return version
 

@@ -65,6 +65,8 @@ module "log_group" {
 }
 
 resource "aws_sfn_state_machine" "batch" {
+  # checkov:skip=CKV_AWS_285: Its history is logged from `log_level` on, and without the data of a run.
+
   name       = local.name
   role_arn   = local.role_arn
   type       = "STANDARD"
