@@ -111,6 +111,30 @@ def test_paths_and_several_inputs_are_accepted() -> None:
     assert sorted(path.name for path in Path("out").glob("*.jsonl")) == ["0.jsonl", "2.jsonl"]
 
 
+def test_a_run_is_the_same_from_another_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = sdk.batch("fraud:prod", "in/*.csv", "out/", wait=True)
+    Path("other").mkdir()
+    monkeypatch.chdir("other")
+
+    run = sdk.batch_run("../out")
+
+    assert run.output == begun.output
+    assert run.status().scored == 3
+    run.redrive(wait=True)
+    assert not [*Path().iterdir()]
+
+
+def test_an_output_that_was_moved_is_refused_but_not_a_link_to_it() -> None:
+    run = sdk.batch("fraud:prod", "in/*.csv", "out/", wait=True)
+    Path("link").symlink_to("out")
+    assert sdk.batch_run("link/").output == run.output
+
+    Path("out").rename("moved")
+
+    with pytest.raises(InvalidRequestError, match=r"/moved/' has the files of fraud-.*/out/'"):
+        sdk.batch_run("moved")
+
+
 def test_a_failed_part_is_named_with_row_column_and_value() -> None:
     write("in/1.csv", [[1, 2], ["x", 4]])
     run = sdk.batch("fraud:prod", "in/", "out/", tolerate=100)
@@ -307,6 +331,8 @@ def test_a_pickle_needs_to_be_allowed_and_pinned() -> None:
             InvalidRequestError,
             "^header: 'no' is not one of auto",
         ),
+        (lambda: sdk.batch("fraud", "", "out"), InvalidRequestError, r"^inputs\[0\]: '' is not"),
+        (lambda: sdk.batch("fraud", "in", ""), InvalidRequestError, "^output: empty"),
         (lambda: sdk.batch_run("in/"), ModelNotFoundError, "is not the output of a batch run"),
         (lambda: sdk.batch_run("fraud-1"), ModelNotFoundError, "no state machine of"),
     ],

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from shearling.batches.executions import Executor
+    from shearling.batches.places import Place
     from shearling.batches.state_machine import Execution
     from shearling.scoring.blocks import Scorer
     from shearling.scoring.formats import Format
@@ -87,11 +88,13 @@ def batch(
     """
     found = Registry.existing(registry)
     given = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
-    texts = [os.fspath(text) for text in given]
+    texts, into = [os.fspath(text) for text in given], os.fspath(output)
+    places = [*(parse_place(text, "inputs") for text in texts), output_place(into)]
     fields: dict[str, Any] = {
-        "inputs": texts,
+        # Absolute, so that the run is the same from another directory; an empty one is refused.
+        "inputs": [text and str(place) for text, place in zip(texts, places, strict=False)],
         "input_format": input_format,
-        "output": os.fspath(output),
+        "output": into and str(places[-1]),
         "output_format": output_format,
         "kms_key_arn": kms_key_arn,
         "max_concurrency": max_concurrency,
@@ -100,7 +103,7 @@ def batch(
         "options": {"on_bad_rows": on_bad_rows, "keep_columns": keep_columns, "header": header},
     }
     executor: Executor
-    if _is_here(found, texts, fields["output"]):
+    if _is_here(found, places):
         pin = found.resolve(target)
         fields |= {"model": pin.model, "version": pin.version}
         fields["max_concurrency"] = max_concurrency or os.cpu_count()
@@ -139,6 +142,7 @@ def batch_run(
 
     Raises:
         ModelNotFoundError: there is no such run.
+        InvalidRequestError: the output was moved since the run began.
         StoreError: a store or Step Functions refuses.
     """
     found, text = Registry.existing(registry), os.fspath(run)
@@ -151,8 +155,10 @@ def batch_run(
             "this machine, or of more than 90 days ago, is found by its output"
         )
     plan = RunFiles(text, Places()).plan()
+    place = output_place(text)
     if plan is None:
-        raise ModelNotFoundError(f"{output_place(text)} is not the output of a batch run")
+        raise ModelNotFoundError(f"{place} is not the output of a batch run")
+    _check_not_moved(plan.run, place)
     executor: Executor = _local(found, plan.pin, plan.pin, allow_pickle=allow_pickle)
     if plan.function:
         executor = next(
@@ -194,13 +200,32 @@ def _document(fields: dict[str, Any]) -> RunDocument:
         raise InvalidRequestError(text.removeprefix("options.")) from error
 
 
-def _is_here(registry: Registry, inputs: Sequence[str], output: str) -> bool:
+def _check_not_moved(run: RunDocument, place: Place) -> None:
+    """Refuse a run whose files are at another place than its plan says.
+
+    Raises:
+        InvalidRequestError: they were moved there, but the plan has the places of before.
+    """
+    planned = output_place(run.output)
+    both_local = place.is_local and planned.is_local
+    is_same = place == planned or (both_local and _real(place) == _real(planned))
+    if not is_same:
+        raise InvalidRequestError(
+            f"{str(place)!r:.300} has the files of {run.run}, which writes to "
+            f"{str(planned)!r:.300}: name that, or begin a new run"
+        )
+
+
+def _real(place: Place) -> str:
+    return os.path.realpath(str(place))
+
+
+def _is_here(registry: Registry, places: Sequence[Place]) -> bool:
     """Return whether a run is done on this machine.
 
     Raises:
-        InvalidRequestError: a place is malformed, or some are on this machine and others are not.
+        InvalidRequestError: some places are on this machine and others are not.
     """
-    places = [*(parse_place(text, "inputs") for text in inputs), output_place(output)]
     if not isinstance(parse_uri(registry.store.uri), S3Place):
         return True
     local = [place for place in places if place.is_local]
