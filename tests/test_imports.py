@@ -138,6 +138,7 @@ def test_the_exported_names_are_these() -> None:
         "connect",
         "diff",
         "distil",
+        "import_model",
         "load_model",
         "plan",
         "push_model",

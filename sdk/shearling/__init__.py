@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from shearling.models.compare import compare as compare
     from shearling.models.diff import diff as diff
     from shearling.models.distil import distil as distil
+    from shearling.models.import_model import import_model as import_model
     from shearling.models.load import load_model as load_model
     from shearling.models.model_version import ModelVersion as ModelVersion
     from shearling.models.plan import plan as plan
@@ -90,6 +91,7 @@ _PUBLIC = {
     "models.compare": ("compare",),
     "models.diff": ("diff",),
     "models.distil": ("distil",),
+    "models.import_model": ("import_model",),
     "models.load": ("load_model",),
     "models.model_version": ("ModelVersion",),
     "models.plan": ("plan",),

@@ -13,6 +13,7 @@ from shearling.cli import (
     compare,
     distil,
     events,
+    imports,
     invoke,
     jobs,
     models,
@@ -115,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     groups = (
         push,
+        imports,
         models,
         verify,
         aliases,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shearling.errors import InvalidRequestError
+from shearling.errors import FormatError, InvalidRequestError
 from shearling.protocol.csv_columns import are_names, without_index
 from shearling.protocol.csv_rows import parse_csv, read_rows
 from shearling.tensors.dtypes import DTYPES
@@ -68,6 +68,19 @@ def read_data(path: Path, specs: tuple[TensorSpec, ...] = ()) -> Any:
             f"{path}: unknown file type; expected one of {', '.join(_READERS)}"
         )
     return reader(path)
+
+
+def data_frame(rows: Any, path: Path) -> Any:
+    """Return rows as a DataFrame if they have columns, for a library that takes one."""
+    if not isinstance(rows, Frame):
+        return rows
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise FormatError(
+            f"reading columns from {path} needs pandas: pip install 'shearling[pandas]'"
+        ) from error
+    return pd.DataFrame({name: rows[name].to_numpy().ravel() for name in rows.columns})
 
 
 def read_csv(path: Path) -> Frame | NDArray[Any]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from shearling.cli.command import add_command
 from shearling.cli.labels import add_label_options, rows_and_labels
 from shearling.cli.output import say, say_json
-from shearling.errors import FormatError
 
 if TYPE_CHECKING:
     import argparse
@@ -53,12 +52,13 @@ def add_commands(commands: Commands) -> None:
 
 
 def _distil(arguments: argparse.Namespace) -> None:
+    from shearling.cli.data import data_frame
     from shearling.models.distil import distil
 
     rows, labels = rows_and_labels(arguments, arguments.data)
     report = distil(
         arguments.ref,
-        _frame(rows, arguments.data),
+        data_frame(rows, arguments.data),
         labels,
         name=arguments.name,
         min_agreement=arguments.min_agreement,
@@ -69,18 +69,3 @@ def _distil(arguments: argparse.Namespace) -> None:
         say_json(report.to_dict())
     else:
         say(str(report))
-
-
-def _frame(rows: Any, path: Path) -> Any:
-    """Return rows as a DataFrame if they have columns."""
-    from shearling.tensors.inputs import is_frame
-
-    if not is_frame(rows):
-        return rows
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise FormatError(
-            f"reading columns from {path} needs pandas: pip install 'shearling[pandas]'"
-        ) from error
-    return pd.DataFrame({name: rows[name].to_numpy().ravel() for name in rows.columns})

@@ -51,6 +51,7 @@ PHRASES = {
     "(auth='iam'; --region for the command)": "(--region names the region to sign for)",
     "set the content type `text/csv; header=present` or `text/csv; header=absent` (in the command: "
     "--header)": "pass --header present or --header absent",
+    "Pass it to import_model, with the same arguments": "Run `shearling import` instead of `push`",
     "format='cloudpickle'": "format='cloudpickle' to `push_model` in Python",
     "The result's `versions` tells which version answered each row; infer_many(..., version=N)": (
         "In Python, the result's `versions` tells which version answered each row, and "
@@ -92,6 +93,9 @@ _FIELD = re.compile(
 _LABELS = re.compile(r"(^|: )y has ")
 _ROWS = re.compile(r"(^|but )X has (?=\d|dtype)")
 
+#: A list of names of types, as in "pass trusted=['xgboost.core.Booster']".
+_TRUSTED = re.compile(r"trusted=\[([^\]]*)\]")
+
 
 def with_option_names(message: str) -> str:
     """Return a message of the library with the options of the command."""
@@ -99,9 +103,15 @@ def with_option_names(message: str) -> str:
     phrased = _FIELD.sub(lambda match: f"{match[1]}{FIELDS[match[2]]}", phrased)
     phrased = _LABELS.sub(r"\1the labels have ", phrased).removeprefix("y: ")
     phrased = _ROWS.sub(r"\1the data have ", phrased)
+    phrased = _TRUSTED.sub(_type_names, phrased)
     return _PARAMETER.sub(_option, phrased)
 
 
 def _option(match: re.Match[str]) -> str:
     option, value = f"--{match[1].replace('_', '-')}", match[2] or match[3]
     return f"{option} {value}" if value else option
+
+
+def _type_names(match: re.Match[str]) -> str:
+    names = (name.strip(" '") for name in match[1].split(","))
+    return f"--trusted {' '.join(names)}"

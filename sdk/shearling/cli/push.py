@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shearling.cli.command import add_command, add_wait
-from shearling.cli.output import say, say_json
+from shearling.cli.command import add_command
+from shearling.cli.publishing import add_publishing, publishing_options, say_version
 
 if TYPE_CHECKING:
     import argparse
@@ -75,69 +75,19 @@ def add_commands(commands: Commands) -> None:
         metavar="FILE",
         help="names of the output's columns, one on a line",
     )
-    push.add_argument("--alias", metavar="ALIAS", help="set this alias to the version")
-    push.add_argument(
-        "--allow-breaking", action="store_true", help="set the alias even if callers would break"
-    )
-    add_wait(push)
-    push.add_argument(
-        "--metadata",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="K=V",
-        help="facts to record with the model, as in auc=0.93",
-    )
-    push.add_argument(
-        "--load",
-        choices=("latency", "throughput"),
-        help="start as fast as possible and map large weights, or answer large batches as fast as "
-        "possible (default: by the size of the weights)",
-    )
-    push.add_argument("--no-measure", action="store_true", help="do not measure for `plan`")
-    push.add_argument(
-        "--largest", type=int, default=64, help="rows of the largest request (default: 64)"
-    )
-    push.add_argument(
-        "--rtol", type=float, default=1e-3, help="relative tolerance of answers (default: 1e-3)"
-    )
-    push.add_argument(
-        "--atol", type=float, default=1e-4, help="absolute tolerance of answers (default: 1e-4)"
-    )
+    add_publishing(push)
 
 
 def _push(arguments: argparse.Namespace) -> None:
-    if arguments.wait and not arguments.alias:
-        arguments.refuse("--wait requires --alias, since it waits for the release of that alias")
-    pairs = (pair.split("=", 1) for pair in arguments.metadata if "=" in pair)
-    metadata = {key: _number_or_text(text) for key, text in pairs}
-    if len(metadata) < len(arguments.metadata):
-        arguments.refuse("--metadata: expected KEY=VALUE, with each key once")
-
+    options = publishing_options(arguments)
     if (arguments.file is None) == (arguments.training_job is None):
         arguments.refuse("pass either FILE.onnx or --training-job JOB")
     if arguments.allow_pickle and not arguments.training_job:
         arguments.refuse("--allow-pickle applies to --training-job only")
     if arguments.training_job and (arguments.image_settings or arguments.class_names):
         arguments.refuse("--image-settings and --class-names apply to FILE.onnx only")
-    options = {
-        "alias": arguments.alias,
-        "wait": arguments.wait,
-        "allow_breaking": arguments.allow_breaking,
-        "metadata": metadata,
-        "rtol": arguments.rtol,
-        "atol": arguments.atol,
-        "load": arguments.load,
-        "measure": False if arguments.no_measure else None,
-        "largest": arguments.largest,
-        "registry": arguments.registry,
-    }
     pushed = (_push_job if arguments.training_job else _push_file)(arguments, options)
-    if not arguments.json:
-        say(str(pushed))
-        return
-    names = ("model", "version", "digest", "alias", "is_new", "uploaded_bytes", "size_bytes")
-    say_json({name: getattr(pushed, name) for name in names})
+    say_version(arguments, pushed)
 
 
 def _push_file(arguments: argparse.Namespace, options: dict[str, Any]) -> ModelVersion:
@@ -166,11 +116,3 @@ def _push_job(arguments: argparse.Namespace, options: dict[str, Any]) -> ModelVe
     with trained_model(arguments.training_job, allow_pickle=arguments.allow_pickle) as trained:
         example = read_data(arguments.example, stated_inputs(trained.path))
         return trained.push(arguments.name, example=example, **options)
-
-
-def _number_or_text(text: str) -> float | str:
-    """Return a decimal number as a float if it is written as Python writes it, else the text."""
-    try:
-        return float(text) if repr(float(text)) == text else text
-    except ValueError:
-        return text

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shearling.converters.skops_file import SUFFIX as SKOPS
 from shearling.errors import FormatError, InvalidRequestError
 from shearling.models.push_options import PushOptions
 from shearling.tensors.inputs import check_rows
@@ -84,6 +85,11 @@ def _convert_by_kind(
     if isinstance(model, remote.Remote):
         return remote.convert(model, example)
     _check_is_instance(model, options)
+    if isinstance(model, str | Path) and Path(model).suffix == SKOPS:
+        raise FormatError(
+            f"{model} is a file of skops: import_model asks which of its types you trust. Pass it "
+            "to import_model, with the same arguments"
+        )
     if isinstance(model, str | Path) and Path(model).suffix in _MODEL_FILES:
         raise FormatError(
             f"{model} is not an ONNX file: load the model from it, and push the loaded object"
