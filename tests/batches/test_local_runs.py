@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from shearling.batches.run import BatchRun
     from shearling.scoring.outcome import Outcome
+    from shearling.scoring.request import ScoreRequest
 
 
 @pytest.fixture(autouse=True)
@@ -286,6 +287,26 @@ def test_an_error_that_goes_away_is_tried_again(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("shearling.batches.local_executor.score", score)
     monkeypatch.setattr("shearling.batches.local_executor._PAUSES", (0.0, 0.0))
     assert sdk.batch("fraud:prod", "in/", "out/", wait=True).status().scored == 3
+
+
+def test_a_file_that_cannot_be_read_fails_its_part_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = engine.score
+
+    def score(request: ScoreRequest, *arguments: Any, **options: Any) -> Outcome:
+        if request.source.key.endswith("/1.csv"):
+            raise StoreError("cannot read 1.csv: Permission denied", denied=True)
+        return real(request, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shearling.batches.local_executor.score", score)
+        run = sdk.batch("fraud:prod", "in/", "out/", tolerate=50)
+        result = run.wait()
+
+    assert (result.status, result.failed, result.rows) == ("succeeded", 1, 6)
+    (failure,) = result.failures
+    assert failure.source.endswith("/in/1.csv")
+    assert failure.message == "cannot read 1.csv: Permission denied"
+    assert run.redrive(wait=True).failures() == []
 
 
 def test_an_output_that_cannot_be_written_fails_the_run(monkeypatch: pytest.MonkeyPatch) -> None:

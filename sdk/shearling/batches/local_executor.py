@@ -15,6 +15,8 @@ from shearling.batches.planner import plan
 from shearling.batches.run_files import RunFiles
 from shearling.errors import BatchFailedError, ModelNotReadyError, ShearlingError, StoreError
 from shearling.scoring.engine import score
+from shearling.scoring.outcome import Failure, Outcome
+from shearling.scoring.result_files import ResultFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -158,13 +160,35 @@ class _LocalRun:
 
     def _score(self, request: ScoreRequest, scorer: Scorer) -> bool:
         """Score a part, again after an error that may go away; return whether it has a result."""
-        for pause in _PAUSES:
+        for pause in (*_PAUSES, 0.0):
             try:
                 return self._scored(request, scorer)
-            except StoreError as error:
+            except StoreError as found:
+                error = found
                 if error.denied or self._stopped.wait(pause):
-                    raise
-        return self._scored(request, scorer)
+                    break
+        return self._stopped.is_set() or self._recorded(request, error)
+
+    def _recorded(self, request: ScoreRequest, error: StoreError) -> bool:
+        """Write why a part cannot be read or written, as the state machine does for a function.
+
+        Returns:
+            Whether the part has a result nevertheless.
+
+        Raises:
+            StoreError: the reason cannot be written either.
+        """
+        source = request.source
+        outcome = Outcome(
+            status="failed",
+            request=request,
+            model=self._plan.pin,
+            source_etag=source.etag,
+            failure=Failure(message=str(error)),
+        )
+        objects = self._places.objects(request.output.bucket, request.output.kms_key_arn)
+        files = ResultFiles(objects, request.output_key, _OWNER_SECONDS)
+        return not files.fail(outcome.document(), source.etag, source.part)
 
     def _scored(self, request: ScoreRequest, scorer: Scorer) -> bool:
         objects = self._places.objects
