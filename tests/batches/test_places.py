@@ -44,3 +44,8 @@ def test_an_output_is_a_folder() -> None:
 def test_what_is_no_place_is_refused(text: str) -> None:
     with pytest.raises(InvalidRequestError, match=r"output: .* is neither s3://bucket/prefix nor"):
         output_place(text)
+
+
+def test_a_path_that_is_not_utf8_is_refused() -> None:
+    with pytest.raises(InvalidRequestError, match=r"inputs: 'in/\\udcff' is not UTF-8: rename it"):
+        parse_place("in/\udcff", "inputs")

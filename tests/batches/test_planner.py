@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -145,6 +146,14 @@ def test_an_object_of_an_unknown_format_is_refused_before_anything_runs(
     runs.put(name)
 
     assert problem in refusal(runs)
+
+
+def test_an_object_whose_name_is_not_utf8_is_refused_and_the_output_stays_free(runs: Runs) -> None:
+    runs.put("in/a.csv")
+    runs.put(os.fsdecode(b"in/\xff.csv"))
+
+    assert r"in/\udcff.csv' is not UTF-8: rename it" in refusal(runs)
+    assert runs.plan(runs.run("in/a.csv")).parts == 1
 
 
 @pytest.mark.parametrize(

@@ -46,8 +46,9 @@ def parse_place(text: str, field: str) -> Place:
         field: name of the field for the message of an error.
 
     Raises:
-        InvalidRequestError: the text is another URI, or names no bucket.
+        InvalidRequestError: the text is another URI, names no bucket, or is not UTF-8.
     """
+    check_utf8(text, field)
     if match := _S3.fullmatch(text):
         return Place(match["bucket"], match["key"] or "")
     if _SCHEME.match(text) or "\0" in text:
@@ -57,6 +58,18 @@ def parse_place(text: str, field: str) -> Place:
     path = os.path.abspath(os.path.expanduser(text))  # noqa: PTH100, PTH111 - Path drops a last slash
     is_folder = text.endswith(("/", "/.")) or path == "/"
     return Place(FILES, path.lstrip("/") + "/" * (is_folder and path != "/"))
+
+
+def check_utf8(name: str, field: str) -> None:
+    """Refuse a name that JSON cannot carry: file systems allow any bytes.
+
+    Raises:
+        InvalidRequestError: the name is not UTF-8.
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRequestError(f"{field}: {name!r:.300} is not UTF-8: rename it") from error
 
 
 def output_place(output: str) -> Place:

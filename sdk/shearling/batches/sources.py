@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shearling.batches.globs import Pattern
-from shearling.batches.places import Place, output_place, parse_place
+from shearling.batches.places import Place, check_utf8, output_place, parse_place
 from shearling.errors import InvalidRequestError
 from shearling.scoring.file_names import ERROR, MANIFEST, REJECTED
 from shearling.scoring.formats import SUFFIXES, format_of
@@ -71,7 +71,7 @@ class Inputs:
         """Yield the objects, each once, in the order of inputs and keys.
 
         Raises:
-            InvalidRequestError: an input names no data, or an object of an unknown format.
+            InvalidRequestError: an input names no data, or an object of an unknown format or name.
             StoreError: a bucket cannot be listed.
         """
         seen = set[tuple[str, str]]()
@@ -101,6 +101,7 @@ class Inputs:
         )
 
     def _source(self, place: Place, name: str, state: ObjectState) -> FoundSource:
+        check_utf8(str(place), "inputs")
         try:
             kind = self._format or format_of(place.key)
         except InvalidRequestError as error:
