@@ -148,6 +148,15 @@ def test_an_object_of_an_unknown_format_is_refused_before_anything_runs(
     assert problem in refusal(runs)
 
 
+def test_a_name_with_brackets_that_exists_is_no_pattern(runs: Runs) -> None:
+    for name in ("in/a1.csv", "in/a[1].csv", "in/b[2]/a.csv", "in/b2/c.csv", "in/d3.csv"):
+        runs.put(name)
+
+    runs.plan(runs.run(["in/a[1].csv", "in/b[2]", "in/d[3].csv"]))
+
+    assert runs.names() == ["a[1].csv", "a.csv", "d3.csv"]
+
+
 def test_an_object_whose_name_is_not_utf8_is_refused_and_the_output_stays_free(runs: Runs) -> None:
     runs.put("in/a.csv")
     runs.put(os.fsdecode(b"in/\xff.csv"))

@@ -23,14 +23,18 @@ class Pattern:
     folder, `**` over folders. A pattern that ends with a slash names all below the folders that it
     matches.
 
+    Args:
+        text: the pattern.
+        is_name: whether its wildcards are characters of a name.
+
     Attributes:
         text: the pattern.
         prefix: what all keys begin with: the longest part without wildcards.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, is_name: bool = False) -> None:
         self.text = text
-        found = _WILDCARD.search(text)
+        found = None if is_name else _WILDCARD.search(text)
         self.prefix = text[: found.start()] if found else text
         self._regex = _compiled(text, has_wildcards=found is not None)
 
@@ -52,7 +56,8 @@ class Pattern:
 def _compiled(text: str, *, has_wildcards: bool) -> re.Pattern[str]:
     ending = ".*" if not text or text.endswith("/") else "" if has_wildcards else "(?:/.*)?"
     try:
-        return re.compile(_translated(text) + ending, re.DOTALL)
+        translated = _translated(text) if has_wildcards else re.escape(text)
+        return re.compile(translated + ending, re.DOTALL)
     except re.error as error:
         raise InvalidRequestError(
             f"inputs: {text!r:.200} is not a pattern: {error.msg}. Write [[] for a bracket"

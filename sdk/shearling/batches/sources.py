@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from shearling.batches.places import Places
     from shearling.batches.run_document import RunDocument
     from shearling.scoring.formats import Format
-    from shearling.storage.conditional import ObjectState
+    from shearling.storage.conditional import ListedObjects, ObjectState
 
 #: Endings of the files beside a scored object's output.
 _RESULTS = (MANIFEST, ERROR, REJECTED)
@@ -75,7 +75,8 @@ class Inputs:
             StoreError: a bucket cannot be listed.
         """
         seen = set[tuple[str, str]]()
-        for place, pattern in self._patterns:
+        for place, given in self._patterns:
+            pattern = _meant(given, places.objects(place.bucket))
             ignored, count = self.ignored, 0
             for key, state in places.objects(place.bucket).list(pattern.prefix):
                 if not pattern.matches(key):
@@ -116,6 +117,17 @@ class Inputs:
 def is_hidden(name: str) -> bool:
     """Return whether an object is no data by its name: a result's file, or hidden by convention."""
     return name.endswith(_RESULTS) or any(part.startswith(_HIDDEN) for part in name.split("/"))
+
+
+def _meant(pattern: Pattern, objects: ListedObjects) -> Pattern:
+    """Return a pattern, or the object or folder whose name it is.
+
+    A shell, or Python's `glob`, returns names. One with brackets would name other objects, if any.
+    """
+    if "[" not in pattern.text:
+        return pattern
+    name = Pattern(pattern.text, is_name=True)
+    return name if any(name.matches(key) for key, _ in objects.list(name.prefix)) else pattern
 
 
 def _check_apart(place: Place, pattern: Pattern, output: Place) -> None:
