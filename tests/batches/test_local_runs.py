@@ -354,12 +354,23 @@ def test_a_pickle_needs_to_be_allowed_and_pinned() -> None:
         ),
         (lambda: sdk.batch("fraud", "", "out"), InvalidRequestError, r"^inputs\[0\]: '' is not"),
         (lambda: sdk.batch("fraud", "in", ""), InvalidRequestError, "^output: empty"),
+        (
+            lambda: sdk.batch("fraud", "in", "out", max_concurrency=0),
+            InvalidRequestError,
+            "^max_concurrency: 0 is not a whole number from 1",
+        ),
+        (
+            lambda: sdk.batch("fraud", "in", "out", kms_key_arn="arn:aws:kms:eu-west-1:1:key/a"),
+            InvalidRequestError,
+            "^kms_key_arn: files of this machine are not encrypted",
+        ),
+        (lambda: sdk.batch_runs(-1), InvalidRequestError, "^limit: -1 is not a number from 0"),
         (lambda: sdk.batch_run("in/"), ModelNotFoundError, "is not the output of a batch run"),
         (lambda: sdk.batch_run("fraud-1"), ModelNotFoundError, "no state machine of"),
     ],
 )
 def test_what_cannot_be_done_is_refused_at_once(
-    call: Callable[[], BatchRun], kind: type[Exception], problem: str
+    call: Callable[[], object], kind: type[Exception], problem: str
 ) -> None:
     with pytest.raises(kind, match=problem):
         call()

@@ -103,10 +103,15 @@ def batch(
         "options": {"on_bad_rows": on_bad_rows, "keep_columns": keep_columns, "header": header},
     }
     executor: Executor
+    if kms_key_arn and places[-1].is_local:
+        raise InvalidRequestError(
+            "kms_key_arn: files of this machine are not encrypted; it is for outputs in S3"
+        )
     if _is_here(found, places):
         pin = found.resolve(target)
         fields |= {"model": pin.model, "version": pin.version}
-        fields["max_concurrency"] = max_concurrency or os.cpu_count()
+        if max_concurrency is None:
+            fields["max_concurrency"] = os.cpu_count()
         # A pickle has to be pinned by the caller, not by us.
         ref = target if allow_pickle else str(pin)
         executor = _local(found, ref, str(pin), allow_pickle=allow_pickle)
@@ -181,8 +186,11 @@ def batch_runs(
         client_of: returns the client of Step Functions in a region.
 
     Raises:
+        InvalidRequestError: the limit is negative.
         StoreError: Step Functions refuses.
     """
+    if limit < 0:
+        raise InvalidRequestError(f"limit: {limit} is not a number from 0")
     return newest(machines(Registry.existing(registry), client_of), limit)
 
 
