@@ -71,8 +71,8 @@ def test_a_failed_run_ends_with_an_error_and_its_status_names_the_value(
 
     assert run("batch", "run", "fraud:prod", "in/", "out/") == 1
     message = error(capsys)
-    assert "1 of 2 parts have failed, 1 have results" in message
-    assert "shearling batch redrive" in message
+    assert "1 of 2 parts have failed, 1 have results\n  /" in message  # a line for each failure
+    assert "\n  To score what has no result, run `shearling batch redrive`" in message
 
     assert run("batch", "status", "out/") == 0
     shown = output(capsys)
@@ -90,6 +90,7 @@ def test_a_failed_run_ends_with_an_error_and_its_status_names_the_value(
     [
         (["--tolerate", "101"], "--tolerate: 101.0 is not a percentage"),
         (["--part-bytes", "1"], "--part-bytes: 1 is not a whole number"),
+        (["--max-concurrency", "0"], "--max-concurrency: 0 is not a whole number"),
         (["--allow-pickle"], "needs a ref that is pinned"),
     ],
 )

@@ -27,7 +27,13 @@ from shearling.cli import (
 )
 from shearling.cli.option_names import with_option_names
 from shearling.cli.output import note, say
-from shearling.errors import BreakingChangeError, PackageError, RowsFailedError, ShearlingError
+from shearling.errors import (
+    BatchFailedError,
+    BreakingChangeError,
+    PackageError,
+    RowsFailedError,
+    ShearlingError,
+)
 from shearling.plain_warnings import plain_warnings
 
 if TYPE_CHECKING:
@@ -41,6 +47,9 @@ _INTERRUPTED = 130
 #: New name of each command that was renamed.
 _RENAMED = {"release": "retry-release"}
 _PIPE_CLOSED = 141  # exit code that a shell gives a program ended by SIGPIPE
+
+#: Errors of which the message has several lines.
+_REPORTS = (BatchFailedError, BreakingChangeError, PackageError, RowsFailedError)
 
 _DESCRIPTION = """\
 Shearling puts machine-learning models on AWS Lambda.
@@ -148,8 +157,8 @@ class _Version(argparse.Action):
 
 
 def _sentence(error: Exception) -> str:
-    if isinstance(error, BreakingChangeError | PackageError | RowsFailedError):
-        return with_option_names(str(error))  # the report has several lines
+    if isinstance(error, _REPORTS):
+        return with_option_names(str(error))
     # Does not import botocore, since most commands do not need it.
     is_expected = isinstance(error, ShearlingError) or any(
         kind.__module__ == "botocore.exceptions" for kind in type(error).__mro__
