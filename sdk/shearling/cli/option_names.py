@@ -38,6 +38,7 @@ PHRASES = {
     "give the format of all inputs as `input_format`": "pass --input-format",
     "Pass larger students (student=[...])": "In Python, pass larger students (student=[...])",
     "pass student=, a pipeline": "in Python, pass student=, a pipeline",
+    "pass example=X": "pass --example",
     "pass measure=False": "pass --no-measure",
     "metric needs the true values: pass y=...": "--metric needs the true values: pass "
     "--label-column or --labels",
@@ -94,7 +95,7 @@ _LABELS = re.compile(r"(^|: )y has ")
 _ROWS = re.compile(r"(^|but )X has (?=\d|dtype)")
 
 #: A list of names of types, as in "pass trusted=['xgboost.core.Booster']".
-_TRUSTED = re.compile(r"trusted=\[([^\]]*)\]")
+_TRUSTED = re.compile(r"trusted=(?:\[([^\]]*)\])?")
 
 
 def with_option_names(message: str) -> str:
@@ -113,5 +114,5 @@ def _option(match: re.Match[str]) -> str:
 
 
 def _type_names(match: re.Match[str]) -> str:
-    names = (name.strip(" '") for name in match[1].split(","))
+    names = (name.strip(" '") for name in (match[1] or "").split(","))
     return f"--trusted {' '.join(names)}"
