@@ -20,6 +20,7 @@ from shearling.errors import (
     InvalidRequestError,
     JobTimeoutError,
     ModelNotFoundError,
+    RegistryError,
     StoreError,
 )
 from shearling.scoring import engine
@@ -218,6 +219,17 @@ def test_a_stopped_run_goes_on_in_another_process_where_it_stopped(
     script = "import shearling as sdk; print(sdk.batch_run('out').redrive(wait=True).wait().rows)"
     assert python(script) == "9"
     assert run.wait().rows == 9
+
+
+def test_a_run_is_found_by_its_output_without_a_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    sdk.batch("fraud:prod", "in/", "out/", wait=True)
+    monkeypatch.delenv("SHEARLING_REGISTRY")
+
+    run = sdk.batch_run("out/")
+
+    assert (run.status().state, run.failures()) == ("succeeded", [])
+    with pytest.raises(RegistryError, match="SHEARLING_REGISTRY"):
+        run.redrive()
 
 
 def test_a_run_that_is_not_over_is_neither_awaited_for_ever_nor_begun_again(

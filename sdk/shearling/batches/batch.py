@@ -142,7 +142,8 @@ def batch_run(
     Args:
         run: ID of a run on AWS, or the output of any run.
         allow_pickle: on this machine, whether `redrive` may load a pickle.
-        registry: the registry or its URI; by default the value of SHEARLING_REGISTRY.
+        registry: the registry or its URI; by default the value of SHEARLING_REGISTRY. A run on this
+            machine needs it for `redrive` only.
         client_of: returns the client of Step Functions in a region.
 
     Raises:
@@ -150,8 +151,9 @@ def batch_run(
         InvalidRequestError: the output was moved since the run began.
         StoreError: a store or Step Functions refuses.
     """
-    found, text = Registry.existing(registry), os.fspath(run)
+    text = os.fspath(run)
     if "/" not in text and not os.path.isdir(text):  # noqa: PTH112 - a text, and no path yet
+        found = Registry.existing(registry)
         for machine in machines(found, client_of):
             if (execution := machine.last(text)) is not None:
                 return BatchRun(read_input(execution), machine, Places())
@@ -164,11 +166,10 @@ def batch_run(
     if plan is None:
         raise ModelNotFoundError(f"{place} is not the output of a batch run")
     _check_not_moved(plan.run, place)
-    executor: Executor = _local(found, plan.pin, plan.pin, allow_pickle=allow_pickle)
+    executor: Executor = _local(registry, plan.pin, plan.pin, allow_pickle=allow_pickle)
     if plan.function:
-        executor = next(
-            (each for each in machines(found, client_of) if each.last(plan.run.run)), executor
-        )
+        on_aws = machines(Registry.existing(registry), client_of)
+        executor = next((each for each in on_aws if each.last(plan.run.run)), executor)
     return BatchRun(plan.run, executor, Places())
 
 
@@ -245,8 +246,11 @@ def _is_here(registry: Registry, places: Sequence[Place]) -> bool:
     return bool(local)
 
 
-def _local(registry: Registry, ref: str, pin: str, *, allow_pickle: bool) -> LocalExecutor:
+def _local(
+    registry: Path | Registry | None, ref: str, pin: str, *, allow_pickle: bool
+) -> LocalExecutor:
     def load() -> Scorer:
-        return load_model(ref, allow_pickle=allow_pickle, registry=registry).scorer()
+        found = Registry.existing(registry)
+        return load_model(ref, allow_pickle=allow_pickle, registry=found).scorer()
 
     return LocalExecutor(Places(), load, pin)
