@@ -117,6 +117,26 @@ def test_a_part_keeps_the_columns_of_the_first_row(places: Places) -> None:
     assert lines[1].startswith(b"max,4,,")
 
 
+def test_a_part_whose_rows_are_all_refused_has_the_columns_of_the_first_row(
+    places: Places,
+) -> None:
+    places.put("a.jsonl", b'[3, "zoe"]\n[4]\n')
+
+    score(
+        places,
+        "a.jsonl",
+        table_scorer(),
+        11,
+        15,
+        11,
+        output={"format": "csv"},
+        keep_columns=True,
+        on_bad_rows="skip",
+    )
+
+    assert places.read("a.csv") == b"0,1,label,scores[stays],scores[goes]\r\n"
+
+
 def test_another_part_replaces_the_result(places: Places) -> None:
     places.put("a.csv", CSV)
     score(places, "a.csv", table_scorer(), 0, 15)

@@ -72,7 +72,7 @@ class JsonLinesReader:
         with suppress(InvalidRequestError):
             first.request()
             (row,) = first.values()
-            self.names = [*row] if isinstance(row, dict) else ()
+            self.names = _names(row)
 
 
 class JsonLinesBlock:
@@ -155,6 +155,13 @@ class JsonLinesBlock:
             {name: row[name] for name in names if name in row} if isinstance(row, dict) else row
             for row in rows
         ]
+
+
+def _names(row: Any) -> list[str]:
+    """Return the names of a row's columns: its fields, or the positions of its values."""
+    if isinstance(row, dict):
+        return [*row]
+    return [*map(str, range(len(row) if isinstance(row, list) else 1))]
 
 
 def _form(row: Any, scorer: Scorer) -> str:
