@@ -157,6 +157,21 @@ def test_a_name_with_brackets_that_exists_is_no_pattern(runs: Runs) -> None:
     assert runs.names() == ["a[1].csv", "a.csv", "d3.csv"]
 
 
+def test_a_pattern_within_a_directory_with_brackets_names_its_files(runs: Runs) -> None:
+    runs.put("in [2026]/x/a.csv")
+    runs.put("in [2026]/x/b.csv")
+
+    runs.plan(runs.run("in [2026]/**/[ab].csv"))
+
+    assert runs.names() == ["x/a.csv", "x/b.csv"]
+
+
+def test_an_output_within_an_input_with_brackets_is_refused(runs: Runs) -> None:
+    runs.put("in [2026]/a.csv")
+
+    assert "is in the input" in refusal(runs, inputs="in [2026]/", output="in [2026]/out/")
+
+
 def test_an_object_whose_name_is_not_utf8_is_refused_and_the_output_stays_free(runs: Runs) -> None:
     runs.put("in/a.csv")
     runs.put(os.fsdecode(b"in/\xff.csv"))

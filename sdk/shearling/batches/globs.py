@@ -25,18 +25,18 @@ class Pattern:
 
     Args:
         text: the pattern.
-        is_name: whether its wildcards are characters of a name.
+        named: number of its first characters that are no wildcards, whatever they look like.
 
     Attributes:
         text: the pattern.
         prefix: what all keys begin with: the longest part without wildcards.
     """
 
-    def __init__(self, text: str, *, is_name: bool = False) -> None:
+    def __init__(self, text: str, *, named: int = 0) -> None:
         self.text = text
-        found = None if is_name else _WILDCARD.search(text)
+        found = _WILDCARD.search(text, named)
         self.prefix = text[: found.start()] if found else text
-        self._regex = _compiled(text, has_wildcards=found is not None)
+        self._regex = _compiled(text, named if found else len(text))
 
     @property
     def folder(self) -> str:
@@ -53,11 +53,11 @@ class Pattern:
         return self._regex.fullmatch(key) is not None
 
 
-def _compiled(text: str, *, has_wildcards: bool) -> re.Pattern[str]:
+def _compiled(text: str, named: int) -> re.Pattern[str]:
+    has_wildcards = named < len(text)
     ending = ".*" if not text or text.endswith("/") else "" if has_wildcards else "(?:/.*)?"
     try:
-        translated = _translated(text) if has_wildcards else re.escape(text)
-        return re.compile(translated + ending, re.DOTALL)
+        return re.compile(re.escape(text[:named]) + _translated(text[named:]) + ending, re.DOTALL)
     except re.error as error:
         raise InvalidRequestError(
             f"inputs: {text!r:.200} is not a pattern: {error.msg}. Write [[] for a bracket"

@@ -63,20 +63,24 @@ class Inputs:
         self._patterns = [(place, Pattern(place.key)) for place in places]
         self._format = run.input_format
         self.ignored = 0
-        output = output_place(run.output)
-        for place, pattern in self._patterns:
-            _check_apart(place, pattern, output)
+        self._output = output_place(run.output)
+        self._check_apart()
 
     def find(self, places: Places) -> Iterator[FoundSource]:
         """Yield the objects, each once, in the order of inputs and keys.
 
         Raises:
-            InvalidRequestError: an input names no data, or an object of an unknown format or name.
+            InvalidRequestError: an input names no data, an object of an unknown format or name,
+                or the run's own outputs.
             StoreError: a bucket cannot be listed.
         """
+        self._patterns = [
+            (place, _meant(pattern, places.objects(place.bucket)))
+            for place, pattern in self._patterns
+        ]
+        self._check_apart()
         seen = set[tuple[str, str]]()
-        for place, given in self._patterns:
-            pattern = _meant(given, places.objects(place.bucket))
+        for place, pattern in self._patterns:
             ignored, count = self.ignored, 0
             for key, state in places.objects(place.bucket).list(pattern.prefix):
                 if not pattern.matches(key):
@@ -101,6 +105,10 @@ class Inputs:
             for of, pattern in self._patterns
         )
 
+    def _check_apart(self) -> None:
+        for place, pattern in self._patterns:
+            _check_apart(place, pattern, self._output)
+
     def _source(self, place: Place, name: str, state: ObjectState) -> FoundSource:
         check_utf8(str(place), "inputs")
         try:
@@ -120,14 +128,21 @@ def is_hidden(name: str) -> bool:
 
 
 def _meant(pattern: Pattern, objects: ListedObjects) -> Pattern:
-    """Return a pattern, or the object or folder whose name it is.
+    """Return a pattern, of which the name of an object, or of its folders, may be a part.
 
-    A shell, or Python's `glob`, returns names. One with brackets would name other objects, if any.
+    A shell, or Python's `glob`, returns names. One with brackets would name other objects, if any;
+    so would a pattern within a directory whose name has brackets.
     """
-    if "[" not in pattern.text:
+    text = pattern.text
+    if "[" not in text:
         return pattern
-    name = Pattern(pattern.text, is_name=True)
-    return name if any(name.matches(key) for key, _ in objects.list(name.prefix)) else pattern
+    name = Pattern(text, named=len(text))
+    if any(name.matches(key) for key, _ in objects.list(name.prefix)):
+        return name
+    folders = [i for i, character in enumerate(text) if character == "/" and "[" in text[:i]]
+    # Only directories of this machine have a state.
+    named = max((i + 1 for i in folders if objects.state(text[:i]) is not None), default=0)
+    return Pattern(text, named=named)
 
 
 def _check_apart(place: Place, pattern: Pattern, output: Place) -> None:
