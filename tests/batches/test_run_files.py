@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from shearling.storage.conditional import ObjectState
+    from tests.batches.runs import Runs
 
 
 def replace_after_looks(files: RunFiles, times: int) -> None:
@@ -48,3 +49,23 @@ def test_a_document_that_is_replaced_each_time_is_an_error(files: RunFiles) -> N
     replace_after_looks(files, 100)
     with pytest.raises(StoreError, match="was replaced 4 times while it was read"):
         files.document("run.json")
+
+
+def test_a_plan_without_its_last_line_end_has_its_last_part(runs: Runs) -> None:
+    runs.put("in/a.csv")
+    runs.put("in/b.csv")
+    runs.plan(run := runs.run())
+    lines = runs.root / "out/_run/plan.jsonl"
+    lines.write_bytes(lines.read_bytes().rstrip())
+
+    assert len([*RunFiles.of(run, runs.places).requests()]) == 2
+
+
+@pytest.mark.parametrize("damaged", [b'{"source":\n', b"{}\n", b'{"source"'])
+def test_a_plan_that_was_changed_is_named(runs: Runs, damaged: bytes) -> None:
+    runs.put("in/a.csv")
+    runs.plan(run := runs.run())
+    (runs.root / "out/_run/plan.jsonl").write_bytes(damaged)
+
+    with pytest.raises(StoreError, match=r"/_run/plan\.jsonl was changed since the run began: "):
+        [*RunFiles.of(run, runs.places).requests()]

@@ -69,7 +69,7 @@ class RunFiles:
         """Yield the requests of all parts, in order.
 
         Raises:
-            StoreError: the plan cannot be read.
+            StoreError: the plan cannot be read, or a line is no request.
         """
         state = self.objects.state(self.key(PLAN))
         if state is None:
@@ -80,8 +80,17 @@ class RunFiles:
         with closing(read_parts(self.objects, self.key(PLAN), state)) as chunks:
             for chunk in chunks:
                 *lines, left = (left + chunk).split(b"\n")
-                for line in lines:
-                    yield ScoreRequest.from_document(orjson.loads(line))
+                yield from map(self._request, lines)
+        if left:  # else its part would be left out without a word
+            yield self._request(left)
+
+    def _request(self, line: bytes) -> ScoreRequest:
+        try:
+            return ScoreRequest.from_document(orjson.loads(line))
+        except (ValueError, InvalidRequestError) as error:
+            raise StoreError(
+                f"{self.shown(PLAN)} was changed since the run began: {error}. Begin a new run"
+            ) from error
 
     def document(self, name: str) -> dict[str, Any] | None:
         """Return the JSON object in a file; None without one.
