@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
+import pandas as pd
+import polars as pl
 import pytest
 from safetensors.numpy import save_file
 
+from shearling.cli import main
 from shearling.errors import FormatError, InvalidRequestError
 from shearling.models.load import load_model
 from shearling.models.push import push_model
@@ -172,12 +175,17 @@ def test_texts_may_come_in_any_form(example: Any, registry: Registry, tmp_path: 
     assert version.pin.version == 1
 
 
-def test_texts_may_be_a_column_of_a_frame(registry: Registry, tmp_path: Path) -> None:
-    import pandas as pd
-
-    frame = pd.DataFrame({"review": TEXTS})
+@pytest.mark.parametrize("frame", [pd.DataFrame({"review": TEXTS}), pl.DataFrame({"": TEXTS})])
+def test_texts_may_be_a_column_of_a_frame(frame: Any, registry: Registry, tmp_path: Path) -> None:
     version = push_model(encoder_folder(tmp_path / "st"), "embed", example=frame, registry=registry)
     assert version.pin.version == 1
+
+
+def test_the_command_reads_texts_from_a_csv(registry: Registry, tmp_path: Path) -> None:
+    folder, example = encoder_folder(tmp_path / "st"), tmp_path / "texts.csv"
+    example.write_text("review\nthe cat\na film\n")
+    options = ["--name", "embed", "--example", str(example), "--registry", registry.store.uri]
+    assert main(["push", str(folder), *options]) == 0
 
 
 @pytest.mark.parametrize(

@@ -189,7 +189,7 @@ def _texts(example: Any) -> NDArray[Any]:
             f"example {example!r:.80} is one text: pass a list of texts, as in [{example!r:.40}]"
         )
     if is_frame(example) and len(example.columns) == 1:
-        example = example.iloc[:, 0].to_numpy()
+        example = example.to_numpy().reshape(-1)  # of pandas, of Polars, or of the command
     return to_tensors(example, (TEXT,))[TEXT.name]
 
 
