@@ -47,3 +47,10 @@ def test_json_on_every_page_is_json() -> None:
     for page in PAGES:
         for block in blocks(page.read_text(), "json"):
             json.loads(block)
+
+
+def test_every_notebook_runs_without_a_registry_in_the_environment() -> None:
+    notebooks = sorted((REPOSITORY / "examples/notebooks").glob("*.ipynb"))
+    assert len(notebooks) >= 5
+    for path in notebooks:
+        assert 'setdefault(\\"SHEARLING_REGISTRY\\", ' in path.read_text(), path.name
