@@ -6,9 +6,16 @@ import ast
 import inspect
 import json
 import re
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
 
 import shearling
 from tests.support.markdown import DOCS, REPOSITORY, blocks
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 URL_OPTIONS = {"alias", "auth", "region", "token", "api_key", "timeout_seconds"}
 
@@ -54,3 +61,11 @@ def test_every_notebook_runs_without_a_registry_in_the_environment() -> None:
     assert len(notebooks) >= 5
     for path in notebooks:
         assert 'setdefault(\\"SHEARLING_REGISTRY\\", ' in path.read_text(), path.name
+
+
+@pytest.mark.parametrize("page", [REPOSITORY / "README.md", DOCS / "contributing/layout.md"])
+def test_a_subject_has_one_row(page: Path) -> None:
+    """Two changes of a row become two rows where a merge takes the lines of both."""
+    rows = [line.split("|")[1].strip() for line in page.read_text().splitlines() if line[:1] == "|"]
+    twice = {subject for subject, following in pairwise(rows) if subject == following}
+    assert not twice
