@@ -23,17 +23,23 @@ def add_commands(commands: Commands) -> None:
         summary="write a model that another library saved to the registry as the next version",
         details="The first few rows of the example are published with the model, for the check "
         "before each release, so use no personal data.",
-        example="shearling import fraud.skops --name fraud --example rows.csv\n"
+        example="shearling import models:/fraud/7 --name fraud --allow-pickle\n"
+        "shearling import fraud.skops --name fraud --example rows.csv\n"
         "shearling import fraud.skops --name fraud --example rows.csv "
         "--trusted xgboost.core.Booster xgboost.sklearn.XGBClassifier",
         json="the version",
     )
-    parser.add_argument("source", metavar="SOURCE", help="a .skops file")
+    parser.add_argument(
+        "source", metavar="SOURCE", help="folder or URI of a model of MLflow, or a .skops file"
+    )
     parser.add_argument(
         "--name", required=True, metavar="NAME", help="name of the model: a-z, 0-9 and -"
     )
     parser.add_argument(
-        "--example", type=Path, metavar="FILE", help="rows of input: .npy, .npz, .json, or .csv"
+        "--example",
+        type=Path,
+        metavar="FILE",
+        help="rows of input: .npy, .npz, .json, or .csv (default: those that MLflow has)",
     )
     parser.add_argument(
         "--trusted",
@@ -41,6 +47,11 @@ def add_commands(commands: Commands) -> None:
         action="extend",
         metavar="TYPE",
         help="for a .skops file, types to load besides those that skops trusts",
+    )
+    parser.add_argument(
+        "--allow-pickle",
+        action="store_true",
+        help="the model of MLflow may be a pickle, which runs code when it is loaded",
     )
     add_publishing(parser)
 
@@ -57,6 +68,11 @@ def _import(arguments: argparse.Namespace) -> None:
         rows = read_data(arguments.example, specs)
         example = rows if specs else data_frame(rows, arguments.example)
     pushed = import_model(
-        arguments.source, arguments.name, example=example, trusted=arguments.trusted, **options
+        arguments.source,
+        arguments.name,
+        example=example,
+        trusted=arguments.trusted,
+        allow_pickle=arguments.allow_pickle,
+        **options,
     )
     say_version(arguments, pushed)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shearling.errors import BundleError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from shearling.refs import Pin
 
@@ -50,3 +52,36 @@ class Lineage:
     def record_fields(self) -> dict[str, Any]:
         """Return the fields of the version's record."""
         return {OPTIMISATION: dict(self.measured)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """Where a model was imported from.
+
+    Attributes:
+        name: the field of the version's record that says so.
+        facts: what it says.
+        metrics: metrics that were recorded there, for the version's own.
+    """
+
+    name: str
+    facts: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+
+
+_imported: ContextVar[Imported | None] = ContextVar("_imported", default=None)
+
+
+@contextmanager
+def imported_from(origin: Imported) -> Iterator[None]:
+    """Let pushes in this context record where the model is from."""
+    token = _imported.set(origin)
+    try:
+        yield
+    finally:
+        _imported.reset(token)
+
+
+def current_import() -> Imported | None:
+    """Return what a push is to record about an import; None for a model that is not imported."""
+    return _imported.get()

@@ -19,6 +19,7 @@ from shearling.errors import BreakingChangeError, InvalidRequestError, RegistryE
 from shearling.formats.base import REMOTE
 from shearling.models.conversion import convert_model
 from shearling.models.evaluation import evaluate as evaluate_model
+from shearling.models.lineage import current_import
 from shearling.models.measuring import LARGEST
 from shearling.models.model_version import version_of
 from shearling.models.push_options import PushOptions, checked_metadata, text_of, tolerance_of
@@ -345,8 +346,14 @@ def _set_alias(registry: Registry, pin: Pin, alias: str, *, allow_breaking: bool
 
 
 def _origin(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the metrics and the training job, whose own metrics are among them."""
-    job = current_job()
-    metrics = {**(job.metrics if job else {}), **metrics}
+    """Return the metrics, the training job and the import, whose own metrics are among them."""
+    job, imported = current_job(), current_import()
+    metrics = {
+        **(job.metrics if job else {}),
+        **(imported.metrics if imported else {}),
+        **metrics,
+    }
     facts = {"metrics": metrics, TRAINING_FIELD: job.to_record() if job else {}}
+    if imported:
+        facts[imported.name] = dict(imported.facts)
     return {name: value for name, value in facts.items() if value}

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from shearling.errors import FormatError, InvalidRefError, ModelNotFoundError, StoreError
 from shearling.models.measuring import LARGEST
 from shearling.models.model_archive import PICKLES, only_model, unpack
+from shearling.models.pickled_file import unpickled
 from shearling.models.push import push_model
 from shearling.models.training import (
     TrainingJob,
@@ -126,7 +127,7 @@ class TrainedModel:
     def push(self, name: str, **options: Any) -> ModelVersion:
         """Push the model with the options of `push_model`, and record the job."""
         is_pickle = self.path.suffix.lower() in PICKLES
-        model = _unpickled(self.path) if is_pickle else self.path
+        model = unpickled(self.path) if is_pickle else self.path
         with pushed_from(self.job):
             return push_model(model, name, **options)
 
@@ -233,20 +234,3 @@ def _download(description: dict[str, Any], archive: Path) -> str:
     except (BotoCoreError, Boto3Error, OSError) as error:
         raise StoreError(f"cannot read {uri} of training job {job}: {error!s:.300}") from error
     return uri
-
-
-def _unpickled(path: Path) -> Any:
-    """Load a pickle, which its caller allowed."""
-    import pickle
-
-    try:
-        try:
-            import joblib  # reads pickles of both kinds; comes with scikit-learn
-        except ModuleNotFoundError:
-            with path.open("rb") as stream:
-                return pickle.load(stream)  # noqa: S301 - allowed by the caller
-        return joblib.load(path)
-    except Exception as error:  # the code of a pickle can raise anything
-        raise FormatError(
-            f"the pickle {path.name!r:.80} cannot be loaded: {type(error).__name__}: {error!s:.500}"
-        ) from error
