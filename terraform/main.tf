@@ -174,6 +174,7 @@ module "function" {
   allow_pickle             = each.value.allow_pickle
   endpoint_name            = each.value.endpoint_name
   has_endpoints            = each.value.sagemaker != null
+  endpoint_calls_uri       = lookup(local.endpoint_calls, each.key, null)
   environment              = each.value.environment
   vpc                      = each.value.file_system == null && each.value.network == null ? null : local.vpc_configs[each.key]
   file_system              = each.value.file_system == null ? null : { access_point_arn = module.file_system[0].access_point_arn }

@@ -2,6 +2,12 @@
 
 locals {
   endpoint_models = { for name, model in module.inputs.models : name => model if model.sagemaker != null }
+
+  # Where calls of asynchronous endpoints are. Of a model without jobs, the module refuses the endpoint.
+  endpoint_calls = {
+    for name, model in local.endpoint_models : name => "s3://${module.jobs[0].buckets[name]}/calls"
+    if try(model.sagemaker.instances.min == 0, false) && model.jobs != null
+  }
 }
 
 module "sagemaker" {
@@ -26,6 +32,8 @@ module "sagemaker" {
       ]
       has_jobs   = model.jobs != null
       has_events = length(model.events) > 0
+      has_batch  = contains(keys(local.batch_models), name)
+      calls_uri  = lookup(local.endpoint_calls, name, null)
     })
   }
   function_names           = { for name in keys(local.endpoint_models) : name => "${var.name}-${name}" }

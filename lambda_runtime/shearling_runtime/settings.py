@@ -44,6 +44,8 @@ class Settings:
         function: name of the function.
         endpoint: name of the SageMaker endpoint that serves the model; empty if this function does.
         endpoint_is_staged: whether the releaser made the endpoint, which then runs our container.
+        endpoint_calls: URI of the folder with the calls of a staged endpoint that is asynchronous;
+            empty if it answers at once.
         is_unpublished: whether this is `$LATEST`, whose model changes with every release.
         processors: processors for one prediction; 0: those of the memory size, as on Lambda.
         jobs: URI of the bucket of asynchronous jobs; empty if the model has none.
@@ -60,6 +62,7 @@ class Settings:
     function: str
     endpoint: str = ""
     endpoint_is_staged: bool = False
+    endpoint_calls: str = ""
     is_unpublished: bool = False
     processors: int = 0
     jobs: str = ""
@@ -86,6 +89,7 @@ class Settings:
             function=environment.get("AWS_LAMBDA_FUNCTION_NAME", "local"),
             endpoint=staged or environment.get("SHEARLING_ENDPOINT", ""),
             endpoint_is_staged=bool(staged),
+            endpoint_calls=environment.get("SHEARLING_ENDPOINT_CALLS", ""),
             # Not by the invoked ARN: it has no qualifier in every event source's invocation.
             is_unpublished=environment.get("AWS_LAMBDA_FUNCTION_VERSION") == "$LATEST",
             jobs=environment.get("SHEARLING_JOBS", ""),

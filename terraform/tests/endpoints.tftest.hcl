@@ -27,6 +27,23 @@ run "functions_of_models_with_endpoints_may_call_them" {
   }
 }
 
+run "asynchronous_endpoint_and_its_function_share_the_folder_of_calls" {
+  variables {
+    models = {
+      video = { memory_mb = 512, timeout_seconds = 900, aliases = { prod = {} }, jobs = {}, sagemaker = { instance_type = "ml.g5.xlarge", instances = { min = 0 } } }
+    }
+  }
+
+  assert {
+    condition = (
+      module.sagemaker[0].endpoints["video"].calls_uri == "s3://${module.jobs[0].buckets["video"]}/calls"
+      && local.endpoint_calls == { video = module.sagemaker[0].endpoints["video"].calls_uri }
+      && strcontains(output.endpoint_role_policies["video"], "${module.jobs[0].bucket_arns["video"]}/calls/*")
+    )
+    error_message = "Endpoint: ${jsonencode(module.sagemaker[0].endpoints)}"
+  }
+}
+
 run "stack_without_endpoints_has_none" {
   variables {
     models = { fraud = { aliases = { prod = {} } } }

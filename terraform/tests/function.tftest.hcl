@@ -527,7 +527,7 @@ run "function_calls_the_endpoints_named_after_it_and_no_others" {
     condition = jsondecode(aws_iam_role_policy.endpoints[0].policy).Statement == [{
       Sid      = "InvokeEndpoint"
       Effect   = "Allow"
-      Action   = "sagemaker:InvokeEndpoint"
+      Action   = ["sagemaker:InvokeEndpoint", "sagemaker:InvokeEndpointAsync"]
       Resource = "arn:aws:sagemaker:eu-central-1:123456789012:endpoint/acme-fraud-????????"
     }]
     error_message = "Policy: ${aws_iam_role_policy.endpoints[0].policy}"

@@ -74,7 +74,7 @@ run "function_reads_and_writes_jobs_and_nothing_else" {
 
   assert {
     condition = [for s in output.policy_statements["fraud"] : [s.Sid, jsonencode(s.Resource)]] == [
-      ["ReadAndWriteJobs", jsonencode([for folder in ["jobs", "completed", "secret"] : "arn:aws:s3:::acme-fraud-jobs-123456789012-eu-central-1/${folder}/*"])],
+      ["ReadAndWriteJobs", jsonencode([for folder in ["jobs", "completed", "secret", "calls"] : "arn:aws:s3:::acme-fraud-jobs-123456789012-eu-central-1/${folder}/*"])],
       ["ListJobs", jsonencode("arn:aws:s3:::acme-fraud-jobs-123456789012-eu-central-1")],
       ["ReceiveJobs", jsonencode([for alias in ["prod", "staging"] : "arn:aws:sqs:eu-central-1:123456789012:acme-fraud_jobs_${alias}"])],
     ]

@@ -93,6 +93,7 @@ run "releaser_makes_endpoints_of_its_stack_and_no_others" {
         ["application-autoscaling:DeregisterScalableTarget", "application-autoscaling:PutScalingPolicy", "application-autoscaling:RegisterScalableTarget"],
         "arn:aws:application-autoscaling:eu-central-1:123456789012:scalable-target/*",
       ],
+      ["DeleteAlarms", "cloudwatch:DeleteAlarms", "arn:aws:cloudwatch:eu-central-1:123456789012:alarm:acme-*-????????-start"],
       [
         "ProveScaling",
         ["cloudwatch:DeleteAlarms", "cloudwatch:DescribeAlarms", "cloudwatch:PutMetricAlarm", "sagemaker:UpdateEndpointWeightsAndCapacities"],
@@ -171,7 +172,7 @@ run "alarms_of_others_are_out_of_reach_without_scaling" {
   }
 
   assert {
-    condition     = [for s in jsondecode(module.lambda.policies[1]).Statement : s.Sid] == ["MakeEndpoints", "FindEndpoints", "ReadTags", "MakeLogGroups", "PassRoleToContainers", "ScaleEndpoints"]
+    condition     = [for s in jsondecode(module.lambda.policies[1]).Statement : s.Sid] == ["MakeEndpoints", "FindEndpoints", "ReadTags", "MakeLogGroups", "PassRoleToContainers", "ScaleEndpoints", "DeleteAlarms"]
     error_message = "Policy: ${module.lambda.policies[1]}"
   }
 }

@@ -319,13 +319,67 @@ run "target_of_nothing_is_refused" {
   expect_failures = [var.models]
 }
 
-run "scale_to_zero_is_refused" {
+run "asynchronous_endpoint_follows_its_backlog_and_answers_in_the_bucket_of_jobs" {
+  module {
+    source = "./modules/sagemaker"
+  }
+  variables {
+    models = { fraud = merge(var.models.fraud, { instances = { min = 0 }, has_jobs = true, timeout_seconds = 900, calls_uri = "s3://acme-fraud-jobs/calls" }) }
+  }
+
+  assert {
+    condition     = output.endpoints["fraud"].instances == { min = 0, max = 1, target = 5 } && output.endpoints["fraud"].calls_uri == "s3://acme-fraud-jobs/calls" && output.endpoints["fraud"].environment["SHEARLING_TIMEOUT_SECONDS"] == "900"
+    error_message = "Endpoint: ${jsonencode(output.endpoints)}"
+  }
+  assert {
+    condition = [for s in jsondecode(output.role_policies["fraud"]).Statement : [s.Sid, s.Action, s.Resource] if contains(["AnswerCalls", "FindCalls"], s.Sid)] == [
+      ["AnswerCalls", ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"], "arn:aws:s3:::acme-fraud-jobs/calls/*"],
+      ["FindCalls", "s3:ListBucket", "arn:aws:s3:::acme-fraud-jobs"],
+    ]
+    error_message = "Policy: ${output.role_policies["fraud"]}"
+  }
+}
+
+run "scale_to_zero_without_jobs_is_refused" {
   command = plan
   module {
     source = "./modules/sagemaker"
   }
   variables {
-    models = { fraud = merge(var.models.fraud, { instances = { min = 0, max = 2 }, has_jobs = true }) }
+    models = { fraud = merge(var.models.fraud, { instances = { min = 0, max = 2 }, has_events = true, timeout_seconds = 900 }) }
+  }
+  expect_failures = [var.models]
+}
+
+run "scale_to_zero_with_events_is_refused" {
+  command = plan
+  module {
+    source = "./modules/sagemaker"
+  }
+  variables {
+    models = { fraud = merge(var.models.fraud, { instances = { min = 0, max = 2 }, has_jobs = true, has_events = true, timeout_seconds = 900 }) }
+  }
+  expect_failures = [var.models]
+}
+
+run "scale_to_zero_with_batch_is_refused" {
+  command = plan
+  module {
+    source = "./modules/sagemaker"
+  }
+  variables {
+    models = { fraud = merge(var.models.fraud, { instances = { min = 0, max = 2 }, has_jobs = true, has_batch = true, timeout_seconds = 900 }) }
+  }
+  expect_failures = [var.models]
+}
+
+run "scale_to_zero_with_little_time_is_refused" {
+  command = plan
+  module {
+    source = "./modules/sagemaker"
+  }
+  variables {
+    models = { fraud = merge(var.models.fraud, { instances = { min = 0, max = 2 }, has_jobs = true, timeout_seconds = 60 }) }
   }
   expect_failures = [var.models]
 }

@@ -23,6 +23,11 @@ IMAGE = "000000000000.dkr.ecr.eu-west-1.amazonaws.com/acme:1"
 ROLE = "arn:aws:iam::000000000000:role/acme-fraud-endpoint"
 GIVEN: dict[str, Any] = {"endpoint_prefix": "acme-fraud", "role_arn": ROLE, "image_uri": IMAGE}
 INSTANCES = {"instance_type": "ml.m5.large", "instances": {"min": 1, "max": 4, "target": 600}}
+ASYNCHRONOUS = {
+    "instance_type": "ml.m5.large",
+    "instances": {"min": 0, "max": 2, "target": 5},
+    "calls_uri": "s3://acme-jobs/calls/",
+}
 SERVERLESS = {"serverless": {"memory_mb": 2048, "max_concurrency": 20}}
 
 
@@ -51,6 +56,13 @@ def test_a_serverless_endpoint_has_memory_and_concurrency() -> None:
     read = _read(GIVEN, SERVERLESS)
     assert read
     assert read.serverless == Serverless(memory_mb=2048, max_concurrency=20)
+
+
+def test_an_asynchronous_endpoint_has_a_folder_for_its_calls() -> None:
+    read = _read(GIVEN, ASYNCHRONOUS)
+    assert read
+    assert read.instances == Instances(min=0, max=2, target=5)
+    assert read.calls_uri == "s3://acme-jobs/calls"
 
 
 def test_fields_of_later_versions_are_ignored() -> None:
@@ -84,7 +96,9 @@ def test_instances_and_serverless_exclude_each_other(capacity: Mapping[str, Any]
     ("change", "field"),
     [
         ({"instances": {"min": 2, "max": 1, "target": 1}}, r"instances\.max"),
-        ({"instances": {"min": 0, "max": 1, "target": 1}}, r"instances\.min"),
+        ({"instances": {"min": 0, "max": 0, "target": 1}}, r"instances\.max"),
+        ({"instances": {"min": 0, "max": 1, "target": 1}}, "calls_uri"),
+        ({"calls_uri": "s3://acme-jobs/calls"}, "calls_uri"),
         ({"instances": {"min": -1, "max": 1, "target": 1}}, r"instances\.min"),
         ({"instances": {"min": 1, "max": 1, "target": 0}}, r"instances\.target"),
         ({"endpoint_prefix": "-acme"}, "endpoint_prefix"),

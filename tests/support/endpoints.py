@@ -26,6 +26,12 @@ SETTINGS: dict[str, Any] = {
     "instances": {"min": 1, "max": 1, "target": 600},
 }
 
+#: What makes the endpoints asynchronous.
+ASYNCHRONOUS: dict[str, Any] = {
+    "instances": {"min": 0, "max": 2, "target": 5},
+    "calls_uri": "s3://acme-jobs/calls",
+}
+
 
 @dataclass
 class EndpointStage(Stage):

@@ -44,6 +44,7 @@ class FakeSageMaker:
     endpoints: dict[str, dict[str, Any]] = field(default_factory=dict)
     targets: dict[str, dict[str, Any]] = field(default_factory=dict)
     policies: dict[str, dict[str, Any]] = field(default_factory=dict)
+    alarms: dict[str, dict[str, Any]] = field(default_factory=dict)
     log_groups: dict[str, dict[str, Any]] = field(default_factory=dict)
     tags: dict[str, dict[str, str]] = field(default_factory=dict)
     page_size: int = 2
@@ -51,11 +52,8 @@ class FakeSageMaker:
 
     @property
     def clients(self) -> EndpointClients:
-        sagemaker, scaling, logs = (
-            cast("Any", _Client(self, service))
-            for service in ("sagemaker", "application-autoscaling", "logs")
-        )
-        return EndpointClients(sagemaker, scaling, logs)
+        services = ("sagemaker", "application-autoscaling", "cloudwatch", "logs")
+        return EndpointClients(*(cast("Any", _Client(self, service)) for service in services))
 
     # State for tests
 
@@ -119,7 +117,10 @@ class FakeSageMaker:
             "EndpointStatus": "Creating",
             "reads": self.settle,
             "failure": self.failure(self.pin(variant["ModelName"])),
+            "instances": variant.get("InitialInstanceCount"),
         }
+        if "AsyncInferenceConfig" in found:
+            self.endpoints[name]["calls"] = found["AsyncInferenceConfig"]
         return answer
 
     def describe_endpoint(self, **request: Any) -> dict[str, Any]:
@@ -130,13 +131,26 @@ class FakeSageMaker:
                 self._finish(name)
         found = self._find("endpoint", self.endpoints, name)
         answer = {"EndpointName": name, "EndpointStatus": found["EndpointStatus"]}
+        if found["instances"] is not None:
+            counted = {"VariantName": "AllTraffic", "CurrentInstanceCount": found["instances"]}
+            answer["ProductionVariants"] = [counted]
+        if "calls" in found:
+            answer["AsyncInferenceConfig"] = found["calls"]
         if found["EndpointStatus"] == "Failed":
             answer["FailureReason"] = found["failure"]
         return answer
 
+    def update_endpoint_weights_and_capacities(self, **request: Any) -> None:
+        found = self._find("endpoint", self.endpoints, request["EndpointName"])
+        if found["EndpointStatus"] != "InService":
+            raise _invalid(f"Cannot update in-progress endpoint {request['EndpointName']!r}.")
+        (wanted,) = request["DesiredWeightsAndCapacities"]
+        found |= {"EndpointStatus": "Updating", "reads": self.settle}
+        found["instances"] = wanted["DesiredInstanceCount"]
+
     def delete_endpoint(self, **request: Any) -> None:
         found = self._find("endpoint", self.endpoints, request["EndpointName"])
-        if found["EndpointStatus"] in ("Creating", "Deleting"):
+        if found["EndpointStatus"] in ("Creating", "Updating", "Deleting"):
             raise _invalid(f"Cannot update in-progress endpoint {request['EndpointName']!r}.")
         self.on_deletion(request["EndpointName"])
         found |= {"EndpointStatus": "Deleting", "reads": self.settle}
@@ -164,15 +178,25 @@ class FakeSageMaker:
             raise refusal("ValidationException", f"endpoint {name} is not in service")
         self.targets[request["ResourceId"]] = request
 
-    def put_scaling_policy(self, **request: Any) -> None:
+    def put_scaling_policy(self, **request: Any) -> dict[str, Any]:
         assert request["ResourceId"] in self.targets
-        self.policies[request["ResourceId"]] = request
+        self.policies[request["PolicyName"]] = request
+        return {"PolicyARN": f"arn:aws:autoscaling:{self.region}:000:{request['PolicyName']}"}
 
     def deregister_scalable_target(self, **request: Any) -> None:
         if request["ResourceId"] not in self.targets:
             raise refusal("ObjectNotFoundException", "no scalable target")
         del self.targets[request["ResourceId"]]
-        self.policies.pop(request["ResourceId"], None)
+        for name in [*self.policies]:
+            if self.policies[name]["ResourceId"] == request["ResourceId"]:
+                del self.policies[name]
+
+    def put_metric_alarm(self, **request: Any) -> None:
+        self.alarms[request["AlarmName"]] = request
+
+    def delete_alarms(self, **request: Any) -> None:
+        for name in request["AlarmNames"]:
+            self.alarms.pop(name, None)
 
     # Logs
 
@@ -217,7 +241,7 @@ class FakeSageMaker:
         found = self.endpoints[name]
         if found["EndpointStatus"] == "Deleting":
             self._delete("endpoint", "endpoint", self.endpoints, name)
-        elif found["EndpointStatus"] == "Creating":
+        elif found["EndpointStatus"] in ("Creating", "Updating"):
             found["EndpointStatus"] = "Failed" if found["failure"] else "InService"
 
 

@@ -13,9 +13,11 @@ import re
 import subprocess
 import sys
 import time
+import uuid
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shearling.protocol.constants import BINARY_TYPE
@@ -121,11 +123,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
-        match = re.fullmatch(r"/endpoints/([A-Za-z0-9-]+)/invocations", self.path)
+        match = re.fullmatch(r"/endpoints/([A-Za-z0-9-]+)/(async-)?invocations", self.path)
         assert match, self.path
         name = match[1]
         if not _is_signed(self, body):
             self._answer(403, {"x-amzn-errortype": "InvalidSignatureException"}, b"{}")
+        elif match[2]:
+            self._answer(*_asynchronous_answer(name, dict(self.headers.items())))
         elif name in FAILURES:
             status, kind, document = FAILURES[name]
             self._answer(status, {"x-amzn-errortype": kind}, json.dumps(document).encode())
@@ -152,6 +156,41 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Log nothing."""
+
+
+def _asynchronous_answer(
+    name: str, headers: Mapping[str, str]
+) -> tuple[int, dict[str, str], bytes]:
+    """Answer an asynchronous call before it is accepted, with files instead of objects in S3.
+
+    The name of an endpoint tells what it does: `silent` never answers, `failing` cannot read the
+    request, and others do as they do for synchronous calls.
+    """
+    if name == "missing":
+        status, kind, document = FAILURES[name]
+        return status, {"x-amzn-errortype": kind}, json.dumps(document).encode()
+    given = Path(headers["x-amzn-sagemaker-inputlocation"].removeprefix("file://"))
+    folder, call = given.parents[2], uuid.uuid4().hex
+    answer, failure = folder / "answers" / f"{call}.out", folder / "failures" / f"{call}-error.out"
+    types = {it: headers[f"x-amzn-sagemaker-{it}"] for it in ("content-type", "accept")}
+    answer.parent.mkdir(exist_ok=True)
+    failure.parent.mkdir(exist_ok=True)
+    if name == "failing":
+        failure.write_text("Error: could not download the request")
+    elif name.startswith("container-"):
+        port = int(name.removeprefix("container-"))
+        status, _, content = container_answer(port, types, given.read_bytes())
+        if status == HTTPStatus.OK:
+            answer.write_bytes(content)
+        else:
+            error = json.loads(content)
+            kind, original = error["OriginalStatusCode"], error["OriginalMessage"]
+            failure.write_text(
+                f'Received client error ({kind}) from primary with message "{original}".'
+            )
+    locations = {"outputlocation": answer, "failurelocation": failure}
+    named = {f"x-amzn-sagemaker-{key}": f"file://{path}" for key, path in locations.items()}
+    return 202, named, json.dumps({"InferenceId": call}).encode()
 
 
 def _is_signed(request: BaseHTTPRequestHandler, body: bytes) -> bool:

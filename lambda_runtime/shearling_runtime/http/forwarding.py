@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from shearling.errors import PredictionError
+from shearling.errors import InvalidRequestError, PredictionError
 from shearling.protocol.constants import BINARY_TYPE, LENGTH_HEADER, PICTURE_TYPES, json_length
 from shearling_runtime.http.messages import (
     CSV,
@@ -45,7 +45,7 @@ def forward_request(
     Raises:
         InferenceError: as for `ModelServer.infer`.
     """
-    server.check_published()
+    _check_forwarding(server, container)
     data = body_of(request)
     is_picture = forms_of(request.headers).is_picture
     body = picture_bytes(data) if is_picture else as_bytes(data)
@@ -60,12 +60,27 @@ def forward_document(
     Raises:
         InferenceError: as for `ModelServer.infer`.
     """
-    server.check_published()
+    _check_forwarding(server, container)
     body = _json(document)
     if body is None:  # checked here against the contract; the tensors go to the container
         answer = server.infer(InferenceInput(document), seconds_left=caller.seconds_left)
         return response_of(answer)
     return _forwarded(body, JSON, JSON, caller, container)
+
+
+def _check_forwarding(server: ModelServer, container: Endpoint) -> None:
+    """Refuse a request that this function does not answer, whatever it asks.
+
+    Raises:
+        InvalidRequestError: it was invoked without an alias, or its callers cannot wait.
+    """
+    server.check_published()
+    if not container.answers_at_once:
+        raise InvalidRequestError(
+            "this model answers only by jobs, because its endpoint may have to start an instance, "
+            "which takes minutes. Send the header `Prefer: respond-async` to an HTTP API, or use "
+            "`infer_async` of the SDK"
+        )
 
 
 def _types(body: bytes, headers: Mapping[str, Any]) -> tuple[str, str]:

@@ -248,10 +248,10 @@ def load(
 def _endpoint(settings: Settings, manifest: Manifest, example: Example) -> EndpointPredictor | None:
     if not settings.endpoint:
         return None
-    from shearling.endpoints.invoke import Endpoint
     from shearling.endpoints.predictor import EndpointPredictor
+    from shearling_runtime.serving.endpoint_client import endpoint_of
 
-    endpoint = Endpoint(settings.endpoint, is_ours=settings.endpoint_is_staged)
+    endpoint = endpoint_of(settings)
     return EndpointPredictor(manifest, endpoint, example.outputs_by_row(manifest.signature))
 
 

@@ -251,9 +251,9 @@ class ModelServer:
 def _container(settings: Settings) -> Endpoint | None:
     if not settings.endpoint_is_staged:
         return None
-    from shearling.endpoints.invoke import Endpoint
+    from shearling_runtime.serving.endpoint_client import endpoint_of
 
-    return Endpoint(settings.endpoint, is_ours=True)
+    return endpoint_of(settings)
 
 
 def _load(settings: Settings, pin: Pin) -> LoadedModel:

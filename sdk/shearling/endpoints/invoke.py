@@ -28,6 +28,8 @@ from shearling.sigv4 import Keys, signed_headers
 from shearling.storage.s3 import access_keys, aws_domain
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from shearling.endpoints.kept_connections import Answer
 
 #: SageMaker waits 60 s for a container; the rest is for the network.
@@ -36,7 +38,8 @@ _MOST_SECONDS = 70.0
 #: What is kept of the time to answer that there was no response.
 _RESERVED_SECONDS = 0.1
 
-_OK, _BAD_REQUEST, _DENIED, _TOO_LARGE, _SERVER_ERROR = 200, 400, 403, 413, 500
+_OK, _ACCEPTED = 200, 202
+_BAD_REQUEST, _DENIED, _TOO_LARGE, _SERVER_ERROR = 400, 403, 413, 500
 _GATEWAY_TIMEOUT = 504
 
 #: Errors that go away. SageMaker returns them if an endpoint has too many requests or no room.
@@ -70,7 +73,11 @@ class Endpoint:
         name: name of the endpoint.
         is_ours: whether it runs our container, whose errors are what the caller would get from a
             function that has the model itself.
+        answers_at_once: whether a caller can wait for the answer.
     """
+
+    answers_at_once = True
+    _action = "sagemaker:InvokeEndpoint"
 
     def __init__(self, name: str, *, is_ours: bool = False) -> None:
         environment = os.environ
@@ -83,7 +90,7 @@ class Endpoint:
         )
         place = urlsplit(root)
         self._host = place.netloc
-        self._path = f"{place.path.rstrip('/')}/endpoints/{name}/invocations"
+        self._path = f"{place.path.rstrip('/')}/endpoints/{name}"
         self._connections = KeptConnections(root)
 
     def invoke(
@@ -108,25 +115,38 @@ class Endpoint:
         seconds = min(seconds, _MOST_SECONDS) - _RESERVED_SECONDS
         if seconds <= 0:
             raise DeadlineError(f"no time is left to ask endpoint {self.name}")
+        types = {"content-type": content_type, "accept": accept}
+        answer = self._post("invocations", types, body, seconds)
+        return answer.body, answer.headers.get("content-type", "")
+
+    def _post(
+        self, operation: str, headers: Mapping[str, str], body: bytes, seconds: float
+    ) -> Answer:
+        """Send a signed request, and return the response if it tells of no error.
+
+        Raises:
+            InferenceError: as for `invoke`.
+        """
+        path = f"{self._path}/{operation}"
         signed = signed_headers(
             "POST",
-            self._path,
+            path,
             "",
-            {"host": self._host, "content-type": content_type, "accept": accept},
+            {"host": self._host, **headers},
             body,
             keys=_keys(),
             region=self._region,
             service="sagemaker",
             now=datetime.now(UTC),
         )
-        answer = self._send(body, signed, seconds)
-        if answer.status == _OK:
-            return answer.body, answer.headers.get("content-type", "")
+        answer = self._send(path, body, signed, seconds)
+        if answer.status in (_OK, _ACCEPTED):
+            return answer
         raise self._failure(answer)
 
-    def _send(self, body: bytes, headers: dict[str, str], seconds: float) -> Answer:
+    def _send(self, path: str, body: bytes, headers: dict[str, str], seconds: float) -> Answer:
         try:
-            return self._connections.post(self._path, body, headers, seconds)
+            return self._connections.post(path, body, headers, seconds)
         except UnreachableError as error:
             raise ModelNotReadyError(
                 f"endpoint {self.name} cannot be reached: {error!s:.{_LONGEST}}. A function in a "
@@ -161,7 +181,7 @@ class Endpoint:
         if answer.status == _DENIED:
             return ModelNotReadyError(
                 f"the function may not call {what} ({code}: {message}). Its role needs the action "
-                "sagemaker:InvokeEndpoint on it"
+                f"{self._action} on it"
             )
         if answer.status < _SERVER_ERROR:  # such as ValidationError: there is no such endpoint
             hint = (

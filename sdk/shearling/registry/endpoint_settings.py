@@ -25,9 +25,10 @@ class Instances:
     """How many instances serve an endpoint.
 
     Attributes:
-        min: smallest number.
+        min: smallest number; 0 for an asynchronous endpoint, which starts with one.
         max: largest number.
-        target: calls a minute and instance that the number follows.
+        target: calls that the number follows: those a minute and instance, or those that wait for
+            an instance of an asynchronous endpoint.
     """
 
     min: int
@@ -63,6 +64,8 @@ class EndpointSettings:
         serverless: capacity of serverless endpoints; None if they have instances.
         keep_minutes: minutes that an endpoint is kept after no alias names it any more.
         startup_seconds: seconds that a container may take to start; 0 for SageMaker's default.
+        calls_uri: URI of the folder with the calls of asynchronous endpoints; empty for synchronous
+            ones.
         subnet_ids: subnets of the containers; empty outside a VPC.
         security_group_ids: security groups of the containers; empty outside a VPC.
         kms_key_arn: key that encrypts the volumes of the instances; empty for SageMaker's own.
@@ -80,6 +83,7 @@ class EndpointSettings:
     serverless: Serverless | None = None
     keep_minutes: int = KEEP_MINUTES
     startup_seconds: int = 0
+    calls_uri: str = ""
     subnet_ids: tuple[str, ...] = ()
     security_group_ids: tuple[str, ...] = ()
     kms_key_arn: str = ""
@@ -100,10 +104,15 @@ def read_endpoint_settings(place: Field) -> EndpointSettings | None:
     instance_type = place.get("instance_type", "").text()
     instances = _instances(place.get("instances", None))
     serverless = _serverless(place.get("serverless", None))
+    calls_uri = place.get("calls_uri", "").text().rstrip("/")
     has_instances = [bool(instance_type), instances is not None]
     if has_instances != [serverless is None] * 2:
         raise BundleError(
             "expected either `instance_type` and `instances`, or `serverless`", field=place.path
+        )
+    if bool(calls_uri) != (instances is not None and instances.min == 0):
+        raise BundleError(
+            "`calls_uri` and `instances.min` = 0 go together", field=f"{place.path}.calls_uri"
         )
     return EndpointSettings(
         endpoint_prefix=_prefix(place["endpoint_prefix"]),
@@ -114,6 +123,7 @@ def read_endpoint_settings(place: Field) -> EndpointSettings | None:
         serverless=serverless,
         keep_minutes=place.get("keep_minutes", KEEP_MINUTES).count(),
         startup_seconds=place.get("startup_seconds", 0).count(),
+        calls_uri=calls_uri,
         subnet_ids=_texts(place.get("subnet_ids", [])),
         security_group_ids=_texts(place.get("security_group_ids", [])),
         kms_key_arn=place.get("kms_key_arn", "").text(),
@@ -127,7 +137,7 @@ def read_endpoint_settings(place: Field) -> EndpointSettings | None:
 def _instances(place: Field) -> Instances | None:
     if place.value is None:
         return None
-    least, most = _positive(place["min"]), place["max"].count()
+    least, most = place["min"].count(), _positive(place["max"])
     if most < least:
         raise BundleError(f"{most} is below {least}", field=f"{place.path}.max")
     return Instances(min=least, max=most, target=_positive(place["target"]))

@@ -117,11 +117,14 @@ class Publisher:
         """Run the model's example on a version, unless it has no model or has already passed.
 
         Raises:
+            BeingStagedError: its endpoint is starting an instance.
             CheckFailedError: the version did not pass its check.
             CheckNotRunError: the check could not run.
         """
         if not pin or version.number in self.passed:
             return
+        if self._endpoints and version.endpoint:
+            self._endpoints.wake(pin)
         grace = FreshRoleGrace(self._clock)
         with self._stopwatch.step("check"):
             check = self._target.function.check

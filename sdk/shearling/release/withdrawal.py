@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from shearling.errors import ReleaseError
 from shearling.release.api_calls import ConflictError, DeniedError, RetryLaterError
 from shearling.release.health_check import CheckNotRunError
+from shearling.release.staging import BeingStagedError
 from shearling.release.verdicts import is_proven, passed_versions
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class Withdrawal:
         """Return whether a published version passes its check, or a default if it cannot run."""
         try:
             self.publisher.check(self.target.function.version(version.number), version.pin)
-        except CheckNotRunError:
+        except (CheckNotRunError, BeingStagedError):  # its endpoint has no instance at the moment
             return if_not_run
         except (RetryLaterError, DeniedError):
             raise

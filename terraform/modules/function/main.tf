@@ -52,7 +52,7 @@ locals {
     Statement = [{
       Sid      = "InvokeEndpoint"
       Effect   = "Allow"
-      Action   = "sagemaker:InvokeEndpoint"
+      Action   = ["sagemaker:InvokeEndpoint", "sagemaker:InvokeEndpointAsync"]
       Resource = "${local.endpoint_arn}/${lower(var.name)}-????????"
     }]
   })
@@ -87,6 +87,7 @@ module "lambda" {
     var.environment,
     var.allow_pickle ? { SHEARLING_ALLOW_PICKLE = "true" } : {},
     var.endpoint_name == null ? {} : { SHEARLING_ENDPOINT = var.endpoint_name },
+    var.endpoint_calls_uri == null ? {} : { SHEARLING_ENDPOINT_CALLS = var.endpoint_calls_uri },
     var.jobs == null ? {} : { SHEARLING_JOBS = "s3://${var.jobs.bucket}", SHEARLING_JOBS_KEEP_DAYS = tostring(var.jobs.keep_days) },
   )
 

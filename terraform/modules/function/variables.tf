@@ -205,6 +205,12 @@ variable "has_endpoints" {
   description = "Whether the releaser makes SageMaker endpoints that serve the model. The function may then call those named after it."
 }
 
+variable "endpoint_calls_uri" {
+  type        = string
+  default     = null
+  description = "Where calls of asynchronous endpoints are, which the releaser makes; null for endpoints that answer at once."
+}
+
 variable "environment" {
   type        = map(string)
   default     = {}

@@ -10,7 +10,7 @@ locals {
           Sid      = "ReadAndWriteJobs"
           Effect   = "Allow"
           Action   = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
-          Resource = [for folder in ["jobs", "completed", "secret"] : "${bucket_arn}/${folder}/*"]
+          Resource = [for folder in ["jobs", "completed", "secret", "calls"] : "${bucket_arn}/${folder}/*"]
         },
         {
           # With it, S3 answers 404 for a missing object. Without it, S3 answers 403, which looks like a missing permission.

@@ -46,8 +46,8 @@ module "bucket" {
   name            = local.starts[each.key]
   purpose         = "jobs"
   expire_days     = each.value.keep_days
-  expire_prefixes = ["jobs/", "completed/"] # not the key of the jobs' IDs
-  force_destroy   = true                    # jobs end with the model
+  expire_prefixes = ["jobs/", "completed/", "calls/"] # not the key of the jobs' IDs
+  force_destroy   = true                              # jobs end with the model
   tags            = var.tags
 }
 

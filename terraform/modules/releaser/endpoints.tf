@@ -73,6 +73,15 @@ locals {
       },
     ],
     [
+      {
+        # Of asynchronous endpoints: it starts their first instance.
+        Sid      = "DeleteAlarms"
+        Effect   = "Allow"
+        Action   = "cloudwatch:DeleteAlarms"
+        Resource = "arn:${local.partition}:cloudwatch:${local.region}:${local.account_id}:alarm:${coalesce(var.endpoint_prefix, "?")}*-????????-start"
+      },
+    ],
+    [
       for needed in local.is_scaled ? [true] : [] : {
         # Application Auto Scaling lets nobody scale who may not do the same by hand. It asks with requests that name nothing.
         Sid    = "ProveScaling"

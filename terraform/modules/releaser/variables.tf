@@ -54,6 +54,7 @@ variable "functions" {
         max_concurrency = number
       }))
       keep_minutes       = number
+      calls_uri          = optional(string)
       startup_seconds    = optional(number)
       subnet_ids         = optional(list(string))
       security_group_ids = optional(list(string))

@@ -42,6 +42,23 @@ locals {
           Condition = { StringLike = { "s3:prefix" = "${var.registry.root}blobs/*" } }
         },
       ],
+      [
+        for uri in each.calls_uri[*] : {
+          Sid      = "AnswerCalls"
+          Effect   = "Allow"
+          Action   = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"]
+          Resource = "arn:${local.partition}:s3:::${trimprefix(uri, "s3://")}/*"
+        }
+      ],
+      [
+        # SageMaker looks for the bucket of the answers.
+        for uri in each.calls_uri[*] : {
+          Sid      = "FindCalls"
+          Effect   = "Allow"
+          Action   = "s3:ListBucket"
+          Resource = "arn:${local.partition}:s3:::${split("/", uri)[2]}"
+        }
+      ],
       length(var.registry.kms_key_arns) == 0 ? [] : [
         {
           Sid       = "DecryptRegistry"

@@ -30,6 +30,7 @@ locals {
       instances          = local.instances[model]
       serverless         = each.serverless
       keep_minutes       = each.keep_minutes
+      calls_uri          = each.calls_uri
       startup_seconds    = each.startup_seconds
       subnet_ids         = one(each.vpc[*].subnet_ids)
       security_group_ids = one(each.vpc[*].security_group_ids)
@@ -40,6 +41,7 @@ locals {
         each.environment,
         { SHEARLING_REGISTRY = var.registry.uri },
         var.registry.region == null ? {} : { SHEARLING_REGISTRY_REGION = var.registry.region },
+        each.calls_uri == null ? {} : { SHEARLING_TIMEOUT_SECONDS = "900" }, # of a request, as the function asks for
         each.allow_pickle ? { SHEARLING_ALLOW_PICKLE = "true" } : {},
       )
     }
@@ -48,8 +50,8 @@ locals {
   instances = {
     for model, each in var.models : model => each.serverless != null ? null : {
       min    = try(each.instances.min, 1)
-      max    = try(coalesce(each.instances.max, each.instances.min), 1)
-      target = try(coalesce(each.instances.target), 600) # calls a minute and instance
+      max    = try(max(1, coalesce(each.instances.max, each.instances.min)), 1)
+      target = try(coalesce(each.instances.target), try(each.instances.min == 0, false) ? 5 : 600) # calls that wait for an instance, or calls a minute and instance
     }
   }
 

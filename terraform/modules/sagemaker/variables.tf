@@ -29,6 +29,8 @@ variable "models" {
     excluded        = optional(list(string), []) # of its attributes those that an endpoint excludes
     has_jobs        = optional(bool, false)
     has_events      = optional(bool, false)
+    has_batch       = optional(bool, false)
+    calls_uri       = optional(string) # where calls of an asynchronous endpoint are
   }))
   nullable    = false
   description = "The models that endpoints serve, by name."
@@ -95,14 +97,14 @@ variable "models" {
   validation {
     condition = alltrue([
       for each in values(var.models) : each.instances == null ? true : (
-        each.instances.min >= 1 && floor(each.instances.min) == each.instances.min
-        && try(each.instances.max >= each.instances.min && floor(each.instances.max) == each.instances.max, each.instances.max == null)
+        each.instances.min >= 0 && floor(each.instances.min) == each.instances.min
+        && try(each.instances.max >= max(1, each.instances.min) && floor(each.instances.max) == each.instances.max, each.instances.max == null)
       )
     ])
-    error_message = "sagemaker.instances.min and max must be whole numbers, min at least 1, and max at least min. An endpoint that costs nothing while nobody calls is serverless = {}. Change ${join(", ", [
+    error_message = "sagemaker.instances.min and max must be whole numbers, min at least 0, and max at least min and 1. Change ${join(", ", [
       for model, each in var.models : "${model} (min ${each.instances.min}, max ${coalesce(each.instances.max, "null")})" if each.instances == null ? false : !(
-        each.instances.min >= 1 && floor(each.instances.min) == each.instances.min
-        && try(each.instances.max >= each.instances.min && floor(each.instances.max) == each.instances.max, each.instances.max == null)
+        each.instances.min >= 0 && floor(each.instances.min) == each.instances.min
+        && try(each.instances.max >= max(1, each.instances.min) && floor(each.instances.max) == each.instances.max, each.instances.max == null)
       )
     ])}."
   }
@@ -111,9 +113,24 @@ variable "models" {
     condition = alltrue([
       for each in values(var.models) : try(each.instances.target, null) == null ? true : each.instances.target >= 1 && floor(each.instances.target) == each.instances.target
     ])
-    error_message = "sagemaker.instances.target must be a whole number of at least 1: the calls a minute and instance that the number of instances follows. Change ${join(", ", [
+    error_message = "sagemaker.instances.target must be a whole number of at least 1: the calls a minute and instance that the number of instances follows, or with min = 0 the calls that wait for each. Change ${join(", ", [
       for model, each in var.models : "${model} (${each.instances.target})" if try(each.instances.target, null) == null ? false : !(each.instances.target >= 1 && floor(each.instances.target) == each.instances.target)
     ])}."
+  }
+
+  validation {
+    condition = alltrue([
+      for each in values(var.models) : try(each.instances.min == 0, false) ? each.has_jobs && !each.has_events && !each.has_batch : true
+    ])
+    error_message = "sagemaker.instances.min = 0 needs jobs = {}, and excludes events and batch: nobody but a job waits until an instance has started. Set min to 1, leave out events, and name the other models in batch.models. Change ${join(", ", [
+      for model, each in var.models : model if try(each.instances.min == 0, false) ? !(each.has_jobs && !each.has_events && !each.has_batch) : false
+    ])}."
+  }
+
+  # A job has five attempts, of which each waits for this time.
+  validation {
+    condition     = alltrue([for each in values(var.models) : try(each.instances.min == 0, false) ? each.timeout_seconds >= 300 : true])
+    error_message = "timeout_seconds of a model with sagemaker.instances.min = 0 must be at least 300: its jobs wait until an instance has started. Change ${join(", ", [for model, each in var.models : "${model} (${each.timeout_seconds})" if try(each.instances.min == 0, false) ? each.timeout_seconds < 300 : false])}."
   }
 
   # The function needs some seconds more than the endpoint, to say that it did not answer. A job or an event asks it more than once.

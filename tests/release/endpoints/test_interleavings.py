@@ -20,7 +20,7 @@ from shearling.registry.records import FAILED
 from shearling.release.trigger import Trigger
 from tests.release.test_interleavings import SteppedStore, bursts
 from tests.support.attack import attack
-from tests.support.endpoints import EndpointStage
+from tests.support.endpoints import ASYNCHRONOUS, EndpointStage
 from tests.support.fake_lambda import PIN, FakeLambda
 from tests.support.fake_sagemaker import FakeSageMaker
 from tests.support.releases import memory_registry, pin
@@ -46,6 +46,7 @@ class World:
         bad: Iterable[int] = (),
         broken: Iterable[int] = (),
         is_new_code: bool = False,
+        is_asynchronous: bool = False,
     ) -> None:
         self.scheduler = Scheduler(choices)
         self.stage = EndpointStage(
@@ -55,12 +56,17 @@ class World:
         )
         self.stage.fake.time.on_sleep = partial(self._step, "sleep")
         self.stage.fake.on_move = self._moved
+        if is_asynchronous:
+            self.stage.configure(**ASYNCHRONOUS)
         for version, alias in ((1, "prod"), (2, "staging"), (2, "prod")):
             self.stage.serve(version, alias)
         self.stage.sweep()
         self.stage.fake.time.seconds += 31 * 60
         if is_new_code:  # so that the endpoints need other versions of the function
             self.stage.change_code("code-2")
+        if is_asynchronous:  # nobody has called for a while
+            for endpoint in self.stage.sagemaker.endpoints.values():
+                endpoint["instances"] = 0
         self.stage.sagemaker.failure = lambda it: "It crashed." if it in map(pin, broken) else ""
         check, wrong = self.stage.fake.check, {pin(number) for number in bad}
 
@@ -101,6 +107,7 @@ class World:
                 assert shown == [pin(number) for number in (entry.version or 0, *canary)]
         named = {self.stage.endpoint_of(it) for alias in _ALIASES for it in self._shown(alias)}
         assert self.stage.sagemaker.names == named - {""}
+        assert {it.removesuffix("-start") for it in self.stage.sagemaker.alarms} <= named
 
     def _step(self, what: str) -> None:
         self.scheduler.step(what)
@@ -131,6 +138,7 @@ class World:
     bad=st.sets(st.sampled_from([3, 4]), max_size=1),
     broken=st.sets(st.sampled_from([3, 4]), max_size=1),
     is_new_code=st.booleans(),
+    is_asynchronous=st.booleans(),
     terraform=st.sampled_from(["", "image", "off"]),
     releaser_dies_after=st.none() | st.integers(0, 120),
     sweep_dies_after=st.none() | st.integers(0, 60),
@@ -146,18 +154,30 @@ def test_in_any_order_no_alias_names_an_endpoint_that_is_gone_and_none_is_left(
     bad: set[int],
     broken: set[int],
     is_new_code: bool,
+    is_asynchronous: bool,
     terraform: str,
     releaser_dies_after: int | None,
     sweep_dies_after: int | None,
 ) -> None:
     choices = chain(first_choices, bursts(random.Random(seed)))
-    world = World(choices, settle, bad=bad, broken=broken, is_new_code=is_new_code)
+    world = World(
+        choices,
+        settle,
+        bad=bad,
+        broken=broken,
+        is_new_code=is_new_code,
+        is_asynchronous=is_asynchronous,
+    )
     stage = world.stage
+
+    more = ASYNCHRONOUS if is_asynchronous else {}
 
     def change() -> None:
         if terraform:
             world.scheduler.step("terraform")
-            stage.configure(image_uri="another") if terraform == "image" else stage.turn_off()
+            stage.configure(
+                image_uri="another", **more
+            ) if terraform == "image" else stage.turn_off()
             world.release(*_ALIASES, trigger=Trigger.APPLY)
 
     def sweep_thrice() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from shearling.aliases.status import status
 from shearling.release.trigger import Trigger
-from tests.support.endpoints import SETTINGS, EndpointStage
+from tests.support.endpoints import ASYNCHRONOUS, SETTINGS, EndpointStage
 from tests.support.fake_lambda import refusal
 from tests.support.releases import failing, pin, publish_sized
 
@@ -296,6 +296,67 @@ def test_an_endpoint_with_more_instances_follows_its_load(stage: EndpointStage) 
 def test_an_endpoint_with_a_fixed_number_of_instances_is_not_scaled(stage: EndpointStage) -> None:
     stage.serve(2)
     assert stage.sagemaker.targets == {}
+
+
+def test_an_asynchronous_endpoint_starts_with_an_instance_and_writes_to_its_folder(
+    stage: EndpointStage,
+) -> None:
+    stage.configure(**ASYNCHRONOUS)
+    stage.serve(2)
+    configuration = stage.sagemaker.configurations[stage.endpoint(2)]
+    assert configuration["ProductionVariants"][0]["InitialInstanceCount"] == 1
+    assert configuration["AsyncInferenceConfig"]["OutputConfig"] == {
+        "S3OutputPath": "s3://acme-jobs/calls/answers",
+        "S3FailurePath": "s3://acme-jobs/calls/failures",
+    }
+
+
+def test_an_asynchronous_endpoint_follows_its_backlog_from_zero(stage: EndpointStage) -> None:
+    stage.configure(**ASYNCHRONOUS)
+    stage.serve(2)
+    name = stage.endpoint(2)
+    [target] = stage.sagemaker.targets.values()
+    assert (target["MinCapacity"], target["MaxCapacity"]) == (0, 2)
+    tracking = stage.sagemaker.policies[name]["TargetTrackingScalingPolicyConfiguration"]
+    metric = tracking["CustomizedMetricSpecification"]["MetricName"]
+    assert (metric, tracking["TargetValue"]) == ("ApproximateBacklogSizePerInstance", 5)
+    [alarm] = stage.sagemaker.alarms.values()
+    assert alarm["MetricName"] == "HasBacklogWithoutCapacity"
+    assert alarm["Dimensions"] == [{"Name": "EndpointName", "Value": name}]
+    assert alarm["AlarmActions"] == [f"arn:aws:autoscaling:eu-west-1:000:{name}-start"]
+
+
+def test_the_alarm_of_an_asynchronous_endpoint_is_deleted_with_it(stage: EndpointStage) -> None:
+    stage.configure(**ASYNCHRONOUS)
+    stage.serve(2)
+    stage.turn_off()
+    stage.serve(1)
+    stage.remove_unused()
+    assert stage.sagemaker.names == set()
+    assert (stage.sagemaker.alarms, stage.sagemaker.targets, stage.sagemaker.policies) == ({},) * 3
+
+
+def test_an_instance_is_started_before_an_endpoint_without_one_is_checked(
+    stage: EndpointStage,
+) -> None:
+    stage.configure(**ASYNCHRONOUS)
+    stage.serve(2)
+    endpoint = stage.sagemaker.endpoints[stage.endpoint(2)]
+    endpoint["instances"] = 0
+    stage.change_code("code-2")
+    assert stage.release(trigger=Trigger.APPLY).outcome == "staging"
+    assert endpoint["instances"] == 1
+    stage.finish()
+
+
+def test_no_instance_is_started_for_an_alias_that_is_served(stage: EndpointStage) -> None:
+    stage.configure(**ASYNCHRONOUS)
+    stage.serve(2)
+    endpoint = stage.sagemaker.endpoints[stage.endpoint(2)]
+    endpoint["instances"] = 0
+    for trigger in (Trigger.SCHEDULE, Trigger.APPLY):
+        assert stage.release(trigger=trigger).outcome == "unchanged"
+    assert endpoint["instances"] == 0
 
 
 # Failure

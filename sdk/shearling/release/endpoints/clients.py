@@ -12,6 +12,7 @@ from shearling.release.endpoints.scaling import Scaling
 
 if TYPE_CHECKING:
     from mypy_boto3_application_autoscaling import ApplicationAutoScalingClient
+    from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_sagemaker import SageMakerClient
 
@@ -27,11 +28,13 @@ class EndpointClients:
     Attributes:
         sagemaker: client of SageMaker.
         scaling: client of Application Auto Scaling.
+        alarms: client of CloudWatch.
         logs: client of CloudWatch Logs.
     """
 
     sagemaker: SageMakerClient
     scaling: ApplicationAutoScalingClient
+    alarms: CloudWatchClient
     logs: CloudWatchLogsClient
 
 
@@ -58,7 +61,7 @@ def endpoints_behind(
     name = deployment.function
     return Endpoints(
         sagemaker=SageMaker(clients.sagemaker, name, clock, deadline),
-        scaling=Scaling(clients.scaling, name, clock, deadline),
+        scaling=Scaling(clients.scaling, clients.alarms, name, clock, deadline),
         log_groups=LogGroups(clients.logs, name, clock, deadline),
         deployment=deployment,
         settings=deployment.sagemaker,
@@ -76,5 +79,6 @@ def endpoint_clients(region: str) -> EndpointClients:
     return EndpointClients(
         boto3.client("sagemaker", region_name=region, config=config),
         boto3.client("application-autoscaling", region_name=region, config=config),
+        boto3.client("cloudwatch", region_name=region, config=config),
         boto3.client("logs", region_name=region, config=config),
     )

@@ -114,6 +114,18 @@ class Endpoints:
         if state is None or state.status != "InService":
             raise self._staging(wanted, state.status if state else "deleted")
 
+    def wake(self, pin: str) -> None:
+        """Require that a pin's endpoint has an instance, which a check would have to wait for.
+
+        Raises:
+            BeingStagedError: an instance is being started.
+        """
+        wanted = self._specify(pin)
+        state = self.sagemaker.endpoint(wanted.name)
+        if state and state.is_asleep:
+            self.sagemaker.wake(wanted.name)
+            raise self._staging(wanted, "starting an instance")
+
     def _create(self, wanted: EndpointSpecification) -> None:
         self.log_groups.apply(wanted)
         self.sagemaker.create_configuration(wanted)

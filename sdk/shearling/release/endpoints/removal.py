@@ -89,8 +89,10 @@ def delete_parts(sagemaker: SageMaker, scaling: Scaling, name: str) -> bool:
     Returns:
         Whether nothing is left.
     """
-    if sagemaker.endpoint(name):
+    if state := sagemaker.endpoint(name):
         scaling.remove(name)
+        if state.is_asynchronous:
+            scaling.remove_alarm(name)
         with suppress(ConflictError):  # it is being created or deleted
             sagemaker.delete_endpoint(name)
         return False

@@ -15,6 +15,7 @@ from shearling.release.api_calls import (
     ApiErrors,
     ResourceMissingError,
 )
+from shearling.release.endpoints.specification import VARIANT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -58,10 +59,14 @@ class EndpointState:
     Attributes:
         status: such as "Creating" or "InService".
         failure: why it failed; empty otherwise.
+        is_asynchronous: whether it takes requests from S3.
+        is_asleep: whether it is in service, but without an instance.
     """
 
     status: str
     failure: str = ""
+    is_asynchronous: bool = False
+    is_asleep: bool = False
 
     @property
     def is_failed(self) -> bool:
@@ -91,7 +96,14 @@ class SageMaker:
             found = self._call(lambda: self._client.describe_endpoint(EndpointName=name))
         except ResourceMissingError:
             return None
-        return EndpointState(found["EndpointStatus"], found.get("FailureReason", ""))
+        status = found["EndpointStatus"]
+        counts = [it.get("CurrentInstanceCount") for it in found.get("ProductionVariants", [])]
+        return EndpointState(
+            status,
+            found.get("FailureReason", ""),
+            is_asynchronous="AsyncInferenceConfig" in found,
+            is_asleep=status == "InService" and counts == [0],
+        )
 
     def tags(self, arn: str) -> dict[str, str]:
         """Return tags by key; empty if there is no such resource."""
@@ -142,6 +154,19 @@ class SageMaker:
         self._create(
             lambda: self._client.create_endpoint(
                 EndpointName=wanted.name, EndpointConfigName=wanted.name, Tags=wanted.tag_list
+            )
+        )
+
+    def wake(self, name: str) -> None:
+        """Begin to start an instance of an endpoint that has none.
+
+        Raises:
+            ConflictError: it is being updated or deleted.
+        """
+        self._call(
+            lambda: self._client.update_endpoint_weights_and_capacities(
+                EndpointName=name,
+                DesiredWeightsAndCapacities=[{"VariantName": VARIANT, "DesiredInstanceCount": 1}],
             )
         )
 

@@ -123,10 +123,17 @@ def _configuration_request(settings: EndpointSettings) -> dict[str, Any]:
         }
     if settings.instances:
         variant["InstanceType"] = settings.instance_type
-        variant["InitialInstanceCount"] = settings.instances.min
+        variant["InitialInstanceCount"] = max(1, settings.instances.min)
     if settings.startup_seconds:
         variant["ContainerStartupHealthCheckTimeoutInSeconds"] = settings.startup_seconds
     request: dict[str, Any] = {"ProductionVariants": [variant]}
+    if settings.calls_uri:
+        request["AsyncInferenceConfig"] = {
+            "OutputConfig": {
+                "S3OutputPath": f"{settings.calls_uri}/answers",
+                "S3FailurePath": f"{settings.calls_uri}/failures",
+            }
+        }
     if settings.kms_key_arn:
         request["KmsKeyId"] = settings.kms_key_arn
     return request

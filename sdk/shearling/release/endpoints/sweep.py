@@ -125,7 +125,8 @@ class EndpointSweep:
 
     @property
     def _scaling(self) -> Scaling:
-        return Scaling(self.clients.scaling, self.releaser, self.clock, self.deadline)
+        clients = self.clients
+        return Scaling(clients.scaling, clients.alarms, self.releaser, self.clock, self.deadline)
 
     def _made(self) -> Iterator[tuple[str, str, dict[str, str]]]:
         """Yield the name, the model's ARN and its tags of all endpoints that this releaser made."""
