@@ -193,6 +193,40 @@ def test_an_embedding_refuses_negative_numbers_as_pytorch_does(registry: Registr
         model.predict(np.array([[-1, 2, 3]]))
 
 
+@pytest.mark.parametrize(
+    "divide",
+    [
+        lambda x: x // 0.1,
+        lambda x: x % 0.1,
+        lambda x: x % -0.1,
+        lambda x: 5.0 // x,
+        lambda x: torch.div(x, 0.1, rounding_mode="trunc"),
+    ],
+    ids=["floor", "remainder", "negative", "of a number", "trunc"],
+)
+def test_quotients_of_floats_are_cut_as_pytorch_cuts_them(divide: Any, registry: Registry) -> None:
+    module = Written(lambda _, x: divide(x))
+    model = pushed(module, np.array([[0.25, 0.26, 1.3, 2.7]], np.float32), registry)
+    tenths = np.arange(-40, 40, dtype=np.float32).reshape(-1, 4) / np.float32(10)
+    np.testing.assert_allclose(model.predict(tenths)["output"], answered(module, tenths), atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["trunc", "floor"])
+@pytest.mark.parametrize("divisor", [86400, -7])
+def test_large_integers_are_divided_exactly(divisor: int, mode: str, registry: Registry) -> None:
+    module = Written(lambda _, x: torch.div(x, divisor, rounding_mode=mode))
+    model = pushed(module, np.array([[1, 2, 3, 4]]), registry)
+    numbers = np.array([[2**53 + 3, -(2**62) + 1, 1_700_000_000, -86_399]])
+    assert (model.predict(numbers)["output"] == answered(module, numbers).numpy()).all()
+
+
+def test_sums_of_large_exponentials_are_finite(registry: Registry) -> None:
+    module = Written(lambda _, x: torch.logaddexp(x[:, :2], x[:, 2:]))
+    model = pushed(module, X, registry)
+    numbers = np.array([[1000, -1000, 999, -1000]], np.float32)
+    np.testing.assert_allclose(model.predict(numbers)["output"], answered(module, numbers))
+
+
 def test_an_exported_program_keeps_the_sizes_that_vary(registry: Registry) -> None:
     module = perceptron().eval()
     rows = torch.export.Dim("rows")

@@ -14,6 +14,7 @@ import numpy as np
 from shearling.converters.onnx_files import EXTERNAL_BYTES
 from shearling.converters.torch_axes import ROWS, placeholder_shapes
 from shearling.converters.torch_module import one_attention
+from shearling.converters.torch_translations import translations
 from shearling.errors import FormatError
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def export(
     with _quiet(), torch.no_grad(), one_attention(), _refusing(call, axes):
         program = _program(served, tensors, {"tensors": varying})
         exported: Any = torch.onnx.export(
-            program, dynamo=True, verbose=False, custom_translation_table=_translations()
+            program, dynamo=True, verbose=False, custom_translation_table=translations()
         )
         _tidy(exported.model, list(arrays), outputs)
         size = sum(each.numel() * each.element_size() for each in served.state_dict().values())
@@ -141,29 +142,6 @@ def _stretched(array: NDArray[Any], axes: Mapping[int, str]) -> NDArray[Any]:
         if array.shape[axis] == 1:
             array = np.repeat(array, 2, axis)
     return array
-
-
-def _translations() -> dict[Any, Any]:
-    """Return the operators that are translated otherwise than by PyTorch.
-
-    An embedding refuses negative numbers, while ONNX's `Gather` counts them from the end.
-    """
-    import torch
-    from onnxscript import opset18 as op
-
-    def embedding(
-        weight: Any,
-        indices: Any,
-        padding_idx: int = -1,  # noqa: ARG001
-        scale_grad_by_freq: bool = False,  # noqa: ARG001, FBT001, FBT002
-        sparse: bool = False,  # noqa: ARG001, FBT001, FBT002
-    ) -> Any:
-        places = op.Cast(indices, to=7)
-        beyond = op.Shape(weight, start=0, end=1)
-        is_negative = op.Less(places, op.Constant(value_int=0))
-        return op.Gather(weight, op.Where(is_negative, beyond, places))
-
-    return {torch.ops.aten.embedding.default: embedding}
 
 
 def _tidy(graph_model: Any, inputs: Sequence[str], outputs: Sequence[str]) -> None:
