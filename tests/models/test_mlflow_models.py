@@ -218,6 +218,14 @@ def test_a_folder_without_the_file_is_refused(tmp_path: Path, registry: Registry
         sdk.import_model(tmp_path, "fraud", example=X, registry=registry)
 
 
+def test_what_push_model_takes_is_imported_too(tmp_path: Path, registry: Registry) -> None:
+    onnx.save(scaling_graph(), tmp_path / "model.onnx")
+    version = sdk.import_model(
+        tmp_path / "model.onnx", "fraud", example=X[:, :2], registry=registry
+    )
+    assert version.version == 1
+
+
 def test_a_pickle_that_fails_is_refused_in_one_sentence(tmp_path: Path, registry: Registry) -> None:
     folder = sklearn_folder(tmp_path)
     (folder / "model.pkl").write_bytes(b"no pickle")
