@@ -26,6 +26,10 @@ def programs() -> list[str]:
     return [block for page in PAGES for block in blocks(page.read_text(), "python")]
 
 
+def parameters(function: str) -> set[str]:
+    return set(inspect.signature(getattr(shearling, function)).parameters)
+
+
 def test_python_on_every_page_is_python() -> None:
     assert len(programs()) > 10
     for program in programs():
@@ -38,15 +42,15 @@ def test_python_on_every_page_uses_public_names() -> None:
 
 
 def test_arguments_on_every_page_are_parameters() -> None:
-    """Of the functions of `sdk`; what `connect` takes for a URL, it hands on."""
+    """Of the functions of `sdk`, two of which hand on arguments of others."""
+    handed_on = {"connect": URL_OPTIONS, "import_model": parameters("push_model")}
     for program in programs():
         for call in ast.walk(ast.parse(program)):
             if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
                 continue
             if not isinstance(call.func.value, ast.Name) or call.func.value.id != "sdk":
                 continue
-            known = set(inspect.signature(getattr(shearling, call.func.attr)).parameters)
-            known |= URL_OPTIONS if call.func.attr == "connect" else set()
+            known = parameters(call.func.attr) | handed_on.get(call.func.attr, set())
             assert {keyword.arg for keyword in call.keywords} <= known, ast.unparse(call)
 
 
