@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 _FAILURES = 1000
 
 _MISSING = {
-    "message": "no result was written: the run was stopped, or the function ended early. Its log "
-    "says more. Redrive the run to score what is missing"
+    "message": "no result was written: the run ended before the part was scored, or the function "
+    "ended early, as its log says. Redrive the run to score what is missing"
 }
 
 
