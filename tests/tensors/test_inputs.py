@@ -59,6 +59,11 @@ def test_a_single_column_is_known_by_its_name_too() -> None:
         to_tensors(pd.DataFrame({"town": ["Oslo"]}), CITY, ["city"])
 
 
+def test_a_text_keeps_its_last_characters_whatever_they_are() -> None:
+    tensors = to_tensors(["a\0", "\0"], (replace(CITY[0], shape=(-1,)),))
+    assert tensors["city"].tolist() == ["a\0", "\0"]
+
+
 def test_arrays_are_taken_as_they_are() -> None:
     np.testing.assert_array_equal(to_tensors([[1, 2]], MATRIX, COLUMNS)["X"], [[1, 2]])
 

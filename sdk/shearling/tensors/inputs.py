@@ -170,11 +170,16 @@ def as_array(value: Any, what: str) -> NDArray[Any]:
             f"{what}: sparse data is not supported ({type(value).__name__}): pass its .toarray()"
         )
     try:
-        return np.asarray(value)
+        array = np.asarray(value)
     except ValueError as error:
         if "inhomogeneous" in str(error):
             raise InvalidRequestError(f"{what}: the rows have different lengths") from error
         raise InvalidRequestError(f"{what} is not an array: {error}") from error
+    if array.dtype.kind == "U" and isinstance(value, list | tuple):
+        texts = np.asarray(value, object)  # an array of characters has no NUL at a text's end
+        if all(isinstance(text, str) for text in texts.ravel()):
+            return texts
+    return array
 
 
 def check_strings(array: NDArray[Any], what: str) -> None:
