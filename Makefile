@@ -9,7 +9,8 @@ DOCS := .tools/docs
 CHECKOV := .tools/checkov
 TORCH := .tools/torch
 ASL := .tools/asl-validator
-WORKERS ?= 2
+# One more than two cores: the tests of stacks wait for the provider most of their time.
+WORKERS ?= 3
 FUNCTION_PYTHON ?= 3.13
 ARCHITECTURE ?= x86_64
 
@@ -27,7 +28,7 @@ demo-down: $(DEMO) ## end what `make demo KEEP=1` left running
 
 test: $(INSTALLED) $(TORCH)/.installed $(ASL)/.installed browser images emulator ## run every test
 	$(BIN)/python -m tests.embedded_aws.install
-	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 	$(TORCH)/bin/pytest --numprocesses $(WORKERS) --dist loadfile tests/torch
 
 attack: $(INSTALLED) ## run the property tests with ten times as many examples (bounded to an hour)
