@@ -42,3 +42,13 @@ def test_the_notebook_of_optimisation_shows_what_each_step_gives(
     assert sdk.load_model("digits-small").manifest.size < 12_000
     (compared,) = [html for html in tables(notebook) if "<svg" in html]
     assert "data accuracy" in compared
+
+
+def test_the_notebook_of_imports_pushes_a_file_of_skops_once_its_types_are_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "".join(printed(executed("notebooks/imports.ipynb", tmp_path, monkeypatch)))
+    refused, _, imported = text.partition("tumours:1 (onnx, ")
+    assert "trusted=['xgboost.core.Booster', 'xgboost.sklearn.XGBClassifier']" in refused
+    assert "accuracy 0.9" in imported
+    assert float(imported.partition("largest difference ")[2]) < 1e-5
