@@ -12,7 +12,13 @@ if TYPE_CHECKING:
 
 def is_watched() -> bool:
     """Return whether standard error is a terminal or the process runs a notebook."""
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
+    return sys.stderr.isatty() or _is_kernel()
+
+
+def _is_kernel() -> bool:
+    """Return whether this process is a notebook's kernel, and has not only imported kernels."""
+    module = sys.modules.get("ipykernel.kernelapp")
+    return module is not None and bool(module.IPKernelApp.initialized())
 
 
 @contextmanager

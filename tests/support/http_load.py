@@ -22,7 +22,9 @@ class Outcome:
 
     Attributes:
         statuses: status of each response.
-        lost: error of each request that got no response, although its connection was accepted.
+        lost: error of each request that got no response, although its connection was accepted. A
+            reset of a connection without any response is a refusal: the kernel had queued it, and
+            no process had accepted it.
     """
 
     statuses: list[int] = field(default_factory=list)
@@ -57,10 +59,12 @@ def load(url: str, body: bytes, *, clients: int) -> Iterator[Outcome]:
 
 def _client(url: str, body: bytes, outcome: Outcome, ended: threading.Event) -> None:
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=_WAIT_SECONDS)
+    is_accepted = False
     while not ended.is_set():
         try:
             if connection.sock is None:
                 connection.connect()
+                is_accepted = False
         except OSError:  # refused, so nothing is lost
             return
         try:
@@ -68,6 +72,8 @@ def _client(url: str, body: bytes, outcome: Outcome, ended: threading.Event) -> 
             response = connection.getresponse()
             response.read()
             outcome.statuses.append(response.status)
+            is_accepted = True
         except (OSError, http.client.HTTPException) as error:
-            outcome.lost.append(error)
+            if is_accepted or not isinstance(error, ConnectionResetError):
+                outcome.lost.append(error)
             return
