@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from shearling.scoring.engine import score
 from shearling.scoring.request import Options, Output, ScoreRequest, Source
-from shearling_runtime.http.messages import forms_of
+from shearling_runtime.http.forms import forms_of
 from shearling_runtime.jobs.block_formats import content_type_of
 from shearling_runtime.jobs.records import Result
 

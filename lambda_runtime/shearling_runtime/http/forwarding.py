@@ -13,14 +13,12 @@ import orjson
 
 from shearling.errors import InvalidRequestError, PredictionError
 from shearling.protocol.constants import BINARY_TYPE, LENGTH_HEADER, PICTURE_TYPES, json_length
+from shearling_runtime.http.forms import CSV, JSON, forms_of
 from shearling_runtime.http.messages import (
-    CSV,
-    JSON,
     Response,
     as_bytes,
     binary_parts,
     body_of,
-    forms_of,
     picture_bytes,
     response_of,
 )

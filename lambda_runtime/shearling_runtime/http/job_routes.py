@@ -11,14 +11,8 @@ from shearling.errors import InvalidRequestError, UnknownModelError
 from shearling.protocol.constants import LENGTH_HEADER, PICTURE_TYPES, header_number
 from shearling.scoring.formats import CONTENT_TYPES, format_of_type
 from shearling_runtime.http.callers import caller_of
-from shearling_runtime.http.messages import (
-    Response,
-    as_bytes,
-    body_of,
-    forms_of,
-    input_of,
-    json_of,
-)
+from shearling_runtime.http.forms import forms_of
+from shearling_runtime.http.messages import Response, as_bytes, body_of, input_of, json_of
 from shearling_runtime.jobs.block_formats import block_formats
 from shearling_runtime.jobs.job_ids import id_of, new_id
 from shearling_runtime.jobs.job_store import UPLOAD_SECONDS
